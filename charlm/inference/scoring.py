@@ -1,0 +1,77 @@
+"""How surprising a text is: nats per token, with carried state or in cold windows.
+
+Not here: bits per character of a file and its printing (cli/evaluate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from charlm.inference.network import Network
+from charlm.text.tokenizer import Tokenizer
+
+WINDOW = 512                            # tokens scored at once with carried state
+BATCH_TOKENS = 16_384                   # tokens of cold windows scored at once
+
+
+def surprisals(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """-log p of each target in nats, float64: logits (..., V), targets (...).
+
+    An unknown token costs p(unk) spread evenly over all unknown characters.
+    """
+    largest = logits.max(axis=-1, keepdims=True)
+    normaliser = np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64)) + largest[..., 0]
+    nats = normaliser - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    if tokenizer.unknown_id is not None:
+        nats[targets == tokenizer.unknown_id] += tokenizer.unknown_surprisal
+    return nats
+
+
+def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The ids of all pieces, in arrays of `size`; the last may be shorter."""
+    held, count = [], 0
+    for piece in pieces:
+        held.append(piece)
+        count += len(piece)
+        if count >= size:
+            joined = np.concatenate(held)
+            whole = count // size * size
+            yield from joined[:whole].reshape(-1, size)
+            held, count = [joined[whole:]], count - whole
+    if count:
+        yield np.concatenate(held)
+
+
+def score_carried(network: Network, tokenizer: Tokenizer,
+                  pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Nats of every token of one long text, in order, its state carried from start to end."""
+    state, before = network.start(1), tokenizer.start_id
+    for targets in _regroup(pieces, WINDOW):
+        inputs = np.concatenate([[before], targets[:-1]])
+        logits, state = network.step(inputs[None], state)
+        yield surprisals(logits[0], targets, tokenizer)
+        before = targets[-1]
+
+
+def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.ndarray], *,
+                  window: int) -> Iterator[np.ndarray]:
+    """Nats of every token when each window of so many tokens starts from an empty state.
+
+    The only context a window has beyond itself is the token before it, as when windows are cut at
+    random from a text (Karpathy's char-rnn and nanoGPT evaluate so).
+    """
+    before = tokenizer.start_id
+    rows = max(BATCH_TOKENS // window, 1)
+    for block in _regroup(pieces, rows * window):
+        ids = np.concatenate([[before], block])
+        before = block[-1]
+        whole = len(block) // window * window
+        for start, stop in ((0, whole), (whole, len(block))):
+            if start == stop:
+                continue
+            width = min(window, stop - start)
+            inputs, targets = (ids[shift + start:shift + stop].reshape(-1, width) for shift in (0, 1))
+            logits, _ = network.step(inputs, network.start(len(inputs)))
+            yield surprisals(logits, targets, tokenizer).ravel()

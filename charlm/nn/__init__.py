@@ -1,0 +1,1 @@
+"""The network in torch: layers, initialisation, the whole built from a ModelConfig."""

@@ -1,0 +1,81 @@
+"""What a training run reports, one frozen record an event.
+
+A trainer yields these and knows no terminal; `charlm.reports` draws them and knows no trainer.
+Losses are in nats per token unless a name says bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The run is decided, nothing is trained yet."""
+
+    model: str                      # one readable line: "lstm 2x256, 1.0 M parameters"
+    corpus: str                     # one readable line: sizes of the two parts, vocabulary
+    steps: int
+    epochs: float
+    seconds: float                  # expected, from the speed measured just now
+    repeat: str                     # the flags that repeat this run bit for bit
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update of the weights."""
+
+    step: int                       # updates done, 1-based
+    steps: int
+    loss: float                     # of this window
+    gradient_norm: float            # global, before clipping
+    learning_rate: float
+    characters_per_second: float
+    seconds_left: float
+    updated: bool                   # False when the loss or gradient was not finite
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The whole held-out part, scored with carried state."""
+
+    step: int
+    loss: float
+    bits_per_character: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A few characters in the model's present manner."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The best model so far is on disk."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know that does not stop the run."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The run is over."""
+
+    reason: str                     # "finished", "patience" or "interrupted"
+    step: int
+    loss: float | None              # best validation loss; None when none was measured
+    bits_per_character: float | None
+    path: str
+    seconds: float
+
+
+Record = Planned | Step | Validation | Sampled | Saved | Warned | Stopped

@@ -1,0 +1,1 @@
+"""Bytes to ids and back: corpora read in chunks, tokenizers, and the token cache."""

@@ -1,0 +1,102 @@
+"""Reading text: files, `-`, compressed files, as chunks of strictly decoded characters.
+
+Not here: what becomes of the characters (spool.py, the tokenizers).
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import lzma
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from charlm.errors import CorpusError, UsageError
+
+CHUNK = 1 << 18                         # bytes read at once
+STDIN = "-"
+_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_BOM = "\ufeff"
+
+
+def describe(source: str) -> str:
+    """How a source is named in messages: its path, or `standard input`."""
+    return "standard input" if source == STDIN else source
+
+
+@contextmanager
+def open_bytes(source: str) -> Iterator[BinaryIO]:
+    """Open a path or `-` for reading bytes, decompressed by its ending.
+
+    Raises CorpusError when it cannot be opened, UsageError when `-` is a terminal.
+    """
+    if source == STDIN:
+        if sys.stdin is None or sys.stdin.closed:
+            raise CorpusError("standard input is closed; name a file instead of -")
+        if sys.stdin.isatty():
+            raise UsageError("standard input is a terminal; pipe text into it or name a file")
+        yield sys.stdin.buffer
+        return
+    opener = _OPENERS.get(os.path.splitext(source)[1].lower(), open)
+    try:
+        stream = opener(source, "rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CorpusError(f"{source}: cannot be read ({reason})") from None
+    with stream:
+        yield stream
+
+
+def _chunks(stream: BinaryIO, source: str) -> Iterator[bytes]:
+    """Chunks until the end; a damaged archive or failing disk is a CorpusError."""
+    while True:
+        try:
+            # read1 hands over what a slow pipe has, where read would wait for a full chunk.
+            chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            raise CorpusError(f"{describe(source)}: cannot be read ({error})") from None
+        if not chunk:
+            return
+        yield chunk
+
+
+def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
+    """Characters of one source, without a leading byte order mark."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors)
+    fed, at_start = 0, True
+
+    def decode(chunk: bytes, final: bool) -> str:
+        held = len(decoder.getstate()[0])
+        try:
+            return decoder.decode(chunk, final)
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise CorpusError(
+                f"{describe(source)}: not UTF-8: byte 0x{byte:02x} at offset {fed - held + error.start}"
+                "; convert it, or pass --errors replace or ignore") from None
+
+    for chunk in chunks:
+        text = decode(chunk, False)
+        fed += len(chunk)
+        if at_start and text:
+            text, at_start = text.removeprefix(_BOM), False
+        if text:
+            yield text
+    if text := decode(b"", True):
+        yield text
+
+
+def read_text(sources: Iterable[str], errors: str = "strict") -> Iterator[str]:
+    """Chunks of the sources' text, one after the other, as `cat` would join them.
+
+    Nothing is normalised; line ends stay as they are. `errors` is strict, replace or ignore.
+    Raises CorpusError naming the source and, for a bad byte, its offset in the decompressed bytes.
+    """
+    for source in sources:
+        with open_bytes(source) as stream:
+            yield from _decode(_chunks(stream, source), source, errors)

@@ -1,0 +1,75 @@
+"""From sources to two token caches: the training part and the held-out part.
+
+    sources ─► Spool (private copy) ─► tokenizer fitted ─► TokenCache, TokenCache
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from charlm.errors import CorpusError
+from charlm.text.cache import TokenCache
+from charlm.text.corpus import describe, read_text
+from charlm.text.spool import Spool
+from charlm.text.tokenizer import Tokenizer, encode_chunks, fit
+
+HELD_OUT = 0.1                          # of the characters, from the end
+MOST_HELD_OUT = 1_000_000               # characters, unless --validation says otherwise
+FEWEST_CHARACTERS = 3                   # two to learn a transition from, one to be tested on
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokens to learn from, tokens held out, and how many characters each part has."""
+
+    tokenizer: Tokenizer
+    train: TokenCache
+    validation: TokenCache
+    train_characters: int
+    validation_characters: int
+    digest: str                         # of the training sources' text
+
+
+def _held_out_from(characters: int, fraction: float | None) -> int:
+    """Where the held-out part begins; each part keeps at least what it needs.
+
+    >>> _held_out_from(1_115_394, None)
+    1003854
+    """
+    if fraction is None:
+        return max(int(characters * (1 - HELD_OUT)), characters - MOST_HELD_OUT, 2)
+    return min(max(int(characters * (1 - fraction)), 2), characters - 1)
+
+
+def prepare(sources: Sequence[str], *, tokenizer: str = "char", vocabulary_size: int | None = None,
+            validation: float | str | None = None, errors: str = "strict") -> Corpus:
+    """Read, fit, encode. `validation` is a fraction of the end, or the name of another text.
+
+    Raises CorpusError for a text that is empty, too short or not UTF-8.
+    """
+    spool = Spool(read_text(sources, errors))
+    names = ", ".join(map(describe, sources))
+    if not spool.characters:
+        raise CorpusError(f"{names}: empty; there is nothing to learn")
+    if spool.characters < FEWEST_CHARACTERS:
+        raise CorpusError(f"{names}: {spool.characters} characters are too few; "
+                          f"the minimum is {FEWEST_CHARACTERS}")
+    fitted = fit(tokenizer, lambda: spool, vocabulary_size=vocabulary_size)
+    if isinstance(validation, str):
+        cut, other = spool.characters, Spool(read_text([validation], errors))
+        held_out, held_out_characters = iter(other), other.characters
+    else:
+        cut = _held_out_from(spool.characters, validation)
+        held_out, held_out_characters = spool.part(cut, spool.characters), spool.characters - cut
+
+    def cache(chunks) -> TokenCache:
+        return TokenCache(encode_chunks(fitted, chunks), vocabulary_size=fitted.size)
+
+    corpus = Corpus(fitted, cache(spool.part(0, cut)), cache(held_out), cut,
+                    held_out_characters, spool.digest)
+    spool.close()
+    if len(corpus.train) < 2 or not len(corpus.validation):
+        raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and "
+                          f"{len(corpus.validation)} held out are too few; use --tokenizer char")
+    return corpus

@@ -1,0 +1,1 @@
+"""Training in torch: lanes of the corpus, optimizers, schedule, validation, the plan, the loop."""

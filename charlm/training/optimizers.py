@@ -1,0 +1,52 @@
+"""Which optimizer moves which parameter, and how fast at which step."""
+
+from __future__ import annotations
+
+import torch
+
+from charlm.config import TrainingConfig
+from charlm.nn.network import Network
+from charlm.training.muon import Muon
+
+MUON_OVER_ADAMW = 10 / 3                # Muon's rate over AdamW's: 0.02 beside 0.006
+BETAS = (0.9, 0.99)
+
+
+def rate_factor(step: int, config: TrainingConfig) -> float:
+    """The learning rate's factor at a step counted from 0: warm-up, then down to 0 at `steps`.
+
+    >>> rate_factor(100, TrainingConfig(steps=100))
+    0.0
+    """
+    warmup = min(config.warmup, max(config.steps // 10, 1))
+    return min(1.0, (step + 1) / warmup if warmup else 1.0) * (1 - step / config.steps)
+
+
+class Optimizers:
+    """Muon on the recurrent layers' matrices, fused AdamW on all else; or AdamW on everything."""
+
+    def __init__(self, network: Network, config: TrainingConfig):
+        self._config = config
+        matrices = [p for p in network.decoder.parameters() if p.dim() == 2]
+        if config.optimizer == "adamw":
+            matrices = []
+        chosen = set(map(id, matrices))
+        rest = [p for p in network.parameters() if id(p) not in chosen]
+        rate, decay = config.learning_rate, config.weight_decay
+        self._all = [torch.optim.AdamW(rest, lr=rate, betas=BETAS, weight_decay=decay, fused=True)]
+        if matrices:
+            self._all.append(Muon(matrices, lr=rate * MUON_OVER_ADAMW,
+                                  gates=network.config.gates, weight_decay=decay))
+        self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self._all]
+
+    def step(self, step: int) -> float:
+        """Apply the gradients at the rate of this step; return AdamW's rate."""
+        factor = rate_factor(step, self._config)
+        for optimizer, rate in zip(self._all, self._rates):
+            optimizer.param_groups[0]["lr"] = rate * factor
+            optimizer.step()
+        return self._rates[0] * factor
+
+    def zero_grad(self) -> None:
+        for optimizer in self._all:
+            optimizer.zero_grad(set_to_none=True)

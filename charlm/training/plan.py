@@ -1,0 +1,105 @@
+"""How large and how long: sizes from the corpus, steps from passes or from measured speed.
+
+Sizes depend on the corpus alone, never on the clock, so that `--steps` repeats a run bit for bit.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from charlm.text.cache import TokenCache
+
+MOST_VALIDATIONS = 10
+VALIDATION_SHARE = 0.25                 # tokens validated at most, over tokens trained on
+TOKENS_AT_A_MILLION = 5e6               # training tokens for a corpus of a million: five passes
+FEWEST_TOKENS = 150_000                 # even a tiny corpus is read this far
+FEWEST_STEPS = 150
+SKIPPED = 2                             # first updates of a measurement, which warm up caches
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a corpus of some size is given when no flag says otherwise."""
+
+    hidden_size: int
+    batch_size: int
+    dropout: float
+    weight_decay: float
+
+
+def sizes(tokens: int) -> Sizes:
+    """Width, lanes and regularisation for so many training tokens."""
+    if tokens < 20_000:
+        return Sizes(64, 8, 0.1, 0.1)
+    if tokens < 100_000:
+        return Sizes(128, 16, 0.3, 0.1)
+    if tokens < 400_000:
+        return Sizes(256, 16, 0.4, 0.1)
+    if tokens < 20_000_000:
+        return Sizes(256, 32, 0.2, 0.1)
+    return Sizes(512, 64, 0.0, 0.0)
+
+
+def default_steps(tokens: int, window: int) -> int:
+    """Five passes over a million tokens; for others, tokens read grow with the square root."""
+    wanted = max(TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, FEWEST_TOKENS)
+    return max(round(wanted / window), FEWEST_STEPS)
+
+
+def fit_window(train: TokenCache, *, batch_size: int, bptt: int) -> tuple[int, int]:
+    """Lanes and window length that the corpus can fill: not longer than it, nor wider."""
+    bptt = min(bptt, len(train) - 1)
+    return max(1, min(batch_size, len(train) // bptt)), bptt
+
+
+def validation_interval(steps: int, window: int, held_out: int) -> int:
+    """Steps between validations: ten in a run, fewer where they would outweigh the training."""
+    count = int(VALIDATION_SHARE * steps * window / held_out)
+    return -(-steps // min(max(count, 1), MOST_VALIDATIONS, steps))
+
+
+class Updates(Protocol):
+    """What a measurement needs of a trainer."""
+
+    def update(self, step: int) -> object: ...
+
+    def validation_seconds(self, limit: float) -> float: ...
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that one update and one validation take on this machine, just now."""
+
+    update: float
+    validation: float
+
+    def duration(self, steps: int, window: int, held_out: int) -> float:
+        """Expected seconds of a whole run."""
+        validations = -(-steps // validation_interval(steps, window, held_out))
+        return steps * self.update + validations * self.validation
+
+    def steps_within(self, seconds: float, window: int, held_out: int) -> int:
+        """The most steps whose expected duration is at most `seconds`; at least one."""
+        low, high = 1, max(int(seconds / self.update), 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.duration(middle, window, held_out) <= seconds:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]) -> Speed:
+    """Run a trainer that will be thrown away for about this long, and a piece of a validation."""
+    times: list[float] = []
+    began = time.monotonic()
+    while (len(times) < SKIPPED + 1 or time.monotonic() - began < seconds) and not interrupted():
+        start = time.monotonic()
+        trainer.update(len(times))
+        times.append(time.monotonic() - start)
+    return Speed(statistics.fmean(times[SKIPPED:] or times), trainer.validation_seconds(seconds / 3))
