@@ -1,0 +1,31 @@
+"""`charlm info`: what a model is, how it was trained, how good it is."""
+
+from __future__ import annotations
+
+import click
+
+from charlm.cli import options
+
+
+@click.command("info", short_help="Say what a model is and how good it is.")
+@click.argument("file", required=False, metavar="[FILE]")
+@options.model
+@options.jsonl
+def command(file: str | None, model: str | None, jsonl: bool) -> None:
+    """Say what a model is, how it was trained and how good it is.
+
+    \b
+    Examples:
+      charlm info
+      charlm info big.charlm
+      charlm info -m big.charlm --jsonl | jq .bits_per_character
+    """
+    options.limit_threads(None)
+    from charlm.cli.models import find_model
+    from charlm.cli.streams import write_pairs
+    from charlm.modelfile import load
+    path = find_model(file or model)
+    loaded = load(path)
+    facts = {"file": path, "model": loaded.config.describe(),
+             "tokenizer": f"{loaded.tokenizer.kind}, {loaded.tokenizer.size} tokens"}
+    write_pairs(facts | loaded.training, jsonl=jsonl)

@@ -1,0 +1,26 @@
+"""Flags that several verbs share, one decorator each."""
+
+from __future__ import annotations
+
+import click
+
+model = click.option(
+    "-m", "--model", metavar="FILE", envvar="CHARLM_MODEL",
+    help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
+
+jsonl = click.option("--jsonl", is_flag=True, help="One JSON object a line.")
+
+errors = click.option(
+    "--errors", type=click.Choice(["strict", "replace", "ignore"]), default="strict",
+    show_default=True, help="What to do with bytes that are not UTF-8.")
+
+threads = click.option(
+    "--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.")
+
+
+def limit_threads(count: int | None) -> None:
+    """Threads of NumPy's BLAS; must run before NumPy is imported. One is fastest for small steps."""
+    import os
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        if count or name not in os.environ:
+            os.environ[name] = str(count or 1)

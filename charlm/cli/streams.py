@@ -1,0 +1,52 @@
+"""stdout as the product: exact UTF-8 into a pipe or file, made visible on a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from charlm.errors import StorageError
+
+
+class Product:
+    """Writes text to stdout, at once.
+
+    On a terminal control characters are shown as pictures; elsewhere bytes are exact. Raises
+    BrokenPipeError when the reader is gone, StorageError when stdout is full or closed.
+    """
+
+    def __init__(self) -> None:
+        if sys.stdout is None:
+            raise StorageError("stdout is closed; redirect it to a file")
+        self.on_terminal = sys.stdout.isatty()
+        self._last = "\n"
+
+    def write(self, text: str) -> None:
+        if not text:
+            return
+        if self.on_terminal:
+            from charlm.reports.visible import visible
+            text = visible(text)
+        try:
+            sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StorageError(f"stdout cannot be written ({error.strerror})") from None
+        self._last = text[-1]
+
+    def end_line(self) -> None:
+        """Begin a new line, unless the last text ended one."""
+        if self._last != "\n":
+            self.write("\n")
+
+
+def write_pairs(pairs: dict, *, jsonl: bool) -> None:
+    """A small table: `name<TAB>value` lines, or one JSON object."""
+    import json
+    if jsonl:
+        Product().write(json.dumps(pairs, ensure_ascii=False) + "\n")
+        return
+    lines = [f"{name}\t{value:.6g}" if isinstance(value, float) else f"{name}\t{value}"
+             for name, value in pairs.items()]
+    Product().write("\n".join(lines) + "\n")

@@ -1,0 +1,174 @@
+"""`charlm train`: a text in, a model file out, with progress on stderr."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import click
+
+from charlm.cli import options
+from charlm.config import ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, TOKENIZERS, TrainingConfig
+
+_NETWORK = [
+    click.option("--cell", type=click.Choice(list(GATES)), default="lstm", show_default=True,
+                 help="Recurrent cell."),
+    click.option("--nonlinearity", type=click.Choice(NONLINEARITIES), default="tanh",
+                 show_default=True, help="Of the rnn cell."),
+    click.option("--layers", type=int, default=2, show_default=True, help="Stacked layers."),
+    click.option("--hidden", type=int, help="Width of a layer. Default: by the corpus."),
+    click.option("--embedding", type=int, help="Width of the embedding. Default: 64."),
+    click.option("--tied", is_flag=True, help="Head and embedding share a matrix of --hidden width."),
+    click.option("--encoder", type=click.Choice(ENCODERS), default="shared", show_default=True,
+                 help="Who reads the prompt; shared: the decoder itself."),
+    click.option("--dropout", type=float, help="On non-recurrent connections. Default: by the corpus."),
+]
+_RUN = [
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="muon", show_default=True,
+                 help="Muon moves the recurrent layers' matrices, AdamW the rest or all."),
+    click.option("--lr", type=float, default=TrainingConfig.learning_rate, show_default=True,
+                 help="AdamW's learning rate; Muon's is 10/3 of it."),
+    click.option("--weight-decay", type=float, help="Decoupled decay. Default: by the corpus."),
+    click.option("--warmup", type=int, default=TrainingConfig.warmup, show_default=True,
+                 help="Steps until the full rate; then it falls to 0 at the end."),
+    click.option("--batch-size", type=int, help="Lanes read side by side. Default: by the corpus."),
+    click.option("--bptt", type=int, default=64, show_default=True, help="Tokens of a window."),
+    click.option("--clip", type=float, default=TrainingConfig.clip, show_default=True,
+                 help="Clip the gradient's global norm; 0 is off."),
+    click.option("--clip-value", type=float, default=0.0, show_default=True,
+                 help="Clip each entry of the gradient; 0 is off."),
+    click.option("--minutes", type=float, help="Train for this long, planned from measured speed."),
+    click.option("--epochs", type=float, help="Train for this many passes."),
+    click.option("--steps", type=int, help="Train for this many updates."),
+    click.option("--patience", type=int, default=TrainingConfig.patience, show_default=True,
+                 help="Stop after so many validations without a better one; 0 is off."),
+    click.option("--seed", type=int, default=0, show_default=True,
+                 help="Repeat a run to the bit, or vary it."),
+]
+_TEXT = [
+    click.option("--tokenizer", type=click.Choice(TOKENIZERS), default="char", show_default=True,
+                 help="What a token is."),
+    click.option("--vocab-size", type=click.IntRange(2), help="Tokens in the vocabulary."),
+    click.option("--validation", metavar="FRACTION|FILE",
+                 help="Held-out part: a share of the end, or another text. "
+                      "Default: the last tenth, at most a million characters."),
+]
+
+
+def _all(decorators):
+    def decorate(function):
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+    return decorate
+
+
+@click.command("train", short_help="Train a model on a text.")
+@click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
+@click.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+@_all(_TEXT)
+@options.errors
+@_all(_NETWORK)
+@_all(_RUN)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+              show_default=True, help="auto takes a GPU when there is one.")
+@options.threads
+@click.option("--quiet", is_flag=True, help="Show errors only.")
+def command(corpus, output, force, tokenizer, vocab_size, validation, errors, device, threads, quiet,
+            **wishes) -> None:
+    """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.
+
+    Without any flag the size of the network and the length of the run follow the size of the text:
+    about five minutes for 1 MB on two cores. The best model so far is always on disk; Ctrl-C ends a
+    run early and loses nothing.
+
+    \b
+    Examples:
+      charlm train corpus.txt
+      charlm train corpus.txt --minutes 3 --force && charlm sample
+      zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
+      charlm train --cell gru --layers 3 --hidden 512 --tied part1.txt part2.txt
+      charlm train corpus.txt --tokenizer unigram --vocab-size 4000
+    """
+    began = time.monotonic()
+    output = _output(output, corpus[0], force)
+    held_out = _validation(validation)
+    from charlm.storage import require_writable
+    from charlm.training.choices import Wishes
+    wishes = Wishes(**wishes)
+    require_writable(output)
+    from charlm.text.prepare import prepare
+    prepared = prepare(corpus, tokenizer=tokenizer, vocabulary_size=vocab_size, validation=held_out,
+                       errors=errors)
+    from charlm.training.session import Session
+    _train(prepared, wishes, quiet=quiet, session=lambda interrupted: Session(
+        output, device, threads, began, interrupted))
+
+
+def _output(given: str | None, corpus: str, force: bool) -> str:
+    """Where the model goes; an existing file is replaced only with --force."""
+    path = given or _default_output(corpus)
+    if os.path.exists(path) and not force:
+        raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
+    return path
+
+
+def _default_output(corpus: str) -> str:
+    """`<corpus>.charlm` in the working directory.
+
+    >>> _default_output("books/novel.txt.gz")
+    'novel.charlm'
+    """
+    if corpus == "-":
+        return "stdin.charlm"
+    name = os.path.basename(corpus)
+    stem, ending = os.path.splitext(name)
+    if ending.lower() in (".gz", ".bz2", ".xz"):
+        stem = os.path.splitext(stem)[0]
+    return f"{stem or name}.charlm"
+
+
+def _validation(given: str | None) -> float | str | None:
+    """A fraction when it is a number, else the name of a text."""
+    if given is None:
+        return None
+    try:
+        fraction = float(given)
+    except ValueError:
+        return given
+    if not 0 < fraction < 1:
+        raise click.UsageError(f"--validation {given}: a fraction lies between 0 and 1")
+    return fraction
+
+
+def _train(corpus, wishes, *, quiet: bool, session) -> None:
+    """Show the run's records; after an interruption die by the signal that asked for it."""
+    from charlm.cli.boundary import Killed
+    from charlm.cli.signals import interruption
+    from charlm.records import Sampled, Validation
+    from charlm.reports.progress import choose_progress
+    from charlm.training.session import run
+    progress = choose_progress(quiet=quiet)
+    with interruption() as flag:
+        try:
+            for record, trainer in run(corpus, wishes, session(flag.requested)):
+                progress.show(record)
+                if isinstance(record, Validation) and not quiet:
+                    progress.show(Sampled(_preview(trainer, corpus.tokenizer)))
+        finally:
+            progress.close()
+    if flag.requested():
+        raise Killed(flag.signum)
+
+
+def _preview(trainer, tokenizer, length: int = 240) -> str:
+    """A short sample of the weights as they are now, drawn by the NumPy network."""
+    import numpy as np
+    from charlm.config import SamplingConfig
+    from charlm.inference.generation import generate
+    from charlm.inference.network import Network
+    weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
+    pieces = generate(Network(trainer.network.config, weights), tokenizer, np.zeros(0, np.int64),
+                      SamplingConfig(temperature=0.7), length=length, seed=0)
+    return "".join(text for _, text in pieces)

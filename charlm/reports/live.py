@@ -1,0 +1,120 @@
+"""Progress as a live panel on the terminal.
+
+Everything of the corpus or the model is plain rich Text, control characters made visible: markup in
+a corpus must neither colour the panel nor crash it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.console import Console, Group
+from rich.live import Live as RichLive
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from charlm.records import Planned, Record, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.reports.sparkline import sparkline
+from charlm.reports.visible import visible
+
+REFRESH = 0.25                          # seconds
+SMOOTHING = 0.05                        # weight of a new loss in the one shown
+SAMPLE_LINES = 6
+CURVE = 40                              # characters
+
+
+def _duration(seconds: float) -> str:
+    whole = max(int(seconds + 0.5), 0)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+class Live:
+    """A panel on stderr: bar, step, loss, speed, time left, curve, latest validation and sample."""
+
+    def __init__(self, console: Console | None = None):
+        self._console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
+        self._live = RichLive(console=self._console, auto_refresh=False, transient=True)
+        self._plan: Planned | None = None
+        self._step: Step | None = None
+        self._validation: Validation | None = None
+        self._best: Validation | None = None
+        self._sample = ""
+        self._losses: list[float] = []
+        self._smooth = math.nan
+        self._drawn = 0.0
+
+    def show(self, record: Record) -> None:
+        if isinstance(record, Planned):
+            self._plan = record
+            self._say(f"{record.model} · {record.corpus}")
+            self._say(f"{record.steps:,} steps, {record.epochs:.3g} epochs, about "
+                      f"{_duration(record.seconds)} · repeat with {record.repeat}")
+            self._live.start()
+        elif isinstance(record, Step):
+            self._note(record)
+        elif isinstance(record, Validation):
+            self._validation = record
+            self._best = record if record.best else self._best
+        elif isinstance(record, Sampled):
+            self._sample = visible(record.text)
+        elif isinstance(record, Warned):
+            self._say(f"warning: {record.message}")
+        elif isinstance(record, Stopped):
+            self._finish(record)
+            return
+        if self._plan and (not isinstance(record, (Step, Saved))
+                           or time.monotonic() - self._drawn > REFRESH):
+            self._drawn = time.monotonic()
+            self._live.update(self.panel(), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def panel(self) -> Panel:
+        """What is on the screen now."""
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column(no_wrap=True, overflow="ellipsis")
+        step = self._step
+        if step:
+            rows.add_row("step", Text(f"{step.step:,} of {step.steps:,} · {_duration(step.seconds_left)} "
+                                      f"left · {step.characters_per_second:,.0f} characters/s"))
+            rows.add_row("loss", Text(f"{self._smooth:.4f} nats/token · gradient norm "
+                                      f"{step.gradient_norm:.3f} · rate {step.learning_rate:.2e}"))
+            rows.add_row("", Text(sparkline(self._losses, CURVE), style="cyan"))
+        if self._validation and self._best:
+            rows.add_row("held out", Text(
+                f"{self._validation.loss:.4f} nats/token · {self._validation.bits_per_character:.4f} "
+                f"bits/character · best {self._best.loss:.4f}"))
+        bar = ProgressBar(total=step.steps if step else 1, completed=step.step if step else 0)
+        parts = [bar, rows]
+        if self._sample:
+            lines = self._sample.split("\n")[:SAMPLE_LINES]
+            parts += [Text(""), Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")]
+        return Panel(Group(*parts), title=Text("charlm"), border_style="dim")
+
+    def _note(self, step: Step) -> None:
+        self._step = step
+        if math.isfinite(step.loss):
+            known = math.isfinite(self._smooth)
+            self._smooth += SMOOTHING * (step.loss - self._smooth) if known else 0.0
+            self._smooth = self._smooth if known else step.loss
+            self._losses.append(step.loss)
+
+    def _say(self, message: str) -> None:
+        self._console.print(Text(visible(message)))
+
+    def _finish(self, stopped: Stopped) -> None:
+        self._live.stop()
+        if self._losses:
+            self._say(f"loss {sparkline(self._losses, CURVE)} {self._smooth:.4f}")
+        if self._sample:
+            self._say(self._sample)
+        score = "not validated" if stopped.loss is None else \
+            f"{stopped.loss:.4f} nats/token, {stopped.bits_per_character:.4f} bits/character held out"
+        self._say(f"{stopped.reason} after {stopped.step:,} steps in {_duration(stopped.seconds)} · {score}")
+        self._say(f"saved {stopped.path} · next: charlm sample -m {stopped.path} --temp 0.8")

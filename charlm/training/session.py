@@ -1,0 +1,87 @@
+"""One training run from corpus to stored model: the plan first, then the trainer's records."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+
+from charlm.config import ModelConfig, TrainingConfig
+from charlm.modelfile import Model, save
+from charlm.records import Planned, Record, Validation
+from charlm.text.prepare import Corpus
+from charlm.training.choices import Wishes, choose_model, choose_run
+from charlm.training.device import choose_device, set_up
+from charlm.training.plan import measure
+from charlm.training.trainer import Trainer, train
+
+MEASURED = 1.0                          # seconds spent on measuring the speed
+MEASURED_SHARE = 0.03                   # with --minutes, at least this share of the time
+FINISHING = 0.5                         # seconds kept for saving and leaving
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a run needs beside the wishes: where to write, on what, and who may stop it."""
+
+    output: str
+    device: str
+    threads: int | None
+    began: float                        # time.monotonic() when the command began
+    interrupted: Callable[[], bool]
+
+
+def run(corpus: Corpus, wishes: Wishes, session: Session) -> Iterator[tuple[Record, Trainer | None]]:
+    """Plan, train and store; yields each record with the trainer that it is about.
+
+    Raises UsageError for wishes that do not fit, StorageError, DivergedError.
+    """
+    device = choose_device(session.device)
+    threads = set_up(session.threads)
+    model, config = choose_model(corpus, wishes), choose_run(corpus, wishes)
+    config, seconds = _planned(corpus, model, config, wishes, device, session)
+    epochs = config.steps * config.batch_size * config.bptt / len(corpus.train)
+    yield Planned(model.describe(), _corpus_line(corpus), config.steps, epochs, seconds,
+                  f"--steps {config.steps} --seed {config.seed} --threads {threads}"), None
+    trainer = Trainer(corpus, model, config, device=device)
+
+    def keep(weights: dict, validation: Validation | None) -> str:
+        arrays = {name: values.numpy() for name, values in weights.items()}
+        save(session.output, Model(model, corpus.tokenizer, arrays,
+                                   _summary(corpus, config, validation)))
+        return session.output
+
+    for record in train(trainer, keep=keep, interrupted=session.interrupted):
+        yield record, trainer
+
+
+def _planned(corpus: Corpus, model: ModelConfig, config: TrainingConfig, wishes: Wishes, device: str,
+             session: Session) -> tuple[TrainingConfig, float]:
+    """The run with its final number of steps, and the seconds it is expected to take."""
+    budget = None if wishes.minutes is None else 60 * wishes.minutes
+    limit = MEASURED if budget is None else max(MEASURED, MEASURED_SHARE * budget)
+    speed = measure(Trainer(corpus, model, config, device=device), seconds=limit,
+                    interrupted=session.interrupted)
+    window, held_out = config.batch_size * config.bptt, len(corpus.validation)
+    if budget is not None:
+        left = budget - (time.monotonic() - session.began) - FINISHING
+        config = dataclasses.replace(config, steps=speed.steps_within(left, window, held_out))
+    return config, speed.duration(config.steps, window, held_out)
+
+
+def _corpus_line(corpus: Corpus) -> str:
+    tokenizer = corpus.tokenizer
+    return (f"{corpus.train_characters:,} characters to learn from, {corpus.validation_characters:,} "
+            f"held out, {tokenizer.kind} vocabulary of {tokenizer.size:,}")
+
+
+def _summary(corpus: Corpus, config: TrainingConfig, validation: Validation | None) -> dict:
+    """What the model file says of its training; equal runs give equal summaries."""
+    score = {} if validation is None else {
+        "step": validation.step, "nats_per_token": validation.loss,
+        "bits_per_character": validation.bits_per_character,
+        "perplexity": math.exp(min(validation.loss, 700))}
+    return {**score, "train_characters": corpus.train_characters, "train_tokens": len(corpus.train),
+            "validation_characters": corpus.validation_characters,
+            "corpus_digest": corpus.digest, **dataclasses.asdict(config)}
