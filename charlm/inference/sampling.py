@@ -34,12 +34,8 @@ class Uniforms:
 
 
 def _penalise_repeats(logits: np.ndarray, recent: np.ndarray, penalty: float) -> None:
-    """Make recently seen tokens less likely (Keskar et al. 2019, section 4.1), in place.
-
-    Logits are first made log-odds-like by moving the largest to zero, so that "divide a positive,
-    multiply a negative" cannot raise a token.
-    """
-    logits -= logits.max(axis=1, keepdims=True)
+    """Divide the odds of recently seen tokens, in place; unlike dividing logits (Keskar et al. 2019)
+    this lowers a token whatever the sign of its logit."""
     rows = np.arange(len(logits))[:, None]
     seen = np.zeros(logits.shape, bool)
     seen[rows, recent] = True

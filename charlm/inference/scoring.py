@@ -12,7 +12,7 @@ import numpy as np
 from charlm.inference.network import Network
 from charlm.text.tokenizer import Tokenizer
 
-WINDOW = 512                            # tokens scored at once with carried state
+WINDOW = 512                            # tokens read at once, so that memory stays bounded
 BATCH_TOKENS = 16_384                   # tokens of cold windows scored at once
 
 
@@ -63,15 +63,23 @@ def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.nd
     random from a text (Karpathy's char-rnn and nanoGPT evaluate so).
     """
     before = tokenizer.start_id
-    rows = max(BATCH_TOKENS // window, 1)
-    for block in _regroup(pieces, rows * window):
+    for block in _regroup(pieces, max(BATCH_TOKENS // window, 1) * window):
         ids = np.concatenate([[before], block])
         before = block[-1]
         whole = len(block) // window * window
         for start, stop in ((0, whole), (whole, len(block))):
-            if start == stop:
-                continue
-            width = min(window, stop - start)
-            inputs, targets = (ids[shift + start:shift + stop].reshape(-1, width) for shift in (0, 1))
-            logits, _ = network.step(inputs, network.start(len(inputs)))
-            yield surprisals(logits, targets, tokenizer).ravel()
+            if start < stop:
+                width = min(window, stop - start)
+                rows = [ids[shift + start:shift + stop].reshape(-1, width) for shift in (0, 1)]
+                yield _score_rows(network, tokenizer, *rows)
+
+
+def _score_rows(network: Network, tokenizer: Tokenizer, inputs: np.ndarray,
+                targets: np.ndarray) -> np.ndarray:
+    """Nats of the targets (B, T), flat and in order, each row from an empty state."""
+    state, nats = network.start(len(inputs)), np.empty(inputs.shape)
+    for start in range(0, inputs.shape[1], WINDOW):
+        now = slice(start, start + WINDOW)
+        logits, state = network.step(inputs[:, now], state)
+        nats[:, now] = surprisals(logits, targets[:, now], tokenizer)
+    return nats.ravel()
