@@ -92,6 +92,7 @@ def command(corpus, output, force, tokenizer, vocab_size, validation, errors, de
       charlm train corpus.txt --tokenizer unigram --vocab-size 4000
     """
     began = time.monotonic()
+    options.yield_when_waiting()
     output = _output(output, corpus[0], force)
     held_out = _validation(validation)
     from charlm.storage import require_writable
