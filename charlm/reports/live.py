@@ -90,7 +90,8 @@ class Live:
             rows.add_row("held out", Text(
                 f"{self._validation.loss:.4f} nats/token · {self._validation.bits_per_character:.4f} "
                 f"bits/character · best {self._best.loss:.4f}"))
-        bar = ProgressBar(total=step.steps if step else 1, completed=step.step if step else 0)
+        bar = Table.grid(expand=True)           # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=step.steps if step else 1, completed=step.step if step else 0))
         parts = [bar, rows]
         if self._sample:
             lines = self._sample.split("\n")[:SAMPLE_LINES]

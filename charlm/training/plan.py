@@ -40,7 +40,7 @@ def sizes(tokens: int) -> Sizes:
     if tokens < 400_000:
         return Sizes(256, 16, 0.4, 0.1)
     if tokens < 20_000_000:
-        return Sizes(256, 32, 0.2, 0.1)
+        return Sizes(256, 32, 0.15, 0.1)
     return Sizes(512, 64, 0.0, 0.0)
 
 
