@@ -65,9 +65,10 @@ def test_places_are_at_least_1200_distinct_names():
     assert len(set(places)) == len(places)
 
 
-def test_places_are_sorted_and_clean():
+def test_places_are_shuffled_and_clean():
     places = lines_of("places.txt")
-    assert places == sorted(places)
+    # In alphabetical order the held-out tail would be of other letters than what is learned.
+    assert {name[0] for name in places[:200]} >= set("ABCDKMPST")
     assert all(place and place == " ".join(place.split()) for place in places)
     assert all(place == unicodedata.normalize("NFC", place) for place in places)
 
