@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from charlm.errors import ModelFileError
+from charlm.errors import CharlmError, ModelFileError
 
 FORMAT = 1
 LARGEST_HEADER = 1 << 20
@@ -53,11 +53,14 @@ class Header:
 
 
 def pack(metadata: dict, tensors: dict[str, np.ndarray]) -> bytes:
-    """The container as bytes; equal inputs give equal bytes."""
+    """The container as bytes; equal inputs give equal bytes. Raises CharlmError for a huge header."""
     from safetensors.numpy import save
     text = json.dumps({"checksum": _ZEROS.decode(), "format": FORMAT, **metadata},
                       separators=(",", ":"), ensure_ascii=True)
     data = bytearray(save(tensors, metadata={_KEY: text}))
+    if int.from_bytes(data[:8], "little") > LARGEST_HEADER:
+        raise CharlmError(f"the model's description is longer than {LARGEST_HEADER} bytes; "
+                          "nothing was written")
     start = 8 + len(_MARK)
     if data[8:start] != _MARK or data[start:start + 64] != _ZEROS:
         raise RuntimeError("safetensors wrote its metadata in another place than expected")

@@ -5,6 +5,8 @@ Not here: the container's form and checksum (container.py), safe writing (storag
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,13 +43,20 @@ def save(path: str, model: Model) -> None:
 def load(path: str) -> Model:
     """Read a model. Raises ModelFileError naming the file, for anything that is not exactly one."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ModelFileError("not a regular file")
             return _load(file)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelFileError(f"{path}: cannot be read ({reason})") from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open even a FIFO at once, instead of waiting for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _load(file) -> Model:

@@ -29,9 +29,11 @@ def _sync_directory(folder: str) -> None:
 def write_durably(path: str, data: bytes) -> None:
     """Replace `path` by `data`: temporary file beside it, fsync, rename, fsync of the folder.
 
-    Raises StorageError; then the old file, if any, is untouched and no temporary file remains.
+    A symbolic link is followed: what it points to is replaced. Raises StorageError; then no temporary
+    file remains and the old file, if any, is untouched, unless only the folder's fsync failed.
     """
-    folder = os.path.dirname(os.path.abspath(path))
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".charlm-", suffix=".tmp")
@@ -40,7 +42,7 @@ def write_durably(path: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
         temporary = None
         _sync_directory(folder)
     except OSError as error:
@@ -54,10 +56,12 @@ def write_durably(path: str, data: bytes) -> None:
 
 def require_writable(path: str) -> None:
     """Raise StorageError now if `write_durably(path)` could not work later."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path):
+    folder, name = os.path.split(os.path.realpath(path))
+    if os.path.isdir(path) or path.endswith(os.sep) or not name:
         raise StorageError(f"{path}: is a folder; name a file with -o")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(os.path.join(folder, name))     # refuses names that no file can have
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -28,4 +28,5 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
     loaded = load(path)
     facts = {"file": path, "model": loaded.config.describe(),
              "tokenizer": f"{loaded.tokenizer.kind}, {loaded.tokenizer.size} tokens"}
-    write_pairs(facts | loaded.training, jsonl=jsonl)
+    trained = {name: value for name, value in loaded.training.items() if name not in facts}
+    write_pairs(facts | trained, jsonl=jsonl)

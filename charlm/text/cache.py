@@ -30,13 +30,10 @@ class TokenCache:
     def __init__(self, ids: Iterable[np.ndarray], *, vocabulary_size: int):
         self._file = private_file()
         self.dtype = smallest_dtype(vocabulary_size)
-        self._length = 0
-        for piece in ids:
-            write_private(self._file, piece.astype(self.dtype, copy=False).tobytes())
-            self._length += len(piece)
-        write_private(self._file, b"")
-        self._file.flush()
+        write_private(self._file, (piece.astype(self.dtype, copy=False).tobytes() for piece in ids))
+        self._length = self._file.tell() // self.dtype.itemsize
         self._since_release = 0
+        self._map = self._ids = None        # an empty file cannot be mapped, and is never read
         if self._length:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
             self._ids = np.frombuffer(self._map, self.dtype)

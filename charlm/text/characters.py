@@ -58,8 +58,9 @@ class CharacterTokenizer:
     @classmethod
     def rebuild(cls, tensors: dict[str, np.ndarray]) -> CharacterTokenizer:
         codes = tensors["tokenizer.characters"].astype(np.int64)
-        if len(codes) and (codes[-1] >= CODE_POINTS or (np.diff(codes) <= 0).any()):
-            raise ModelFileError("its character table is not in order")
+        surrogate = (codes >= 0xD800) & (codes < 0xD800 + SURROGATES)
+        if surrogate.any() or (codes >= CODE_POINTS).any() or (np.diff(codes) <= 0).any():
+            raise ModelFileError("its character table is not one of characters in order")
         return cls(codes)
 
     def tensors(self) -> dict[str, np.ndarray]:

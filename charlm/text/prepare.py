@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,8 +39,15 @@ def _held_out_from(characters: int, fraction: float | None) -> int:
     1003854
     """
     if fraction is None:
-        return max(int(characters * (1 - HELD_OUT)), characters - MOST_HELD_OUT, 2)
-    return min(max(int(characters * (1 - fraction)), 2), characters - 1)
+        held_out = min(_share(characters, HELD_OUT), MOST_HELD_OUT)
+    else:
+        held_out = _share(characters, fraction)
+    return min(max(characters - held_out, 2), characters - 1)
+
+
+def _share(characters: int, fraction: float) -> int:
+    """The fraction rounded up, but not for the sake of a binary fraction's last bit."""
+    return math.ceil(round(characters * fraction, 6))
 
 
 def prepare(sources: Sequence[str], *, tokenizer: str = "char", vocabulary_size: int | None = None,
@@ -58,6 +66,8 @@ def prepare(sources: Sequence[str], *, tokenizer: str = "char", vocabulary_size:
     fitted = fit(tokenizer, lambda: spool, vocabulary_size=vocabulary_size)
     if isinstance(validation, str):
         cut, other = spool.characters, Spool(read_text([validation], errors))
+        if not other.characters:
+            raise CorpusError(f"{describe(validation)}: empty; there is nothing to validate on")
         held_out, held_out_characters = iter(other), other.characters
     else:
         cut = _held_out_from(spool.characters, validation)

@@ -27,10 +27,19 @@ def private_file() -> BinaryIO:
         raise StorageError(f"no room for a temporary file ({error}); set TMPDIR") from None
 
 
-def write_private(file: BinaryIO, data) -> None:
-    """Append bytes to a private file; StorageError when the disk is full."""
+def write_private(file: BinaryIO, pieces: Iterable[bytes]) -> None:
+    """Append all pieces to a private file, down to its last byte; StorageError when the disk is full.
+
+    What the pieces themselves raise passes through: only writing is this function's business.
+    """
+    for data in pieces:
+        _disk(file.write, data)
+    _disk(file.flush)
+
+
+def _disk(operation, *arguments) -> None:
     try:
-        file.write(data)
+        operation(*arguments)
     except OSError as error:
         raise StorageError(f"temporary files: {error.strerror}; set TMPDIR to a larger disk") from None
 
@@ -41,13 +50,15 @@ class Spool:
     def __init__(self, chunks: Iterable[str]):
         self._file = private_file()
         self.characters = 0
-        digest = hashlib.blake2b(digest_size=16)
-        for text in chunks:
-            data = text.encode("utf-8")
-            digest.update(data)
-            write_private(self._file, data)
-            self.characters += len(text)
-        self.digest = digest.hexdigest()
+        self._digest = hashlib.blake2b(digest_size=16)
+        write_private(self._file, map(self._count, chunks))
+        self.digest = self._digest.hexdigest()
+
+    def _count(self, text: str) -> bytes:
+        data = text.encode("utf-8")
+        self._digest.update(data)
+        self.characters += len(text)
+        return data
 
     def __iter__(self) -> Iterator[str]:
         """All the text, in chunks."""

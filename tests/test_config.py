@@ -1,0 +1,141 @@
+"""Configurations name every parameter, survive JSON, and refuse bad values by the flag that is wrong."""
+
+import dataclasses
+import json
+
+import pytest
+
+from charlm.config import (ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig)
+from charlm.errors import UsageError
+
+MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,
+         "hidden_size": 4, "tied": True, "encoder": "shared"}
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def test_lstm_of_two_layers_has_these_parameters():
+    config = ModelConfig(5, cell="lstm", num_layers=2, embedding_size=3, hidden_size=4)
+    assert config.parameter_shapes() == {
+        "embedding.weight": (5, 3),
+        "decoder.0.weight_ih_l0": (16, 3), "decoder.0.weight_hh_l0": (16, 4),
+        "decoder.0.bias_ih_l0": (16,), "decoder.0.bias_hh_l0": (16,),
+        "decoder.1.weight_ih_l0": (16, 4), "decoder.1.weight_hh_l0": (16, 4),
+        "decoder.1.bias_ih_l0": (16,), "decoder.1.bias_hh_l0": (16,),
+        "head.weight": (5, 4), "head.bias": (5,)}
+    assert config.parameter_count() == 15 + (48 + 64 + 32) + (64 + 64 + 32) + 20 + 5
+
+
+@pytest.mark.parametrize("cell, rows", [("rnn", 4), ("gru", 12), ("lstm", 16)])
+def test_cell_decides_the_rows_of_a_recurrent_matrix(cell, rows):
+    shapes = ModelConfig(5, cell=cell, hidden_size=4).parameter_shapes()
+    assert shapes["decoder.0.weight_hh_l0"] == (rows, 4)
+
+
+def test_tied_head_has_no_matrix_of_its_own():
+    tied = ModelConfig(5, embedding_size=4, hidden_size=4, tied=True).parameter_shapes()
+    free = ModelConfig(5, embedding_size=4, hidden_size=4).parameter_shapes()
+    assert set(free) - set(tied) == {"head.weight"}
+
+
+def test_description_says_cell_depth_width_and_parameters():
+    config = ModelConfig(5, cell="rnn", nonlinearity="relu", embedding_size=256, hidden_size=256, tied=True)
+    line = config.describe()
+    assert all(part in line for part in ("rnn (relu)", "2x256", "embedding 256", "tied", "0.26 M"))
+    assert "relu" not in ModelConfig(5, nonlinearity="relu").describe()
+
+
+def test_model_survives_json():
+    config = ModelConfig.from_json(MODEL)
+    assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert config.to_json() == MODEL
+
+
+@pytest.mark.parametrize("name", MODEL)
+def test_missing_entry_is_refused(name):
+    with pytest.raises(UsageError, match="missing"):
+        ModelConfig.from_json({key: value for key, value in MODEL.items() if key != name})
+
+
+@pytest.mark.parametrize("values", [MODEL | {"colour": 1}, {}, None, [], "lstm", 5, list(MODEL.items())])
+def test_other_than_the_exact_entries_is_refused(values):
+    with pytest.raises(UsageError):
+        ModelConfig.from_json(values)
+
+
+@pytest.mark.parametrize("name", [name for name in MODEL if name != "tied"])
+@pytest.mark.parametrize("value", [None, True, 1.0, -1, 0, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
+def test_wrong_value_of_a_model_is_refused(name, value):
+    with pytest.raises(UsageError):
+        ModelConfig.from_json(MODEL | {"tied": False} | {name: value})
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "true", []])
+def test_tied_is_true_or_false(value):
+    with pytest.raises(UsageError, match="--tied"):
+        ModelConfig.from_json(MODEL | {"tied": value})
+
+
+def test_tied_sizes_must_be_equal_and_both_flags_are_named():
+    with pytest.raises(UsageError, match="--embedding 4 .*--hidden 8"):
+        ModelConfig.from_json(MODEL | {"hidden_size": 8})
+
+
+@pytest.mark.parametrize("name, flag, choices", [("cell", "--cell", GATES), ("encoder", "--encoder", ENCODERS),
+                                                 ("nonlinearity", "--nonlinearity", ("tanh", "relu"))])
+def test_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
+    with pytest.raises(UsageError) as caught:
+        ModelConfig(5, **{name: "transformer"})
+    assert flag in str(caught.value) and "transformer" in str(caught.value)
+    assert all(choice in str(caught.value) for choice in choices)
+
+
+@pytest.mark.parametrize("name, flag", [("num_layers", "--layers"), ("embedding_size", "--embedding"),
+                                        ("hidden_size", "--hidden"), ("vocabulary_size", "vocabulary size")])
+def test_size_out_of_range_names_the_flag(name, flag):
+    for value in (0, -3, 1 << 24):
+        with pytest.raises(UsageError, match=flag):
+            ModelConfig(**({"vocabulary_size": 5} | {name: value}))
+
+
+@pytest.mark.parametrize("name, flag, wrong", [
+    ("steps", "--steps", [0, -1, 1.5, True, None]), ("batch_size", "--batch-size", [0, -1, 2.0]),
+    ("bptt", "--bptt", [0, -1]), ("optimizer", "--optimizer", ["sgd", ""]),
+    ("learning_rate", "--lr", [-1e-3, NAN, INFINITY, "fast", None]),
+    ("weight_decay", "--weight-decay", [-1, NAN, INFINITY]), ("warmup", "--warmup", [-1, 0.5]),
+    ("dropout", "--dropout", [-0.1, 0.96, 1, NAN]), ("clip", "--clip", [-1, NAN, INFINITY]),
+    ("clip_value", "--clip-value", [-1, NAN, INFINITY]), ("patience", "--patience", [-1]),
+    ("seed", "--seed", [-1, 1 << 63])])
+def test_wrong_value_of_a_run_names_its_flag(name, flag, wrong):
+    for value in wrong:
+        with pytest.raises(UsageError, match=f"^{flag} "):
+            TrainingConfig(**({"steps": 10} | {name: value}))
+
+
+@pytest.mark.parametrize("values", [{}, {"learning_rate": 0, "dropout": 0, "clip": 0, "warmup": 0, "patience": 0},
+                                    {"learning_rate": 1, "dropout": 0.95, "seed": (1 << 63) - 1},
+                                    *({"optimizer": name} for name in OPTIMIZERS)])
+def test_ordinary_and_extreme_runs_are_accepted(values):
+    config = TrainingConfig(steps=1, **values)
+    assert all(getattr(config, name) == value for name, value in values.items())
+
+
+@pytest.mark.parametrize("name, flag, wrong", [
+    ("temperature", "--temp", [-0.1, NAN, INFINITY, -INFINITY, None]), ("top_k", "--top-k", [-1, 1.5, NAN]),
+    ("top_p", "--top-p", [-0.1, 1.1, NAN]), ("min_p", "--min-p", [-0.1, 1.1, NAN]),
+    ("repeat_penalty", "--repeat-penalty", [0, -1, NAN, INFINITY])])
+def test_wrong_value_of_a_draw_names_its_flag(name, flag, wrong):
+    for value in wrong:
+        with pytest.raises(UsageError, match=f"^{flag} "):
+            SamplingConfig(**{name: value})
+
+
+@pytest.mark.parametrize("values", [{"temperature": 0}, {"top_k": 1 << 30}, {"top_p": 0}, {"min_p": 1}])
+def test_ordinary_and_extreme_draws_are_accepted(values):
+    config = SamplingConfig(**values)
+    assert all(getattr(config, name) == value for name, value in values.items())
+
+
+@pytest.mark.parametrize("config", [ModelConfig(5), TrainingConfig(1), SamplingConfig()])
+def test_configurations_cannot_be_changed(config):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, dataclasses.fields(config)[0].name, 7)

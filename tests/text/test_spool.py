@@ -1,0 +1,112 @@
+"""The private copy of a corpus: the same text, its length, its digest, and nothing left on disk."""
+
+import io
+import os
+import tempfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.errors import StorageError
+from charlm.text import spool as module
+from charlm.text.spool import Spool, private_file
+
+TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
+                         st.sampled_from("\0\r\n\ufeff\u2581\U0010ffff\u0301")))
+ODD = "a\0é\r\n€\U0010ffff\ufeff\u0301z"
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    """Temporary files go to tmp_path."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def test_spool_gives_back_the_text_each_time():
+    spool = Spool([ODD, "", ODD])
+    assert "".join(spool) == ODD + ODD
+    assert "".join(spool) == ODD + ODD
+
+
+def test_length_counts_characters_and_not_bytes():
+    assert Spool(["é€", "\U0010ffff\r\n"]).characters == 5
+
+
+def test_spool_of_nothing_is_empty():
+    spool = Spool([])
+    assert spool.characters == 0
+    assert list(spool) == [] and list(spool.part(0, 10)) == []
+
+
+def test_digest_is_blake2b_of_128_bits():
+    assert Spool([]).digest == "cae66941d9efbd404e4d88758ea67670"       # as `b2sum -l 128 /dev/null` prints
+
+
+def test_digest_does_not_depend_on_chunks():
+    assert Spool(ODD).digest == Spool([ODD]).digest == Spool(["", ODD, ""]).digest
+
+
+@pytest.mark.parametrize("other", [ODD[:-1], ODD + "\n", ODD.replace("\r", ""), ODD.swapcase()])
+def test_digest_tells_texts_apart(other):
+    assert Spool([other]).digest != Spool([ODD]).digest
+
+
+@settings(deadline=None)
+@given(text=TEXT, size=st.integers(1, 7))
+def test_text_survives_any_chunk_size(text, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHUNK", size)
+        assert "".join(Spool(text)) == text
+
+
+@settings(deadline=None)
+@given(text=TEXT, start=st.integers(0, 12), stop=st.integers(0, 12), size=st.integers(1, 7))
+def test_part_is_the_slice_of_the_text(text, start, stop, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHUNK", size)
+        assert "".join(Spool([text]).part(start, stop)) == text[start:stop]
+
+
+def test_long_text_comes_in_bounded_chunks():
+    spool = Spool(["x" * 1_000_000])
+    assert max(map(len, spool)) <= module.CHUNK < 1_000_000
+
+
+def test_private_file_has_no_name(in_folder):
+    with private_file() as file:
+        file.write(b"secret")
+        file.flush()
+        assert os.fstat(file.fileno()).st_dev == os.stat(in_folder).st_dev
+        assert list(in_folder.iterdir()) == []
+
+
+def test_private_file_goes_to_tmpdir_when_it_is_set(monkeypatch):
+    asked = []
+    monkeypatch.setenv("TMPDIR", "anything")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir=None: asked.append(dir) or io.BytesIO())
+    private_file()
+    assert asked == [None]                                  # None is TMPDIR to tempfile
+
+
+def test_no_room_for_a_temporary_file_is_a_storage_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        private_file()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_is_a_storage_error(monkeypatch):
+    monkeypatch.setattr(module, "private_file", lambda: open("/dev/full", "r+b"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        Spool(["x" * 1_000_000])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_is_a_storage_error_for_a_short_text_too(monkeypatch):
+    monkeypatch.setattr(module, "private_file", lambda: open("/dev/full", "r+b"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        list(Spool(["abc"]))
