@@ -22,7 +22,7 @@ def row_by_row(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     A row's result then has the same bits whatever rows stand beside it, which sampling needs: BLAS
     sums in another order for one row than for several.
     """
-    return np.matmul(x[:, None], matrix)[:, 0]
+    return x @ matrix if len(x) == 1 else np.matmul(x[:, None], matrix)[:, 0]
 
 
 def all_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:

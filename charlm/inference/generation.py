@@ -73,9 +73,9 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
     numbers = list(samples)
     decoders = {number: (tokenizer.decoder(), StopAt(stop)) for number in numbers}
     uniforms = Uniforms(seed, samples)
-    never = list(tokenizer.never_sampled)
     for _ in range(length):
-        logits[:, never] = -np.inf
+        for token in tokenizer.never_sampled:
+            logits[:, token] = -np.inf
         tokens = choose(logits, uniforms.next(), config, recent)
         for number, token in zip(numbers, tokens.tolist()):
             decoder, stopper = decoders[number]

@@ -71,9 +71,10 @@ def choose(logits: np.ndarray, uniforms: np.ndarray, config: SamplingConfig,
     if config.temperature == 0:
         return logits.argmax(axis=1)
     logits -= logits.max(axis=1, keepdims=True)
-    # A temperature near zero may overflow to -inf, which is the greedy limit, as it should be.
-    with np.errstate(over="ignore"):
-        logits /= config.temperature
+    if config.temperature != 1:
+        # A temperature near zero may overflow to -inf, which is the greedy limit, as it should be.
+        with np.errstate(over="ignore"):
+            logits /= config.temperature
     _keep_top_k(logits, config.top_k)
     probabilities = np.exp(logits, out=logits)
     if config.top_p < 1:
