@@ -15,7 +15,8 @@ from charlm.config import ModelConfig
 from charlm.container import Header, pack, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
-from charlm.text.tokenizer import Tokenizer, rebuild, tensor_shapes
+from charlm.text.kinds import rebuild, tensor_shapes
+from charlm.text.tokenizer import Tokenizer
 
 _PARTS = {"checksum", "format", "model", "tokenizer", "training"}
 

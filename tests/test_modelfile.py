@@ -18,7 +18,7 @@ from charlm.config import ModelConfig
 from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError, StorageError
 from charlm.modelfile import Model, load, save
-from charlm.text.tokenizer import fit
+from charlm.text.kinds import fit
 
 TEXT = "abc\nabba cab\n" * 40
 SMALL = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)

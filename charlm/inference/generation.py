@@ -36,10 +36,11 @@ class StopAt:
     def push(self, text: str) -> str:
         """Whatever of the text so far can no longer be part of a stop string."""
         text = self._held + text
-        found = [at for string in self._strings if (at := text.find(string)) >= 0]
+        found = [(at + len(string), at) for string in self._strings if (at := text.find(string)) >= 0]
         if found:
             self._held, self.reached = "", True
-            return text[:min(found)]
+            _, start = min(found)       # the first to be complete, however the text was cut
+            return text[:start]
         keep = max((size for string in self._strings for size in range(1, len(string))
                     if text.endswith(string[:size])), default=0)
         self._held = text[len(text) - keep:]

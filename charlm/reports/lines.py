@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TextIO
 
 from charlm.records import Planned, Record, Sampled, Saved, Step, Stopped, Validation, Warned
 
+_PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
 EVERY = 10.0                            # seconds between lines about steps
 
 
 def _fields(**values: object) -> str:
-    """`a=1 b=0.5`; text is quoted as JSON, so that a line stays a line."""
+    """`a=1 b=0.5 c=word d="two words"`: text is quoted as JSON unless it is one plain word."""
     def show(value: object) -> str:
         if isinstance(value, float):
             return f"{value:.4f}" if abs(value) < 1000 else f"{value:.0f}"
-        return json.dumps(value, ensure_ascii=True) if isinstance(value, str) else str(value)
+        plain = not isinstance(value, str) or _PLAIN.fullmatch(value)
+        return str(value) if plain else json.dumps(value, ensure_ascii=True)
     return " ".join(f"{name}={show(value)}" for name, value in values.items() if value is not None)
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from charlm.errors import CorpusError
 from charlm.text.cache import TokenCache
 from charlm.text.corpus import describe, read_text
+from charlm.text.kinds import fit
 from charlm.text.spool import Spool
-from charlm.text.tokenizer import Tokenizer, encode_chunks, fit
+from charlm.text.tokenizer import Tokenizer, encode_chunks
 
 HELD_OUT = 0.1                          # of the characters, from the end
 MOST_HELD_OUT = 1_000_000               # characters, unless --validation says otherwise

@@ -1,16 +1,15 @@
-"""What every tokenizer is, and the one place that knows their names.
+"""What every tokenizer is, and what can be done with any of them.
 
-Not here: any tokenizer itself (characters.py, bytewise.py, subwords.py).
+Not here: the tokenizers themselves (characters.py, bytewise.py, subwords.py), nor which there are
+(kinds.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
-
-from charlm.errors import ModelFileError
 
 NEWLINE = "\n"
 
@@ -64,39 +63,3 @@ def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
     """The text that the ids stand for."""
     decoder = tokenizer.decoder()
     return decoder.push(ids) + decoder.flush()
-
-
-def fit(kind: str, text: Callable[[], Iterable[str]], *, vocabulary_size: int | None) -> Tokenizer:
-    """A tokenizer for this text; `text()` starts a fresh pass over its chunks.
-
-    Raises UsageError when `vocabulary_size` does not suit the kind or the text.
-    """
-    if kind == "char":
-        from charlm.text.characters import CharacterTokenizer
-        return CharacterTokenizer.fit(text(), vocabulary_size=vocabulary_size)
-    if kind == "byte":
-        from charlm.text.bytewise import ByteTokenizer
-        return ByteTokenizer.fit(vocabulary_size=vocabulary_size)
-    from charlm.text.subwords import SubwordTokenizer
-    return SubwordTokenizer.fit(kind, text(), vocabulary_size=vocabulary_size)
-
-
-def rebuild(kind: str, tensors: dict[str, np.ndarray]) -> Tokenizer:
-    """The tokenizer of a model file; ModelFileError when it is not one."""
-    if kind == "char":
-        from charlm.text.characters import CharacterTokenizer
-        return CharacterTokenizer.rebuild(tensors)
-    if kind == "byte":
-        from charlm.text.bytewise import ByteTokenizer
-        return ByteTokenizer()
-    if kind in ("bpe", "unigram"):
-        from charlm.text.subwords import SubwordTokenizer
-        return SubwordTokenizer.rebuild(kind, tensors)
-    raise ModelFileError(f"unknown tokenizer {kind!r}")
-
-
-def tensor_shapes(kind: str) -> dict[str, tuple[str, int]]:
-    """Names of a tokenizer's tensors: (dtype, number of dimensions); lengths are free."""
-    return {"char": {"tokenizer.characters": ("U32", 1)}, "byte": {},
-            "bpe": {"tokenizer.sentencepiece": ("U8", 1)},
-            "unigram": {"tokenizer.sentencepiece": ("U8", 1)}}.get(kind, {})

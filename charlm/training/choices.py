@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import UsageError
@@ -62,17 +62,16 @@ def choose_run(corpus: Corpus, wishes: Wishes) -> TrainingConfig:
     """The run; with `minutes` its length is provisional, until the speed is known."""
     tokens = len(corpus.train)
     usual = sizes(tokens)
-    batch_size, bptt = fit_window(
-        corpus.train, bptt=wishes.bptt,
-        batch_size=usual.batch_size if wishes.batch_size is None else wishes.batch_size)
-    window = batch_size * bptt
-    steps = wishes.steps
-    if steps is None:
-        steps = (default_steps(tokens, window) if wishes.epochs is None
-                 else max(int(wishes.epochs * tokens / window), 1))
-    return TrainingConfig(
-        steps=steps, batch_size=batch_size, bptt=bptt, optimizer=wishes.optimizer,
-        learning_rate=wishes.lr, warmup=wishes.warmup, clip=wishes.clip,
+    wished = TrainingConfig(
+        steps=1 if wishes.steps is None else wishes.steps, bptt=wishes.bptt,
+        batch_size=usual.batch_size if wishes.batch_size is None else wishes.batch_size,
+        optimizer=wishes.optimizer, learning_rate=wishes.lr, warmup=wishes.warmup, clip=wishes.clip,
         weight_decay=usual.weight_decay if wishes.weight_decay is None else wishes.weight_decay,
         dropout=usual.dropout if wishes.dropout is None else wishes.dropout,
         clip_value=wishes.clip_value, patience=wishes.patience, seed=wishes.seed)
+    batch_size, bptt = fit_window(corpus.train, batch_size=wished.batch_size, bptt=wished.bptt)
+    window, steps = batch_size * bptt, wished.steps
+    if wishes.steps is None:
+        steps = (default_steps(tokens, window) if wishes.epochs is None
+                 else max(int(wishes.epochs * tokens / window), 1))
+    return replace(wished, steps=steps, batch_size=batch_size, bptt=bptt)

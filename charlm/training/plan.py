@@ -83,7 +83,10 @@ class Speed:
         return steps * self.update + validations * self.validation
 
     def steps_within(self, seconds: float, window: int, held_out: int) -> int:
-        """The most steps whose expected duration is at most `seconds`; at least one."""
+        """Steps whose expected duration just fits into `seconds`; at least one.
+
+        Where one more step brings one more validation, slightly more might have fitted.
+        """
         low, high = 1, max(int(seconds / self.update), 1)
         while low < high:
             middle = (low + high + 1) // 2
@@ -98,7 +101,8 @@ def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]
     """Run a trainer that will be thrown away for about this long, and a piece of a validation."""
     times: list[float] = []
     began = time.monotonic()
-    while (len(times) < SKIPPED + 1 or time.monotonic() - began < seconds) and not interrupted():
+    while not times or (len(times) <= SKIPPED or time.monotonic() - began < seconds) \
+            and not interrupted():
         start = time.monotonic()
         trainer.update(len(times))
         times.append(time.monotonic() - start)

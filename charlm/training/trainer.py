@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
@@ -23,6 +24,16 @@ from charlm.training.plan import validation_interval
 from charlm.training.validation import held_out_loss, window_count
 
 MOST_FAILURES = 3                       # updates in a row without a finite loss and gradient
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update did."""
+
+    loss: float
+    gradient_norm: float                # before clipping
+    learning_rate: float
+    applied: bool                       # False: skipped, the loss or gradient was not finite
 
 
 class Trainer:
@@ -43,10 +54,9 @@ class Trainer:
         self._parameters = list(self.network.parameters())
         self._failures = 0
 
-    def update(self, step: int) -> tuple[float, float, float]:
-        """One update (steps count from 0): loss, gradient norm before clipping, learning rate.
+    def update(self, step: int) -> Update:
+        """One update; steps count from 0. A window without a finite loss and gradient is skipped.
 
-        A window whose loss or gradient is not finite is skipped: the rate returned is then 0.
         Raises DivergedError when that happens three times in a row.
         """
         inputs, targets = self._lanes.window(step)
@@ -58,10 +68,11 @@ class Trainer:
         norm = self._clip()
         value = loss.item()
         if not (math.isfinite(value) and math.isfinite(norm)):
-            return value, norm, self._failed(step)
+            self._count_failure(step)
+            return Update(value, norm, 0.0, False)
         self._failures = 0
         self._state = state.detach()
-        return value, norm, self._optimizers.step(step)
+        return Update(value, norm, self._optimizers.step(step), True)
 
     def _clip(self) -> float:
         """Clip the gradients as the run says; return their global norm before that."""
@@ -71,12 +82,11 @@ class Trainer:
             torch.nn.utils.clip_grad_value_(self._parameters, self.run.clip_value)
         return norm
 
-    def _failed(self, step: int) -> float:
+    def _count_failure(self, step: int) -> None:
         self._failures += 1
         if self._failures == MOST_FAILURES:
             raise DivergedError(f"no finite loss in {MOST_FAILURES} updates up to step {step + 1}; "
                                 "try a smaller --lr or --clip")
-        return 0.0
 
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> float:
         """Nats per token of the held-out part, training state untouched."""
@@ -107,20 +117,23 @@ class _Keeper:
         self._unsaved: tuple | None = None
         self.path = ""
 
-    def offer(self, weights: dict, validation: Validation | None) -> Saved | Warned:
+    def take(self, weights: dict, validation: Validation | None) -> None:
+        """These weights are now the ones to be kept."""
         self._unsaved = (weights, validation)
-        try:
-            return self.flush()
-        except StorageError as error:
-            return Warned(f"{error}; trying again at the next validation")
 
-    def flush(self) -> Saved | None:
+    def flush(self) -> Iterator[Saved]:
         """Write what is not yet written; raises StorageError."""
-        if self._unsaved is None:
-            return None
-        self.path = self._keep(*self._unsaved)
-        self._unsaved = None
-        return Saved(self.path)
+        if self._unsaved is not None:
+            self.path = self._keep(*self._unsaved)
+            self._unsaved = None
+            yield Saved(self.path)
+
+    def try_flush(self) -> Iterator[Saved | Warned]:
+        """Like `flush`, but a failure is a warning."""
+        try:
+            yield from self.flush()
+        except StorageError as error:
+            yield Warned(f"{error}; trying again at the next validation")
 
 
 class _Pace:
@@ -161,11 +174,11 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
     bits = len(corpus.validation) / corpus.validation_characters / math.log(2)
     keeper, best, since_best, reason, step = _Keeper(keep), None, 0, "finished", 0
     while step < run.steps:
-        loss, norm, rate = trainer.update(step)
+        update = trainer.update(step)
         step += 1
         pace.tick()
-        yield Step(step, run.steps, loss, norm, rate, pace.characters_per_second(),
-                   pace.seconds_left(run.steps - step), rate > 0)
+        yield Step(step, run.steps, update.loss, update.gradient_norm, update.learning_rate,
+                   pace.characters_per_second(), pace.seconds_left(run.steps - step), update.applied)
         if interrupted():
             reason = "interrupted"
             break
@@ -181,16 +194,15 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
         since_best = 0 if is_best else since_best + 1
         if is_best:
             best = validation
-            yield keeper.offer(trainer.network.weights(), validation)
+            keeper.take(trainer.network.weights(), validation)
+        yield from keeper.try_flush()
         if run.patience and since_best >= run.patience and step < run.steps:
             reason = "patience"
             break
     if best is None:
         if reason != "interrupted":
             raise DivergedError("the held-out loss was never finite; try a smaller --lr")
-        keeper.offer(trainer.network.weights(), None)
-    saved = keeper.flush()
-    if saved:
-        yield saved
+        keeper.take(trainer.network.weights(), None)
+    yield from keeper.flush()
     yield Stopped(reason, step, best and best.loss, best and best.bits_per_character,
                   keeper.path, pace.elapsed())

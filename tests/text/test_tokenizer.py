@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import CharlmError, CorpusError, ModelFileError, UsageError
-from charlm.text.tokenizer import decode, encode_chunks, fit, rebuild, tensor_shapes
+from charlm.text.kinds import fit, rebuild, tensor_shapes
+from charlm.text.tokenizer import decode, encode_chunks
 
 KINDS = ("char", "byte", "bpe", "unigram")
 OPEN_KINDS = ("byte", "bpe", "unigram")     # no character is unknown to these

@@ -1,0 +1,43 @@
+"""Which tokenizers there are: fitting one to a text, rebuilding one from a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from charlm.errors import ModelFileError
+from charlm.text.bytewise import ByteTokenizer
+from charlm.text.characters import CharacterTokenizer
+from charlm.text.subwords import SubwordTokenizer
+from charlm.text.tokenizer import Tokenizer
+
+
+def fit(kind: str, text: Callable[[], Iterable[str]], *, vocabulary_size: int | None) -> Tokenizer:
+    """A tokenizer for this text; `text()` starts a fresh pass over its chunks.
+
+    Raises UsageError when `vocabulary_size` does not suit the kind or the text.
+    """
+    if kind == "char":
+        return CharacterTokenizer.fit(text(), vocabulary_size=vocabulary_size)
+    if kind == "byte":
+        return ByteTokenizer.fit(vocabulary_size=vocabulary_size)
+    return SubwordTokenizer.fit(kind, text(), vocabulary_size=vocabulary_size)
+
+
+def rebuild(kind: str, tensors: dict[str, np.ndarray]) -> Tokenizer:
+    """The tokenizer of a model file; ModelFileError when it is not one."""
+    if kind == "char":
+        return CharacterTokenizer.rebuild(tensors)
+    if kind == "byte":
+        return ByteTokenizer()
+    if kind in ("bpe", "unigram"):
+        return SubwordTokenizer.rebuild(kind, tensors)
+    raise ModelFileError(f"unknown tokenizer {kind!r}")
+
+
+def tensor_shapes(kind: str) -> dict[str, tuple[str, int]]:
+    """Names of a tokenizer's tensors: (dtype, number of dimensions); lengths are free."""
+    return {"char": {"tokenizer.characters": ("U32", 1)}, "byte": {},
+            "bpe": {"tokenizer.sentencepiece": ("U8", 1)},
+            "unigram": {"tokenizer.sentencepiece": ("U8", 1)}}.get(kind, {})

@@ -1,0 +1,154 @@
+"""A tiny trained model, and the `charlm` command as a process or inside this one."""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+SECONDS = 60
+TINY = ["--threads", "1", "--hidden", "16", "--layers", "1", "--steps", "30"]
+VERSES = "".join(f"{count} green bottles, señor, hanging on the wall;\nand if {word} bottle should fall\n"
+                 for count in range(40, 10, -1) for word in ("one", "no"))
+WILD = "\ufeff" + "\x1b[45mred\x00[/] :smile: é\r\n" * 60
+
+
+def environment(**changes):
+    """This process's, without settings of charlm or of Python's text mode; None takes a name away."""
+    kept = {name: value for name, value in os.environ.items()
+            if not name.startswith(("CHARLM", "_CHARLM", "PYTHONUTF8", "PYTHONIOENCODING"))}
+    return {name: value for name, value in {**kept, **changes}.items() if value is not None}
+
+
+def run_charlm(*arguments, cwd, env=None, python=(), **streams):
+    """`python -m charlm ...` with both outputs kept as bytes unless redirected."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    if "input" not in streams:
+        streams.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([sys.executable, *python, "-m", "charlm", *map(str, arguments)], cwd=cwd,
+                          env=environment(**(env or {})), timeout=SECONDS, check=False, **streams)
+
+
+@contextlib.contextmanager
+def unchanged_environment():
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def brief_training():
+    """Speed is measured for a moment only; torch's settings are put back afterwards."""
+    from charlm.cli.options import yield_when_waiting
+    yield_when_waiting()
+    import torch
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.training.session.MEASURED", 0.02)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(False)
+
+
+def run_here(*arguments):
+    """The command in this process, without its error boundary: errors are raised."""
+    from charlm.cli.main import cli
+    words = [str(argument) for argument in arguments]
+    with unchanged_environment():
+        if words[0] != "train":
+            cli.main(words, prog_name="charlm", standalone_mode=False)
+            return
+        with brief_training():
+            cli.main([*words, "--threads", "1"], prog_name="charlm", standalone_mode=False)
+
+
+@pytest.fixture
+def charlm(tmp_path):
+    """Runs the command as a process, in `tmp_path` unless told otherwise."""
+    def run(*arguments, cwd=tmp_path, **more):
+        return run_charlm(*arguments, cwd=cwd, **more)
+    return run
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a bash script in which `charlm` is the command."""
+    def run(script, **env):
+        define = f'charlm() {{ {shlex.quote(sys.executable)} -m charlm "$@"; }}\n'
+        return subprocess.run(["bash", "-c", define + script], cwd=tmp_path, timeout=SECONDS,
+                              env=environment(**env), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, encoding="utf-8", check=False)
+    return run
+
+
+@pytest.fixture
+def here():
+    return run_here
+
+
+@pytest.fixture
+def tiny():
+    """Flags of a network that trains in a moment."""
+    return list(TINY)
+
+
+@pytest.fixture
+def clean_environment():
+    return environment
+
+
+@pytest.fixture
+def refusal():
+    """The single line of a failed command, after checking that it is one and no traceback."""
+    def line(done):
+        text = done.stderr if isinstance(done.stderr, str) else done.stderr.decode()
+        assert text.startswith("charlm: error: "), text
+        assert text.endswith("\n") and text.count("\n") == 1, text
+        assert not done.stdout
+        return text
+    return line
+
+
+@pytest.fixture(scope="session")
+def verses(tmp_path_factory):
+    """A small text with a non-ASCII letter in every verse."""
+    path = tmp_path_factory.mktemp("texts") / "verses.txt"
+    path.write_text(VERSES, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def wild_text(tmp_path_factory):
+    """A BOM, then ESC, NUL, CRLF, emoji names and what rich takes for markup."""
+    path = tmp_path_factory.mktemp("texts") / "wild.txt"
+    path.write_bytes(WILD.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, verses):
+    """The finished process that trained `model`, in the folder that it ran in."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = run_charlm("train", verses, *TINY, cwd=folder)
+    assert done.returncode == 0, done.stderr.decode()
+    done.folder = folder
+    return done
+
+
+@pytest.fixture(scope="session")
+def model(trained):
+    return trained.folder / "verses.charlm"
+
+
+@pytest.fixture(scope="session")
+def wild_model(tmp_path_factory, wild_text):
+    path = tmp_path_factory.mktemp("trained") / "wild.charlm"
+    run_here("train", wild_text, "-o", path, *TINY, "--quiet")
+    return path

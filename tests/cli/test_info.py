@@ -1,0 +1,57 @@
+"""`charlm info`: what a model is, and which files are none."""
+
+import json
+import shutil
+
+import pytest
+
+from charlm.modelfile import load
+
+
+def test_info_tells_what_the_model_is_and_how_it_was_trained(charlm, model, verses):
+    facts = json.loads(charlm("info", model, "--jsonl").stdout)
+    text = verses.read_text(encoding="utf-8")
+    assert facts["file"] == str(model)
+    assert facts["model"].startswith("lstm 1x16")
+    assert facts["tokenizer"] == f"char, {len(set(text)) + 1} tokens"
+    assert facts["steps"] == 30 and facts["seed"] == 0
+    assert facts["train_characters"] + facts["validation_characters"] == len(text)
+    assert 0 < facts["bits_per_character"] < 8
+
+
+def test_info_as_a_table_has_the_same_names(charlm, model):
+    names = [line.split("\t")[0] for line in charlm("info", model).stdout.decode().splitlines()]
+    assert names == ["file", "model", "tokenizer", *load(str(model)).training]
+
+
+def test_a_model_is_given_by_argument_by_flag_or_by_lying_here(charlm, model, tmp_path):
+    shutil.copy(model, tmp_path / "m.charlm")
+    ways = [charlm("info", "m.charlm"), charlm("info", "-m", "m.charlm"), charlm("info"),
+            charlm("info", env={"CHARLM_MODEL": "m.charlm"})]
+    assert len({way.stdout for way in ways}) == 1
+    assert [way.stderr for way in ways] == [b"", b"", b"charlm: using m.charlm\n", b""]
+
+
+def damaged(data):
+    """Files that are not models, by what is wrong with them."""
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    return {"empty": b"", "text": b"Once upon a time there was no model.\n" * 20,
+            "truncated": data[:-100], "header only": data[:200], "flipped bit": bytes(flipped),
+            "longer": data + b"\0"}
+
+
+@pytest.mark.parametrize("fault", ["empty", "text", "truncated", "header only", "flipped bit", "longer"])
+def test_a_file_that_is_no_whole_model_is_refused_in_one_line(charlm, refusal, model, tmp_path, fault):
+    (tmp_path / "bad.charlm").write_bytes(damaged(model.read_bytes())[fault])
+    for verb in ("sample", "info"):
+        done = charlm(verb, "-m", "bad.charlm")
+        assert done.returncode == 3
+        assert "bad.charlm: " in refusal(done)
+
+
+def test_a_missing_model_and_a_folder_are_refused_in_one_line(charlm, refusal, tmp_path):
+    for name in ("missing.charlm", "."):
+        done = charlm("info", name)
+        assert done.returncode == 3
+        assert f"{name}: cannot be read" in refusal(done)

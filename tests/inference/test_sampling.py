@@ -1,0 +1,182 @@
+"""How a token is drawn: hand-worked distributions, exact frequencies, and what is never drawn."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from charlm.config import SamplingConfig
+from charlm.inference.sampling import Uniforms, choose
+
+HIGHEST = 1 - 2.0 ** -53                # the largest number below one that a stream can give
+
+
+def logits_for(probabilities, rows=1):
+    with np.errstate(divide="ignore"):
+        return np.tile(np.log(np.array(probabilities, float)), (rows, 1)).astype(np.float32)
+
+
+def shares(probabilities, *, recent=None, **options):
+    """How much of [0, 1) draws each token, measured on an even grid."""
+    rows = 5040
+    grid = (np.arange(rows) + 0.5) / rows
+    seen = None if recent is None else np.tile(recent, (rows, 1))
+    drawn = choose(logits_for(probabilities, rows), grid, SamplingConfig(**options), seen)
+    return np.bincount(drawn, minlength=len(probabilities)) / rows
+
+
+def equals(found, *expected):
+    return np.allclose(found, [float(Fraction(share)) for share in expected], atol=1e-3)
+
+
+def test_defaults_draw_from_the_models_own_distribution():
+    assert equals(shares([0.1, 0.2, 0.3, 0.4]), "1/10", "2/10", "3/10", "4/10")
+
+
+def test_temperature_raises_odds_to_its_inverse():
+    assert equals(shares([1 / 2, 1 / 4, 1 / 4], temperature=0.5), "4/6", "1/6", "1/6")
+    assert equals(shares([16 / 21, 4 / 21, 1 / 21], temperature=2), "4/7", "2/7", "1/7")
+
+
+def test_top_k_keeps_the_k_likeliest():
+    assert equals(shares([0.1, 0.2, 0.3, 0.4], top_k=2), 0, 0, "3/7", "4/7")
+    assert equals(shares([0.1, 0.2, 0.3, 0.4], top_k=1), 0, 0, 0, 1)
+    for more_than_there_are in (4, 5, 1 << 40):
+        assert equals(shares([0.1, 0.2, 0.3, 0.4], top_k=more_than_there_are), ".1", ".2", ".3", ".4")
+
+
+def test_top_p_keeps_the_smallest_set_that_holds_the_mass():
+    skewed = [1 / 8, 1 / 2, 1 / 8, 1 / 4]
+    assert equals(shares(skewed, top_p=0.4), 0, 1, 0, 0)
+    assert equals(shares(skewed, top_p=0.7), 0, "2/3", 0, "1/3")
+    assert equals(shares(skewed, top_p=0.8), "1/7", "4/7", 0, "2/7")
+    assert equals(shares(skewed, top_p=0.9), "1/8", "1/2", "1/8", "1/4")
+    assert equals(shares(skewed, top_p=0.0), 0, 1, 0, 0)
+
+
+def test_min_p_drops_what_is_below_a_share_of_the_likeliest():
+    skewed = [1 / 8, 1 / 2, 1 / 8, 1 / 4]
+    assert equals(shares(skewed, min_p=0.3), 0, "2/3", 0, "1/3")
+    assert equals(shares(skewed, min_p=0.2), "1/8", "1/2", "1/8", "1/4")
+    assert equals(shares(skewed, min_p=1.0), 0, 1, 0, 0)
+
+
+def test_temperature_comes_before_top_p():
+    # Squared and normalised the first has 16/22, which holds 0.7 alone; unsquared it has half.
+    assert equals(shares([1 / 2, 1 / 4, 1 / 8, 1 / 8], temperature=0.5, top_p=0.7), 1, 0, 0, 0)
+
+
+def test_top_k_comes_before_top_p():
+    # Of the two kept, the first has 4/7 and holds half; of all four it would need the second too.
+    assert equals(shares([0.4, 0.3, 0.2, 0.1], top_k=2, top_p=0.5), 1, 0, 0, 0)
+
+
+def test_temperature_comes_before_min_p():
+    assert equals(shares([1 / 2, 1 / 4, 1 / 4], temperature=0.5, min_p=0.3), 1, 0, 0)
+
+
+def test_repeat_penalty_divides_the_odds_of_a_seen_token():
+    assert equals(shares([1 / 2, 1 / 2], repeat_penalty=2, recent=[0]), "1/3", "2/3")
+    assert equals(shares([1 / 2, 1 / 2], repeat_penalty=2, recent=[0, 0, 0]), "1/3", "2/3")
+    assert equals(shares([1 / 2, 1 / 2], repeat_penalty=0.5, recent=[0]), "2/3", "1/3")
+
+
+def test_repeat_penalty_comes_before_temperature():
+    assert equals(shares([1 / 2, 1 / 2], repeat_penalty=2, temperature=0.5, recent=[0]), "1/5", "4/5")
+
+
+@pytest.mark.parametrize("offset", [-50.0, 0.0, 50.0])
+def test_repeat_penalty_lowers_a_token_whatever_the_sign_of_its_logit(offset):
+    logits = logits_for([0.6, 0.4]) + np.float32(offset)
+    config = SamplingConfig(temperature=0, repeat_penalty=3)
+    assert choose(logits, np.zeros(1), config, np.array([[0]])) == [1]
+    assert choose(logits, np.zeros(1), config, np.array([[1]])) == [0]
+
+
+def test_repeat_penalty_looks_at_each_rows_own_past():
+    drawn = choose(logits_for([0.5, 0.5], 2), np.full(2, 0.5), SamplingConfig(temperature=0, repeat_penalty=2),
+                   np.array([[0], [1]]))
+    assert drawn.tolist() == [1, 0]
+
+
+def test_repeat_penalty_without_a_past_changes_nothing():
+    config = SamplingConfig(temperature=0, repeat_penalty=9)
+    assert choose(logits_for([0.3, 0.7]), np.zeros(1), config, np.zeros((1, 0), int)) == [1]
+
+
+@pytest.mark.parametrize("uniform", [0.0, 0.5, HIGHEST])
+def test_temperature_zero_takes_the_first_of_the_likeliest(uniform):
+    logits = np.float32([[0, 3, 1, 3], [-5, -7, -5, -9], [-np.inf, -1, -2, -3]])
+    drawn = choose(logits, np.full(3, uniform), SamplingConfig(temperature=0, top_k=3, top_p=0.5))
+    assert drawn.tolist() == [1, 0, 1]
+
+
+def test_temperature_near_zero_takes_the_likeliest():
+    logits = np.float32([[0, 3, 1, 2.999]])
+    assert choose(logits, np.array([HIGHEST]), SamplingConfig(temperature=1e-320)) == [1]
+
+
+FILTERS = [{}, {"temperature": 0.01}, {"temperature": 1e6}, {"top_k": 2}, {"top_k": 3}, {"top_p": 0.0},
+           {"top_p": 0.5}, {"top_p": 0.999}, {"min_p": 0.1}, {"min_p": 1.0}, {"repeat_penalty": 1e6},
+           {"temperature": 1e-300}, {"top_k": 3, "top_p": 0.9, "min_p": 0.05, "repeat_penalty": 1.3}]
+
+
+@pytest.mark.parametrize("options", FILTERS)
+def test_what_has_no_probability_is_never_chosen(options):
+    places = range(5)
+    for barred in itertools.chain.from_iterable(itertools.combinations(places, n) for n in (1, 2, 4)):
+        logits = np.float32([[1.0, -2.0, 0.5, 0.5, 3.0]])
+        logits[0, list(barred)] = -np.inf
+        for uniform in (0.0, HIGHEST):
+            drawn = choose(logits, np.array([uniform]), SamplingConfig(**options), np.array([[0, 4]]))
+            assert drawn[0] in places and drawn[0] not in barred
+
+
+def test_choose_leaves_the_logits_it_was_given():
+    logits = np.float32([[1, 2, 3]])
+    choose(logits, np.array([0.5]), SamplingConfig(temperature=0.5, top_k=1, repeat_penalty=2), np.array([[2]]))
+    assert logits.tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("options, expected", [
+    ({}, [0.05, 0.1, 0.15, 0.2, 0.5]),
+    ({"temperature": 0.5}, [0.0025, 0.01, 0.0225, 0.04, 0.25]),
+    ({"top_k": 3}, [0, 0, 0.15, 0.2, 0.5]),
+    ({"top_p": 0.8}, [0, 0, 0.15, 0.2, 0.5]),
+    ({"min_p": 0.35}, [0, 0, 0, 0.2, 0.5])])
+def test_frequencies_of_draws_pass_a_chi_square_bound(options, expected):
+    streams, rounds = 100, 200
+    uniforms, config = Uniforms(11, range(streams)), SamplingConfig(**options)
+    logits = logits_for([0.05, 0.1, 0.15, 0.2, 0.5], streams)
+    drawn = np.concatenate([choose(logits, uniforms.next(), config) for _ in range(rounds)])
+    counts, wanted = np.bincount(drawn, minlength=5), np.array(expected) / np.sum(expected) * streams * rounds
+    possible = wanted > 0
+    assert not counts[~possible].any()
+    statistic = ((counts - wanted)[possible] ** 2 / wanted[possible]).sum()
+    # Laurent and Massart 2000, lemma 1: a chi-square of k degrees exceeds this once in e^14 runs.
+    degrees, x = possible.sum() - 1, 14
+    assert statistic < degrees + 2 * (degrees * x) ** 0.5 + 2 * x
+
+
+def stream(seed, samples, count=300):
+    uniforms = Uniforms(seed, samples)
+    return np.stack([uniforms.next() for _ in range(count)], axis=1)        # (samples, count)
+
+
+def test_a_samples_uniforms_do_not_depend_on_the_range():
+    together = stream(7, range(10))
+    for samples in (range(3, 4), range(2, 9), range(0, 10, 3), range(9, -1, -1)):
+        assert np.array_equal(stream(7, samples), together[list(samples)])
+
+
+def test_samples_and_seeds_have_streams_of_their_own():
+    both = np.concatenate([stream(7, range(4)), stream(8, range(4))])
+    assert len(np.unique(both)) == both.size
+    assert both.min() >= 0 and both.max() < 1
+
+
+def test_uniforms_are_uniform():
+    counts = np.bincount((stream(5, range(40)).ravel() * 16).astype(int), minlength=16)
+    wanted = counts.sum() / 16
+    assert ((counts - wanted) ** 2 / wanted).sum() < 15 + 2 * (15 * 14) ** 0.5 + 2 * 14

@@ -1,0 +1,111 @@
+"""Rooms stand on floors: imports point down only, and what is light never imports what is heavy."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import charlm
+
+FOLDER = Path(charlm.__file__).parent
+FILES = {".".join(("charlm", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__"): path
+         for path in FOLDER.rglob("*.py")}
+
+FLOORS = {"__main__": 5, "cli": 5, "reports": 4, "training": 3, "nn": 3, "inference": 3, "modelfile": 2, "container": 2,
+          "storage": 2, "text": 1, "config": 0, "records": 0, "errors": 0, "": 0}
+BESIDE = {("__main__", "cli"), ("training", "nn"), ("modelfile", "container"), ("modelfile", "storage"),
+          ("config", "errors")}
+HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
+
+
+def room(module):
+    """`charlm.nn.layers` is in the room `nn`; the package itself is the ground."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def imports_of(tree):
+    """Names of all modules that a syntax tree imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in FILES else node.module
+
+
+def own_imports(module):
+    """Our own modules that a module imports."""
+    return {name for name in imports_of(ast.parse(FILES[module].read_text(encoding="utf-8"))) if name in FILES}
+
+
+def run_python(code):
+    """What a fresh interpreter prints, split at spaces."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_every_file_has_a_floor():
+    assert len(FILES) > 40
+    assert {room(module) for module in FILES} <= set(FLOORS)
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_imports_point_down_only(module):
+    here = room(module)
+    for name in own_imports(module):
+        there = room(name)
+        assert there == here or (here, there) in BESIDE or FLOORS[there] < FLOORS[here], f"{module} imports {name}"
+
+
+def test_imports_go_round_in_no_circle():
+    graphlib.TopologicalSorter({module: own_imports(module) for module in FILES}).prepare()
+
+
+def test_inference_and_nn_know_nothing_of_each_other_or_of_training():
+    known = {here: {room(name) for module in FILES if room(module) == here for name in own_imports(module)}
+             for here in ("inference", "nn")}
+    assert not known["inference"] & {"nn", "training"}
+    assert not known["nn"] & {"inference", "training"}
+
+
+def light(module):
+    return FLOORS[room(module)] < 3 or room(module) == "inference"
+
+
+def test_no_light_file_mentions_torch():
+    for module, path in FILES.items():
+        if light(module):
+            names = imports_of(ast.parse(path.read_text(encoding="utf-8")))
+            assert not any(name.split(".")[0] == "torch" for name in names), module
+
+
+def test_light_modules_run_without_torch():
+    modules = sorted(filter(light, FILES))
+    assert len(modules) > 15
+    loaded = run_python(f"import {', '.join(modules)}, sys\nprint(*sys.modules)")
+    assert "charlm.inference.network" in loaded and "charlm.text.subwords" in loaded
+    assert "torch" not in loaded
+
+
+def test_command_modules_import_only_what_is_cheap():
+    modules = sorted(module for module in FILES if room(module) == "cli")
+    loaded = run_python(f"import {', '.join(modules)}, sys\nprint(*sys.modules)")
+    assert "click" in loaded
+    assert not HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["sample", "--help"], ["eval", "--help"],
+                                       ["info", "--help"], ["--version"]])
+def test_help_answers_without_numpy_torch_or_rich(arguments):
+    loaded = run_python("import sys\nfrom charlm.cli.main import main\n"
+                        f"sys.argv = ['charlm', *{arguments}]\n"
+                        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+                        "print('loaded:', *sys.modules)")
+    assert "click" in loaded and "loaded:" in loaded
+    assert not HEAVY & set(loaded[loaded.index("loaded:"):])

@@ -1,0 +1,114 @@
+"""How large and how long, from the size of the corpus and the measured speed."""
+
+import itertools
+import statistics
+from types import SimpleNamespace
+
+import pytest
+
+from charlm.training.plan import (MOST_VALIDATIONS, Speed, default_steps, fit_window, measure, sizes,
+                                  validation_interval)
+
+
+def never():
+    return False
+
+
+def test_larger_corpora_never_get_a_narrower_network_or_fewer_lanes():
+    chosen = [sizes(10 ** power) for power in range(1, 11)]
+    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in zip(chosen, chosen[1:]))
+    assert len(set(chosen)) > 3
+
+
+@pytest.mark.parametrize("tokens", [20_000, 100_000, 400_000, 20_000_000])
+def test_a_size_begins_exactly_at_its_threshold(tokens):
+    assert sizes(tokens - 1) != sizes(tokens) == sizes(tokens + 1)
+
+
+def test_a_million_tokens_are_read_five_times():
+    assert default_steps(1_000_000, 1000) == 5000
+
+
+def test_tokens_read_grow_with_the_square_root():
+    assert default_steps(100_000_000, 1000) == 10 * default_steps(1_000_000, 1000)
+
+
+def test_a_tiny_corpus_still_has_steps_to_learn_from():
+    assert default_steps(10, 500) == 300                    # 150,000 tokens
+    assert default_steps(10, 1_000_000) == 150
+
+
+@pytest.mark.parametrize("tokens, wanted, given", [
+    (1000, (8, 64), (8, 64)), (64, (8, 64), (1, 63)), (65, (8, 64), (1, 64)), (2, (8, 64), (2, 1)),
+    (300, (8, 64), (4, 64)), (512, (8, 64), (8, 64)), (511, (8, 64), (7, 64))])
+def test_window_is_neither_longer_nor_wider_than_the_corpus(cache_of, tokens, wanted, given):
+    train = cache_of(range(tokens))
+    assert fit_window(train, batch_size=wanted[0], bptt=wanted[1]) == given
+    assert given[0] * given[1] <= tokens
+
+
+def test_a_run_is_validated_ten_times():
+    assert validation_interval(1000, 1000, 1) == 100
+    assert validation_interval(1001, 1000, 1) == 101        # ten, the last one a little early
+    assert validation_interval(3, 1000, 1) == 1
+
+
+@pytest.mark.parametrize("steps, window, held_out",
+                         list(itertools.product((1, 7, 150, 5000), (8, 1024), (10, 9999, 10 ** 6))))
+def test_validations_read_at_most_a_quarter_of_the_tokens_trained_on(steps, window, held_out):
+    interval = validation_interval(steps, window, held_out)
+    validations = len({*range(interval, steps + 1, interval), steps})
+    assert 1 <= interval <= steps and validations <= MOST_VALIDATIONS
+    assert validations == 1 or 4 * validations * held_out <= steps * window
+
+
+def test_duration_counts_updates_and_validations():
+    assert Speed(0.5, 3.0).duration(100, 1000, 1) == 100 * 0.5 + 10 * 3
+    assert Speed(0.5, 3.0).duration(100, 10, 10 ** 6) == 100 * 0.5 + 3
+
+
+@pytest.mark.parametrize("speed, seconds, held_out", list(itertools.product(
+    (Speed(0.01, 0.0), Speed(0.01, 0.3), Speed(1.0, 20.0)), (5.0, 60.0, 1000.0), (50, 100_000))))
+def test_planned_steps_fit_the_time_and_nearly_fill_it(speed, seconds, held_out):
+    steps = speed.steps_within(seconds, 64, held_out)
+    assert steps == 1 or speed.duration(steps, 64, held_out) <= seconds
+    # Another tenth would not fit, give or take one update and one validation.
+    assert speed.duration(int(1.1 * steps) + 2, 64, held_out) > seconds - 2 * (speed.update + speed.validation)
+
+
+def test_without_validations_every_second_is_spent():
+    assert Speed(0.5, 0.0).steps_within(60, 64, 100) == 120
+    assert Speed(0.5, 0.0).steps_within(0.1, 64, 100) == 1
+    assert Speed(0.5, 0.0).steps_within(-5, 64, 100) == 1
+
+
+def test_measuring_ignores_the_first_updates_which_warm_up(monkeypatch):
+    costs, clock, steps, asked = itertools.chain([50.0, 30.0], itertools.repeat(2.0)), [0.0], [], []
+    monkeypatch.setattr("charlm.training.plan.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def update(step):
+        steps.append(step)
+        clock[0] += next(costs)
+
+    trainer = SimpleNamespace(update=update, validation_seconds=lambda limit: asked.append(limit) or 7.0)
+    assert measure(trainer, seconds=90.0, interrupted=never) == Speed(2.0, 7.0)
+    assert steps == [0, 1, 2, 3, 4, 5, 6]                   # 50 + 30 + 5 * 2 seconds
+    assert asked == [30.0]
+
+
+def test_measuring_takes_at_least_one_update_that_counts():
+    steps = []
+    measure(SimpleNamespace(update=steps.append, validation_seconds=lambda limit: 0.0), seconds=0.0, interrupted=never)
+    assert steps == [0, 1, 2]
+
+
+def test_measuring_stops_when_interrupted():
+    done = []
+    trainer = SimpleNamespace(update=done.append, validation_seconds=lambda limit: 1.0)
+    speed = measure(trainer, seconds=1e9, interrupted=lambda: len(done) >= 2)
+    assert len(done) == 2 and speed.update >= 0
+
+
+def test_an_interruption_before_the_first_update_is_not_an_error():
+    measure(SimpleNamespace(update=lambda step: None, validation_seconds=lambda limit: 1.0), seconds=1.0,
+            interrupted=lambda: True)

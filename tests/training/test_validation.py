@@ -1,0 +1,121 @@
+"""The held-out loss: lanes against one lane, torch against NumPy, and nothing else touched."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.config import ModelConfig
+from charlm.inference.network import Network as NumpyNetwork
+from charlm.inference.scoring import score_carried
+from charlm.nn.network import Network
+from charlm.text.bytewise import ByteTokenizer
+from charlm.text.characters import CharacterTokenizer
+from charlm.training.validation import MOST_LANES, TOKENS_A_LANE, WINDOW, held_out_loss, lane_count, window_count
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LETTERS = CharacterTokenizer.fit(["\nabcdefg"], vocabulary_size=None)
+
+
+def build(cell="lstm", *, dropout=0.0, size=LETTERS.size):
+    torch.manual_seed(1)
+    network = Network(ModelConfig(size, cell=cell, embedding_size=6, hidden_size=10), dropout=dropout)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return network
+
+
+@pytest.fixture
+def held_out(cache_of):
+    """A function to a random text of so many tokens, unknown ones among them."""
+    return lambda tokens: cache_of(np.random.default_rng(2).integers(LETTERS.size, size=tokens))
+
+
+def by_numpy(network, tokens, tokenizer=LETTERS):
+    weights = {name: values.numpy() for name, values in network.weights().items()}
+    scores = score_carried(NumpyNetwork(network.config, weights), tokenizer, [tokens.slice(0, len(tokens))])
+    return np.concatenate(list(scores)).mean()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("lanes, tokens", [(2, 1400), (4, 2403), (3, 3074)])
+def test_lanes_agree_with_one_lane(held_out, cell, lanes, tokens):
+    network, text = build(cell), held_out(tokens)
+    assert held_out_loss(network, text, LETTERS, lanes=lanes) == pytest.approx(
+        held_out_loss(network, text, LETTERS, lanes=1), abs=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, WINDOW, WINDOW + 1, 2500])
+def test_one_lane_equals_numpys_carried_score(held_out, tokens):
+    network, text = build(), held_out(tokens)
+    assert held_out_loss(network, text, LETTERS, lanes=1) == pytest.approx(by_numpy(network, text), abs=1e-5)
+
+
+def test_default_lanes_of_a_long_text_agree_with_numpy(held_out):
+    tokens = 2 * TOKENS_A_LANE + 3
+    assert lane_count(tokens) == 2
+    network, text = build(), held_out(tokens)
+    assert held_out_loss(network, text, LETTERS) == pytest.approx(by_numpy(network, text), abs=1e-5)
+
+
+def test_a_uniform_model_loses_log_of_the_vocabulary(cache_of):
+    network = build(size=256)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(3.0)
+    loss = held_out_loss(network, cache_of(b"some held-out text"), ByteTokenizer())
+    assert loss == pytest.approx(math.log(256), rel=1e-6)
+
+
+def test_unknown_tokens_cost_their_share_of_all_unknown_characters(cache_of):
+    network = build()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.zero_()
+    unknown = 17 * 65_536 - 2_048 - 8                       # code points, less surrogates, less known
+    assert held_out_loss(network, cache_of([1, 0, 2, 0]), LETTERS) == pytest.approx(
+        math.log(9) + math.log(unknown) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_mode_weights_and_random_numbers_are_left_alone(held_out, mode):
+    network, text = build(dropout=0.5), held_out(700)
+    network.train(mode)
+    weights, numbers = network.weights(), torch.get_rng_state()
+    first = held_out_loss(network, text, LETTERS)
+    assert network.training is mode and network.decoder[0].training is mode
+    assert torch.equal(torch.get_rng_state(), numbers)
+    assert all(torch.equal(values, weights[name]) for name, values in network.weights().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert held_out_loss(network, text, LETTERS) == first == held_out_loss(build(), text, LETTERS)
+
+
+def test_mode_is_restored_after_an_error(held_out):
+    network = build().train()
+
+    def broken():
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        held_out_loss(network, held_out(10), LETTERS, interrupted=broken)
+    assert network.training
+
+
+def test_an_interrupted_loss_is_not_a_number(held_out):
+    asked = []
+    loss = held_out_loss(build(), held_out(3 * WINDOW), LETTERS, interrupted=lambda: asked.append(1) or len(asked) > 2)
+    assert math.isnan(loss)
+    assert not math.isnan(held_out_loss(build(), held_out(3 * WINDOW), LETTERS, interrupted=lambda: False))
+
+
+def test_lanes_grow_with_the_text_up_to_a_limit():
+    assert [lane_count(n) for n in (1, TOKENS_A_LANE, 2 * TOKENS_A_LANE, 10 ** 9)] == [1, 1, 2, MOST_LANES]
+
+
+@pytest.mark.parametrize("tokens, windows", [
+    (1, 1), (WINDOW, 1), (WINDOW + 1, 2), (2 * TOKENS_A_LANE, TOKENS_A_LANE // WINDOW)])
+def test_windows_are_counted_by_the_lane(tokens, windows):
+    assert window_count(tokens) == windows
