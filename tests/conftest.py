@@ -1,6 +1,11 @@
 """What several rooms' tests share."""
 
+import os
+
 import pytest
+
+# As the command itself does: torch's threads must not spin, or a busy machine stalls the tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture

@@ -7,17 +7,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, StorageError
 
 CLOSED_PIPE = 141
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _MEMORY = "out of memory; lower --batch-size, --bptt or --hidden"
+
+
+class ReaderGone(Exception):
+    """Whoever read stdout has left. Not an OSError: click turns those of closed pipes into exit 1."""
 
 
 class Killed(Exception):
@@ -32,13 +38,12 @@ def guarded(command: Callable[[], object]) -> None:
     _unicode_streams()
     try:
         code = command()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        _flush()
     except (KeyboardInterrupt, click.Abort):
         _die(signal.SIGINT)
     except Killed as killed:
         _die(killed.signum)
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         _leave(CLOSED_PIPE)
     except Exception as error:
         if os.environ.get("CHARLM_DEBUG") == "1":
@@ -50,6 +55,9 @@ def guarded(command: Callable[[], object]) -> None:
 
 def _report(error: Exception) -> int:
     """Say what happened in one line; return the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.ctx.get_help(), file=sys.stderr)
+        return error.exit_code
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         verb = f" {context.info_name}" if context and context.parent else ""
@@ -58,6 +66,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, CharlmError):
         say(f"error: {error}")
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _FULL:
+        say(f"error: output cannot be written ({error.strerror})")
+        return StorageError.exit_code
     if isinstance(error, MemoryError) or "out of memory" in str(error) \
             or "can't allocate memory" in str(error):
         say(f"error: {_MEMORY}")
@@ -73,6 +84,24 @@ def say(message: str) -> None:
         print(f"charlm: {visible(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
+def _flush() -> None:
+    """Write out what stdout still holds, as `stdout_errors` says."""
+    with stdout_errors():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def stdout_errors() -> Iterator[None]:
+    """Name failures of stdout: ReaderGone when the pipe is closed, StorageError for all else."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise StorageError(f"stdout cannot be written ({error.strerror})") from None
+
+
 def _unicode_streams() -> None:
     """UTF-8 whatever the locale; text that is no UTF-8 (file names) is shown escaped."""
     for stream in (sys.stdout, sys.stderr):
@@ -83,9 +112,8 @@ def _unicode_streams() -> None:
 def _leave(code: int) -> None:
     """Exit without a second complaint from the interpreter flushing a broken stdout."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):
+        _flush()
+    except (ReaderGone, StorageError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
 

@@ -8,8 +8,15 @@ import click
 
 from charlm.cli import options
 
+EXAMPLES = """\b
+Examples:
+  charlm eval held-out.txt
+  charlm eval --window 256 held-out.txt
+  zcat held-out.txt.gz | charlm eval -m big.charlm --jsonl -
+"""
 
-@click.command("eval", short_help="Measure how well a model predicts a text.")
+
+@click.command("eval", epilog=EXAMPLES, short_help="Measure how well a model predicts a text.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.model
 @click.option("--window", type=click.IntRange(1), metavar="N",
@@ -25,12 +32,6 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl
     a recurrent network is used. `--window N` starts from an empty state every N tokens, each window
     knowing only the one character before it: the way transformers with a context of N are measured.
     Bits per character are per character of the text, so that models with different tokenizers compare.
-
-    \b
-    Examples:
-      charlm eval held-out.txt
-      charlm eval --window 256 held-out.txt
-      zcat held-out.txt.gz | charlm eval -m big.charlm --jsonl -
     """
     options.limit_threads(threads)
     from charlm.cli.models import open_model

@@ -6,19 +6,20 @@ import click
 
 from charlm.cli import options
 
+EXAMPLES = """\b
+Examples:
+  charlm info
+  charlm info big.charlm
+  charlm info -m big.charlm --jsonl | jq .bits_per_character
+"""
 
-@click.command("info", short_help="Say what a model is and how good it is.")
+
+@click.command("info", epilog=EXAMPLES, short_help="Say what a model is and how good it is.")
 @click.argument("file", required=False, metavar="[FILE]")
 @options.model
 @options.jsonl
 def command(file: str | None, model: str | None, jsonl: bool) -> None:
     """Say what a model is, how it was trained and how good it is.
-
-    \b
-    Examples:
-      charlm info
-      charlm info big.charlm
-      charlm info -m big.charlm --jsonl | jq .bits_per_character
     """
     options.limit_threads(None)
     from charlm.cli.models import find_model

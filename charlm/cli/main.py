@@ -12,6 +12,15 @@ from charlm.cli.boundary import guarded
 
 VERBS = {"train": "train", "sample": "sample", "eval": "evaluate", "info": "info"}
 
+EXAMPLES = """\b
+Examples:
+  charlm train corpus.txt
+  charlm sample --temp 0.8
+  zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
+  charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
+  charlm eval held-out.txt
+"""
+
 
 class Verbs(click.Group):
     """A group that imports a verb when it is asked for, so that help answers at once."""
@@ -32,7 +41,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"],
+@click.group(cls=Verbs, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"],
                                           "auto_envvar_prefix": "CHARLM"})
 @click.version_option(__version__, prog_name="charlm", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -40,14 +49,6 @@ def cli() -> None:
 
     Train a recurrent network on any text, then write new text in its manner or measure how well it
     predicts another. Every flag has an environment twin: CHARLM_SAMPLE_TEMPERATURE is `sample --temp`.
-
-    \b
-    Examples:
-      charlm train corpus.txt
-      charlm sample --temp 0.8
-      zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
-      charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
-      charlm eval held-out.txt
     """
 
 

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 import click
 
 from charlm.cli import options
+from charlm.errors import UsageError
+
+EXAMPLES = """\b
+Examples:
+  charlm sample --temp 0.8
+  charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
+  charlm sample -N 20 -n 200 --jsonl | jq -r .text
+  echo 'Once upon a time' | charlm sample -f - --stop '.'
+"""
 
 SIDE_BY_SIDE = 64                       # samples drawn at once
 
@@ -34,7 +43,7 @@ class Flags:
     errors: str
 
 
-@click.command("sample", short_help="Write new text in a model's manner.")
+@click.command("sample", epilog=EXAMPLES, short_help="Write new text in a model's manner.")
 @options.model
 @click.option("--temp", "--temperature", "temperature", type=float, default=1.0, show_default=True,
               help="Below 1 bolder, above 1 wilder; 0 always takes the likeliest.")
@@ -63,13 +72,6 @@ def command(**given) -> None:
     """Write new text in a model's manner.
 
     Text goes to stdout as it is made, exactly; on a terminal control characters are made visible.
-
-    \b
-    Examples:
-      charlm sample --temp 0.8
-      charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
-      charlm sample -N 20 -n 200 --jsonl | jq -r .text
-      echo 'Once upon a time' | charlm sample -f - --stop '.'
     """
     flags = Flags(**given)
     if flags.prompt is not None and flags.prompt_file is not None:
@@ -80,7 +82,10 @@ def command(**given) -> None:
 
 def _prompt(flags: Flags) -> str:
     if flags.prompt_file is None:
-        return flags.prompt or ""
+        prompt = flags.prompt or ""
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise UsageError("-p/--prompt is not UTF-8; put it into a file and use -f with --errors")
+        return prompt
     from charlm.text.corpus import read_text
     return "".join(read_text([flags.prompt_file], flags.errors))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from charlm.cli.boundary import stdout_errors
 from charlm.errors import StorageError
 
 
@@ -11,7 +12,7 @@ class Product:
     """Writes text to stdout, at once.
 
     On a terminal control characters are shown as pictures; elsewhere bytes are exact. Raises
-    BrokenPipeError when the reader is gone, StorageError when stdout is full or closed.
+    ReaderGone when the pipe is closed, StorageError when stdout is full or closed.
     """
 
     def __init__(self) -> None:
@@ -26,13 +27,9 @@ class Product:
         if self.on_terminal:
             from charlm.reports.visible import visible
             text = visible(text)
-        try:
+        with stdout_errors():
             sys.stdout.buffer.write(text.encode("utf-8", "replace"))
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise StorageError(f"stdout cannot be written ({error.strerror})") from None
         self._last = text[-1]
 
     def end_line(self) -> None:

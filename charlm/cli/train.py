@@ -10,6 +10,15 @@ import click
 from charlm.cli import options
 from charlm.config import ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, TOKENIZERS, TrainingConfig
 
+EXAMPLES = """\b
+Examples:
+  charlm train corpus.txt
+  charlm train corpus.txt --minutes 3 --force && charlm sample
+  zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
+  charlm train --cell gru --layers 3 --hidden 512 --tied part1.txt part2.txt
+  charlm train corpus.txt --tokenizer unigram --vocab-size 4000
+"""
+
 _NETWORK = [
     click.option("--cell", type=click.Choice(list(GATES)), default="lstm", show_default=True,
                  help="Recurrent cell."),
@@ -63,7 +72,7 @@ def _all(decorators):
     return decorate
 
 
-@click.command("train", short_help="Train a model on a text.")
+@click.command("train", epilog=EXAMPLES, short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
@@ -82,18 +91,10 @@ def command(corpus, output, force, tokenizer, vocab_size, validation, errors, de
     Without any flag the size of the network and the length of the run follow the size of the text:
     about five minutes for 1 MB on two cores. The best model so far is always on disk; Ctrl-C ends a
     run early and loses nothing.
-
-    \b
-    Examples:
-      charlm train corpus.txt
-      charlm train corpus.txt --minutes 3 --force && charlm sample
-      zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
-      charlm train --cell gru --layers 3 --hidden 512 --tied part1.txt part2.txt
-      charlm train corpus.txt --tokenizer unigram --vocab-size 4000
     """
     began = time.monotonic()
     options.yield_when_waiting()
-    output = _output(output, corpus[0], force)
+    output = _output(output, corpus, force)
     held_out = _validation(validation)
     from charlm.storage import require_writable
     from charlm.training.choices import Wishes
@@ -107,9 +108,12 @@ def command(corpus, output, force, tokenizer, vocab_size, validation, errors, de
         output, device, threads, began, interrupted))
 
 
-def _output(given: str | None, corpus: str, force: bool) -> str:
-    """Where the model goes; an existing file is replaced only with --force."""
-    path = given or _default_output(corpus)
+def _output(given: str | None, corpus: tuple[str, ...], force: bool) -> str:
+    """Where the model goes; an existing file is replaced only with --force, a corpus never."""
+    path = given or _default_output(corpus[0])
+    if any(os.path.exists(source) and os.path.exists(path) and os.path.samefile(source, path)
+           for source in corpus):
+        raise click.UsageError(f"{path} is the corpus itself; name another file with -o")
     if os.path.exists(path) and not force:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
     return path

@@ -19,7 +19,8 @@ def rate_factor(step: int, config: TrainingConfig) -> float:
     0.0
     """
     warmup = min(config.warmup, max(config.steps // 10, 1))
-    return min(1.0, (step + 1) / warmup if warmup else 1.0) * (1 - step / config.steps)
+    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return rising * max(1 - step / config.steps, 0.0)   # a measurement may run past the end
 
 
 class Optimizers:

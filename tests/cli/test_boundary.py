@@ -21,7 +21,7 @@ def raising(error):
 @pytest.mark.parametrize("error, code", [
     (errors.CharlmError("x"), 1), (errors.UsageError("x"), 2), (errors.ModelFileError("x"), 3),
     (errors.CorpusError("x"), 4), (errors.DivergedError("x"), 5), (errors.StorageError("x"), 6),
-    (click.UsageError("x"), 2), (MemoryError(), 1), (KeyError("x"), 1), (OSError(5, "x"), 1),
+    (click.UsageError("x"), 2), (MemoryError(), 1), (KeyError("x"), 1), (OSError(5, "x"), 6),
     (RuntimeError("CUDA out of memory. Tried"), 1)])
 def test_every_error_has_its_code_and_one_line(capsys, monkeypatch, error, code):
     monkeypatch.delenv("CHARLM_DEBUG", raising=False)
