@@ -1,6 +1,6 @@
 """What a model is, how it is trained and how it is sampled, as frozen dataclasses.
 
-Each checks itself and names the flag that is wrong. Nothing here computes.
+Each checks itself and names the flag that is wrong.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class SamplingConfig:
     top_k: int = 0                      # keep the k likeliest; 0 is off
     top_p: float = 1.0                  # keep the smallest set holding this much probability
     min_p: float = 0.0                  # drop what is less likely than this share of the likeliest
-    repeat_penalty: float = 1.0         # divides the odds of tokens seen lately; 1 is off
+    repeat_penalty: float = 1.0         # divides the logits of tokens seen lately; 1 is off
 
     def __post_init__(self) -> None:
         _real(self.temperature, 0, 1e6, "--temp")

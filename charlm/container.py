@@ -88,7 +88,7 @@ def _verify_checksum(file: BinaryIO, start: int) -> None:
     while chunk := file.read(_HASHED_AT_ONCE):
         digest.update(chunk)
     if digest.hexdigest().encode() != stored:
-        raise ModelFileError("damaged: its checksum does not match")
+        raise ModelFileError("damaged: its checksum does not match; copy or train it again")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict:

@@ -37,7 +37,7 @@ class CorpusError(CharlmError):
 
 
 class DivergedError(CharlmError):
-    """Three updates in a row without a finite loss and gradient."""
+    """Three updates in a row, or all validations, without a finite loss."""
 
     exit_code = 5
 

@@ -6,6 +6,7 @@ Losses are in nats per token unless a name says bits.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 
@@ -13,12 +14,12 @@ from dataclasses import dataclass
 class Planned:
     """The run is decided, nothing is trained yet."""
 
-    model: str                      # one readable line: "lstm 2x256, 1.0 M parameters"
+    model: str                      # one readable line of the architecture
     corpus: str                     # one readable line: sizes of the two parts, vocabulary
     steps: int
     epochs: float
     seconds: float                  # expected, from the speed measured just now
-    repeat: str                     # the flags that repeat this run bit for bit
+    repeat: str                     # added to the same command, these repeat the run bit for bit
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Stopped:
     bits_per_character: float | None
     path: str
     seconds: float
+
+    @property
+    def next_command(self) -> str:
+        """What to type now; nothing when no model was stored."""
+        return f"charlm sample -m {shlex.quote(self.path)} --temp 0.8" if self.path else ""
 
 
 Record = Planned | Step | Validation | Sampled | Saved | Warned | Stopped

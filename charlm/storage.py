@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 
 from charlm.errors import StorageError
@@ -61,7 +62,9 @@ def require_writable(path: str) -> None:
         raise StorageError(f"{path}: is a folder; name a file with -o")
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.stat(os.path.join(folder, name))     # refuses names that no file can have
+            # Asking refuses names that no file can have, too.
+            if not stat.S_ISREG(os.stat(os.path.join(folder, name)).st_mode):
+                raise StorageError(f"{path}: is no regular file; name one with -o")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

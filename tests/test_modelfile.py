@@ -31,7 +31,7 @@ CONFIGS = {"char": SMALL,
 @functools.lru_cache(maxsize=None)
 def tokenizer_of(kind):
     text, size = ("abc\n", None) if kind == "char" else (TEXT, CONFIGS[kind].vocabulary_size)
-    return fit(kind, lambda: [text], vocabulary_size=size)
+    return fit(kind, [text], vocabulary_size=size)
 
 
 def random_weights(config, seed=0):

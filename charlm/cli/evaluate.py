@@ -30,10 +30,11 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl
 
     By default the text is read from its first to its last character with the state carried, the way
     a recurrent network is used. `--window N` starts from an empty state every N tokens, each window
-    knowing only the one character before it: the way transformers with a context of N are measured.
+    knowing only the one token before it: the way transformers with a context of N are measured.
     Bits per character are per character of the text, so that models with different tokenizers compare.
     """
     options.limit_threads(threads)
+    from charlm.cli.boundary import say
     from charlm.cli.models import open_model
     from charlm.cli.streams import write_pairs
     from charlm.errors import CorpusError
@@ -42,7 +43,7 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl
     from charlm.text.tokenizer import encode_chunks
 
     loaded, network = open_model(model)
-    characters = 0
+    characters = unknown = 0
 
     def counted():
         nonlocal characters
@@ -50,7 +51,13 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl
             characters += len(text)
             yield text
 
-    pieces = encode_chunks(loaded.tokenizer, counted())
+    def encoded():
+        nonlocal unknown
+        for ids in encode_chunks(loaded.tokenizer, counted()):
+            unknown += int((ids == loaded.tokenizer.unknown_id).sum())
+            yield ids
+
+    pieces = encoded()
     scores = (score_windows(network, loaded.tokenizer, pieces, window=window) if window
               else score_carried(network, loaded.tokenizer, pieces))
     nats, tokens = 0.0, 0
@@ -59,6 +66,8 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl
         tokens += len(some)
     if not tokens:
         raise CorpusError(f"{', '.join(map(describe, files))}: empty; there is nothing to measure")
+    if unknown:
+        say(f"warning: {unknown} of {characters} characters are unknown to the model")
     loss = nats / tokens
     write_pairs({"nats_per_token": loss, "bits_per_character": nats / math.log(2) / characters,
                  "perplexity": math.exp(min(loss, 700)), "tokens": tokens,

@@ -34,3 +34,4 @@ def yield_when_waiting() -> None:
     """
     import os
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here

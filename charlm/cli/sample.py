@@ -54,7 +54,7 @@ class Flags:
 @click.option("--min-p", type=float, default=0.0, show_default=True,
               help="Drop tokens less likely than this share of the likeliest; 0 is off.")
 @click.option("--repeat-penalty", type=float, default=1.0, show_default=True,
-              help="Divide the odds of the last 64 tokens by this; 1 is off.")
+              help="Divide the logits of the last 64 tokens by this; 1 is off.")
 @click.option("-n", "--length", type=click.IntRange(0), default=500, show_default=True,
               help="Tokens to write: characters, for a character model.")
 @click.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+SAME_WITHIN = 2.0                       # seconds: a terminal and a launcher may both send a signal
 
 
 class Interruption:
@@ -14,6 +18,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.came = 0.0
 
     def requested(self) -> bool:
         return self.signum is not None
@@ -21,14 +26,18 @@ class Interruption:
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """While active a signal only sets the flag; a second one is the same as the first.
+    """While active a signal only sets the flag; one within two seconds is the same, a later one kills.
 
     A signal that was ignored when the process began (nohup) stays ignored.
     """
     flag = Interruption()
 
     def note(signum: int, frame: object) -> None:
-        flag.signum = flag.signum or signum
+        if flag.signum is None:
+            flag.signum, flag.came = signum, time.monotonic()
+        elif time.monotonic() - flag.came > SAME_WITHIN:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:

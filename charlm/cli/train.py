@@ -18,7 +18,7 @@ Examples:
   charlm train --cell gru --layers 3 --hidden 512 --tied part1.txt part2.txt
   charlm train corpus.txt --tokenizer unigram --vocab-size 4000
 """
-
+PREVIEW = 240                           # tokens of the sample shown at each validation
 _NETWORK = [
     click.option("--cell", type=click.Choice(list(GATES)), default="lstm", show_default=True,
                  help="Recurrent cell."),
@@ -39,7 +39,7 @@ _RUN = [
                  help="AdamW's learning rate; Muon's is 10/3 of it."),
     click.option("--weight-decay", type=float, help="Decoupled decay. Default: by the corpus."),
     click.option("--warmup", type=int, default=TrainingConfig.warmup, show_default=True,
-                 help="Steps until the full rate; then it falls to 0 at the end."),
+                 help="Steps until the full rate, at most a tenth of all; it falls to 0 at the end."),
     click.option("--batch-size", type=int, help="Lanes read side by side. Default: by the corpus."),
     click.option("--bptt", type=int, default=64, show_default=True, help="Tokens of a window."),
     click.option("--clip", type=float, default=TrainingConfig.clip, show_default=True,
@@ -49,8 +49,9 @@ _RUN = [
     click.option("--minutes", type=float, help="Train for this long, planned from measured speed."),
     click.option("--epochs", type=float, help="Train for this many passes."),
     click.option("--steps", type=int, help="Train for this many updates."),
-    click.option("--patience", type=int, default=TrainingConfig.patience, show_default=True,
-                 help="Stop after so many validations without a better one; 0 is off."),
+    click.option("--patience", type=int,
+                 help="Stop after so many validations without a better one; 0 is off. "
+                      f"Default: {TrainingConfig.patience}, but 0 with --minutes."),
     click.option("--seed", type=int, default=0, show_default=True,
                  help="Repeat a run to the bit, or vary it."),
 ]
@@ -89,31 +90,34 @@ def command(corpus, output, force, tokenizer, vocab_size, validation, errors, de
     """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.
 
     Without any flag the size of the network and the length of the run follow the size of the text:
-    about five minutes for 1 MB on two cores. The best model so far is always on disk; Ctrl-C ends a
-    run early and loses nothing.
+    about five minutes for 1 MB on two cores. After each validation the best model so far is on disk;
+    Ctrl-C ends a run early and keeps it.
     """
     began = time.monotonic()
     options.yield_when_waiting()
-    output = _output(output, corpus, force)
     held_out = _validation(validation)
+    output = _output(output, [*corpus, *([held_out] if isinstance(held_out, str) else [])], force)
     from charlm.storage import require_writable
     from charlm.training.choices import Wishes
     wishes = Wishes(**wishes)
     require_writable(output)
+    if device == "cuda":
+        from charlm.training.device import choose_device
+        choose_device(device)           # before a long corpus is read for nothing
     from charlm.text.prepare import prepare
     prepared = prepare(corpus, tokenizer=tokenizer, vocabulary_size=vocab_size, validation=held_out,
                        errors=errors)
     from charlm.training.session import Session
     _train(prepared, wishes, quiet=quiet, session=lambda interrupted: Session(
-        output, device, threads, began, interrupted))
+        output, device, threads, began, interrupted, None if quiet else _preview))
 
 
-def _output(given: str | None, corpus: tuple[str, ...], force: bool) -> str:
-    """Where the model goes; an existing file is replaced only with --force, a corpus never."""
-    path = given or _default_output(corpus[0])
-    if any(os.path.exists(source) and os.path.exists(path) and os.path.samefile(source, path)
-           for source in corpus):
-        raise click.UsageError(f"{path} is the corpus itself; name another file with -o")
+def _output(given: str | None, texts: list[str], force: bool) -> str:
+    """Where the model goes; an existing file is replaced only with --force, a text of the run never."""
+    path = given or _default_output(texts[0])
+    files = [text for text in texts if text != "-" and os.path.exists(text)]
+    if os.path.exists(path) and any(os.path.samefile(text, path) for text in files):
+        raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
     if os.path.exists(path) and not force:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
     return path
@@ -151,29 +155,25 @@ def _train(corpus, wishes, *, quiet: bool, session) -> None:
     """Show the run's records; after an interruption die by the signal that asked for it."""
     from charlm.cli.boundary import Killed
     from charlm.cli.signals import interruption
-    from charlm.records import Sampled, Validation
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run
     progress = choose_progress(quiet=quiet)
     with interruption() as flag:
         try:
-            for record, trainer in run(corpus, wishes, session(flag.requested)):
+            for record in run(corpus, wishes, session(flag.requested)):
                 progress.show(record)
-                if isinstance(record, Validation) and not quiet:
-                    progress.show(Sampled(_preview(trainer, corpus.tokenizer)))
         finally:
             progress.close()
     if flag.requested():
         raise Killed(flag.signum)
 
 
-def _preview(trainer, tokenizer, length: int = 240) -> str:
+def _preview(model, weights, tokenizer) -> str:
     """A short sample of the weights as they are now, drawn by the NumPy network."""
     import numpy as np
     from charlm.config import SamplingConfig
     from charlm.inference.generation import generate
     from charlm.inference.network import Network
-    weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
-    pieces = generate(Network(trainer.network.config, weights), tokenizer, np.zeros(0, np.int64),
-                      SamplingConfig(temperature=0.7), length=length, seed=0)
+    pieces = generate(Network(model, weights), tokenizer, np.zeros(0, np.int64),
+                      SamplingConfig(temperature=0.7), length=PREVIEW, seed=0)
     return "".join(text for _, text in pieces)

@@ -74,7 +74,7 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
     numbers = list(samples)
     decoders = {number: (tokenizer.decoder(), StopAt(stop)) for number in numbers}
     uniforms = Uniforms(seed, samples)
-    for _ in range(length):
+    for left in range(length, 0, -1):
         for token in tokenizer.never_sampled:
             logits[:, token] = -np.inf
         tokens = choose(logits, uniforms.next(), config, recent)
@@ -86,8 +86,9 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
             return
         if config.repeat_penalty != 1:
             recent = np.concatenate([recent, tokens[:, None]], axis=1)[:, -REPEAT_WINDOW:]
-        logits, state = network.step(tokens[:, None], state)
-        logits = logits[:, 0]
+        if left > 1:
+            logits, state = network.step(tokens[:, None], state)
+            logits = logits[:, 0]
     for number, (decoder, stopper) in decoders.items():
         if not stopper.reached and (text := stopper.push(decoder.flush()) + stopper.flush()):
             yield number, text

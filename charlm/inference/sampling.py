@@ -34,12 +34,11 @@ class Uniforms:
 
 
 def _penalise_repeats(logits: np.ndarray, recent: np.ndarray, penalty: float) -> None:
-    """Divide the odds of recently seen tokens, in place; unlike dividing logits (Keskar et al. 2019)
-    this lowers a token whatever the sign of its logit."""
+    """Divide a recently seen token's logit, or multiply it where negative, in place (Keskar et al.
+    2019, section 4.1, with the sign heeded as llama.cpp and Hugging Face do)."""
     rows = np.arange(len(logits))[:, None]
-    seen = np.zeros(logits.shape, bool)
-    seen[rows, recent] = True
-    logits[seen] -= np.log(penalty)
+    seen = logits[rows, recent]
+    logits[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
 
 
 def _keep_top_k(logits: np.ndarray, k: int) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from charlm.inference.network import Network
 from charlm.text.tokenizer import Tokenizer
 
-WINDOW = 512                            # tokens read at once, so that memory stays bounded
-BATCH_TOKENS = 16_384                   # tokens of cold windows scored at once
+WINDOW = 512                            # tokens read at once
+LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
 
 
 def surprisals(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
@@ -48,7 +48,7 @@ def score_carried(network: Network, tokenizer: Tokenizer,
                   pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Nats of every token of one long text, in order, its state carried from start to end."""
     state, before = network.start(1), tokenizer.start_id
-    for targets in _regroup(pieces, WINDOW):
+    for targets in _regroup(pieces, min(WINDOW, max(LOGITS // tokenizer.size, 1))):
         inputs = np.concatenate([[before], targets[:-1]])
         logits, state = network.step(inputs[None], state)
         yield surprisals(logits[0], targets, tokenizer)
@@ -63,7 +63,8 @@ def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.nd
     random from a text (Karpathy's char-rnn and nanoGPT evaluate so).
     """
     before = tokenizer.start_id
-    for block in _regroup(pieces, max(BATCH_TOKENS // window, 1) * window):
+    rows = max(LOGITS // tokenizer.size // min(window, WINDOW), 1)
+    for block in _regroup(pieces, rows * window):
         ids = np.concatenate([[before], block])
         before = block[-1]
         whole = len(block) // window * window
@@ -78,8 +79,9 @@ def _score_rows(network: Network, tokenizer: Tokenizer, inputs: np.ndarray,
                 targets: np.ndarray) -> np.ndarray:
     """Nats of the targets (B, T), flat and in order, each row from an empty state."""
     state, nats = network.start(len(inputs)), np.empty(inputs.shape)
-    for start in range(0, inputs.shape[1], WINDOW):
-        now = slice(start, start + WINDOW)
+    stride = min(WINDOW, max(LOGITS // tokenizer.size // len(inputs), 1))
+    for start in range(0, inputs.shape[1], stride):
+        now = slice(start, start + stride)
         logits, state = network.step(inputs[:, now], state)
         nats[:, now] = surprisals(logits, targets[:, now], tokenizer)
     return nats.ravel()

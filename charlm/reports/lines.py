@@ -8,18 +8,20 @@ import time
 from typing import TextIO
 
 from charlm.records import Planned, Record, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.reports.visible import visible
 
-_PLAIN = re.compile(r"[\w./+:-]+", re.ASCII)
+_PLAIN = re.compile(r"[\w./+:-]+")
 EVERY = 10.0                            # seconds between lines about steps
 
 
 def _fields(**values: object) -> str:
-    """`a=1 b=0.5 c=word d="two words"`: text is quoted as JSON unless it is one plain word."""
+    """`a=1 b=0.5 c=word d="two words"`: text is quoted as JSON unless it is one plain word, and
+    shows no control character."""
     def show(value: object) -> str:
         if isinstance(value, float):
             return f"{value:.4f}" if abs(value) < 1000 else f"{value:.0f}"
         plain = not isinstance(value, str) or _PLAIN.fullmatch(value)
-        return str(value) if plain else json.dumps(value, ensure_ascii=True)
+        return str(value) if plain else visible(json.dumps(value, ensure_ascii=False))
     return " ".join(f"{name}={show(value)}" for name, value in values.items() if value is not None)
 
 
@@ -57,7 +59,7 @@ class Lines:
         if isinstance(record, Stopped):
             return _fields(event="stopped", reason=record.reason, step=record.step, best=record.loss,
                            bits_per_character=record.bits_per_character, seconds=record.seconds,
-                           path=record.path, next=f"charlm sample -m {record.path} --temp 0.8")
+                           path=record.path or None, next=record.next_command or None)
         return ""
 
     def _step(self, record: Step) -> str:

@@ -24,6 +24,7 @@ REFRESH = 0.25                          # seconds
 SMOOTHING = 0.05                        # weight of a new loss in the one shown
 SAMPLE_LINES = 6
 CURVE = 40                              # characters
+MOST_POINTS = 2000
 
 
 def _duration(seconds: float) -> str:
@@ -77,7 +78,7 @@ class Live:
     def panel(self) -> Panel:
         """What is on the screen now."""
         rows = Table.grid(padding=(0, 2))
-        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column(style="dim", no_wrap=True, min_width=len("held out"))
         rows.add_column(no_wrap=True, overflow="ellipsis")
         step = self._step
         if step:
@@ -105,6 +106,8 @@ class Live:
             self._smooth += SMOOTHING * (step.loss - self._smooth) if known else 0.0
             self._smooth = self._smooth if known else step.loss
             self._losses.append(step.loss)
+            if len(self._losses) > MOST_POINTS:     # keep the curve, not every step of a long run
+                self._losses = [(a + b) / 2 for a, b in zip(self._losses[::2], self._losses[1::2])]
 
     def _say(self, message: str) -> None:
         self._console.print(Text(visible(message)))
@@ -118,4 +121,5 @@ class Live:
         score = "not validated" if stopped.loss is None else \
             f"{stopped.loss:.4f} nats/token, {stopped.bits_per_character:.4f} bits/character held out"
         self._say(f"{stopped.reason} after {stopped.step:,} steps in {_duration(stopped.seconds)} · {score}")
-        self._say(f"saved {stopped.path} · next: charlm sample -m {stopped.path} --temp 0.8")
+        self._say(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path
+                  else "nothing was saved")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Protocol
 
@@ -49,7 +50,7 @@ def choose_progress(*, quiet: bool) -> Progress:
     """A live panel on a terminal, plain lines elsewhere, nothing when quiet or without stderr."""
     if quiet or sys.stderr is None:
         return Silent()
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from charlm.reports.live import Live
         return _Sturdy(Live())
     from charlm.reports.lines import Lines

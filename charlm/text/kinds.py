@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,16 +13,16 @@ from charlm.text.subwords import SubwordTokenizer
 from charlm.text.tokenizer import Tokenizer
 
 
-def fit(kind: str, text: Callable[[], Iterable[str]], *, vocabulary_size: int | None) -> Tokenizer:
-    """A tokenizer for this text; `text()` starts a fresh pass over its chunks.
+def fit(kind: str, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
+    """A tokenizer for the text of these chunks.
 
     Raises UsageError when `vocabulary_size` does not suit the kind or the text.
     """
     if kind == "char":
-        return CharacterTokenizer.fit(text(), vocabulary_size=vocabulary_size)
+        return CharacterTokenizer.fit(chunks, vocabulary_size=vocabulary_size)
     if kind == "byte":
         return ByteTokenizer.fit(vocabulary_size=vocabulary_size)
-    return SubwordTokenizer.fit(kind, text(), vocabulary_size=vocabulary_size)
+    return SubwordTokenizer.fit(kind, chunks, vocabulary_size=vocabulary_size)
 
 
 def rebuild(kind: str, tensors: dict[str, np.ndarray]) -> Tokenizer:

@@ -64,7 +64,7 @@ def prepare(sources: Sequence[str], *, tokenizer: str = "char", vocabulary_size:
     if spool.characters < FEWEST_CHARACTERS:
         raise CorpusError(f"{names}: {spool.characters} characters are too few; "
                           f"the minimum is {FEWEST_CHARACTERS}")
-    fitted = fit(tokenizer, lambda: spool, vocabulary_size=vocabulary_size)
+    fitted = fit(tokenizer, spool, vocabulary_size=vocabulary_size)
     if isinstance(validation, str):
         cut, other = spool.characters, Spool(read_text([validation], errors))
         if not other.characters:

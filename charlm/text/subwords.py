@@ -78,7 +78,7 @@ class SubwordTokenizer:
         """Learn pieces from the first ten million characters of the text."""
         from sentencepiece import SentencePieceTrainer
         examples = list(_examples(chunks))
-        letters = len(set().union(*map(set, examples))) if examples else 0
+        letters = len(set().union(*examples))
         least = 256 + 2 + letters           # byte pieces, <unk>, newline and every character
         if vocabulary_size is not None and vocabulary_size < least:
             raise UsageError(f"--vocab-size {vocabulary_size} is too small for this text: "

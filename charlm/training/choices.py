@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import UsageError
 from charlm.text.prepare import Corpus
-from charlm.training.plan import default_steps, fit_window, sizes
+from charlm.training.plan import Sizes, default_steps, fit_window, sizes
 
 BPTT = 64
 
@@ -32,7 +32,7 @@ class Wishes:
     bptt: int = BPTT
     clip: float = TrainingConfig.clip
     clip_value: float = TrainingConfig.clip_value
-    patience: int = TrainingConfig.patience
+    patience: int | None = None
     seed: int = TrainingConfig.seed
     steps: int | None = None
     epochs: float | None = None
@@ -46,32 +46,51 @@ class Wishes:
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
                 raise UsageError(f"--{name} must be a positive number, not {value}")
+        # Refused now rather than after a long corpus was read; what the corpus decides is harmless.
+        _model(self, vocabulary_size=2, hidden=self.embedding if self.tied and self.embedding else 8)
+        _run(self, Sizes(hidden_size=8, batch_size=8, dropout=0.0, weight_decay=0.0))
 
 
 def choose_model(corpus: Corpus, wishes: Wishes) -> ModelConfig:
     """The architecture; an embedding of 64, or as wide as the hidden layer where tied."""
-    hidden = sizes(len(corpus.train)).hidden_size if wishes.hidden is None else wishes.hidden
-    embedding = (hidden if wishes.tied else 64) if wishes.embedding is None else wishes.embedding
-    return ModelConfig(vocabulary_size=corpus.tokenizer.size, cell=wishes.cell,
-                       nonlinearity=wishes.nonlinearity, num_layers=wishes.layers,
-                       embedding_size=embedding, hidden_size=hidden, tied=wishes.tied,
-                       encoder=wishes.encoder)
+    return _model(wishes, vocabulary_size=corpus.tokenizer.size,
+                  hidden=sizes(len(corpus.train)).hidden_size)
 
 
 def choose_run(corpus: Corpus, wishes: Wishes) -> TrainingConfig:
     """The run; with `minutes` its length is provisional, until the speed is known."""
     tokens = len(corpus.train)
-    usual = sizes(tokens)
-    wished = TrainingConfig(
-        steps=1 if wishes.steps is None else wishes.steps, bptt=wishes.bptt,
-        batch_size=usual.batch_size if wishes.batch_size is None else wishes.batch_size,
-        optimizer=wishes.optimizer, learning_rate=wishes.lr, warmup=wishes.warmup, clip=wishes.clip,
-        weight_decay=usual.weight_decay if wishes.weight_decay is None else wishes.weight_decay,
-        dropout=usual.dropout if wishes.dropout is None else wishes.dropout,
-        clip_value=wishes.clip_value, patience=wishes.patience, seed=wishes.seed)
+    wished = _run(wishes, sizes(tokens))
     batch_size, bptt = fit_window(corpus.train, batch_size=wished.batch_size, bptt=wished.bptt)
     window, steps = batch_size * bptt, wished.steps
     if wishes.steps is None:
         steps = (default_steps(tokens, window) if wishes.epochs is None
                  else max(int(wishes.epochs * tokens / window), 1))
     return replace(wished, steps=steps, batch_size=batch_size, bptt=bptt)
+
+
+def _model(wishes: Wishes, *, vocabulary_size: int, hidden: int) -> ModelConfig:
+    """The wished architecture, `hidden` wide where nothing else is wished."""
+    hidden = hidden if wishes.hidden is None else wishes.hidden
+    embedding = (hidden if wishes.tied else 64) if wishes.embedding is None else wishes.embedding
+    return ModelConfig(vocabulary_size=vocabulary_size, cell=wishes.cell,
+                       nonlinearity=wishes.nonlinearity, num_layers=wishes.layers,
+                       embedding_size=embedding, hidden_size=hidden, tied=wishes.tied,
+                       encoder=wishes.encoder)
+
+
+def _run(wishes: Wishes, usual: Sizes) -> TrainingConfig:
+    """The wished run, windows as wished and one step long where no steps are given."""
+    # A run of a given time is planned to its end, where the rate is zero: stopping early wastes it.
+    patience = TrainingConfig.patience if wishes.minutes is None else 0
+    return TrainingConfig(
+        steps=_or(wishes.steps, 1), bptt=wishes.bptt,
+        batch_size=_or(wishes.batch_size, usual.batch_size),
+        optimizer=wishes.optimizer, learning_rate=wishes.lr, warmup=wishes.warmup,
+        weight_decay=_or(wishes.weight_decay, usual.weight_decay),
+        dropout=_or(wishes.dropout, usual.dropout), clip=wishes.clip, clip_value=wishes.clip_value,
+        patience=_or(wishes.patience, patience), seed=wishes.seed)
+
+
+def _or(wish, usual):
+    return usual if wish is None else wish

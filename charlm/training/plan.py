@@ -67,7 +67,7 @@ class Updates(Protocol):
 
     def update(self, step: int) -> object: ...
 
-    def validation_seconds(self, limit: float) -> float: ...
+    def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -106,4 +106,5 @@ def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]
         start = time.monotonic()
         trainer.update(len(times))
         times.append(time.monotonic() - start)
-    return Speed(statistics.fmean(times[SKIPPED:] or times), trainer.validation_seconds(seconds / 3))
+    return Speed(statistics.fmean(times[SKIPPED:] or times),
+                 trainer.validation_seconds(seconds / 3, interrupted))

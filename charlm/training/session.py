@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.modelfile import Model, save
-from charlm.records import Planned, Record, Validation
+from charlm.records import Planned, Record, Sampled, Validation
 from charlm.text.prepare import Corpus
+from charlm.text.tokenizer import Tokenizer
 from charlm.training.choices import Wishes, choose_model, choose_run
 from charlm.training.device import choose_device, set_up
 from charlm.training.plan import measure
 from charlm.training.trainer import Trainer, train
 
 MEASURED = 1.0                          # seconds spent on measuring the speed
-MEASURED_SHARE = 0.03                   # with --minutes, at least this share of the time
+MEASURED_SHARE = 0.03                   # with --minutes, this share of the time
+MEASURED_MOST = 8.0                     # seconds
 FINISHING = 0.5                         # seconds kept for saving and leaving
 
 
@@ -30,37 +33,44 @@ class Session:
     threads: int | None
     began: float                        # time.monotonic() when the command began
     interrupted: Callable[[], bool]
+    preview: Callable[[ModelConfig, dict, Tokenizer], str] | None = None    # a sample to look at
 
 
-def run(corpus: Corpus, wishes: Wishes, session: Session) -> Iterator[tuple[Record, Trainer | None]]:
-    """Plan, train and store; yields each record with the trainer that it is about.
+def run(corpus: Corpus, wishes: Wishes, session: Session) -> Iterator[Record]:
+    """Plan, train and store; after each validation a preview, where the session has one.
 
     Raises UsageError for wishes that do not fit, StorageError, DivergedError.
     """
     device = choose_device(session.device)
     threads = set_up(session.threads)
     model, config = choose_model(corpus, wishes), choose_run(corpus, wishes)
-    config, seconds = _planned(corpus, model, config, wishes, device, session)
+    config, seconds = _planned(corpus, model, config, minutes=wishes.minutes, device=device,
+                               session=session)
     epochs = config.steps * config.batch_size * config.bptt / len(corpus.train)
     yield Planned(model.describe(), _corpus_line(corpus), config.steps, epochs, seconds,
-                  f"--steps {config.steps} --seed {config.seed} --threads {threads}"), None
+                  f"--steps {config.steps} --seed {config.seed} --threads {threads}")
     trainer = Trainer(corpus, model, config, device=device)
 
     def keep(weights: dict, validation: Validation | None) -> str:
+        if validation is None and os.path.exists(session.output):
+            return ""                   # a model nobody has scored never replaces another
         arrays = {name: values.numpy() for name, values in weights.items()}
         save(session.output, Model(model, corpus.tokenizer, arrays,
                                    _summary(corpus, config, validation)))
         return session.output
 
     for record in train(trainer, keep=keep, interrupted=session.interrupted):
-        yield record, trainer
+        yield record
+        if isinstance(record, Validation) and session.preview:
+            weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
+            yield Sampled(session.preview(model, weights, corpus.tokenizer))
 
 
-def _planned(corpus: Corpus, model: ModelConfig, config: TrainingConfig, wishes: Wishes, device: str,
-             session: Session) -> tuple[TrainingConfig, float]:
+def _planned(corpus: Corpus, model: ModelConfig, config: TrainingConfig, *, minutes: float | None,
+             device: str, session: Session) -> tuple[TrainingConfig, float]:
     """The run with its final number of steps, and the seconds it is expected to take."""
-    budget = None if wishes.minutes is None else 60 * wishes.minutes
-    limit = MEASURED if budget is None else max(MEASURED, MEASURED_SHARE * budget)
+    budget = None if minutes is None else 60 * minutes
+    limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
     speed = measure(Trainer(corpus, model, config, device=device), seconds=limit,
                     interrupted=session.interrupted)
     window, held_out = config.batch_size * config.bptt, len(corpus.validation)

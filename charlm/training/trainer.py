@@ -93,20 +93,22 @@ class Trainer:
         return held_out_loss(self.network, self.corpus.validation, self.corpus.tokenizer,
                              interrupted=interrupted)
 
-    def validation_seconds(self, limit: float) -> float:
+    def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float:
         """What a validation takes, estimated from as many windows as fit into `limit` seconds."""
         read, began = 0, time.monotonic()
+        held_out = self.corpus.validation
 
         def enough() -> bool:
             nonlocal read
-            if read and time.monotonic() - began > limit:
+            if read and (time.monotonic() - began > limit or interrupted()):
                 return True
             read += 1
             return False
 
         self.validate(enough)
         elapsed = time.monotonic() - began
-        return elapsed * max(window_count(len(self.corpus.validation)) / read, 1.0)
+        windows = window_count(len(held_out), self.corpus.tokenizer.size)
+        return elapsed * max(windows / read, 1.0)
 
 
 class _Keeper:
@@ -126,7 +128,8 @@ class _Keeper:
         if self._unsaved is not None:
             self.path = self._keep(*self._unsaved)
             self._unsaved = None
-            yield Saved(self.path)
+            if self.path:
+                yield Saved(self.path)
 
     def try_flush(self) -> Iterator[Saved | Warned]:
         """Like `flush`, but a failure is a warning."""
@@ -137,23 +140,28 @@ class _Keeper:
 
 
 class _Pace:
-    """How fast the run goes: a running mean of the time between updates, validations included."""
+    """How fast the run goes: a running mean of the time of an update; validations stand apart."""
 
     def __init__(self, characters_per_update: float):
         self._characters = characters_per_update
         self._began = self._last = time.monotonic()
-        self._mean = 0.0
+        self._mean = self._validation = 0.0
 
-    def tick(self) -> None:
-        now = time.monotonic()
-        gap, self._last = now - self._last, now
+    def start_update(self) -> None:
+        self._last = time.monotonic()
+
+    def end_update(self) -> None:
+        gap = time.monotonic() - self._last
         self._mean = self._mean + 0.05 * (gap - self._mean) if self._mean else gap
+
+    def end_validation(self) -> None:
+        self._validation = time.monotonic() - self._last
 
     def characters_per_second(self) -> float:
         return self._characters / max(self._mean, 1e-9)
 
-    def seconds_left(self, updates: int) -> float:
-        return updates * self._mean
+    def seconds_left(self, updates: int, validations: int) -> float:
+        return updates * self._mean + validations * self._validation
 
     def elapsed(self) -> float:
         return time.monotonic() - self._began
@@ -163,8 +171,8 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
           interrupted: Callable[[], bool] = lambda: False) -> Iterator[Record]:
     """Run to the end, to lost patience or to an interruption, keeping the best model.
 
-    `keep(weights, validation)` stores a model and returns where; `validation` is None for a run
-    interrupted before its first one. Raises DivergedError, and StorageError when the last try to
+    `keep(weights, validation)` stores a model and returns where, or "" if it did not want it; `validation` is None for a run
+    interrupted before its first one. Interrupted before the first update, nothing is kept. Raises DivergedError, and StorageError when the last try to
     store failed too.
     """
     run, corpus = trainer.run, trainer.corpus
@@ -174,17 +182,24 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
     bits = len(corpus.validation) / corpus.validation_characters / math.log(2)
     keeper, best, since_best, reason, step = _Keeper(keep), None, 0, "finished", 0
     while step < run.steps:
+        if interrupted() and not step:
+            reason = "interrupted"
+            break
+        pace.start_update()
         update = trainer.update(step)
         step += 1
-        pace.tick()
+        pace.end_update()
+        left = run.steps - step
         yield Step(step, run.steps, update.loss, update.gradient_norm, update.learning_rate,
-                   pace.characters_per_second(), pace.seconds_left(run.steps - step), update.applied)
+                   pace.characters_per_second(), pace.seconds_left(left, -(-left // interval)), update.applied)
         if interrupted():
             reason = "interrupted"
             break
         if step % interval and step < run.steps:
             continue
+        pace.start_update()
         held_out = trainer.validate(interrupted)
+        pace.end_validation()
         if interrupted():
             reason = "interrupted"
             break
@@ -199,9 +214,9 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
         if run.patience and since_best >= run.patience and step < run.steps:
             reason = "patience"
             break
-    if best is None:
-        if reason != "interrupted":
-            raise DivergedError("the held-out loss was never finite; try a smaller --lr")
+    if best is None and reason != "interrupted":
+        raise DivergedError("the held-out loss was never finite; try a smaller --lr")
+    if best is None and step:
         keeper.take(trainer.network.weights(), None)
     yield from keeper.flush()
     yield Stopped(reason, step, best and best.loss, best and best.bits_per_character,

@@ -21,7 +21,8 @@ from charlm.text.tokenizer import Tokenizer
 WARM_UP = 512                           # tokens
 TOKENS_A_LANE = 16_384
 MOST_LANES = 32
-WINDOW = 1024
+LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
+LONGEST_WINDOW = 1024                   # tokens of a lane read at once
 
 
 def lane_count(tokens: int) -> int:
@@ -29,9 +30,15 @@ def lane_count(tokens: int) -> int:
     return min(max(tokens // TOKENS_A_LANE, 1), MOST_LANES)
 
 
-def window_count(tokens: int) -> int:
+def window_length(lanes: int, vocabulary_size: int) -> int:
+    """Tokens that each lane reads at once."""
+    return min(max(LOGITS // vocabulary_size // lanes, 1), LONGEST_WINDOW)
+
+
+def window_count(tokens: int, vocabulary_size: int) -> int:
     """Windows that a validation of so many tokens reads, warm-up and remainder left out."""
-    return -(-(tokens // lane_count(tokens)) // WINDOW)
+    lanes = lane_count(tokens)
+    return -(-(tokens // lanes) // window_length(lanes, vocabulary_size))
 
 
 class _HeldOut:
@@ -42,8 +49,9 @@ class _HeldOut:
 
     def windows(self, starts: list[int], length: int):
         """Inputs and targets (B, T) that predict `length` tokens from each start."""
-        for at in range(0, length, WINDOW):
-            size = min(WINDOW, length - at)
+        stride = window_length(len(starts), self._tokenizer.size)
+        for at in range(0, length, stride):
+            size = min(stride, length - at)
             rows = [self._with_context(start + at, start + at + size) for start in starts]
             ids = torch.from_numpy(np.stack(rows))
             yield ids[:, :-1].to(self._device), ids[:, 1:].to(self._device)

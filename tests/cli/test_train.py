@@ -7,6 +7,7 @@ import re
 import shlex
 import time
 
+import click
 import numpy as np
 import pytest
 
@@ -203,3 +204,26 @@ def test_measuring_longer_than_the_run_never_climbs_the_loss(here, tiny, verses,
 def test_quiet_says_nothing(here, tiny, verses, tmp_path, capfd):
     here("train", verses, "-o", tmp_path / "m.charlm", *tiny, "--steps", 3, "--quiet")
     assert capfd.readouterr() == ("", "")
+
+
+def test_force_never_replaces_a_text_of_the_run(here, verses, tmp_path):
+    held_out = tmp_path / "held-out.txt"
+    held_out.write_text("bottles\n" * 20)
+    for output in (verses, held_out):
+        before = output.read_bytes()
+        with pytest.raises(click.UsageError, match="itself a text"):
+            here("train", verses, "--validation", held_out, "-o", output, "--force")
+        assert output.read_bytes() == before
+
+
+def test_a_fifo_is_no_output(here, verses, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(StorageError, match="regular"):
+        here("train", verses, "-o", tmp_path / "fifo", "--force")
+
+
+def test_wrong_sizes_are_refused_before_the_corpus_is_read(here, tmp_path):
+    for flags in (["--lr", "nan"], ["--hidden", -1], ["--dropout", 2], ["--steps", 0],
+                  ["--tied", "--embedding", 8, "--hidden", 16]):
+        with pytest.raises(UsageError, match=flags[0] if flags[0] != "--tied" else "--tied"):
+            here("train", tmp_path / "missing.txt", "-o", tmp_path / "m.charlm", *flags)

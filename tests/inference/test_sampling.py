@@ -76,10 +76,14 @@ def test_temperature_comes_before_min_p():
     assert equals(shares([1 / 2, 1 / 4, 1 / 4], temperature=0.5, min_p=0.3), 1, 0, 0)
 
 
-def test_repeat_penalty_divides_the_odds_of_a_seen_token():
+def test_repeat_penalty_multiplies_a_negative_logit_and_divides_a_positive_one():
     assert equals(shares([1 / 2, 1 / 2], repeat_penalty=2, recent=[0]), "1/3", "2/3")
     assert equals(shares([1 / 2, 1 / 2], repeat_penalty=2, recent=[0, 0, 0]), "1/3", "2/3")
-    assert equals(shares([1 / 2, 1 / 2], repeat_penalty=0.5, recent=[0]), "2/3", "1/3")
+    config = SamplingConfig(repeat_penalty=2)
+    # Logits 2 ln 3 and 0 become ln 3 and 0: shares of 3/4 and 1/4.
+    positive = np.float32([[2 * np.log(3), 0.0]])
+    assert choose(positive, np.array([0.749]), config, np.array([[0]])) == [0]
+    assert choose(positive, np.array([0.751]), config, np.array([[0]])) == [1]
 
 
 def test_repeat_penalty_comes_before_temperature():

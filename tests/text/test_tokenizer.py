@@ -26,7 +26,7 @@ TEXT = st.lists(st.one_of(st.sampled_from(ODD), st.sampled_from(["sea ", "shells
 
 @functools.lru_cache(maxsize=None)
 def learned(kind, text=PLAIN):
-    return fit(kind, lambda: [text], vocabulary_size=None)
+    return fit(kind, [text], vocabulary_size=None)
 
 
 def ids_of(tokenizer, chunks):
@@ -55,7 +55,7 @@ def test_decoding_undoes_encoding(kind, text):
 @settings(deadline=None)
 @given(text=TEXT)
 def test_decoding_undoes_encoding_of_known_characters(text):
-    tokenizer = fit("char", lambda: [text], vocabulary_size=None)
+    tokenizer = fit("char", [text], vocabulary_size=None)
     assert decode(tokenizer, tokenizer.encode(text)) == text
 
 
@@ -143,7 +143,7 @@ def test_tensors_are_those_that_the_model_file_expects(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fitting_twice_gives_the_same_tokenizer(kind):
-    first, second = (fit(kind, lambda: [PLAIN], vocabulary_size=None).tensors() for _ in range(2))
+    first, second = (fit(kind, [PLAIN], vocabulary_size=None).tensors() for _ in range(2))
     assert {name: array.tobytes() for name, array in first.items()} == {
         name: array.tobytes() for name, array in second.items()}
 
@@ -156,13 +156,13 @@ def test_unknown_kind_is_refused():
 # Characters.
 
 def test_characters_are_numbered_in_code_point_order_from_1():
-    tokenizer = fit("char", lambda: ["ba\n", "\U0010ffffa"], vocabulary_size=None)
+    tokenizer = fit("char", ["ba\n", "\U0010ffffa"], vocabulary_size=None)
     assert tokenizer.size == 5
     assert tokenizer.encode("\nab\U0010ffff").tolist() == [1, 2, 3, 4]
 
 
 def test_unseen_character_is_unknown_and_shown_as_one_character():
-    tokenizer = fit("char", lambda: ["ab\n"], vocabulary_size=None)
+    tokenizer = fit("char", ["ab\n"], vocabulary_size=None)
     ids = tokenizer.encode("axb\0").tolist()
     assert ids == [2, tokenizer.unknown_id, 3, tokenizer.unknown_id]
     assert tokenizer.unknown_id in tokenizer.never_sampled
@@ -170,24 +170,24 @@ def test_unseen_character_is_unknown_and_shown_as_one_character():
 
 
 def test_text_that_looks_like_the_unknown_token_is_only_characters():
-    tokenizer = fit("char", lambda: ["<unk>\n"], vocabulary_size=None)
+    tokenizer = fit("char", ["<unk>\n"], vocabulary_size=None)
     ids = tokenizer.encode("<unk>").tolist()
     assert len(ids) == 5 and tokenizer.unknown_id not in ids
 
 
 def test_vocabulary_size_keeps_the_most_frequent_characters():
-    tokenizer = fit("char", lambda: ["aaabbc", "bcccc"], vocabulary_size=3)     # a 3, b 3, c 5
+    tokenizer = fit("char", ["aaabbc", "bcccc"], vocabulary_size=3)     # a 3, b 3, c 5
     assert tokenizer.size == 3
     assert decode(tokenizer, tokenizer.encode("abc")) == "a\ufffdc"             # the lower code point wins a tie
 
 
 def test_unknown_surprisal_spreads_over_all_other_scalar_values():
-    tokenizer = fit("char", lambda: ["abc"], vocabulary_size=None)
+    tokenizer = fit("char", ["abc"], vocabulary_size=None)
     assert tokenizer.unknown_surprisal == pytest.approx(math.log(1_112_064 - 3))
 
 
 def test_combining_marks_stay_apart():
-    tokenizer = fit("char", lambda: ["e\u0301\u00e9"], vocabulary_size=None)
+    tokenizer = fit("char", ["e\u0301\u00e9"], vocabulary_size=None)
     assert tokenizer.size == 4
     assert tokenizer.encode("e\u0301\u00e9").tolist() == [1, 3, 2]
 
@@ -205,7 +205,7 @@ def test_character_table_with_half_a_surrogate_pair_is_refused():
 
 def test_vocabulary_of_one_character_is_a_usage_error():
     with pytest.raises(UsageError, match="--vocab-size"):
-        fit("char", lambda: ["abc"], vocabulary_size=1)
+        fit("char", ["abc"], vocabulary_size=1)
 
 
 # Bytes.
@@ -227,9 +227,9 @@ def test_torn_character_is_held_back_and_then_replaced():
 
 
 def test_other_number_of_bytes_is_a_usage_error():
-    assert fit("byte", lambda: ["a"], vocabulary_size=256).size == 256
+    assert fit("byte", ["a"], vocabulary_size=256).size == 256
     with pytest.raises(UsageError, match="--vocab-size"):
-        fit("byte", lambda: ["a"], vocabulary_size=255)
+        fit("byte", ["a"], vocabulary_size=255)
 
 
 # Subwords.
@@ -242,21 +242,21 @@ def test_subwords_are_fewer_than_characters(kind):
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_subword_vocabulary_has_the_size_asked_for(kind):
     text = PLAIN + "peter piper picked a peck of pickled peppers\n" * 5
-    assert fit(kind, lambda: [text], vocabulary_size=290).size == 290
+    assert fit(kind, [text], vocabulary_size=290).size == 290
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @pytest.mark.parametrize("size", [2, 257, 100_000])
 def test_subword_vocabulary_that_does_not_fit_is_a_usage_error(kind, size):
     with pytest.raises(UsageError, match=f"--vocab-size {size}"):
-        fit(kind, lambda: [PLAIN], vocabulary_size=size)
+        fit(kind, [PLAIN], vocabulary_size=size)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @pytest.mark.parametrize("text", ["\n\t\n", "\0" * 50, "\u2581" * 50])
 def test_text_without_anything_to_learn_from_is_refused(kind, text):
     with pytest.raises(CorpusError, match="--tokenizer char"):
-        fit(kind, lambda: [text], vocabulary_size=None)
+        fit(kind, [text], vocabulary_size=None)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
@@ -295,7 +295,7 @@ def test_sentencepiece_model_without_byte_pieces_is_refused():
 @pytest.mark.parametrize("text", ["", "a", "ab", "\n"])
 def test_tiny_text_is_learned_or_refused_in_our_own_words(kind, text):
     try:
-        tokenizer = fit(kind, lambda: [text], vocabulary_size=None)
+        tokenizer = fit(kind, [text], vocabulary_size=None)
     except CharlmError:
         return
     assert decode(tokenizer, tokenizer.encode(text)) == text

@@ -301,9 +301,21 @@ def test_patience_of_zero_never_runs_out(corpus):
 # Interruptions
 
 
+def after_the_first_update():
+    """An interruption that is noticed when it is asked about for the second time."""
+    return itertools.chain([False], itertools.repeat(True)).__next__
+
+
+def test_an_interruption_before_the_first_update_keeps_nothing(corpus):
+    kept = []
+    stopped, = records_of(trainer_for(corpus), keep=kept_in(kept), interrupted=lambda: True)
+    assert (stopped.reason, stopped.step, stopped.path, stopped.next_command) == ("interrupted", 0, "", "")
+    assert not kept
+
+
 def test_an_interruption_before_the_first_validation_keeps_a_model(corpus):
     kept, trainer = [], trainer_for(corpus)
-    records = records_of(trainer, keep=kept_in(kept), interrupted=lambda: True)
+    records = records_of(trainer, keep=kept_in(kept), interrupted=after_the_first_update())
     (weights, validation), = kept
     assert validation is None and same(weights, trainer.network.weights())
     last = records[-1]
@@ -374,11 +386,12 @@ def test_the_next_validation_tries_to_store_again(corpus):
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_storage_that_fails_to_the_end_is_an_error(corpus, interrupted):
     with pytest.raises(StorageError, match="disk full"):
-        records_of(trainer_for(corpus), keep=failing(10 ** 6, []), interrupted=lambda: interrupted)
+        records_of(trainer_for(corpus), keep=failing(10 ** 6, []),
+                   interrupted=after_the_first_update() if interrupted else lambda: False)
 
 
 def test_a_model_stored_after_an_interruption_is_reported(corpus):
-    assert only(Saved, records_of(trainer_for(corpus), interrupted=lambda: True)) == [Saved("model")]
+    assert only(Saved, records_of(trainer_for(corpus), interrupted=after_the_first_update())) == [Saved("model")]
 
 
 def test_a_learning_rate_of_zero_is_not_a_skipped_update(corpus):
