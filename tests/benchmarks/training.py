@@ -9,7 +9,10 @@ import os
 import tempfile
 from collections.abc import Callable
 
-import torch
+# As the command does, and before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch  # noqa: E402
 from timing import Row, arguments, compare, interleaved, show, write_text
 from torch import nn
 from torch.nn import functional as F
