@@ -29,8 +29,8 @@ def limit_threads(count: int | None) -> None:
 def yield_when_waiting() -> None:
     """Let torch's threads sleep while they wait for each other; must run before torch is imported.
 
-    Spinning instead is no faster on idle cores, and on a machine with one other busy process it made
-    an update of two threads seven times slower.
+    Spinning instead is no faster on idle cores, and beside one other busy process it made an update
+    of two threads two to seven times slower.
     """
     import os
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

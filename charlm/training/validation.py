@@ -2,7 +2,7 @@
 
 Read by one lane a long text would take long, so it is cut into a few; each lane but the first warms
 up on the text just before its own, which is read but not counted. Measured on tinyshakespeare this
-agrees with a single lane to about 1e-6 nats.
+agrees with one lane, as `eval` reads, closer than 1e-6 nats.
 """
 
 from __future__ import annotations

@@ -110,5 +110,6 @@ def test_measuring_stops_when_interrupted():
 
 
 def test_an_interruption_before_the_first_update_is_not_an_error():
-    measure(SimpleNamespace(update=lambda step: None, validation_seconds=lambda limit, interrupted: 1.0), seconds=1.0,
-            interrupted=lambda: True)
+    trainer = SimpleNamespace(update=lambda step: None, validation_seconds=lambda limit, interrupted: 1.0)
+    speed = measure(trainer, seconds=1.0, interrupted=lambda: True)
+    assert speed.update >= 0 and speed.validation == 1.0
