@@ -12,9 +12,12 @@ from charlm.errors import UsageError
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 NONLINEARITIES = ("tanh", "relu")
-ENCODERS = ("shared",)
+ENCODERS = ("shared", "stacked", "bidirectional")
 OPTIMIZERS = ("muon", "adamw")
+TASKS = ("stream", "pairs", "fill")
 TOKENIZERS = ("char", "byte", "bpe", "unigram")
+SOURCE_TOKENIZERS = ("nfd", *TOKENIZERS)
+TARGET_TOKENIZERS = ("word", *TOKENIZERS)
 
 LARGEST_VOCABULARY = 0x110000 + 8       # every code point and the special tokens
 LARGEST_SIZE = 1 << 16
@@ -42,60 +45,134 @@ def _real(value: float, low: float, high: float, flag: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture: all that is needed to name every parameter and its shape."""
+    """The architecture: all that is needed to name every parameter and its shape.
 
-    vocabulary_size: int
+    A model without a source is a decoder alone. One with a source has a memory of it: every position
+    of what the encoder made of it (attention), or its last one only.
+    """
+
+    vocabulary_size: int                # what the decoder reads and writes
     cell: str = "lstm"
     nonlinearity: str = "tanh"          # of the plain rnn cell only
-    num_layers: int = 2
+    num_layers: int = 2                 # of the decoder and of an encoder of its own
     embedding_size: int = 64
-    hidden_size: int = 256
-    tied: bool = False                  # the head's matrix is the embedding's
-    encoder: str = "shared"             # the decoder itself reads the prompt
+    hidden_size: int = 256              # of a layer, and of each direction
+    tied: bool = False                  # the head's matrix is the decoder's embedding
+    encoder: str = "shared"             # who reads the source; shared: the decoder's layers themselves
+    source_vocabulary_size: int = 0     # what the encoder reads; 0: there is no source
+    attention: bool = False
+    window: int = 0                     # stream: the encoder reads windows of this many past tokens
 
     def __post_init__(self) -> None:
         _among(self.cell, GATES, "--cell")
         _among(self.nonlinearity, NONLINEARITIES, "--nonlinearity")
         _among(self.encoder, ENCODERS, "--encoder")
         _whole(self.vocabulary_size, 1, LARGEST_VOCABULARY, "vocabulary size")
+        _whole(self.source_vocabulary_size, 0, LARGEST_VOCABULARY, "source vocabulary size")
         _whole(self.num_layers, 1, MOST_LAYERS, "--layers")
         _whole(self.embedding_size, 1, LARGEST_SIZE, "--embedding")
         _whole(self.hidden_size, 1, LARGEST_SIZE, "--hidden")
+        _whole(self.window, 0, LARGEST_SIZE, "--bptt")
         _require(isinstance(self.tied, bool), "--tied must be true or false")
+        _require(isinstance(self.attention, bool), "--attention must be true or false")
         _require(not self.tied or self.embedding_size == self.hidden_size,
                  f"--tied needs equal sizes: --embedding {self.embedding_size} "
                  f"is not --hidden {self.hidden_size}")
+        self._check_source()
+
+    def _check_source(self) -> None:
+        separate = self.encoder != "shared"
+        _require(self.source_vocabulary_size > 0 or not separate,
+                 f"--encoder {self.encoder} has nothing to read")
+        _require(self.source_vocabulary_size > 0 or not self.attention,
+                 "--attention needs an encoder with a text of its own; add --bidirectional")
+        reads_itself = self.source_vocabulary_size == self.vocabulary_size and separate
+        _require(not self.window or reads_itself,
+                 "windows of past text need a separate encoder with the decoder's vocabulary")
 
     @property
     def gates(self) -> int:
         """Blocks of `hidden_size` rows in a recurrent matrix."""
         return GATES[self.cell]
 
+    @property
+    def parts(self) -> int:
+        """Vectors that a layer carries on: h, or h and c."""
+        return 2 if self.cell == "lstm" else 1
+
+    @property
+    def has_source(self) -> bool:
+        return self.source_vocabulary_size > 0
+
+    @property
+    def directions(self) -> int:
+        """Recurrent layers side by side in each layer of a separate encoder; 0: there is none."""
+        return {"shared": 0, "stacked": 1, "bidirectional": 2}[self.encoder]
+
+    @property
+    def memory_size(self) -> int:
+        """Width of one position of the memory."""
+        return self.hidden_size * max(self.directions, 1)
+
+    @property
+    def has_bridge(self) -> bool:
+        """Whether a source's last states start the decoder through a projection.
+
+        In a stream the decoder goes on with its own state, and a shared encoder hands its own over.
+        """
+        return self.directions > 0 and not self.window
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every stored tensor, in order; the same names as `charlm.nn.Network`."""
-        rows = self.gates * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "embedding.weight": (self.vocabulary_size, self.embedding_size)}
         for layer in range(self.num_layers):
             width = self.hidden_size if layer else self.embedding_size
-            shapes[f"decoder.{layer}.weight_ih_l0"] = (rows, width)
-            shapes[f"decoder.{layer}.weight_hh_l0"] = (rows, self.hidden_size)
-            shapes[f"decoder.{layer}.bias_ih_l0"] = (rows,)
-            shapes[f"decoder.{layer}.bias_hh_l0"] = (rows,)
+            shapes |= self._layer_shapes(f"decoder.{layer}", width)
         if not self.tied:
             shapes["head.weight"] = (self.vocabulary_size, self.hidden_size)
         shapes["head.bias"] = (self.vocabulary_size,)
-        return shapes
+        return shapes | self._source_shapes() if self.has_source else shapes
+
+    def _layer_shapes(self, name: str, width: int) -> dict[str, tuple[int, ...]]:
+        rows = self.gates * self.hidden_size
+        return {f"{name}.weight_ih_l0": (rows, width), f"{name}.weight_hh_l0": (rows, self.hidden_size),
+                f"{name}.bias_ih_l0": (rows,), f"{name}.bias_hh_l0": (rows,)}
+
+    def _source_shapes(self) -> dict[str, tuple[int, ...]]:
+        """What stands beside the decoder: encoder, bridge, attention and the merging of its context."""
+        hidden, memory = self.hidden_size, self.memory_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "encoder.embedding.weight": (self.source_vocabulary_size, self.embedding_size)}
+        for layer in range(self.num_layers if self.directions else 0):
+            for direction in range(self.directions):
+                shapes |= self._layer_shapes(f"encoder.layers.{layer}.{direction}",
+                                             memory if layer else self.embedding_size)
+        if self.has_bridge:
+            started = self.num_layers * self.parts * hidden
+            shapes |= {"bridge.weight": (started, memory), "bridge.bias": (started,)}
+        if self.attention:
+            shapes |= {"context.query.weight": (hidden, hidden), "context.key.weight": (hidden, memory)}
+        return shapes | {"context.empty": (memory,), "context.merge.weight": (hidden, hidden + memory),
+                         "context.merge.bias": (hidden,)}
 
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
 
     def describe(self) -> str:
-        """One readable line: cell, depth, width and number of parameters."""
+        """One readable line: encoder, cell, depth, width and number of parameters."""
         cell = f"rnn ({self.nonlinearity})" if self.cell == "rnn" else self.cell
+        size = f"{cell} {self.num_layers}x{self.hidden_size}"
         tied = ", tied" if self.tied else ""
-        return (f"{cell} {self.num_layers}x{self.hidden_size}, embedding {self.embedding_size}"
+        return (f"{self._describe_source(size)}{size}, embedding {self.embedding_size}"
                 f"{tied}, {self.parameter_count() / 1e6:.2f} M parameters")
+
+    def _describe_source(self, size: str) -> str:
+        if not self.has_source:
+            return ""
+        reads = f" of the last {self.window} tokens" if self.window else ""
+        encoder = f"{self.encoder} encoder{' ' + size if self.directions else ''}{reads}"
+        return f"{encoder}, {'attention' if self.attention else 'fixed context'}, decoder "
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -125,6 +202,7 @@ class TrainingConfig:
     dropout: float = 0.2
     clip: float = 1.0                   # global gradient norm; 0 is off
     clip_value: float = 0.0             # each gradient entry; 0 is off
+    label_smoothing: float = 0.0        # share of the target given to all tokens alike; 0 is off
     patience: int = 5                   # validations without a better one; 0 is off
     seed: int = 0
 
@@ -139,6 +217,7 @@ class TrainingConfig:
         _real(self.dropout, 0, 0.95, "--dropout")
         _real(self.clip, 0, 1e9, "--clip")
         _real(self.clip_value, 0, 1e9, "--clip-value")
+        _real(self.label_smoothing, 0, 0.95, "--label-smoothing")
         _whole(self.patience, 0, 1 << 30, "--patience")
         _whole(self.seed, 0, (1 << 63) - 1, "--seed")
 

@@ -38,12 +38,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Validation:
-    """The whole held-out part, scored with carried state."""
+    """The whole held-out part, scored."""
 
     step: int
     loss: float
     bits_per_character: float
     best: bool
+    error_rate: float | None = None     # share of targets not written exactly, of pairs
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,15 @@ class Stopped:
     bits_per_character: float | None
     path: str
     seconds: float
+    error_rate: float | None = None
+    task: str = "stream"
 
     @property
     def next_command(self) -> str:
         """What to type now; nothing when no model was stored."""
-        return f"charlm sample -m {shlex.quote(self.path)} --temp 0.8" if self.path else ""
+        use, flags = {"stream": ("sample", " --temp 0.8"), "pairs": ("translate", ""),
+                      "fill": ("fill", " --gap ___")}[self.task]
+        return f"charlm {use} -m {shlex.quote(self.path)}{flags}" if self.path else ""
 
 
 Record = Planned | Step | Validation | Sampled | Saved | Warned | Stopped

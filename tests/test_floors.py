@@ -16,7 +16,7 @@ FILES = {".".join(("charlm", *path.relative_to(FOLDER).with_suffix("").parts)).r
 
 FLOORS = {"__main__": 5, "cli": 5, "reports": 4, "training": 3, "nn": 3, "inference": 3, "modelfile": 2, "container": 2,
           "storage": 2, "text": 1, "config": 0, "records": 0, "errors": 0, "": 0}
-BESIDE = {("__main__", "cli"), ("training", "nn"), ("modelfile", "container"), ("modelfile", "storage"),
+BESIDE = {("__main__", "cli"), ("training", "nn"), ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"),
           ("config", "errors")}
 HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
 
@@ -101,7 +101,7 @@ def test_command_modules_import_only_what_is_cheap():
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["sample", "--help"], ["eval", "--help"],
-                                       ["info", "--help"], ["--version"]])
+                                       ["translate", "--help"], ["fill", "--help"], ["info", "--help"], ["--version"]])
 def test_help_answers_without_numpy_torch_or_rich(arguments):
     loaded = run_python("import sys\nfrom charlm.cli.main import main\n"
                         f"sys.argv = ['charlm', *{arguments}]\n"

@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def shell_commands():
     """Lines of README's blocks that begin a pipeline of charlm's, without their comments."""
-    lines = re.findall(r"^(?: {4})?((?:zcat |charlm )[^\n]*)$", README, re.MULTILINE)
+    lines = re.findall(r"^(?: {4})?((?:zcat |charlm |echo )[^\n]*)$", README, re.MULTILINE)
     return [line.split("  #")[0].strip() for line in lines if "[" not in line and "CORPUS" not in line]
 
 
@@ -26,6 +26,12 @@ def folder(tmp_path_factory):
     text = (ROOT / "corpora" / "ferrywoman.txt").read_text(encoding="utf-8")[:20_000]
     (folder / "corpus.txt").write_text(text, encoding="utf-8")
     (folder / "held-out.txt").write_text(text[-2_000:], encoding="utf-8")
+    (folder / "novel.txt").write_text(text, encoding="utf-8")
+    (folder / "damaged.txt").write_text("The river ___ the ___\nno gap\na [?] b\n", encoding="utf-8")
+    pairs = (ROOT / "corpora" / "numbers.tsv").read_text(encoding="utf-8").splitlines(keepends=True)[:200]
+    (folder / "lexicon.tsv").write_text("".join(pairs), encoding="utf-8")
+    (folder / "lexicon.test.tsv").write_text("".join(pairs[:20]), encoding="utf-8")
+    (folder / "words.txt").write_text("342\n7\n", encoding="utf-8")
     (folder / "big.txt.gz").write_bytes(gzip.compress(text.encode("utf-8")))
     (folder / "bin").mkdir()
     script = folder / "bin" / "charlm"

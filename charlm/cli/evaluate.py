@@ -1,4 +1,4 @@
-"""`charlm eval`: how well a model predicts a text."""
+"""`charlm eval`: how well a model predicts held-out data."""
 
 from __future__ import annotations
 
@@ -12,37 +12,55 @@ EXAMPLES = """\b
 Examples:
   charlm eval held-out.txt
   charlm eval --window 256 held-out.txt
+  charlm eval -m lexicon.charlm lexicon.test.tsv
   zcat held-out.txt.gz | charlm eval -m big.charlm --jsonl -
 """
 
 
-@click.command("eval", epilog=EXAMPLES, short_help="Measure how well a model predicts a text.")
+@click.command("eval", epilog=EXAMPLES, short_help="Measure how well a model predicts held-out data.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.model
 @click.option("--window", type=click.IntRange(1), metavar="N",
               help="Score cold windows of N tokens instead of carrying the state through the text.")
+@options.beam
 @options.jsonl
 @options.errors
 @options.threads
-def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl: bool, errors: str,
-            threads: int | None) -> None:
+def command(files: tuple[str, ...], model: str | None, window: int | None, beam: int, jsonl: bool,
+            errors: str, threads: int | None) -> None:
     """Measure how well a model predicts a text: nats per token, bits per character, perplexity.
 
     By default the text is read from its first to its last character with the state carried, the way
     a recurrent network is used. `--window N` starts from an empty state every N tokens, each window
     knowing only the one token before it: the way transformers with a context of N are measured.
     Bits per character are per character of the text, so that models with different tokenizers compare.
+
+    A model of pairs is measured on pairs: the share of sources whose target it does not write exactly,
+    the edits that its targets need, and its loss. A fill model is measured on gaps drawn in the text.
     """
     options.limit_threads(threads)
-    from charlm.cli.boundary import say
-    from charlm.cli.models import open_model
+    from charlm.cli.models import load_model
     from charlm.cli.streams import write_pairs
-    from charlm.errors import CorpusError
-    from charlm.inference.scoring import score_carried, score_windows
-    from charlm.text.corpus import describe, read_text
-    from charlm.text.tokenizer import encode_chunks
+    loaded = load_model(model)
+    if window is not None and loaded.task != "stream":
+        raise click.UsageError(f"--window is for running text, not for a {loaded.task} model")
+    if loaded.task == "pairs":
+        facts = _judged(loaded, files, errors, beam)
+    elif loaded.task == "fill":
+        facts = _filled(loaded, files, errors)
+    else:
+        facts = _scored(loaded, files, errors, window)
+    write_pairs(facts, jsonl=jsonl)
 
-    loaded, network = open_model(model)
+
+def _scored(model, files: tuple[str, ...], errors: str, window: int | None) -> dict:
+    """A text's loss."""
+    from charlm.cli.boundary import say
+    from charlm.inference.network import Network
+    from charlm.inference.scoring import score_carried, score_windows
+    from charlm.text.corpus import read_text
+    from charlm.text.tokenizer import encode_chunks
+    network = Network(model.config, model.weights)
     characters = unknown = 0
 
     def counted():
@@ -53,22 +71,63 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, jsonl
 
     def encoded():
         nonlocal unknown
-        for ids in encode_chunks(loaded.tokenizer, counted()):
-            unknown += int((ids == loaded.tokenizer.unknown_id).sum())
+        for ids in encode_chunks(model.tokenizer, counted()):
+            unknown += int((ids == model.tokenizer.unknown_id).sum())
             yield ids
 
     pieces = encoded()
-    scores = (score_windows(network, loaded.tokenizer, pieces, window=window) if window
-              else score_carried(network, loaded.tokenizer, pieces))
+    scores = (score_windows(network, model.tokenizer, pieces, window=window) if window
+              else score_carried(network, model.tokenizer, pieces))
     nats, tokens = 0.0, 0
     for some in scores:
         nats += float(some.sum())
         tokens += len(some)
     if not tokens:
-        raise CorpusError(f"{', '.join(map(describe, files))}: empty; there is nothing to measure")
+        raise _nothing(files)
     if unknown:
         say(f"warning: {unknown} of {characters} characters are unknown to the model")
-    loss = nats / tokens
-    write_pairs({"nats_per_token": loss, "bits_per_character": nats / math.log(2) / characters,
-                 "perplexity": math.exp(min(loss, 700)), "tokens": tokens,
-                 "characters": characters}, jsonl=jsonl)
+    return _loss(nats / tokens, nats / math.log(2) / characters, tokens, characters)
+
+
+def _judged(model, files: tuple[str, ...], errors: str, beam: int) -> dict:
+    """The errors in targets, and their loss."""
+    from charlm.cli.models import translator_of
+    from charlm.inference.judging import judge
+    from charlm.text.corpus import Text
+    from charlm.text.pairs import read_pairs
+    pairs = [pair for file in files for pair in read_pairs(Text(file, errors))]
+    if not pairs:
+        raise _nothing(files)
+    verdict = judge(translator_of(model), pairs, beam=beam)
+    return {"word_error_rate": verdict.word_error_rate,
+            "character_error_rate": verdict.character_error_rate, "sources": verdict.sources,
+            "pairs": len(pairs), **_loss(verdict.nats_per_token, verdict.bits_per_character,
+                                         verdict.tokens, verdict.characters)}
+
+
+def _filled(model, files: tuple[str, ...], errors: str) -> dict:
+    """How often greedy search fills gaps exactly, and their loss."""
+    from charlm.inference.gap_scoring import score_gaps
+    from charlm.inference.network import Network
+    from charlm.text.cache import TokenCache
+    from charlm.text.corpus import read_text
+    from charlm.text.tokenizer import encode_chunks
+    tokens = TokenCache(encode_chunks(model.tokenizer, read_text(files, errors)),
+                        vocabulary_size=model.tokenizer.size)
+    if not len(tokens):
+        raise _nothing(files)
+    score = score_gaps(Network(model.config, model.weights), model.tokenizer, tokens)
+    return {"exact_fills": score.exact / score.gaps, "gaps": score.gaps,
+            **_loss(score.nats / score.tokens, score.nats / math.log(2) / score.characters,
+                    score.tokens, score.characters)}
+
+
+def _loss(nats_per_token: float, bits_per_character: float, tokens: int, characters: int) -> dict:
+    return {"nats_per_token": nats_per_token, "bits_per_character": bits_per_character,
+            "perplexity": math.exp(min(nats_per_token, 700)), "tokens": tokens, "characters": characters}
+
+
+def _nothing(files: tuple[str, ...]):
+    from charlm.errors import CorpusError
+    from charlm.text.corpus import describe
+    return CorpusError(f"{', '.join(map(describe, files))}: empty; there is nothing to measure")

@@ -27,7 +27,13 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
     from charlm.modelfile import load
     path = find_model(file or model)
     loaded = load(path)
-    facts = {"file": path, "model": loaded.config.describe(),
-             "tokenizer": f"{loaded.tokenizer.kind}, {loaded.tokenizer.size} tokens"}
+    facts = {"file": path, "task": loaded.task, "model": loaded.config.describe(),
+             "tokenizer": _tokens(loaded.tokenizer)}
+    if loaded.separate_source:
+        facts["source_tokenizer"] = _tokens(loaded.separate_source)
     trained = {name: value for name, value in loaded.training.items() if name not in facts}
     write_pairs(facts | trained, jsonl=jsonl)
+
+
+def _tokens(tokenizer) -> str:
+    return f"{tokenizer.kind}, {tokenizer.size} tokens"

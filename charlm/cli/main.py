@@ -10,7 +10,8 @@ import click
 from charlm import __version__
 from charlm.cli.boundary import guarded
 
-VERBS = {"train": "train", "sample": "sample", "eval": "evaluate", "info": "info"}
+VERBS = {"train": "train", "sample": "sample", "translate": "translate", "fill": "fill",
+         "eval": "evaluate", "info": "info"}
 
 EXAMPLES = """\b
 Examples:
@@ -18,6 +19,7 @@ Examples:
   charlm sample --temp 0.8
   zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
   charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
+  charlm train lexicon.tsv && echo 'abszolút' | charlm translate
   charlm eval held-out.txt
 """
 

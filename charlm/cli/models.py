@@ -7,11 +7,14 @@ import os
 from typing import TYPE_CHECKING
 
 from charlm.cli.boundary import say
-from charlm.errors import UsageError
+from charlm.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
     from charlm.inference.network import Network
+    from charlm.inference.translation import Translator
     from charlm.modelfile import Model
+
+USES = {"stream": "charlm sample", "pairs": "charlm translate", "fill": "charlm fill"}
 
 
 def find_model(path: str | None) -> str:
@@ -27,9 +30,31 @@ def find_model(path: str | None) -> str:
     return newest
 
 
-def open_model(path: str | None) -> tuple[Model, Network]:
-    """The model and its NumPy network. Raises ModelFileError, or UsageError when there is none."""
-    from charlm.inference.network import Network
+def load_model(path: str | None, *, task: str | None = None) -> Model:
+    """The model. Raises ModelFileError when it is none of this task, UsageError when there is none."""
     from charlm.modelfile import load
-    model = load(find_model(path))
+    found = find_model(path)
+    model = load(found)
+    if task not in (None, model.task):
+        raise ModelFileError(f"{found} is a {model.task} model; it works with `{USES[model.task]} -m {found}`")
+    return model
+
+
+def open_model(path: str | None, *, task: str | None = None) -> tuple[Model, Network]:
+    """The model and its NumPy network."""
+    from charlm.inference.network import Network
+    model = load_model(path, task=task)
     return model, Network(model.config, model.weights)
+
+
+def translator_of(model: Model) -> Translator:
+    """A pairs model at work, many rows at once."""
+    from charlm.inference.cells import all_rows
+    from charlm.inference.network import Network
+    from charlm.inference.translation import LengthLimit, Translator
+    return Translator(Network(model.config, model.weights, product=all_rows), model.tokenizer,
+                      model.source_tokenizer, LengthLimit.read(model.training))
+
+
+def open_translator(path: str | None) -> Translator:
+    return translator_of(load_model(path, task="pairs"))

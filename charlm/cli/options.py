@@ -14,6 +14,20 @@ errors = click.option(
     "--errors", type=click.Choice(["strict", "replace", "ignore"]), default="strict",
     show_default=True, help="What to do with bytes that are not UTF-8.")
 
+beam = click.option("--beam", type=click.IntRange(1, 1000), default=5, show_default=True,
+                    help="Hypotheses searched side by side; 1 is greedy.")
+
+top_k = click.option("--top-k", type=click.IntRange(0), default=0, show_default=True,
+                     help="Draw from the K likeliest tokens; 0 is off.")
+
+top_p = click.option("--top-p", type=float, default=1.0, show_default=True,
+                     help="Draw from the smallest set with this probability; 1 is off.")
+
+min_p = click.option("--min-p", type=float, default=0.0, show_default=True,
+                     help="Drop tokens less likely than this share of the likeliest; 0 is off.")
+
+seed = click.option("--seed", type=click.IntRange(0), help="Repeat what was drawn. Default: drawn, and told.")
+
 threads = click.option(
     "--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.")
 

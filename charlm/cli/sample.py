@@ -47,12 +47,9 @@ class Flags:
 @options.model
 @click.option("--temp", "--temperature", "temperature", type=float, default=1.0, show_default=True,
               help="Below 1 bolder, above 1 wilder; 0 always takes the likeliest.")
-@click.option("--top-k", type=click.IntRange(0), default=0, show_default=True,
-              help="Draw from the K likeliest tokens; 0 is off.")
-@click.option("--top-p", type=float, default=1.0, show_default=True,
-              help="Draw from the smallest set with this probability; 1 is off.")
-@click.option("--min-p", type=float, default=0.0, show_default=True,
-              help="Drop tokens less likely than this share of the likeliest; 0 is off.")
+@options.top_k
+@options.top_p
+@options.min_p
 @click.option("--repeat-penalty", type=float, default=1.0, show_default=True,
               help="Divide the logits of the last 64 tokens by this; 1 is off.")
 @click.option("-n", "--length", type=click.IntRange(0), default=500, show_default=True,
@@ -64,7 +61,7 @@ class Flags:
 @click.option("--no-echo", is_flag=True, help="Write only what is new, not the prompt.")
 @click.option("--stop", metavar="TEXT", multiple=True,
               help="End before this text; may be given several times.")
-@click.option("--seed", type=click.IntRange(0), help="Repeat a sample. Default: drawn, and told.")
+@options.seed
 @options.jsonl
 @options.errors
 @options.threads
@@ -90,32 +87,22 @@ def _prompt(flags: Flags) -> str:
     return "".join(read_text([flags.prompt_file], flags.errors))
 
 
-def _seed(flags: Flags) -> int:
-    if flags.seed is not None:
-        return flags.seed
-    import secrets
-    from charlm.cli.boundary import say
-    seed = secrets.randbelow(1 << 32)
-    if flags.temperature > 0 and flags.length and flags.num_samples:
-        say(f"seed {seed}")
-    return seed
-
-
 def _sample(flags: Flags) -> None:
     from charlm.cli.boundary import say
     from charlm.cli.models import open_model
+    from charlm.cli.seeds import choose_seed
     from charlm.cli.streams import Product
     from charlm.config import SamplingConfig
     from charlm.inference.generation import generate
     config = SamplingConfig(flags.temperature, flags.top_k, flags.top_p, flags.min_p,
                             flags.repeat_penalty)
     product, prompt = Product(), _prompt(flags)
-    model, network = open_model(flags.model)
+    model, network = open_model(flags.model, task="stream")
     ids = model.tokenizer.encode(prompt)
     unknown = int((ids == model.tokenizer.unknown_id).sum()) if prompt else 0
     if unknown:
         say(f"warning: {unknown} characters of the prompt are unknown to the model")
-    seed = _seed(flags)
+    seed = choose_seed(flags.seed, used=flags.temperature > 0 and flags.length > 0 and flags.num_samples > 0)
     writer = _JsonWriter(product, prompt, seed) if flags.jsonl else \
         _TextWriter(product, "" if flags.no_echo or not flags.length else prompt, flags.num_samples)
     for first in range(0, flags.num_samples, SIDE_BY_SIDE):

@@ -8,7 +8,8 @@ import time
 import click
 
 from charlm.cli import options
-from charlm.config import ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, TOKENIZERS, TrainingConfig
+from charlm.config import (
+    ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TrainingConfig)
 
 EXAMPLES = """\b
 Examples:
@@ -17,8 +18,16 @@ Examples:
   zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
   charlm train --cell gru --layers 3 --hidden 512 --tied part1.txt part2.txt
   charlm train corpus.txt --tokenizer unigram --vocab-size 4000
+  charlm train lexicon.tsv && charlm translate < words.txt
+  charlm train novel.txt --fill && echo 'It was the ___ of times' | charlm fill
 """
-PREVIEW = 240                           # tokens of the sample shown at each validation
+_TASK = [
+    click.option("--text", "task", flag_value="stream", help="Running text, tabs and all."),
+    click.option("--pairs", "task", flag_value="pairs",
+                 help="Lines of source<TAB>target, for `translate`. Default where every line is one."),
+    click.option("--fill", "task", flag_value="fill",
+                 help="Running text, of which random gaps are learned, for `fill`."),
+]
 _NETWORK = [
     click.option("--cell", type=click.Choice(list(GATES)), default="lstm", show_default=True,
                  help="Recurrent cell."),
@@ -28,8 +37,13 @@ _NETWORK = [
     click.option("--hidden", type=int, help="Width of a layer. Default: by the corpus."),
     click.option("--embedding", type=int, help="Width of the embedding. Default: 64."),
     click.option("--tied", is_flag=True, help="Head and embedding share a matrix of --hidden width."),
-    click.option("--encoder", type=click.Choice(ENCODERS), default="shared", show_default=True,
-                 help="Who reads the prompt; shared: the decoder itself."),
+    click.option("--encoder", type=click.Choice(ENCODERS),
+                 help="Who reads the source, or a stream's window before this one; shared: the decoder "
+                      "itself. Default: bidirectional, but shared for running text."),
+    click.option("--bidirectional", is_flag=True, help="Short for --encoder bidirectional."),
+    click.option("--attention/--no-attention", default=None,
+                 help="Attend to all of what the encoder read, or know its last states only. "
+                      "Default: attention, wherever there is a source."),
     click.option("--dropout", type=float, help="On non-recurrent connections. Default: by the corpus."),
 ]
 _RUN = [
@@ -37,10 +51,13 @@ _RUN = [
                  help="Muon moves the recurrent layers' matrices, AdamW the rest or all."),
     click.option("--lr", type=float, default=TrainingConfig.learning_rate, show_default=True,
                  help="AdamW's learning rate; Muon's is 10/3 of it."),
+    click.option("--label-smoothing", type=float,
+                 help="Share of each target given to all tokens alike. Default: 0.1 for pairs, else 0."),
     click.option("--weight-decay", type=float, help="Decoupled decay. Default: by the corpus."),
     click.option("--warmup", type=int, default=TrainingConfig.warmup, show_default=True,
                  help="Steps until the full rate, at most a tenth of all; it falls to 0 at the end."),
-    click.option("--batch-size", type=int, help="Lanes read side by side. Default: by the corpus."),
+    click.option("--batch-size", type=int,
+                 help="Lanes, or pairs, read side by side. Default: by the corpus."),
     click.option("--bptt", type=int, default=64, show_default=True, help="Tokens of a window."),
     click.option("--clip", type=float, default=TrainingConfig.clip, show_default=True,
                  help="Clip the gradient's global norm; 0 is off."),
@@ -56,12 +73,16 @@ _RUN = [
                  help="Repeat a run to the bit, or vary it."),
 ]
 _TEXT = [
-    click.option("--tokenizer", type=click.Choice(TOKENIZERS), default="char", show_default=True,
-                 help="What a token is."),
+    click.option("--tokenizer", type=click.Choice(TARGET_TOKENIZERS),
+                 help="What a token of the text, or of a target, is. Default: char; word for targets of "
+                      "few different words."),
+    click.option("--source-tokenizer", type=click.Choice(SOURCE_TOKENIZERS),
+                 help="What a token of a source is. Default: nfd, characters taken apart into letters "
+                      "and marks."),
     click.option("--vocab-size", type=click.IntRange(2), help="Tokens in the vocabulary."),
     click.option("--validation", metavar="FRACTION|FILE",
-                 help="Held-out part: a share of the end, or another text. "
-                      "Default: the last tenth, at most a million characters."),
+                 help="Held-out part: a share, or another file. Default: the last tenth, at most a "
+                      "million characters; of pairs a tenth drawn at random, at most 2,000."),
 ]
 
 
@@ -77,6 +98,7 @@ def _all(decorators):
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
+@_all(_TASK)
 @_all(_TEXT)
 @options.errors
 @_all(_NETWORK)
@@ -85,8 +107,8 @@ def _all(decorators):
               show_default=True, help="auto takes a GPU when there is one.")
 @options.threads
 @click.option("--quiet", is_flag=True, help="Show errors only.")
-def command(corpus, output, force, tokenizer, vocab_size, validation, errors, device, threads, quiet,
-            **wishes) -> None:
+def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size, validation, errors,
+            encoder, bidirectional, device, threads, quiet, **wishes) -> None:
     """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.
 
     Without any flag the size of the network and the length of the run follow the size of the text:
@@ -97,19 +119,47 @@ def command(corpus, output, force, tokenizer, vocab_size, validation, errors, de
     options.yield_when_waiting()
     held_out = _validation(validation)
     output = _output(output, [*corpus, *([held_out] if isinstance(held_out, str) else [])], force)
+    if bidirectional and encoder not in (None, "bidirectional"):
+        raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
+    wishes["encoder"] = "bidirectional" if bidirectional else encoder
     from charlm.storage import require_writable
+    from charlm.text.corpus import Text
+    from charlm.text.pairs import recognise
     from charlm.training.choices import Wishes
-    wishes = Wishes(**wishes)
+    # Refused now rather than after a long corpus was read; so is a GPU that is not there.
+    Wishes(task=task or "stream", **wishes)
     require_writable(output)
     if device == "cuda":
         from charlm.training.device import choose_device
-        choose_device(device)           # before a long corpus is read for nothing
-    from charlm.text.prepare import prepare
-    prepared = prepare(corpus, tokenizer=tokenizer, vocabulary_size=vocab_size, validation=held_out,
-                       errors=errors)
+        choose_device(device)
+    texts = [Text(source, errors) for source in corpus]
+    if task is None:
+        task = "pairs" if recognise(texts) else "stream"
+    wishes = Wishes(task=task, **wishes)
+    held_out = Text(held_out, errors) if isinstance(held_out, str) else held_out
+    prepared = _prepare(task, texts, tokenizer, source_tokenizer, vocabulary_size=vocab_size,
+                        validation=held_out)
+    from charlm.cli.previews import preview
     from charlm.training.session import Session
     _train(prepared, wishes, quiet=quiet, session=lambda interrupted: Session(
-        output, device, threads, began, interrupted, None if quiet else _preview))
+        output, device, threads, began, interrupted, None if quiet else preview))
+
+
+def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | None, **how):
+    """The corpus of a task: its texts read, its vocabularies fitted, its tokens made."""
+    if task == "pairs":
+        from charlm.cli.boundary import say
+        from charlm.text.pair_corpus import prepare_pairs
+        corpus = prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd", **how)
+        if corpus.repeated:
+            say(f"{corpus.repeated} pairs have a source that stood before; each of its targets is learned")
+        return corpus
+    if source_tokenizer is not None:
+        raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
+    if tokenizer == "word":
+        raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
+    from charlm.text.prepare import prepare
+    return prepare(texts, tokenizer=tokenizer or "char", **how)
 
 
 def _output(given: str | None, texts: list[str], force: bool) -> str:
@@ -166,14 +216,3 @@ def _train(corpus, wishes, *, quiet: bool, session) -> None:
             progress.close()
     if flag.requested():
         raise Killed(flag.signum)
-
-
-def _preview(model, weights, tokenizer) -> str:
-    """A short sample of the weights as they are now, drawn by the NumPy network."""
-    import numpy as np
-    from charlm.config import SamplingConfig
-    from charlm.inference.generation import generate
-    from charlm.inference.network import Network
-    pieces = generate(Network(model, weights), tokenizer, np.zeros(0, np.int64),
-                      SamplingConfig(temperature=0.7), length=PREVIEW, seed=0)
-    return "".join(text for _, text in pieces)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from charlm.config import ModelConfig
+
 Parts = tuple[np.ndarray, ...]          # h, or h and c, each (B, H)
 
 
@@ -46,19 +48,34 @@ class Layer:
         self.hidden_size = self.weight_hh.shape[0]
 
     def project(self, x: np.ndarray, multiply) -> np.ndarray:
-        """Inputs (B, I) to gate inputs (B, G*H); needs no state."""
-        projected = multiply(x, self.weight_ih)
+        """Inputs (..., I) to gate inputs (..., G*H); needs no state."""
+        projected = multiply(x.reshape(-1, x.shape[-1]), self.weight_ih)
         projected += self.bias
-        return projected
+        return projected.reshape(*x.shape[:-1], -1)
 
-    def run(self, projected: np.ndarray, parts: Parts) -> tuple[np.ndarray, Parts]:
+    def empty(self, batch: int) -> Parts:
+        """The parts of rows that have read nothing."""
+        return (np.zeros((batch, self.hidden_size), np.float32),) * self.parts
+
+    def run(self, projected: np.ndarray, parts: Parts, multiply) -> tuple[np.ndarray, Parts]:
         """Projected window (T, B, G*H), overwritten, to outputs (T, B, H) and the last parts."""
         if len(projected) == 1:
-            parts = self.advance(projected[0], parts, row_by_row)
+            parts = self.advance(projected[0], parts, multiply)
             return parts[0][None], parts
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
         for time, row in enumerate(projected):
-            parts = self.advance(row, parts, all_rows)
+            parts = self.advance(row, parts, multiply)
+            outputs[time] = parts[0]
+        return outputs, parts
+
+    def run_to_ends(self, projected: np.ndarray, parts: Parts,
+                    lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
+        """The same where row b ends after lengths[b] steps and then keeps what it had."""
+        outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
+        for time, row in enumerate(projected):
+            reading = (time < lengths)[:, None]
+            new = self.advance(row, parts, all_rows)
+            parts = tuple(np.where(reading, after, before) for after, before in zip(new, parts))
             outputs[time] = parts[0]
         return outputs, parts
 
@@ -141,10 +158,11 @@ def _relu(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0)
 
 
-def build_layer(cell: str, tensors, *, nonlinearity: str) -> Layer:
-    """A layer from its weight_ih, weight_hh, bias_ih and bias_hh in torch's layout."""
-    if cell == "lstm":
+def build_layer(config: ModelConfig, weights: dict[str, np.ndarray], name: str) -> Layer:
+    """The layer of this name, from its four tensors in torch's layout."""
+    tensors = [weights[f"{name}.{part}_l0"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    if config.cell == "lstm":
         return LSTMLayer(*tensors)
-    if cell == "gru":
+    if config.cell == "gru":
         return GRULayer(*tensors)
-    return RNNLayer(*tensors, nonlinearity=nonlinearity)
+    return RNNLayer(*tensors, nonlinearity=config.nonlinearity)

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.inference.network import Network, State
+from charlm.inference.network import Network
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms, choose
+from charlm.inference.state import State
 from charlm.text.tokenizer import Tokenizer
 
 PROMPT_WINDOW = 1024                    # tokens of a prompt read at once
@@ -73,7 +74,7 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
     recent = np.tile(prompt[-REPEAT_WINDOW:].astype(np.intp), (len(samples), 1))
     numbers = list(samples)
     decoders = {number: (tokenizer.decoder(), StopAt(stop)) for number in numbers}
-    uniforms = Uniforms(seed, samples)
+    uniforms = Uniforms(seed, [(number,) for number in samples])
     for left in range(length, 0, -1):
         for token in tokenizer.never_sampled:
             logits[:, token] = -np.inf

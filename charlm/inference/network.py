@@ -1,64 +1,111 @@
-"""The whole network in NumPy: the contract's `start` and `step`.
+"""The whole network in NumPy: the contract's `start`, `encode` and `step`.
 
 `charlm.nn.network` is the same in torch; a test holds the two within 1e-5.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from charlm.config import ModelConfig
 from charlm.inference.cells import Parts, all_rows, build_layer, row_by_row
-
-
-@dataclass(frozen=True)
-class State:
-    """The recurrent state of every layer: (B, H) arrays, h or h and c. Never changed in place."""
-
-    layers: tuple[Parts, ...]
-
-    def select(self, rows) -> State:
-        """The state of these batch rows, in this order; rows may repeat."""
-        return State(tuple(tuple(part[rows] for part in layer) for layer in self.layers))
+from charlm.inference.context import Context
+from charlm.inference.encoder import Encoder
+from charlm.inference.state import State
 
 
 class Network:
-    """Stacked recurrent layers over a look-up table, and a linear head.
+    """Stacked recurrent layers over a look-up table, and a linear head; beside them, who reads a source.
 
     Layer 0's input is one of V embeddings, so its projection is a table of V rows made once. A step
-    of one token works row by row: a row's bits do not depend on the batch.
+    of one token is multiplied by `product`: row by row, so that a row's bits do not depend on the
+    batch, unless a caller with many rows would rather have all rows at once.
     """
 
-    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray]):
+    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], *, product=row_by_row):
         self.config = config
-        self._layers = [
-            build_layer(config.cell, [weights[f"decoder.{number}.{name}_l0"] for name in
-                                      ("weight_ih", "weight_hh", "bias_ih", "bias_hh")],
-                        nonlinearity=config.nonlinearity)
-            for number in range(config.num_layers)]
+        self._product = product
+        self._layers = [build_layer(config, weights, f"decoder.{number}")
+                        for number in range(config.num_layers)]
         embedding = weights["embedding.weight"]
         self._table = self._layers[0].project(embedding, all_rows)      # (V, G*H)
         head = embedding if config.tied else weights["head.weight"]
         self._head = np.ascontiguousarray(head.T)                       # (H, V)
         self._head_bias = weights["head.bias"]
+        if config.has_source:
+            self._encoder, self._context = Encoder(config, weights), Context(config, weights)
+        if config.has_bridge:
+            self._bridge = np.ascontiguousarray(weights["bridge.weight"].T)
+            self._bridge_bias = weights["bridge.bias"]
 
     def start(self, batch: int) -> State:
         """An empty past for `batch` rows."""
-        zeros = np.zeros((batch, self.config.hidden_size), np.float32)
-        return State(tuple((zeros,) * layer.parts for layer in self._layers))
+        layers = tuple(layer.empty(batch) for layer in self._layers)
+        if not self.config.window:
+            return State(layers)
+        return State(layers, self._context.nothing(batch, self.config.window),
+                     np.zeros((batch, 0), np.int64))
+
+    def encode(self, source: np.ndarray, lengths: np.ndarray) -> State:
+        """The state of a decoder that has yet to write, with the memory of sources (B, S).
+
+        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect.
+        """
+        if self.config.encoder == "shared":
+            outputs, layers = self._read_source(source, lengths)
+            last = outputs[lengths - 1, np.arange(len(source))]
+        else:
+            outputs, last = self._encoder(source, lengths)
+            layers = self._bridged(last)
+        return State(layers, self._context.remember(outputs, last, lengths))
+
+    def _read_source(self, source: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, tuple[Parts, ...]]:
+        """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""
+        x, layers = self._encoder.embedding[source.T], []
+        for layer in self._layers:
+            x, parts = layer.run_to_ends(layer.project(x, all_rows), layer.empty(len(source)), lengths)
+            layers.append(parts)
+        return x, tuple(layers)
+
+    def _bridged(self, last: np.ndarray) -> tuple[Parts, ...]:
+        """The decoder's first state, from an encoder's last outputs (B, M)."""
+        started = np.tanh(all_rows(last, self._bridge) + self._bridge_bias)
+        started = started.reshape(len(last), self.config.num_layers, self.config.parts, -1)
+        return tuple(tuple(np.ascontiguousarray(started[:, layer, part]) for part in range(self.config.parts))
+                     for layer in range(self.config.num_layers))
 
     def step(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """Read tokens (B, T); return logits (B, T, V) of the token after each, and the new state."""
-        multiply = row_by_row if tokens.shape[1] == 1 else all_rows
-        x, states = self._table[tokens.T], []                           # (T, B, G*H)
+        if not self.config.window:
+            return self._decode(tokens, state)
+        logits, at = [], 0
+        while at < tokens.shape[1]:
+            state = self.turn_page(state)
+            piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
+            new, after = self._decode(piece, state)
+            logits.append(new)
+            state = State(after.layers, after.memory, np.concatenate([state.read, piece], axis=1))
+            at += piece.shape[1]
+        return np.concatenate(logits, axis=1), state
+
+    def turn_page(self, state: State) -> State:
+        """At the end of a stream's window, a memory of it instead of the one before; else nothing new."""
+        if state.read is None or state.read.shape[1] < self.config.window:
+            return state
+        batch, size = state.read.shape
+        lengths = np.full(batch, size)
+        memory = self._context.remember(*self._encoder(state.read, lengths), lengths)
+        return State(state.layers, memory, state.read[:, :0])
+
+    def _decode(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        multiply = self._product if tokens.shape[1] == 1 else all_rows
+        x, layers = self._table[tokens.T], []                           # (T, B, G*H)
         for number, (layer, parts) in enumerate(zip(self._layers, state.layers)):
-            if number:
-                rows = layer.project(x.reshape(-1, x.shape[-1]), multiply)
-                x = rows.reshape(*x.shape[:2], -1)                      # (T, B, G*H)
-            x, parts = layer.run(x, parts)                              # (T, B, H)
-            states.append(parts)
+            x = layer.project(x, multiply) if number else x             # (T, B, G*H)
+            x, parts = layer.run(x, parts, multiply)                    # (T, B, H)
+            layers.append(parts)
+        if state.memory is not None:
+            x = self._context.merged(x, state.memory, multiply)
         logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
         logits += self._head_bias
-        return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1), State(tuple(states))
+        return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1), State(tuple(layers), state.memory)

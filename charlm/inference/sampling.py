@@ -6,6 +6,8 @@ loop that feeds tokens back (generation.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from charlm.config import SamplingConfig
@@ -15,13 +17,13 @@ _BLOCK = 128                            # uniforms drawn at once
 
 
 class Uniforms:
-    """Uniform numbers for each sample from a stream of its own, named by seed and sample number.
+    """Uniform numbers for each sample from a stream of its own, named by the seed and the sample's key.
 
     A sample's stream does not depend on which other samples are drawn beside it.
     """
 
-    def __init__(self, seed: int, samples: range):
-        self._streams = [np.random.Generator(np.random.PCG64([seed, number])) for number in samples]
+    def __init__(self, seed: int, keys: Iterable[tuple[int, ...]]):
+        self._streams = [np.random.Generator(np.random.PCG64([seed, *key])) for key in keys]
         self._at = _BLOCK
 
     def next(self) -> np.ndarray:

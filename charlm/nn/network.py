@@ -1,4 +1,4 @@
-"""The whole network in torch: embedding, stacked recurrent layers, head; the contract's `step`.
+"""The whole network in torch: decoder, encoder, context and head; the contract's methods.
 
 `charlm.inference.network` computes the same equations in NumPy.
 """
@@ -10,12 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from charlm.config import ModelConfig
-from charlm.nn.layers import initialise_layer, recurrent_layer
+from charlm.nn.context import Context
+from charlm.nn.encoder import Encoder
+from charlm.nn.layers import initialise_layer, recurrent_layer, run_layer, run_layer_to_ends
 from charlm.nn.state import State
 
 
 class Network(nn.Module):
-    """An embedding, a stack of recurrent layers and a linear head, tied or not.
+    """An embedding, a stack of recurrent layers and a linear head; beside them, who reads a source.
 
     Dropout stands between layers and before the head, never on the recurrent connection (Zaremba
     et al. 2014) and, for characters, not on the embedding: there it costs more than it gives.
@@ -31,6 +33,13 @@ class Network(nn.Module):
             for number in range(config.num_layers))
         self.head = nn.Linear(config.hidden_size, config.vocabulary_size)
         self._initialise()
+        if config.has_source:
+            self.encoder = Encoder(config, dropout=dropout)
+            self.context = Context(config, dropout=dropout)
+        if config.has_bridge:
+            self.bridge = nn.Linear(config.memory_size, config.num_layers * config.parts * config.hidden_size)
+            nn.init.xavier_uniform_(self.bridge.weight)
+            nn.init.zeros_(self.bridge.bias)
 
     @torch.no_grad()
     def _initialise(self) -> None:
@@ -45,21 +54,78 @@ class Network(nn.Module):
 
     def start(self, batch: int) -> State:
         """An empty past for `batch` rows."""
-        parts = 2 if self.config.cell == "lstm" else 1
         zeros = self.head.bias.new_zeros(1, batch, self.config.hidden_size)
-        return State(tuple((zeros,) * parts for _ in self.decoder))
+        layers = tuple((zeros,) * self.config.parts for _ in self.decoder)
+        if not self.config.window:
+            return State(layers)
+        return State(layers, self.context.nothing(batch, self.config.window),
+                     torch.zeros(batch, 0, dtype=torch.long, device=zeros.device))
+
+    def encode(self, source: torch.Tensor, lengths: torch.Tensor) -> State:
+        """The state of a decoder that has yet to write, with the memory of sources (B, S).
+
+        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect.
+        """
+        if self.config.encoder == "shared":
+            outputs, layers = self._read_source(source, lengths)
+            last = outputs.gather(0, (lengths - 1)[None, :, None].expand(1, -1, outputs.shape[2]))[0]
+        else:
+            outputs, last = self.encoder(source, lengths)
+            layers = self._bridged(last)
+        return State(layers, self.context.remember(outputs, last, lengths))
+
+    def _read_source(self, source: torch.Tensor, lengths: torch.Tensor):
+        """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""
+        x, layers = self.encoder.embedding(source.T), []
+        for layer, past in zip(self.decoder, self.start(len(source)).layers):
+            x = self._drop(x) if layers else x
+            x, parts = run_layer_to_ends(layer, x, past, lengths)
+            layers.append(parts)
+        return x, tuple(layers)
+
+    def _bridged(self, last: torch.Tensor):
+        """The decoder's first state, from an encoder's last outputs (B, M)."""
+        size = (self.config.num_layers, self.config.parts, self.config.hidden_size)
+        started = torch.tanh(self.bridge(last)).unflatten(1, size)         # (B, N, parts, H)
+        return tuple(tuple(part.contiguous()[None] for part in layer.unbind(1))
+                     for layer in started.unbind(1))
 
     def step(self, tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Read tokens (B, T); return logits (B, T, V) of the token after each, and the new state."""
-        x = self.embedding(tokens.T)                        # (T, B, E)
-        states = []
-        for number, (layer, past) in enumerate(zip(self.decoder, state.layers)):
-            if number:
-                x = F.dropout(x, self.dropout, self.training)
-            x, new = layer(x, past if len(past) > 1 else past[0])       # (T, B, H)
-            states.append(new if isinstance(new, tuple) else (new,))
-        x = F.dropout(x, self.dropout, self.training)
-        return self.head(x).transpose(0, 1), State(tuple(states))
+        if not self.config.window:
+            return self._decode(tokens, state)
+        logits, at = [], 0
+        while at < tokens.shape[1]:
+            state = self.turn_page(state)
+            piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
+            new, after = self._decode(piece, state)
+            logits.append(new)
+            state = State(after.layers, after.memory, torch.cat([state.read, piece], dim=1))
+            at += piece.shape[1]
+        return torch.cat(logits, dim=1), state
+
+    def turn_page(self, state: State) -> State:
+        """At the end of a stream's window, a memory of it instead of the one before; else nothing new."""
+        if state.read is None or state.read.shape[1] < self.config.window:
+            return state
+        batch, size = state.read.shape
+        lengths = torch.full((batch,), size, device=state.read.device)
+        outputs, last = self.encoder(state.read, lengths)
+        return State(state.layers, self.context.remember(outputs, last, lengths), state.read[:, :0])
+
+    def _decode(self, tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        x, layers = self.embedding(tokens.T), []                            # (T, B, E)
+        for layer, past in zip(self.decoder, state.layers):
+            x = self._drop(x) if layers else x
+            x, parts = run_layer(layer, x, past)                            # (T, B, H)
+            layers.append(parts)
+        x = self._drop(x)
+        if state.memory is not None:
+            x = self._drop(self.context(x, state.memory))
+        return self.head(x).transpose(0, 1), State(tuple(layers), state.memory)
+
+    def _drop(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, self.dropout, self.training)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Every stored tensor by name, float32 on the CPU; a tied matrix once."""

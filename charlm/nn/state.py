@@ -8,21 +8,55 @@ import torch
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What the encoder made of a source, position by position; position 0 is the empty one.
+
+    Without attention there is one position, which is the context at every step.
+    """
+
+    values: torch.Tensor                # (B, S, M)
+    keys: torch.Tensor | None           # (B, S, H), with attention
+    present: torch.Tensor | None        # (B, S), False where a shorter source is padded
+
+    def rows(self, rows: torch.Tensor) -> Memory:
+        return Memory(*(part if part is None else part[rows]
+                        for part in (self.values, self.keys, self.present)))
+
+
+@dataclass(frozen=True)
 class State:
-    """The recurrent state of every layer: a tuple of (1, B, H) tensors each (h, or h and c)."""
+    """The recurrent state of every layer: a tuple of (1, B, H) tensors each (h, or h and c).
+
+    A network with a source carries the memory of it, too; in a stream its source is the window of
+    tokens before this one, so the tokens of this window, `read`, are kept for the next.
+    """
 
     layers: tuple[tuple[torch.Tensor, ...], ...]
+    memory: Memory | None = None
+    read: torch.Tensor | None = None    # (B, t), t up to the window's length
 
     def detach(self) -> State:
         """The same values, cut off from what made them: the truncation of truncated BPTT."""
-        return State(tuple(tuple(part.detach() for part in layer) for layer in self.layers))
+        layers = tuple(tuple(part.detach() for part in layer) for layer in self.layers)
+        memory = self.memory and Memory(*(part if part is None else part.detach() for part in
+                                          (self.memory.values, self.memory.keys, self.memory.present)))
+        return State(layers, memory, self.read)
 
     def select(self, rows: torch.Tensor) -> State:
         """The state of these batch rows, in this order; rows may repeat."""
-        return State(tuple(tuple(part[:, rows] for part in layer) for layer in self.layers))
+        return State(tuple(tuple(part[:, rows] for part in layer) for layer in self.layers),
+                     self.memory and self.memory.rows(rows),
+                     self.read if self.read is None else self.read[rows])
 
     @staticmethod
     def join(states: list[State]) -> State:
-        """Several states as one batch, rows in order."""
+        """States of equally wide memories and windows as one batch, rows in order."""
+        def joined(parts, dim=0):
+            return None if parts[0] is None else torch.cat(parts, dim=dim)
+
         layers = zip(*(state.layers for state in states))
-        return State(tuple(tuple(torch.cat(parts, dim=1) for parts in zip(*layer)) for layer in layers))
+        memories = [state.memory for state in states]
+        memory = memories[0] and Memory(*(joined([getattr(memory, part) for memory in memories])
+                                          for part in ("values", "keys", "present")))
+        return State(tuple(tuple(joined(parts, 1) for parts in zip(*layer)) for layer in layers),
+                     memory, joined([state.read for state in states]))

@@ -33,6 +33,16 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def _measured(record: Validation | Stopped) -> str:
+    errors = "" if record.error_rate is None else f"{_key_figure(record)} · "
+    return f"{errors}{record.loss:.4f} nats/token · {record.bits_per_character:.4f} bits/character"
+
+
+def _key_figure(record: Validation | Stopped) -> str:
+    """What decides which model is the best: errors where the task has any, else the loss."""
+    return f"{record.loss:.4f}" if record.error_rate is None else f"{100 * record.error_rate:.2f} % wrong"
+
+
 class Live:
     """A panel on stderr: bar, step, loss, speed, time left, curve, latest validation and sample."""
 
@@ -88,9 +98,7 @@ class Live:
                                       f"{step.gradient_norm:.3f} · rate {step.learning_rate:.2e}"))
             rows.add_row("", Text(sparkline(self._losses, CURVE), style="cyan"))
         if self._validation and self._best:
-            rows.add_row("held out", Text(
-                f"{self._validation.loss:.4f} nats/token · {self._validation.bits_per_character:.4f} "
-                f"bits/character · best {self._best.loss:.4f}"))
+            rows.add_row("held out", Text(f"{_measured(self._validation)} · best {_key_figure(self._best)}"))
         bar = Table.grid(expand=True)           # a bar alone does not end its line
         bar.add_row(ProgressBar(total=step.steps if step else 1, completed=step.step if step else 0))
         parts = [bar, rows]
@@ -118,8 +126,7 @@ class Live:
             self._say(f"loss {sparkline(self._losses, CURVE)} {self._smooth:.4f}")
         if self._sample:
             self._say(self._sample)
-        score = "not validated" if stopped.loss is None else \
-            f"{stopped.loss:.4f} nats/token, {stopped.bits_per_character:.4f} bits/character held out"
+        score = "not validated" if stopped.loss is None else f"{_measured(stopped)} held out"
         self._say(f"{stopped.reason} after {stopped.step:,} steps in {_duration(stopped.seconds)} · {score}")
         self._say(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path
                   else "nothing was saved")

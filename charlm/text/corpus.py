@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import itertools
 import lzma
 import os
 import sys
@@ -52,12 +53,13 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _chunks(stream: BinaryIO, source: str) -> Iterator[bytes]:
-    """Chunks until the end; a damaged archive or failing disk is a CorpusError."""
+def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK) -> Iterator[bytes]:
+    """Chunks until the end, each as soon as it is there; a damaged archive or failing disk is a
+    CorpusError."""
     while True:
         try:
             # read1 hands over what a slow pipe has, where read would wait for a full chunk.
-            chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
+            chunk = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
             raise CorpusError(f"{describe(source)}: cannot be read ({error})") from None
         if not chunk:
@@ -91,12 +93,35 @@ def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
         yield text
 
 
-def read_text(sources: Iterable[str], errors: str = "strict") -> Iterator[str]:
-    """Chunks of the sources' text, one after the other, as `cat` would join them.
+class Text:
+    """One source's text in chunks, to be read once; its beginning can be looked at before that.
 
     Nothing is normalised; line ends stay as they are. `errors` is strict, replace or ignore.
-    Raises CorpusError naming the source and, for a bad byte, its offset in the decompressed bytes.
+    Iterating raises CorpusError naming the source and, for a bad byte, its offset in the decompressed
+    bytes.
     """
+
+    def __init__(self, source: str, errors: str = "strict"):
+        self.source = source
+        self.name = describe(source)
+        self._chunks = self._read(errors)
+        self._head: list[str] = []
+
+    def _read(self, errors: str) -> Iterator[str]:
+        with open_bytes(self.source) as stream:
+            yield from _decode(byte_chunks(stream, self.source), self.source, errors)
+
+    def head(self) -> str:
+        """The first chunk; still part of what is read."""
+        self._head = self._head or list(itertools.islice(self._chunks, 1))
+        return "".join(self._head)
+
+    def __iter__(self) -> Iterator[str]:
+        head, self._head = self._head, []
+        return itertools.chain(head, self._chunks)
+
+
+def read_text(sources: Iterable[str], errors: str = "strict") -> Iterator[str]:
+    """Chunks of the sources' text, one after the other, as `cat` would join them."""
     for source in sources:
-        with open_bytes(source) as stream:
-            yield from _decode(_chunks(stream, source), source, errors)
+        yield from Text(source, errors)

@@ -1,17 +1,18 @@
 """From sources to two token caches: the training part and the held-out part.
 
-    sources ─► Spool (private copy) ─► tokenizer fitted ─► TokenCache, TokenCache
+    texts ─► Spool (private copy) ─► tokenizer fitted ─► TokenCache, TokenCache
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charlm.errors import CorpusError
 from charlm.text.cache import TokenCache
-from charlm.text.corpus import describe, read_text
+from charlm.text.corpus import Text
 from charlm.text.kinds import fit
 from charlm.text.spool import Spool
 from charlm.text.tokenizer import Tokenizer, encode_chunks
@@ -30,7 +31,23 @@ class Corpus:
     validation: TokenCache
     train_characters: int
     validation_characters: int
-    digest: str                         # of the training sources' text
+    digest: str                         # of the training texts
+
+    separate_source = None              # what is read and what is written share a tokenizer
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        return self.tokenizer
+
+    def describe(self) -> str:
+        """One readable line: the sizes of both parts, and the vocabulary."""
+        return (f"{self.train_characters:,} characters to learn from, {self.validation_characters:,} "
+                f"held out, {self.tokenizer.kind} vocabulary of {self.tokenizer.size:,}")
+
+    def facts(self) -> dict:
+        """What a model file says of its corpus."""
+        return {"train_characters": self.train_characters, "train_tokens": len(self.train),
+                "validation_characters": self.validation_characters, "corpus_digest": self.digest}
 
 
 def _held_out_from(characters: int, fraction: float | None) -> int:
@@ -51,24 +68,24 @@ def _share(characters: int, fraction: float) -> int:
     return math.ceil(round(characters * fraction, 6))
 
 
-def prepare(sources: Sequence[str], *, tokenizer: str = "char", vocabulary_size: int | None = None,
-            validation: float | str | None = None, errors: str = "strict") -> Corpus:
-    """Read, fit, encode. `validation` is a fraction of the end, or the name of another text.
+def prepare(texts: Sequence[Text], *, tokenizer: str = "char", vocabulary_size: int | None = None,
+            validation: float | Text | None = None) -> Corpus:
+    """Read, fit, encode. `validation` is a fraction of the end, or another text.
 
     Raises CorpusError for a text that is empty, too short or not UTF-8.
     """
-    spool = Spool(read_text(sources, errors))
-    names = ", ".join(map(describe, sources))
+    spool = Spool(itertools.chain.from_iterable(texts))
+    names = ", ".join(text.name for text in texts)
     if not spool.characters:
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     if spool.characters < FEWEST_CHARACTERS:
         raise CorpusError(f"{names}: {spool.characters} characters are too few; "
                           f"the minimum is {FEWEST_CHARACTERS}")
     fitted = fit(tokenizer, spool, vocabulary_size=vocabulary_size)
-    if isinstance(validation, str):
-        cut, other = spool.characters, Spool(read_text([validation], errors))
+    if isinstance(validation, Text):
+        cut, other = spool.characters, Spool(validation)
         if not other.characters:
-            raise CorpusError(f"{describe(validation)}: empty; there is nothing to validate on")
+            raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
         held_out, held_out_characters = iter(other), other.characters
     else:
         cut = _held_out_from(spool.characters, validation)

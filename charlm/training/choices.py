@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import UsageError
+from charlm.text.pair_corpus import PairCorpus
 from charlm.text.prepare import Corpus
-from charlm.training.plan import Sizes, default_steps, fit_window, sizes
+from charlm.text.special import vocabulary_sizes
+from charlm.training.plan import (
+    Sizes, default_pair_steps, default_steps, fit_window, pair_sizes, sizes)
 
 BPTT = 64
 
@@ -22,8 +25,11 @@ class Wishes:
     hidden: int | None = None
     embedding: int | None = None
     tied: bool = False
-    encoder: str = "shared"
+    task: str = "stream"
+    encoder: str | None = None          # shared for a stream, else bidirectional
+    attention: bool | None = None       # wherever there is a source
     dropout: float | None = None
+    label_smoothing: float | None = None
     optimizer: str = "muon"
     lr: float = TrainingConfig.learning_rate
     weight_decay: float | None = None
@@ -47,36 +53,57 @@ class Wishes:
             if value is not None and not 0 < value < 1e9:
                 raise UsageError(f"--{name} must be a positive number, not {value}")
         # Refused now rather than after a long corpus was read; what the corpus decides is harmless.
-        _model(self, vocabulary_size=2, hidden=self.embedding if self.tied and self.embedding else 8)
+        _model(self, (2, 2), self.bptt, hidden=self.embedding if self.tied and self.embedding else 8)
         _run(self, Sizes(hidden_size=8, batch_size=8, dropout=0.0, weight_decay=0.0))
 
 
-def choose_model(corpus: Corpus, wishes: Wishes) -> ModelConfig:
+def choose_model(corpus: Corpus | PairCorpus, wishes: Wishes) -> ModelConfig:
     """The architecture; an embedding of 64, or as wide as the hidden layer where tied."""
-    return _model(wishes, vocabulary_size=corpus.tokenizer.size,
-                  hidden=sizes(len(corpus.train)).hidden_size)
+    known = vocabulary_sizes(wishes.task, corpus.tokenizer, corpus.source_tokenizer)
+    bptt = wishes.bptt if isinstance(corpus, PairCorpus) else choose_run(corpus, wishes).bptt
+    return _model(wishes, known, bptt, hidden=_usual(corpus).hidden_size)
 
 
-def choose_run(corpus: Corpus, wishes: Wishes) -> TrainingConfig:
+def choose_run(corpus: Corpus | PairCorpus, wishes: Wishes) -> TrainingConfig:
     """The run; with `minutes` its length is provisional, until the speed is known."""
+    wished = _run(wishes, _usual(corpus))
+    if isinstance(corpus, PairCorpus):
+        examples, usual = len(corpus.sources), default_pair_steps(len(corpus.sources), wished.batch_size)
+        return replace(wished, steps=_steps(wishes, usual, examples / wished.batch_size))
     tokens = len(corpus.train)
-    wished = _run(wishes, sizes(tokens))
     batch_size, bptt = fit_window(corpus.train, batch_size=wished.batch_size, bptt=wished.bptt)
-    window, steps = batch_size * bptt, wished.steps
-    if wishes.steps is None:
-        steps = (default_steps(tokens, window) if wishes.epochs is None
-                 else max(int(wishes.epochs * tokens / window), 1))
-    return replace(wished, steps=steps, batch_size=batch_size, bptt=bptt)
+    window = batch_size * bptt
+    return replace(wished, steps=_steps(wishes, default_steps(tokens, window), tokens / window),
+                   batch_size=batch_size, bptt=bptt)
 
 
-def _model(wishes: Wishes, *, vocabulary_size: int, hidden: int) -> ModelConfig:
-    """The wished architecture, `hidden` wide where nothing else is wished."""
+def _steps(wishes: Wishes, usual: int, an_epoch: float) -> int:
+    if wishes.steps is not None:
+        return wishes.steps
+    return usual if wishes.epochs is None else max(int(wishes.epochs * an_epoch), 1)
+
+
+def _usual(corpus: Corpus | PairCorpus) -> Sizes:
+    if isinstance(corpus, PairCorpus):
+        tokens = int(corpus.sources.lengths.sum() + corpus.targets.lengths.sum())
+        return pair_sizes(len(corpus.sources), tokens)
+    return sizes(len(corpus.train))
+
+
+def _model(wishes: Wishes, known: tuple[int, int], bptt: int, *, hidden: int) -> ModelConfig:
+    """The wished architecture over so many ids known to decoder and encoder, `hidden` wide where
+    nothing else is wished."""
     hidden = hidden if wishes.hidden is None else wishes.hidden
     embedding = (hidden if wishes.tied else 64) if wishes.embedding is None else wishes.embedding
-    return ModelConfig(vocabulary_size=vocabulary_size, cell=wishes.cell,
+    stream = wishes.task == "stream"
+    encoder = wishes.encoder or ("shared" if stream else "bidirectional")
+    has_source = not stream or encoder != "shared"
+    return ModelConfig(vocabulary_size=known[0], cell=wishes.cell,
                        nonlinearity=wishes.nonlinearity, num_layers=wishes.layers,
                        embedding_size=embedding, hidden_size=hidden, tied=wishes.tied,
-                       encoder=wishes.encoder)
+                       encoder=encoder, source_vocabulary_size=known[1] if has_source else 0,
+                       attention=_or(wishes.attention, has_source),
+                       window=bptt if stream and has_source else 0)
 
 
 def _run(wishes: Wishes, usual: Sizes) -> TrainingConfig:
@@ -88,7 +115,9 @@ def _run(wishes: Wishes, usual: Sizes) -> TrainingConfig:
         batch_size=_or(wishes.batch_size, usual.batch_size),
         optimizer=wishes.optimizer, learning_rate=wishes.lr, warmup=wishes.warmup,
         weight_decay=_or(wishes.weight_decay, usual.weight_decay),
-        dropout=_or(wishes.dropout, usual.dropout), clip=wishes.clip, clip_value=wishes.clip_value,
+        dropout=_or(wishes.dropout, usual.dropout),
+        label_smoothing=_or(wishes.label_smoothing, usual.label_smoothing),
+        clip=wishes.clip, clip_value=wishes.clip_value,
         patience=_or(wishes.patience, patience), seed=wishes.seed)
 
 

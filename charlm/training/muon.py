@@ -63,6 +63,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:
+                if parameter.grad is None:      # it had no part in this loss
+                    continue
                 blocks = self._momentum(parameter, group["momentum"]).unflatten(0, (group["gates"], -1))
                 by_shape[blocks.shape].append((parameter, blocks))
             for (gates, rows, columns), members in by_shape.items():

@@ -28,7 +28,8 @@ class Optimizers:
 
     def __init__(self, network: Network, config: TrainingConfig):
         self._config = config
-        matrices = [p for p in network.decoder.parameters() if p.dim() == 2]
+        layers = [*network.decoder, *(network.encoder.layers if network.config.has_source else ())]
+        matrices = [p for layer in layers for p in layer.parameters() if p.dim() == 2]
         if config.optimizer == "adamw":
             matrices = []
         chosen = set(map(id, matrices))

@@ -21,18 +21,35 @@ FEWEST_STEPS = 150
 SKIPPED = 2                             # first updates of a measurement, which warm up caches
 
 
+PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
+FEWEST_PAIRS_SEEN = 20_000
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What a corpus of some size is given when no flag says otherwise."""
 
     hidden_size: int
-    batch_size: int
+    batch_size: int                     # lanes, or pairs
     dropout: float
     weight_decay: float
+    label_smoothing: float = 0.0
+
+
+def pair_sizes(pairs: int, tokens: int) -> Sizes:
+    """Width, batch and regularisation for so many training pairs with so many tokens on both sides."""
+    hidden = 64 if tokens < 10_000 else 128 if tokens < 2_000_000 else 256
+    return Sizes(hidden, 16 if pairs < 2_000 else 64, 0.3, 0.1, 0.1)
+
+
+def default_pair_steps(pairs: int, batch_size: int) -> int:
+    """Thirty passes over 8,000 pairs; for others, pairs seen grow with the square root."""
+    wanted = max(PAIRS_SEEN_AT_8000 * (pairs / 8000) ** 0.5, FEWEST_PAIRS_SEEN)
+    return max(round(wanted / batch_size), FEWEST_STEPS)
 
 
 def sizes(tokens: int) -> Sizes:
-    """Width, lanes and regularisation for so many training tokens."""
+    """Width, lanes and regularisation for so many training tokens of running text."""
     if tokens < 20_000:
         return Sizes(64, 8, 0.1, 0.1)
     if tokens < 100_000:
@@ -56,8 +73,11 @@ def fit_window(train: TokenCache, *, batch_size: int, bptt: int) -> tuple[int, i
     return max(1, min(batch_size, len(train) // bptt)), bptt
 
 
-def validation_interval(steps: int, window: int, held_out: int) -> int:
-    """Steps between validations: ten in a run, fewer where they would outweigh the training."""
+def validation_interval(steps: int, window: float, held_out: float) -> int:
+    """Steps between validations: ten in a run, fewer where they would outweigh the training.
+
+    `window` tokens are trained on in a step, and a validation costs as much as `held_out` tokens.
+    """
     count = int(VALIDATION_SHARE * steps * window / held_out)
     return -(-steps // min(max(count, 1), MOST_VALIDATIONS, steps))
 
@@ -77,12 +97,12 @@ class Speed:
     update: float
     validation: float
 
-    def duration(self, steps: int, window: int, held_out: int) -> float:
+    def duration(self, steps: int, window: float, held_out: float) -> float:
         """Expected seconds of a whole run."""
         validations = -(-steps // validation_interval(steps, window, held_out))
         return steps * self.update + validations * self.validation
 
-    def steps_within(self, seconds: float, window: int, held_out: int) -> int:
+    def steps_within(self, seconds: float, window: float, held_out: float) -> int:
         """Steps whose expected duration just fits into `seconds`; at least one.
 
         Where one more step brings one more validation, slightly more might have fitted.

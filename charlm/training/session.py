@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.modelfile import Model, save
 from charlm.records import Planned, Record, Sampled, Validation
+from charlm.text.pair_corpus import PairCorpus
 from charlm.text.prepare import Corpus
-from charlm.text.tokenizer import Tokenizer
 from charlm.training.choices import Wishes, choose_model, choose_run
 from charlm.training.device import choose_device, set_up
 from charlm.training.plan import measure
@@ -33,10 +33,10 @@ class Session:
     threads: int | None
     began: float                        # time.monotonic() when the command began
     interrupted: Callable[[], bool]
-    preview: Callable[[ModelConfig, dict, Tokenizer], str] | None = None    # a sample to look at
+    preview: Callable[[Model, Corpus | PairCorpus], str] | None = None  # a sample to look at
 
 
-def run(corpus: Corpus, wishes: Wishes, session: Session) -> Iterator[Record]:
+def run(corpus: Corpus | PairCorpus, wishes: Wishes, session: Session) -> Iterator[Record]:
     """Plan, train and store; after each validation a preview, where the session has one.
 
     Raises UsageError for wishes that do not fit, StorageError, DivergedError.
@@ -44,54 +44,49 @@ def run(corpus: Corpus, wishes: Wishes, session: Session) -> Iterator[Record]:
     device = choose_device(session.device)
     threads = set_up(session.threads)
     model, config = choose_model(corpus, wishes), choose_run(corpus, wishes)
-    config, seconds = _planned(corpus, model, config, minutes=wishes.minutes, device=device,
-                               session=session)
-    epochs = config.steps * config.batch_size * config.bptt / len(corpus.train)
-    yield Planned(model.describe(), _corpus_line(corpus), config.steps, epochs, seconds,
+    config, seconds = _planned(corpus, model, config, wishes=wishes, device=device, session=session)
+    trainer = Trainer(corpus, model, config, device=device, task=wishes.task)
+    yield Planned(model.describe(), corpus.describe(), config.steps,
+                  config.steps / trainer.objective.updates_per_epoch, seconds,
                   f"--steps {config.steps} --seed {config.seed} --threads {threads}")
-    trainer = Trainer(corpus, model, config, device=device)
+
+    def stored(weights: dict, validation: Validation | None) -> Model:
+        arrays = {name: values.numpy() for name, values in weights.items()}
+        return Model(model, corpus.tokenizer, arrays, _summary(corpus, config, validation),
+                     wishes.task, corpus.separate_source)
 
     def keep(weights: dict, validation: Validation | None) -> str:
         if validation is None and os.path.exists(session.output):
             return ""                   # a model nobody has scored never replaces another
-        arrays = {name: values.numpy() for name, values in weights.items()}
-        save(session.output, Model(model, corpus.tokenizer, arrays,
-                                   _summary(corpus, config, validation)))
+        save(session.output, stored(weights, validation))
         return session.output
 
     for record in train(trainer, keep=keep, interrupted=session.interrupted):
         yield record
         if isinstance(record, Validation) and session.preview:
-            weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
-            yield Sampled(session.preview(model, weights, corpus.tokenizer))
+            yield Sampled(session.preview(stored(trainer.network.weights(), record), corpus))
 
 
-def _planned(corpus: Corpus, model: ModelConfig, config: TrainingConfig, *, minutes: float | None,
+def _planned(corpus: Corpus | PairCorpus, model: ModelConfig, config: TrainingConfig, *, wishes: Wishes,
              device: str, session: Session) -> tuple[TrainingConfig, float]:
     """The run with its final number of steps, and the seconds it is expected to take."""
-    budget = None if minutes is None else 60 * minutes
+    budget = None if wishes.minutes is None else 60 * wishes.minutes
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
-    speed = measure(Trainer(corpus, model, config, device=device), seconds=limit,
-                    interrupted=session.interrupted)
-    window, held_out = config.batch_size * config.bptt, len(corpus.validation)
+    trainer = Trainer(corpus, model, config, device=device, task=wishes.task)
+    speed = measure(trainer, seconds=limit, interrupted=session.interrupted)
+    window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
     if budget is not None:
         left = budget - (time.monotonic() - session.began) - FINISHING
         config = dataclasses.replace(config, steps=speed.steps_within(left, window, held_out))
     return config, speed.duration(config.steps, window, held_out)
 
 
-def _corpus_line(corpus: Corpus) -> str:
-    tokenizer = corpus.tokenizer
-    return (f"{corpus.train_characters:,} characters to learn from, {corpus.validation_characters:,} "
-            f"held out, {tokenizer.kind} vocabulary of {tokenizer.size:,}")
-
-
-def _summary(corpus: Corpus, config: TrainingConfig, validation: Validation | None) -> dict:
+def _summary(corpus: Corpus | PairCorpus, config: TrainingConfig, validation: Validation | None) -> dict:
     """What the model file says of its training; equal runs give equal summaries."""
     score = {} if validation is None else {
         "step": validation.step, "nats_per_token": validation.loss,
         "bits_per_character": validation.bits_per_character,
         "perplexity": math.exp(min(validation.loss, 700))}
-    return {**score, "train_characters": corpus.train_characters, "train_tokens": len(corpus.train),
-            "validation_characters": corpus.validation_characters,
-            "corpus_digest": corpus.digest, **dataclasses.asdict(config)}
+    if validation is not None and validation.error_rate is not None:
+        score["word_error_rate"] = validation.error_rate
+    return {**score, **corpus.facts(), **dataclasses.asdict(config)}

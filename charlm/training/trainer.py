@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import DivergedError, StorageError
 from charlm.nn.network import Network
 from charlm.records import Record, Saved, Step, Stopped, Validation, Warned
+from charlm.text.pair_corpus import PairCorpus
 from charlm.text.prepare import Corpus
-from charlm.training.lanes import Lanes
+from charlm.training.fill import Fill
+from charlm.training.objective import Objective
 from charlm.training.optimizers import Optimizers
+from charlm.training.pairs import Pairs
 from charlm.training.plan import validation_interval
-from charlm.training.validation import held_out_loss, window_count
+from charlm.training.stream import Stream
 
 MOST_FAILURES = 3                       # updates in a row without a finite loss and gradient
 
@@ -36,33 +38,32 @@ class Update:
     applied: bool                       # False: skipped, the loss or gradient was not finite
 
 
+OBJECTIVES = {"stream": Stream, "pairs": Pairs, "fill": Fill}
+
+
 class Trainer:
-    """Network, optimizers and lanes of one run, advanced one update at a time.
+    """Network, objective and optimizers of one run, advanced one update at a time.
 
     Building one seeds torch: the same corpus, configurations and machine give the same bits.
     """
 
-    def __init__(self, corpus: Corpus, model: ModelConfig, run: TrainingConfig, *, device: str):
+    def __init__(self, corpus: Corpus | PairCorpus, model: ModelConfig, run: TrainingConfig, *,
+                 device: str, task: str = "stream"):
         torch.manual_seed(run.seed)
-        self.corpus, self.run = corpus, run
-        self.device = torch.device(device)
-        self.network = Network(model, dropout=run.dropout).to(self.device)
+        self.run, self.task = run, task
+        self.network = Network(model, dropout=run.dropout).to(torch.device(device))
         self.network.train()
+        self.objective: Objective = OBJECTIVES[task](corpus, run, self.network)
         self._optimizers = Optimizers(self.network, run)
-        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt)
-        self._state = self.network.start(run.batch_size)
         self._parameters = list(self.network.parameters())
         self._failures = 0
 
     def update(self, step: int) -> Update:
-        """One update; steps count from 0. A window without a finite loss and gradient is skipped.
+        """One update; steps count from 0. A batch without a finite loss and gradient is skipped.
 
         Raises DivergedError when that happens three times in a row.
         """
-        inputs, targets = self._lanes.window(step)
-        logits, state = self.network.step(inputs.to(self.device), self._state)
-        loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
-                               targets.to(self.device).T.flatten())
+        loss = self.objective.loss(step)
         self._optimizers.zero_grad()
         loss.backward()
         norm = self._clip()
@@ -71,7 +72,7 @@ class Trainer:
             self._count_failure(step)
             return Update(value, norm, 0.0, False)
         self._failures = 0
-        self._state = state.detach()
+        self.objective.accept()
         return Update(value, norm, self._optimizers.step(step), True)
 
     def _clip(self) -> float:
@@ -88,15 +89,9 @@ class Trainer:
             raise DivergedError(f"no finite loss in {MOST_FAILURES} updates up to step {step + 1}; "
                                 "try a smaller --lr or --clip")
 
-    def validate(self, interrupted: Callable[[], bool] = lambda: False) -> float:
-        """Nats per token of the held-out part, training state untouched."""
-        return held_out_loss(self.network, self.corpus.validation, self.corpus.tokenizer,
-                             interrupted=interrupted)
-
     def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float:
-        """What a validation takes, estimated from as many windows as fit into `limit` seconds."""
+        """What a validation takes, estimated from as many pieces as fit into `limit` seconds."""
         read, began = 0, time.monotonic()
-        held_out = self.corpus.validation
 
         def enough() -> bool:
             nonlocal read
@@ -105,10 +100,8 @@ class Trainer:
             read += 1
             return False
 
-        self.validate(enough)
-        elapsed = time.monotonic() - began
-        windows = window_count(len(held_out), self.corpus.tokenizer.size)
-        return elapsed * max(windows / read, 1.0)
+        self.objective.validate(enough)
+        return (time.monotonic() - began) * max(self.objective.validation_pieces / read, 1.0)
 
 
 class _Keeper:
@@ -175,11 +168,9 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
     interrupted before its first one. Interrupted before the first update, nothing is kept. Raises DivergedError, and StorageError when the last try to
     store failed too.
     """
-    run, corpus = trainer.run, trainer.corpus
-    window = run.batch_size * run.bptt
-    interval = validation_interval(run.steps, window, len(corpus.validation))
-    pace = _Pace(window * corpus.train_characters / len(corpus.train))
-    bits = len(corpus.validation) / corpus.validation_characters / math.log(2)
+    run, objective = trainer.run, trainer.objective
+    interval = validation_interval(run.steps, objective.tokens_per_update, objective.validation_tokens)
+    pace = _Pace(objective.characters_per_update)
     keeper, best, since_best, reason, step = _Keeper(keep), None, 0, "finished", 0
     while step < run.steps:
         if interrupted() and not step:
@@ -198,17 +189,17 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
         if step % interval and step < run.steps:
             continue
         pace.start_update()
-        held_out = trainer.validate(interrupted)
+        score = objective.validate(interrupted)
         pace.end_validation()
         if interrupted():
             reason = "interrupted"
             break
-        is_best = math.isfinite(held_out) and (best is None or held_out < best.loss)
-        validation = Validation(step, held_out, held_out * bits, is_best)
+        is_best = score.better_than(best)
+        validation = Validation(step, score.loss, score.bits_per_character, is_best, score.error_rate)
         yield validation
         since_best = 0 if is_best else since_best + 1
         if is_best:
-            best = validation
+            best = score
             keeper.take(trainer.network.weights(), validation)
         yield from keeper.try_flush()
         if run.patience and since_best >= run.patience and step < run.steps:
@@ -220,4 +211,4 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
         keeper.take(trainer.network.weights(), None)
     yield from keeper.flush()
     yield Stopped(reason, step, best and best.loss, best and best.bits_per_character,
-                  keeper.path, pace.elapsed())
+                  keeper.path, pace.elapsed(), best and best.error_rate, trainer.task)

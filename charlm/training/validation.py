@@ -70,7 +70,7 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
     An unknown token costs p(unk) spread over all unknown characters, as everywhere.
     """
     lanes = lanes or lane_count(len(tokens))
-    size = len(tokens) // lanes
+    size, before = _aligned(len(tokens) // lanes, network.config.window or 1)
     starts = [lane * size for lane in range(lanes)]
     text = _HeldOut(tokens, tokenizer, network.head.bias.device)
     training = network.training
@@ -79,10 +79,9 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
         state = network.start(1)
         if lanes > 1:
             warm = network.start(lanes - 1)
-            before = min(WARM_UP, size)
             for inputs, _ in text.windows([start - before for start in starts[1:]], before):
                 _, warm = network.step(inputs, warm)
-            state = State.join([state, warm])
+            state = State.join([state, network.turn_page(warm)])
         total, state = _read(network, text.windows(starts, size), state, tokenizer, interrupted)
         rest = len(tokens) - lanes * size
         last = state.select(torch.tensor([lanes - 1], device=network.head.bias.device))
@@ -90,6 +89,12 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
         return (total + tail) / len(tokens)
     finally:
         network.train(training)
+
+
+def _aligned(size: int, window: int) -> tuple[int, int]:
+    """A lane's size and its warm-up in whole windows of the encoder: they fall as for one lane."""
+    size = size // window * window or size
+    return size, min(WARM_UP, size) // window * window
 
 
 def _read(network: Network, windows, state: State, tokenizer: Tokenizer,

@@ -20,7 +20,7 @@ from charlm.text.characters import CharacterTokenizer
 CHARLM = (sys.executable, "-m", "charlm")
 IMPORT_TORCH = (sys.executable, "-c", "import torch")
 SAMPLE = ("sample", "-n", "500")
-HELPS = (("--help",), *((verb, "--help") for verb in ("train", "sample", "eval", "info")))
+HELPS = (("--help",), *((verb, "--help") for verb in ("train", "sample", "translate", "eval", "info")))
 
 
 def random_model(path: str) -> None:

@@ -11,8 +11,9 @@ HERE = Path(__file__).resolve().parent
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "what Muon adds"),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
+    "searching": ("beam 1", "beam 5"),
     "processes": ("charlm sample -n 500", "charlm --help", "charlm train --help",
-                  "charlm sample --help", "charlm eval --help", "charlm info --help"),
+                  "charlm sample --help", "charlm translate --help", "charlm eval --help", "charlm info --help"),
     "memory": ("train on 20 MB",),
 }
 # A row: what was compared, the limit asked, the number reached, its spread, the medians.

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.nn.network import Network
+from charlm.text.corpus import Text
 from charlm.text.prepare import Corpus, prepare
 from charlm.training.choices import Wishes, choose_model, choose_run
 from charlm.training.device import set_up
@@ -106,7 +107,7 @@ def small_corpus(size: int) -> Corpus:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "corpus.txt")
         write_text(path, size)
-        return prepare([path])
+        return prepare([Text(path)])
 
 
 def counted(update: Callable[[int], object]) -> Callable[[], object]:

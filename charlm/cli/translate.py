@@ -1,0 +1,79 @@
+"""`charlm translate`: the target of every source, line by line."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from charlm.cli import options
+
+EXAMPLES = """\b
+Examples:
+  charlm train lexicon.tsv && echo 'abszolút' | charlm translate
+  charlm translate --beam 5 --n-best 3 --jsonl < words.txt
+  cut -f1 lexicon.tsv | charlm translate -m lexicon.charlm | paste words.txt -
+"""
+
+
+@click.command("translate", epilog=EXAMPLES, short_help="Write the target of every source.")
+@click.argument("file", required=False, metavar="[FILE]")
+@options.model
+@options.beam
+@click.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
+              help="Targets a source, best first; above 1 each as source, target, score.")
+@click.option("--length-penalty", type=float, default=1.0, show_default=True,
+              help="Rank by log probability over length to this power; 0 favours short targets.")
+@options.jsonl
+@options.errors
+@options.threads
+def command(file: str | None, model: str | None, beam: int, n_best: int, length_penalty: float,
+            jsonl: bool, errors: str, threads: int | None) -> None:
+    """Write the target of every source: one line in, one line out, in order.
+
+    For models trained on `source<TAB>target`. Reads FILE or stdin, and answers each line as soon as
+    it is in. An empty line is answered by an empty line.
+    """
+    if n_best > beam:
+        raise click.UsageError(f"--n-best {n_best} needs a beam as wide: --beam {n_best}")
+    if not -10 <= length_penalty <= 10:
+        raise click.UsageError(f"--length-penalty must be a number from -10 to 10, not {length_penalty}")
+    options.limit_threads(threads)
+    from charlm.cli.filters import Lines
+    from charlm.cli.models import open_translator
+    from charlm.cli.streams import Product
+    lines, product, translator = Lines(file, errors), Product(), open_translator(model)
+    show = _json if jsonl else _text if n_best == 1 else _table
+    for batch in lines.batches():
+        found = dict(zip((line.number for line in batch if line.text), translator.translate(
+            [line.text for line in batch if line.text], beam=beam, length_penalty=length_penalty)))
+        for line in batch:
+            answers = found.get(line.number, [])
+            _warn(line, answers, translator.source_tokenizer)
+            product.write(show(line, answers[:n_best]))
+    lines.close()
+
+
+def _warn(line, answers, tokenizer) -> None:
+    """Say what is doubtful about a line's answer."""
+    from charlm.cli.boundary import say
+    if answers and not answers[0].finished:
+        say(f"line {line.number}: its target found no end and was cut off")
+    if tokenizer.unknown_id is not None and tokenizer.unknown_id in tokenizer.encode(line.text):
+        say(f"line {line.number}: holds characters that no source of the training had")
+
+
+def _text(line, answers) -> str:
+    return (answers[0].text if answers else "") + "\n"
+
+
+def _table(line, answers) -> str:
+    rows = [f"{line.text}\t{answer.text}\t{answer.score:.4f}\n" for answer in answers]
+    return "".join(rows) or "\n"
+
+
+def _json(line, answers) -> str:
+    targets = [{"text": answer.text, "log_probability": round(answer.log_probability, 6),
+                "score": round(answer.score, 6), "finished": answer.finished} for answer in answers]
+    return json.dumps({"line": line.number, "source": line.text, "targets": targets},
+                      ensure_ascii=False) + "\n"

@@ -1,0 +1,65 @@
+"""What the decoder takes from the memory: attention, or one fixed vector; and the merging of it.
+
+Attention is computed after the recurrent layers for a whole window at once, so training needs no
+loop over time: scaled dot product (Vaswani et al. 2017, eq. 1), then the attentional vector of
+Luong et al. 2015 (eq. 5).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from charlm.config import ModelConfig
+from charlm.nn.state import Memory
+
+
+class Context(nn.Module):
+    """Makes a memory of what the encoder read, and merges it into the decoder's outputs.
+
+    Position 0 of a memory is learned and always there: what to find where there is nothing.
+    """
+
+    def __init__(self, config: ModelConfig, *, dropout: float):
+        super().__init__()
+        self.dropout = dropout
+        self.attention = config.attention
+        if config.attention:
+            self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+            self.key = nn.Linear(config.memory_size, config.hidden_size, bias=False)
+        self.empty = nn.Parameter(torch.zeros(config.memory_size))
+        self.merge = nn.Linear(config.hidden_size + config.memory_size, config.hidden_size)
+        for module in self.children():
+            nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(self.merge.bias)
+
+    def nothing(self, batch: int, positions: int) -> Memory:
+        """The memory of an empty past, as wide as that of so many positions."""
+        outputs = self.empty.new_zeros(positions, batch, len(self.empty))
+        return self.remember(outputs, self.empty.expand(batch, -1),
+                             torch.zeros(batch, dtype=torch.long, device=outputs.device))
+
+    def remember(self, outputs: torch.Tensor, last: torch.Tensor, lengths: torch.Tensor) -> Memory:
+        """The memory of an encoder's outputs (S, B, M) and last ones (B, M)."""
+        if not self.attention:
+            return Memory(self._drop(last)[:, None], None, None)
+        empty = self.empty.expand(1, outputs.shape[1], -1)
+        values = self._drop(torch.cat([empty, outputs]).transpose(0, 1))    # (B, 1 + S, M)
+        positions = torch.arange(values.shape[1], device=lengths.device)
+        return Memory(values, self.key(values), positions <= lengths[:, None])
+
+    def forward(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        """Decoder outputs (T, B, H), each merged with its context: (T, B, H)."""
+        context = self._attend(x, memory) if self.attention else \
+            memory.values.transpose(0, 1).expand(len(x), -1, -1)            # (T, B, M)
+        return torch.tanh(self.merge(torch.cat([x, context], dim=2)))
+
+    def _attend(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        query = self.query(x).transpose(0, 1)                               # (B, T, H)
+        scores = query @ memory.keys.mT * query.shape[2] ** -0.5            # (B, T, S)
+        weights = scores.masked_fill(~memory.present[:, None], float("-inf")).softmax(dim=2)
+        return (weights @ memory.values).transpose(0, 1)
+
+    def _drop(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, self.dropout, self.training)

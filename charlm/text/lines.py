@@ -1,0 +1,24 @@
+"""Lines of a text that comes in chunks. A line ends at a newline and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from charlm.text.tokenizer import NEWLINE
+
+
+def split_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Lines without their ends, LF or CRLF; the last may lack one.
+
+    >>> list(split_lines(["a\\r", "\\nb\\n", "c"]))
+    ['a', 'b', 'c']
+    """
+    held: list[str] = []
+    for chunk in chunks:
+        *whole, rest = chunk.split(NEWLINE)
+        for line in whole:
+            yield "".join([*held, line]).removesuffix("\r")
+            held.clear()
+        held.append(rest)
+    if last := "".join(held):
+        yield last.removesuffix("\r")

@@ -1,0 +1,67 @@
+"""Gaps: read a text with random spans cut out, write the spans; teacher forcing throughout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from charlm.config import TrainingConfig
+from charlm.nn.network import Network
+from charlm.text.gaps import (
+    LONGEST_SOURCE, SHORTEST_SOURCE, Gapped, cut_gaps, draw_gaps, gap_characters, held_out_gaps)
+from charlm.text.prepare import Corpus
+from charlm.training.objective import Score
+from charlm.training.teacher import forced_loss
+
+AT_ONCE = 64                            # held-out texts
+
+
+class Fill:
+    """Predict every token of every gap and its end, given the text around and the gaps before."""
+
+    def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network):
+        self._corpus, self._network, self._run = corpus, network, run
+        self.tokens_per_update = run.batch_size * run.bptt
+        self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
+        self.characters_per_update = corpus.train_characters / self.updates_per_epoch
+        self._held_out = held_out_gaps(corpus.validation, corpus.tokenizer)
+        self.validation_tokens = sum(len(text.source) for text in self._held_out)
+        self.validation_pieces = -(-len(self._held_out) // AT_ONCE)
+
+    def loss(self, step: int) -> torch.Tensor:
+        """A step's texts are all of one length, so that little is padded; the length is drawn."""
+        chance = np.random.default_rng([self._run.seed, step])
+        tokens = self._corpus.train
+        size = min(int(chance.integers(SHORTEST_SOURCE, LONGEST_SOURCE + 1)), len(tokens))
+        rows = max(round(self.tokens_per_update / size), 1)
+        starts = chance.integers(0, len(tokens) - size + 1, rows)
+        texts = [cut_gaps(ids, draw_gaps(size, chance), self._corpus.tokenizer)
+                 for ids in tokens.ring(starts, size)]
+        return self._loss(texts, label_smoothing=self._run.label_smoothing)
+
+    def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
+        return forced_loss(self._network, [text.source for text in texts],
+                           [text.read for text in texts], [text.written for text in texts], **how)
+
+    def accept(self) -> None:
+        """Nothing is carried from one batch to the next."""
+
+    @torch.inference_mode()
+    def validate(self, interrupted: Callable[[], bool]) -> Score:
+        """The loss of the held-out gaps."""
+        training = self._network.training
+        self._network.eval()
+        try:
+            nats = 0.0
+            for start in range(0, len(self._held_out), AT_ONCE):
+                if interrupted():
+                    return Score(math.nan, math.nan)
+                nats += self._loss(self._held_out[start:start + AT_ONCE], reduction="sum").item()
+        finally:
+            self._network.train(training)
+        tokens = sum(len(text.written) for text in self._held_out)
+        characters = gap_characters(self._held_out, self._corpus.tokenizer)
+        return Score(nats / tokens, nats / math.log(2) / characters)

@@ -1,0 +1,72 @@
+"""Pairs: read a source, write its target; teacher forcing in training, greedy search in validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from charlm.config import TrainingConfig
+from charlm.inference.cells import all_rows
+from charlm.inference.judging import judge
+from charlm.inference.network import Network as Judged
+from charlm.inference.translation import AT_ONCE, LengthLimit, Translator
+from charlm.nn.network import Network
+from charlm.text.pair_corpus import PairCorpus
+from charlm.text.special import boundary
+from charlm.training.batches import Batches
+from charlm.training.objective import Score
+from charlm.training.teacher import forced_loss
+
+FORGOTTEN = 0.003                       # share of source tokens read as unknown
+GREEDY_COST = 4                         # a token searched for in NumPy, over a token trained on
+
+
+class Pairs:
+    """Predict every token of a target and its end, given the source and what came before."""
+
+    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network):
+        self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
+        self._boundary, self._seed = boundary(corpus.tokenizer), run.seed
+        lengths = corpus.sources.lengths + corpus.targets.lengths
+        self._batches = Batches(lengths, batch_size=run.batch_size, seed=run.seed)
+        self.updates_per_epoch = self._batches.in_first_epoch
+        self.tokens_per_update = (corpus.targets.lengths + 1).sum() / self.updates_per_epoch
+        self.characters_per_update = lengths.sum() / self.updates_per_epoch
+        per_pair = (corpus.targets.lengths + 1).mean()
+        self.validation_tokens = len(corpus.validation) * per_pair * GREEDY_COST
+        self.validation_pieces = -(-len(corpus.validation) // AT_ONCE)
+
+    def loss(self, step: int) -> torch.Tensor:
+        numbers = self._batches.at(step)
+        chance = np.random.default_rng([self._seed, step])
+        sources = [self._forget(self._corpus.sources[number], chance) for number in numbers]
+        targets = [self._corpus.targets[number] for number in numbers]
+        return forced_loss(self._network, sources,
+                           [np.concatenate([[self._boundary], ids]) for ids in targets],
+                           [np.concatenate([ids, [self._boundary]]) for ids in targets],
+                           label_smoothing=self._smoothing)
+
+    def _forget(self, ids: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+        """Some source tokens as unknown ones, so that the network has met them when a true one comes."""
+        unknown = self._corpus.source_tokenizer.unknown_id
+        if unknown is not None:
+            ids[chance.random(len(ids)) < FORGOTTEN] = unknown
+        return ids
+
+    def accept(self) -> None:
+        """Nothing is carried from one batch to the next."""
+
+    def validate(self, interrupted: Callable[[], bool]) -> Score:
+        """As `charlm eval` judges the stored model, but by greedy search."""
+        corpus = self._corpus
+        weights = {name: values.numpy() for name, values in self._network.weights().items()}
+        network = Judged(self._network.config, weights, product=all_rows)
+        translator = Translator(network, corpus.tokenizer, corpus.source_tokenizer,
+                                LengthLimit(corpus.target_ratio))
+        verdict = judge(translator, corpus.validation, beam=1, interrupted=interrupted)
+        if verdict is None:
+            return Score(math.nan, math.nan)
+        return Score(verdict.nats_per_token, verdict.bits_per_character, verdict.word_error_rate)
