@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.config import TASKS, ModelConfig
+from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TASKS, TOKENIZERS, ModelConfig
 from charlm.container import Header, pack, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
@@ -124,8 +124,8 @@ def _described(header: Header) -> _Description:
         raise ModelFileError("its metadata has missing or unknown parts")
     if metadata["task"] not in TASKS:
         raise ModelFileError(f"its task is none of {', '.join(TASKS)}")
-    source = metadata["source_tokenizer"]
-    if (source is not None) != (metadata["task"] == "pairs"):
+    pairs, source = metadata["task"] == "pairs", metadata["source_tokenizer"]
+    if (source is not None) != pairs:
         raise ModelFileError("its task and its tokenizers do not belong together")
     try:
         config = ModelConfig.from_json(metadata["model"])
@@ -134,14 +134,14 @@ def _described(header: Header) -> _Description:
     if config.has_source != (metadata["task"] != "stream" or config.encoder != "shared") \
             or bool(config.window) != (metadata["task"] == "stream" and config.has_source):
         raise ModelFileError("its task and its network do not belong together")
-    return _Description(metadata["task"], config, _kind(metadata["tokenizer"]),
-                        None if source is None else _kind(source))
+    kinds = TARGET_TOKENIZERS if pairs else TOKENIZERS
+    return _Description(metadata["task"], config, _kind(metadata["tokenizer"], kinds),
+                        None if source is None else _kind(source, SOURCE_TOKENIZERS))
 
 
-def _kind(tokenizer: object) -> str:
-    if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"} \
-            or not isinstance(tokenizer["kind"], str):
-        raise ModelFileError("it does not say which tokenizer it has")
+def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
+    if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"} or tokenizer["kind"] not in kinds:
+        raise ModelFileError(f"it has none of the tokenizers of its task, {', '.join(kinds)}")
     return tokenizer["kind"]
 
 

@@ -1,6 +1,7 @@
 """Configurations name every parameter, survive JSON, and refuse bad values by the flag that is wrong."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -9,7 +10,12 @@ from charlm.config import (ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingCon
 from charlm.errors import UsageError
 
 MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,
-         "hidden_size": 4, "tied": True, "encoder": "shared"}
+         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True, "window": 0}
+SOURCES = [{"encoder": encoder, "attention": attention, "source_vocabulary_size": 7}
+           for encoder, attention in itertools.product(ENCODERS, (False, True))]
+WINDOWS = [{"encoder": encoder, "attention": attention, "source_vocabulary_size": 5, "window": 8}
+           for encoder, attention in itertools.product(("stacked", "bidirectional"), (False, True))]
+ARCHITECTURES = [{}, *SOURCES, *WINDOWS]
 NAN, INFINITY = float("nan"), float("inf")
 
 
@@ -23,6 +29,47 @@ def test_lstm_of_two_layers_has_these_parameters():
         "decoder.1.bias_ih_l0": (16,), "decoder.1.bias_hh_l0": (16,),
         "head.weight": (5, 4), "head.bias": (5,)}
     assert config.parameter_count() == 15 + (48 + 64 + 32) + (64 + 64 + 32) + 20 + 5
+
+
+def test_bidirectional_encoder_with_attention_has_these_parameters_beside_the_decoder():
+    config = ModelConfig(5, cell="gru", num_layers=2, embedding_size=3, hidden_size=4, encoder="bidirectional",
+                         source_vocabulary_size=7, attention=True)
+    shapes, decoder = config.parameter_shapes(), dataclasses.replace(
+        config, encoder="shared", source_vocabulary_size=0, attention=False).parameter_shapes()
+    layers = {f"encoder.layers.{layer}.{direction}.{name}": shape
+              for layer, width in ((0, 3), (1, 8)) for direction in (0, 1)
+              for name, shape in (("weight_ih_l0", (12, width)), ("weight_hh_l0", (12, 4)),
+                                  ("bias_ih_l0", (12,)), ("bias_hh_l0", (12,)))}
+    assert shapes == decoder | layers | {
+        "encoder.embedding.weight": (7, 3), "bridge.weight": (8, 8), "bridge.bias": (8,),
+        "context.query.weight": (4, 4), "context.key.weight": (4, 8), "context.empty": (8,),
+        "context.merge.weight": (4, 12), "context.merge.bias": (4,)}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+def test_parameters_are_those_of_torchs_network(architecture, cell, tied):
+    from charlm.nn.network import Network
+    config = ModelConfig(5, cell=cell, num_layers=2, embedding_size=4 if tied else 3, hidden_size=4, tied=tied, **architecture)
+    network = Network(config)
+    shapes = {name: tuple(values.shape) for name, values in network.named_parameters()}
+    if tied:                                                # torch names what is shared once, too
+        assert network.head.weight is network.embedding.weight
+    assert shapes == config.parameter_shapes()
+    assert config.parameter_count() == sum(values.numel() for values in network.parameters())
+
+
+@pytest.mark.parametrize("cell, parts", [("rnn", 1), ("gru", 1), ("lstm", 2)])
+def test_bridge_starts_every_part_of_every_layer(cell, parts):
+    config = ModelConfig(5, cell=cell, num_layers=3, hidden_size=4, encoder="stacked", source_vocabulary_size=7)
+    assert config.parameter_shapes()["bridge.weight"] == (3 * parts * 4, 4)
+
+
+def test_only_a_source_read_by_an_encoder_of_its_own_needs_a_bridge():
+    configs = [ModelConfig(5, **architecture) for architecture in ARCHITECTURES]
+    assert [config.has_bridge for config in configs] == [False] + [False] * 2 + [True] * 4 + [False] * 4
+    assert [config.has_source for config in configs] == [False] + [True] * 10
 
 
 @pytest.mark.parametrize("cell, rows", [("rnn", 4), ("gru", 12), ("lstm", 16)])
@@ -44,6 +91,29 @@ def test_description_says_cell_depth_width_and_parameters():
     assert "relu" not in ModelConfig(5, nonlinearity="relu").describe()
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+def test_description_of_every_architecture_is_one_line_that_names_its_parts(architecture):
+    line = ModelConfig(5, num_layers=3, hidden_size=20, **architecture).describe()
+    encoder, window = architecture.get("encoder"), architecture.get("window")
+    assert "\n" not in line and line.isprintable()
+    assert ("encoder" in line) == ("decoder" in line) == bool(architecture)
+    assert (f"{encoder} encoder" in line) == bool(architecture)
+    assert line.count("lstm 3x20") == (2 if encoder in ("stacked", "bidirectional") else 1)
+    assert ("attention" in line) == architecture.get("attention", False)
+    assert ("fixed context" in line) == (not architecture.get("attention", True))
+    assert (f"last {window} tokens" in line) == bool(window)
+
+
+def test_architectures_have_descriptions_of_their_own():
+    assert len({ModelConfig(5, **architecture).describe() for architecture in ARCHITECTURES}) == len(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+def test_every_architecture_survives_json(architecture):
+    config = ModelConfig(5, **architecture)
+    assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
 def test_model_survives_json():
     config = ModelConfig.from_json(MODEL)
     assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -62,22 +132,50 @@ def test_other_than_the_exact_entries_is_refused(values):
         ModelConfig.from_json(values)
 
 
-@pytest.mark.parametrize("name", [name for name in MODEL if name != "tied"])
+@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size", "window")])
 @pytest.mark.parametrize("value", [None, True, 1.0, -1, 0, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
 def test_wrong_value_of_a_model_is_refused(name, value):
     with pytest.raises(UsageError):
         ModelConfig.from_json(MODEL | {"tied": False} | {name: value})
 
 
+@pytest.mark.parametrize("name", ["source_vocabulary_size", "window"])
+@pytest.mark.parametrize("value", [None, True, False, 1.0, -1, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
+def test_wrong_size_of_what_may_be_zero_is_refused(name, value):
+    flag = {"source_vocabulary_size": "source vocabulary size", "window": "--bptt"}[name]
+    with pytest.raises(UsageError, match=f"^{flag} "):
+        ModelConfig.from_json(MODEL | {name: value})
+
+
+@pytest.mark.parametrize("name", ["tied", "attention"])
 @pytest.mark.parametrize("value", [0, 1, None, "true", []])
-def test_tied_is_true_or_false(value):
-    with pytest.raises(UsageError, match="--tied"):
-        ModelConfig.from_json(MODEL | {"tied": value})
+def test_a_switch_is_true_or_false(name, value):
+    with pytest.raises(UsageError, match=f"^--{name} must be true or false"):
+        ModelConfig.from_json(MODEL | {name: value})
 
 
 def test_tied_sizes_must_be_equal_and_both_flags_are_named():
     with pytest.raises(UsageError, match="--embedding 4 .*--hidden 8"):
         ModelConfig.from_json(MODEL | {"hidden_size": 8})
+
+
+@pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
+def test_an_encoder_with_nothing_to_read_is_refused_by_its_flag(encoder):
+    with pytest.raises(UsageError, match=f"^--encoder {encoder} "):
+        ModelConfig(5, encoder=encoder)
+
+
+def test_attention_without_a_source_is_refused_naming_a_flag_that_helps():
+    with pytest.raises(UsageError, match="^--attention .*--bidirectional"):
+        ModelConfig(5, attention=True)
+
+
+@pytest.mark.parametrize("architecture", [
+    {}, {"source_vocabulary_size": 5}, {"encoder": "stacked", "source_vocabulary_size": 6},
+    {"encoder": "bidirectional", "source_vocabulary_size": 4}], ids=str)
+def test_windows_of_past_text_need_an_encoder_of_their_own_that_knows_the_text(architecture):
+    with pytest.raises(UsageError, match="^windows of past text "):
+        ModelConfig(5, window=8, **architecture)
 
 
 @pytest.mark.parametrize("name, flag, choices", [("cell", "--cell", GATES), ("encoder", "--encoder", ENCODERS),
@@ -103,7 +201,8 @@ def test_size_out_of_range_names_the_flag(name, flag):
     ("learning_rate", "--lr", [-1e-3, NAN, INFINITY, "fast", None]),
     ("weight_decay", "--weight-decay", [-1, NAN, INFINITY]), ("warmup", "--warmup", [-1, 0.5]),
     ("dropout", "--dropout", [-0.1, 0.96, 1, NAN]), ("clip", "--clip", [-1, NAN, INFINITY]),
-    ("clip_value", "--clip-value", [-1, NAN, INFINITY]), ("patience", "--patience", [-1]),
+    ("clip_value", "--clip-value", [-1, NAN, INFINITY]),
+    ("label_smoothing", "--label-smoothing", [-0.1, 0.96, 1, NAN, INFINITY, None, "much"]), ("patience", "--patience", [-1]),
     ("seed", "--seed", [-1, 1 << 63])])
 def test_wrong_value_of_a_run_names_its_flag(name, flag, wrong):
     for value in wrong:
@@ -112,7 +211,7 @@ def test_wrong_value_of_a_run_names_its_flag(name, flag, wrong):
 
 
 @pytest.mark.parametrize("values", [{}, {"learning_rate": 0, "dropout": 0, "clip": 0, "warmup": 0, "patience": 0},
-                                    {"learning_rate": 1, "dropout": 0.95, "seed": (1 << 63) - 1},
+                                    {"learning_rate": 1, "dropout": 0.95, "label_smoothing": 0.95, "seed": (1 << 63) - 1},
                                     *({"optimizer": name} for name in OPTIMIZERS)])
 def test_ordinary_and_extreme_runs_are_accepted(values):
     config = TrainingConfig(steps=1, **values)

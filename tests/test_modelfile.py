@@ -19,6 +19,7 @@ from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError, StorageError
 from charlm.modelfile import Model, load, save
 from charlm.text.kinds import fit
+from charlm.text.special import MARKS
 
 TEXT = "abc\nabba cab\n" * 40
 SMALL = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
@@ -30,7 +31,7 @@ CONFIGS = {"char": SMALL,
 
 @functools.lru_cache(maxsize=None)
 def tokenizer_of(kind):
-    text, size = ("abc\n", None) if kind == "char" else (TEXT, CONFIGS[kind].vocabulary_size)
+    text, size = ("abc\n", None) if kind not in CONFIGS or kind == "char" else (TEXT, CONFIGS[kind].vocabulary_size)
     return fit(kind, [text], vocabulary_size=size)
 
 
@@ -44,10 +45,42 @@ def model_of(kind="char"):
     return Model(CONFIGS[kind], tokenizer_of(kind), random_weights(CONFIGS[kind]), {"steps": 7, "corpus": "é.txt"})
 
 
+def pairs_model(target="char", source="bpe", **shape):
+    """A model of pairs, its two tokenizers of these kinds."""
+    writes, reads = tokenizer_of(target), tokenizer_of(source)
+    config = ModelConfig(**{"vocabulary_size": writes.size + 1, "source_vocabulary_size": reads.size, "cell": "gru",
+                            "num_layers": 1, "embedding_size": 2, "hidden_size": 3, "encoder": "bidirectional",
+                            "attention": True} | shape)
+    return Model(config, writes, random_weights(config), {"target_ratio": 0.5}, "pairs", reads)
+
+
+def fill_model(kind="char", **shape):
+    tokenizer = tokenizer_of(kind)
+    size = tokenizer.size + 1 + MARKS
+    config = ModelConfig(**{"vocabulary_size": size, "source_vocabulary_size": size, "num_layers": 1, "embedding_size": 2,
+                            "hidden_size": 3, "encoder": "bidirectional", "attention": True} | shape)
+    return Model(config, tokenizer, random_weights(config), {}, "fill")
+
+
+def window_model():
+    """A stream whose encoder reads the window before."""
+    config = ModelConfig(5, cell="rnn", num_layers=2, embedding_size=3, hidden_size=4, encoder="stacked",
+                         source_vocabulary_size=5, window=7)
+    return Model(config, tokenizer_of("char"), random_weights(config), {})
+
+
+TASKED = {"pairs": pairs_model, "pairs of one kind": lambda: pairs_model("bpe", "unigram"),
+          "pairs of words": lambda: pairs_model("word", "nfd", encoder="shared", attention=False),
+          "fill": fill_model, "fill of bytes": lambda: fill_model("byte", encoder="stacked"), "windows": window_model}
+
+
 def parts_of(model):
     """Metadata and tensors, as `pack` takes them."""
-    metadata = {"model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind}, "training": model.training}
-    return metadata, {**model.weights, **model.tokenizer.tensors()}
+    source = model.separate_source
+    metadata = {"task": model.task, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
+                "source_tokenizer": source and {"kind": source.kind}, "training": model.training}
+    sources = {f"source.{name}": values for name, values in source.tensors().items()} if source else {}
+    return metadata, {**model.weights, **model.tokenizer.tensors(), **sources}
 
 
 def put(folder, blob):
@@ -62,9 +95,9 @@ def refusal(folder, blob):
     return str(caught.value)
 
 
-def refusal_of(folder, *, metadata=(), tensors=(), without=()):
-    """What is said of the small model with some parts replaced, under a checksum that matches."""
-    table, arrays = parts_of(model_of())
+def refusal_of(folder, *, model=None, metadata=(), tensors=(), without=()):
+    """What is said of a model (the small one) with some parts replaced, under a checksum that matches."""
+    table, arrays = parts_of(model or model_of())
     arrays = {name: values for name, values in (arrays | dict(tensors)).items() if name not in without}
     return refusal(folder, pack(table | dict(metadata), arrays))
 
@@ -96,6 +129,31 @@ def test_saved_model_is_read_back_to_the_bit(tmp_path, kind):
         assert again.weights[name].tobytes() == values.tobytes()
     assert again.tokenizer.kind == kind
     assert again.tokenizer.encode(TEXT).tolist() == model.tokenizer.encode(TEXT).tolist()
+
+
+@pytest.mark.parametrize("build", TASKED.values(), ids=TASKED)
+def test_model_of_every_task_is_read_back_to_the_bit(tmp_path, build):
+    model, path = build(), str(tmp_path / "file.charlm")
+    save(path, model)
+    again = load(path)
+    assert (again.config, again.task, again.training) == (model.config, model.task, model.training)
+    assert list(again.weights) == list(model.config.parameter_shapes())
+    assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
+    assert (again.separate_source is None) == (model.separate_source is None)
+    for mine, yours in ((again.tokenizer, model.tokenizer), (again.source_tokenizer, model.source_tokenizer)):
+        assert mine.kind == yours.kind
+        assert mine.encode(TEXT + "abc\n").tolist() == yours.encode(TEXT + "abc\n").tolist()
+    save(path + "2", again)
+    assert (tmp_path / "file.charlm").read_bytes() == (tmp_path / "file.charlm2").read_bytes()
+
+
+def test_two_tokenizers_of_a_model_do_not_take_each_others_tensors(tmp_path):
+    path = str(tmp_path / "file.charlm")
+    save(path, pairs_model("bpe", "unigram"))
+    again = load(path)
+    assert again.tokenizer.tensors()["tokenizer.sentencepiece"].tobytes() \
+        != again.source_tokenizer.tensors()["tokenizer.sentencepiece"].tobytes()
+    assert again.source_tokenizer.encode(TEXT).tolist() == tokenizer_of("unigram").encode(TEXT).tolist()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -261,7 +319,9 @@ def test_weight_that_is_not_finite_is_refused(tmp_path, name, value):
     {"embedding_size": 4, "tied": True}, {"hidden_size": 1 << 16, "num_layers": 256}, {"hidden_size": 2 ** 62},
     {"vocabulary_size": 2 ** 62}, {"num_layers": 10 ** 18}, {"hidden_size": -4}, {"hidden_size": 4.0}, {"hidden_size": "4"},
     {"num_layers": True}, {"num_layers": 0}, {"cell": "transformer"}, {"cell": None}, {"cell": ["rnn"]}, {"encoder": "os.system"},
-    {"nonlinearity": "eval"}, {"tied": 0}, {"more": 1}], ids=str)
+    {"nonlinearity": "eval"}, {"tied": 0}, {"more": 1}, {"attention": True}, {"attention": 0}, {"window": 8}, {"window": None},
+    {"encoder": "stacked"}, {"encoder": "bidirectional"}, {"source_vocabulary_size": 5}, {"source_vocabulary_size": -1},
+    {"encoder": "bidirectional", "source_vocabulary_size": 5, "window": 8}], ids=str)
 def test_other_configuration_than_the_tensors_is_refused(tmp_path, values):
     began = time.monotonic()
     refusal_of(tmp_path, metadata={"model": SMALL.to_json() | values})
@@ -272,26 +332,134 @@ def test_other_configuration_than_the_tensors_is_refused(tmp_path, values):
     {"model": None}, {"model": []}, {"model": {}}, {"tokenizer": None}, {"tokenizer": {}}, {"tokenizer": "char"},
     {"tokenizer": {"kind": "byte"}}, {"tokenizer": {"kind": "bpe"}}, {"tokenizer": {"kind": "wordpiece"}},
     {"tokenizer": {"kind": None}}, {"tokenizer": {"kind": ["char"]}}, {"tokenizer": {"kind": "char", "more": 1}},
-    {"training": None}, {"training": []}, {"training": 5}, {"more": {}}], ids=str)
+    {"training": None}, {"training": []}, {"training": 5}, {"more": {}}, {"source_tokenizer": {}},
+    {"source_tokenizer": "char"}, {"source_tokenizer": False}, {"source_tokenizer": 0}], ids=str)
 def test_wrong_metadata_is_refused(tmp_path, metadata):
     refusal_of(tmp_path, metadata=metadata)
 
 
-@pytest.mark.parametrize("part", ["model", "tokenizer", "training", "format"])
+@pytest.mark.parametrize("part", ["task", "model", "tokenizer", "source_tokenizer", "training", "format"])
 def test_missing_metadata_is_refused(tmp_path, part):
     refusal(tmp_path, rewritten(lambda metadata, header: metadata.pop(part)))
 
 
 def test_newer_model_is_refused_naming_both_versions(tmp_path):
-    message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=2)))
-    assert "format 2 " in message and "format 1," in message
+    message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=3)))
+    assert "format 3 " in message and "format 2," in message
 
 
 def test_newer_model_is_recognised_whatever_else_is_new_in_its_metadata(tmp_path):
     def change(metadata, header):
-        metadata.update(format=2, optimizer={"kind": "new"}, model=[])
+        metadata.update(format=3, optimizer={"kind": "new"}, model=[])
         header["more"] = header.pop("head.bias")
-    assert "format 2 " in refusal(tmp_path, rewritten(change))
+    assert "format 3 " in refusal(tmp_path, rewritten(change))
+
+
+# Tasks.
+
+@pytest.mark.parametrize("task", ["lines", "Stream", "", None, 0, True, ["stream"], {"stream": 1}], ids=str)
+def test_unknown_task_is_refused_naming_those_there_are(tmp_path, task):
+    assert "none of stream, pairs, fill" in refusal_of(tmp_path, metadata={"task": task})
+
+
+def test_pairs_without_a_source_tokenizer_are_refused(tmp_path):
+    message = refusal_of(tmp_path, model=pairs_model(), metadata={"source_tokenizer": None},
+                         without=["source.tokenizer.sentencepiece"])
+    assert "task and its tokenizers do not belong" in message
+
+
+@pytest.mark.parametrize("model", [model_of, window_model, fill_model])
+def test_other_tasks_with_a_source_tokenizer_are_refused(tmp_path, model):
+    message = refusal_of(tmp_path, model=model(), metadata={"source_tokenizer": {"kind": "char"}},
+                         tensors={"source.tokenizer.characters": np.array([10, 97, 98, 99], np.uint32)})
+    assert "task and its tokenizers do not belong" in message
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", None, ["nfd"]], ids=str)
+def test_unknown_source_tokenizer_is_refused(tmp_path, kind):
+    refusal_of(tmp_path, model=pairs_model(source="byte"), metadata={"source_tokenizer": {"kind": kind}})
+
+
+@pytest.mark.parametrize("name", ["tokenizer.characters", "source.tokenizer.sentencepiece", "bridge.weight", "context.empty"])
+def test_missing_tensor_of_pairs_is_refused(tmp_path, name):
+    assert "not those of its configuration" in refusal_of(tmp_path, model=pairs_model(), without=[name])
+
+
+@pytest.mark.parametrize("model, task", [(fill_model, "stream"), (window_model, "fill"), (model_of, "fill")])
+def test_network_of_another_task_is_refused(tmp_path, model, task):
+    assert "task and its network do not belong" in refusal_of(tmp_path, model=model(), metadata={"task": task})
+
+
+@pytest.mark.parametrize("shape", [
+    {"encoder": "shared", "attention": False, "source_vocabulary_size": 0},         # nothing that reads a source
+    {"window": 5, "vocabulary_size": 5, "source_vocabulary_size": 5}])              # one that reads a past text
+def test_pairs_need_a_network_that_reads_sources(tmp_path, shape):
+    model = pairs_model(source="char", **shape)
+    assert "task and its network do not belong" in refusal(tmp_path, pack(*parts_of(model)))
+
+
+@pytest.mark.parametrize("model", [
+    lambda: pairs_model(vocabulary_size=5), lambda: pairs_model(vocabulary_size=7),
+    lambda: pairs_model("word", "char", source_vocabulary_size=6),
+    lambda: pairs_model(source_vocabulary_size=264), lambda: fill_model(vocabulary_size=6, source_vocabulary_size=6),
+    lambda: fill_model(vocabulary_size=13), lambda: fill_model(source_vocabulary_size=5)],
+    ids=["no end", "more", "source", "fewer", "no marks", "fewer read", "read without marks"])
+def test_network_of_other_sizes_than_its_tokenizers_is_refused(tmp_path, model):
+    message = refusal(tmp_path, pack(*parts_of(model())))
+    assert "its tokenizers have" in message and "its network" in message
+
+
+@pytest.mark.parametrize("words", [b"b a", b"a a", b"\xff"], ids=["order", "twice", "bytes"])
+def test_word_table_that_is_wrong_is_refused(tmp_path, words):
+    tensors = {"tokenizer.words": np.frombuffer(words, np.uint8)}
+    assert "table of words" in refusal_of(tmp_path, model=pairs_model("word", "nfd", vocabulary_size=4), tensors=tensors)
+
+
+# Format 1: streams only, before there were sources.
+
+OLD_MODEL = {"vocabulary_size": 5, "cell": "rnn", "nonlinearity": "tanh", "num_layers": 1, "embedding_size": 3, "hidden_size": 4,
+             "tied": False, "encoder": "shared"}
+
+
+def old_file(weights, **changes):
+    """A file of format 1, byte by byte."""
+    entries, data = {}, b""
+    for name, values in {"tokenizer.characters": np.array([10, 97, 98, 99], "<u4"), **weights}.items():
+        dtype = "U32" if name == "tokenizer.characters" else "F32"
+        entries[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [len(data), len(data) + 4 * values.size]}
+        data += values.tobytes()
+    metadata = {"checksum": "0" * 64, "format": 1, "model": OLD_MODEL, "tokenizer": {"kind": "char"},
+                "training": {"steps": 7}} | changes
+    header = {"__metadata__": {"charlm": json.dumps(metadata, separators=(",", ":"))}, **entries}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    blob = len(text).to_bytes(8, "little") + text + data
+    return blob.replace(b"0" * 64, hashlib.blake2b(blob, digest_size=32).hexdigest().encode(), 1)
+
+
+def test_file_of_format_1_is_a_stream_model_with_the_same_weights(tmp_path):
+    weights = random_weights(SMALL)
+    model = load(put(tmp_path, old_file(weights)))
+    assert (model.config, model.task, model.training) == (SMALL, "stream", {"steps": 7})
+    assert list(model.weights) == list(weights)
+    assert all(model.weights[name].tobytes() == values.tobytes() for name, values in weights.items())
+    assert model.separate_source is None and model.source_tokenizer is model.tokenizer
+    assert model.tokenizer.encode("cab\n?").tolist() == [4, 2, 3, 1, 0]
+
+
+def test_model_of_format_1_is_stored_again_in_the_present_format(tmp_path):
+    model = load(put(tmp_path, old_file(random_weights(SMALL))))
+    save(str(tmp_path / "new.charlm"), model)
+    assert b'\\"format\\":2,' in (tmp_path / "new.charlm").read_bytes()
+    again = load(str(tmp_path / "new.charlm"))
+    assert again.config == SMALL and all((again.weights[name] == values).all() for name, values in model.weights.items())
+
+
+@pytest.mark.parametrize("changes", [
+    {"model": None}, {"model": []}, {"model": OLD_MODEL | {"hidden_size": 8}}, {"model": OLD_MODEL | {"encoder": "bidirectional"}},
+    {"model": {name: value for name, value in OLD_MODEL.items() if name != "cell"}}, {"model": OLD_MODEL | {"more": 1}},
+    {"more": 1}, {"training": None}, {"tokenizer": None}], ids=str)
+def test_file_of_format_1_that_is_wrong_is_refused(tmp_path, changes):
+    refusal(tmp_path, old_file(random_weights(SMALL), **changes))
 
 
 def test_exchanged_offsets_are_another_model_and_overlapping_ones_none(tmp_path):

@@ -39,10 +39,10 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
     """Columns (B, count) of the largest values of each row, largest first, the first of equals first."""
-    if count < values.shape[1]:
-        columns = np.sort(np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
-    else:
-        columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    least = np.partition(values, -count, axis=1)[:, -count, None]
+    above, equal = values > least, values == least
+    chosen = above | equal & (equal.cumsum(axis=1) <= count - above.sum(axis=1, keepdims=True))
+    columns = np.nonzero(chosen)[1].reshape(len(values), count)
     order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
 

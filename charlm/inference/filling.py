@@ -7,6 +7,7 @@ go wrote is text to a later one. Not here: gap marks and lines of files (cli/fil
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 
 from charlm.config import SamplingConfig
@@ -15,7 +16,7 @@ from charlm.inference.sampling import Uniforms, choose
 from charlm.text.examples import cut_batches, padded
 from charlm.text.gaps import LONGEST_SOURCE
 from charlm.text.special import MARKS, boundary, mark
-from charlm.text.tokenizer import NEWLINE, Tokenizer, decode
+from charlm.text.tokenizer import NEWLINE, Tokenizer, decode, tokens_holding
 
 AT_ONCE = 64                            # sources filled side by side
 LONGEST_FILL = 64                       # tokens of a gap
@@ -92,6 +93,7 @@ class Filler:
         newline = tokenizer.encode(NEWLINE)
         known = tokenizer.unknown_id not in newline.tolist()
         self._newline = newline[:len(newline) * known]      # a line stands between two of them
+        self._banned = tokens_holding(tokenizer, NEWLINE)   # and never holds one
 
     def fill(self, lines: Sequence[Sequence[str]], config: SamplingConfig, *, seed: int,
              numbers: Sequence[int], alternatives: int = 1) -> list[list[list[str]]]:
@@ -120,6 +122,6 @@ class Filler:
             sources, gaps = zip(*(goes[at] for at in some))
             uniforms = Uniforms(seed, [(*chains[at].key, chains[at].goes) for at in some])
             written = write_gaps(self._network, self._tokenizer, sources, gaps=gaps, config=config,
-                                 uniforms=uniforms, banned=self._newline.tolist())
+                                 uniforms=uniforms, banned=self._banned)
             for at, fills in zip(some, written):
                 chains[at].take(fills)

@@ -11,7 +11,7 @@ from charlm.config import ModelConfig
 from charlm.inference.cells import Parts, all_rows, build_layer, row_by_row
 from charlm.inference.context import Context
 from charlm.inference.encoder import Encoder
-from charlm.inference.state import State
+from charlm.inference.state import Memory, State
 
 
 class Network:
@@ -80,7 +80,7 @@ class Network:
             return self._decode(tokens, state)
         logits, at = [], 0
         while at < tokens.shape[1]:
-            state = self.turn_page(state)
+            state = self.turn_page(state, at_once=1 if tokens.shape[1] == 1 else len(tokens))
             piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
             new, after = self._decode(piece, state)
             logits.append(new)
@@ -88,14 +88,20 @@ class Network:
             at += piece.shape[1]
         return np.concatenate(logits, axis=1), state
 
-    def turn_page(self, state: State) -> State:
-        """At the end of a stream's window, a memory of it instead of the one before; else nothing new."""
+    def turn_page(self, state: State, *, at_once: int) -> State:
+        """At the end of a stream's window, a memory of it instead of the one before; else nothing new.
+
+        So many rows are encoded together; one by one, their bits do not depend on the batch.
+        """
         if state.read is None or state.read.shape[1] < self.config.window:
             return state
         batch, size = state.read.shape
-        lengths = np.full(batch, size)
-        memory = self._context.remember(*self._encoder(state.read, lengths), lengths)
-        return State(state.layers, memory, state.read[:, :0])
+        memories = []
+        for row in range(0, batch, at_once):
+            source = state.read[row:row + at_once]
+            lengths = np.full(len(source), size)
+            memories.append(self._context.remember(*self._encoder(source, lengths), lengths))
+        return State(state.layers, Memory.join(memories), state.read[:, :0])
 
     def _decode(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         multiply = self._product if tokens.shape[1] == 1 else all_rows

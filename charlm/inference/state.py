@@ -31,6 +31,17 @@ class Memory:
                         for part in (self.values, self.keys, self.hidden)), source)
 
 
+    @staticmethod
+    def join(memories: list[Memory]) -> Memory:
+        """Equally wide memories as one, rows in order."""
+        def joined(part: str) -> np.ndarray | None:
+            arrays = [getattr(memory, part) for memory in memories]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        rows = sum(len(memory.source) for memory in memories)
+        return Memory(joined("values"), joined("keys"), joined("hidden"), np.arange(rows))
+
+
 @dataclass(frozen=True)
 class State:
     """The recurrent state of every layer: (B, H) arrays, h or h and c.

@@ -17,7 +17,8 @@ from charlm.inference.scoring import surprisals
 from charlm.text.examples import cut_batches, padded
 from charlm.text.pair_corpus import RATIO_OFFSET
 from charlm.text.special import boundary
-from charlm.text.tokenizer import Tokenizer, decode
+from charlm.text.pairs import TAB
+from charlm.text.tokenizer import NEWLINE, Tokenizer, decode, tokens_holding
 
 AT_ONCE = 64                            # sources searched side by side
 
@@ -58,6 +59,8 @@ class Translator:
                  limit: LengthLimit):
         self._network, self._limit = network, limit
         self.tokenizer, self.source_tokenizer = tokenizer, source_tokenizer
+        # A target is one field of one line.
+        self._banned = [*tokenizer.never_sampled, *tokens_holding(tokenizer, NEWLINE + TAB)]
 
     def translate(self, sources: Sequence[str], *, beam: int,
                   length_penalty: float = 1.0) -> list[list[Translation]]:
@@ -66,7 +69,7 @@ class Translator:
         for numbers, ids in self._batches(sources):
             lengths = np.array([len(row) for row in ids])
             found = beam_search(self._network, self._network.encode(padded(ids, 0), lengths),
-                                boundary=boundary(self.tokenizer), banned=self.tokenizer.never_sampled,
+                                boundary=boundary(self.tokenizer), banned=self._banned,
                                 width=beam, limits=self._limit.tokens(lengths),
                                 length_penalty=length_penalty)
             for number, hypotheses in zip(numbers, found):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from charlm.errors import CorpusError, UsageError
+from charlm.text.tokenizer import NEWLINE
 
 CHUNK = 1 << 18                         # bytes read at once
 STDIN = "-"
@@ -112,8 +113,10 @@ class Text:
             yield from _decode(byte_chunks(stream, self.source), self.source, errors)
 
     def head(self) -> str:
-        """The first chunk; still part of what is read."""
-        self._head = self._head or list(itertools.islice(self._chunks, 1))
+        """The first chunks, a whole line at least where there is one; still part of what is read."""
+        while sum(map(len, self._head)) < CHUNK and not any(NEWLINE in chunk for chunk in self._head) \
+                and (chunk := next(self._chunks, "")):
+            self._head.append(chunk)
         return "".join(self._head)
 
     def __iter__(self) -> Iterator[str]:

@@ -26,3 +26,10 @@ class DecomposedTokenizer(CharacterTokenizer):
 
     def encode(self, text: str) -> np.ndarray:
         return super().encode(unicodedata.normalize("NFD", text))
+
+    def settled(self, text: str) -> int:
+        """Up to the last letter: marks that follow it would be put in order with its own."""
+        end = len(text)
+        while end and unicodedata.combining(text[end - 1]):
+            end -= 1
+        return max(end - 1, 0)

@@ -72,5 +72,7 @@ def held_out_gaps(tokens: TokenCache, tokenizer: Tokenizer) -> list[Gapped]:
 
 def gap_characters(texts: Iterable[Gapped], tokenizer: Tokenizer) -> int:
     """Characters of all gaps, each end counted as one."""
-    return sum(len(decode(tokenizer, [token])) if token < tokenizer.size else 1
-               for text in texts for token in text.written.tolist())
+    end = boundary(tokenizer)
+    gaps = (gap for text in texts for gap in np.split(text.written, np.flatnonzero(text.written == end)))
+    return sum(len(decode(tokenizer, gap[gap != end].tolist())) for gap in gaps) \
+        + sum(text.gaps for text in texts)

@@ -8,17 +8,17 @@ from charlm.text.tokenizer import NEWLINE
 
 
 def split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Lines without their ends, LF or CRLF; the last may lack one.
+    """Lines without their newline; the last may lack one.
 
-    >>> list(split_lines(["a\\r", "\\nb\\n", "c"]))
+    >>> list(split_lines(["a", "\\nb\\n", "c"]))
     ['a', 'b', 'c']
     """
     held: list[str] = []
     for chunk in chunks:
         *whole, rest = chunk.split(NEWLINE)
         for line in whole:
-            yield "".join([*held, line]).removesuffix("\r")
+            yield "".join([*held, line])
             held.clear()
         held.append(rest)
     if last := "".join(held):
-        yield last.removesuffix("\r")
+        yield last

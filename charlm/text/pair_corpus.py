@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from charlm.errors import CorpusError
 from charlm.text.corpus import Text
 from charlm.text.examples import Examples
@@ -39,6 +41,11 @@ class PairCorpus:
     target_ratio: float                 # target tokens over source tokens + RATIO_OFFSET, at most
     repeated: int                       # pairs whose source stood before
     digest: str                         # of the training pairs' text
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of every example, source and target together."""
+        return self.sources.lengths + self.targets.lengths
 
     @property
     def separate_source(self) -> Tokenizer:

@@ -49,6 +49,7 @@ def read_pairs(text: Text) -> Iterator[tuple[str, str]]:
     """Sources and targets. Raises CorpusError naming the first line that is no pair; blank lines do
     not count."""
     for number, line in enumerate(split_lines(text), 1):
+        line = line.removesuffix("\r")
         if not line:
             continue
         if wrong := flaw(line):

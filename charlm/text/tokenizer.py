@@ -59,6 +59,12 @@ def encode_chunks(tokenizer: Tokenizer, chunks: Iterable[str]) -> Iterator[np.nd
         yield tokenizer.encode(held)
 
 
+def tokens_holding(tokenizer: Tokenizer, characters: str) -> list[int]:
+    """Ids whose text holds any of these characters."""
+    return [token for token in range(tokenizer.size)
+            if not set(characters).isdisjoint(decode(tokenizer, [token]))]
+
+
 def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
     """The text that the ids stand for."""
     decoder = tokenizer.decoder()

@@ -42,6 +42,7 @@ class _Joiner:
         self._begun = False
 
     def push(self, ids: Iterable[int]) -> str:
+        ids = list(ids)
         text = _SPACE.join([self._words[index] for index in ids])
         between = _SPACE if self._begun and ids else ""
         self._begun = self._begun or bool(ids)
@@ -74,7 +75,7 @@ class WordTokenizer:
         counts = Counter(word for text in texts for word in text.split(_SPACE))
         if vocabulary_size is not None and vocabulary_size < 2:
             raise UsageError("--vocab-size of a word model must be at least 2")
-        most = MOST_WORDS if vocabulary_size is None else vocabulary_size - 1
+        most = min(MOST_WORDS, (vocabulary_size or MOST_WORDS + 1) - 1)
         ordered = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(sorted(ordered[:most]))
 
@@ -95,7 +96,7 @@ class WordTokenizer:
         return np.array([self._ids.get(word, UNKNOWN) for word in text.split(_SPACE)], np.int32)
 
     def settled(self, text: str) -> int:
-        return text.rfind(_SPACE) + 1
+        return 0                        # a word may go on, and a space belongs to no word
 
     def decoder(self) -> _Joiner:
         return _Joiner(self._words)

@@ -9,6 +9,7 @@ from charlm.errors import UsageError
 from charlm.text.pair_corpus import PairCorpus
 from charlm.text.prepare import Corpus
 from charlm.text.special import vocabulary_sizes
+from charlm.training.batches import Batches
 from charlm.training.plan import (
     Sizes, default_pair_steps, default_steps, fit_window, pair_sizes, sizes)
 
@@ -68,8 +69,9 @@ def choose_run(corpus: Corpus | PairCorpus, wishes: Wishes) -> TrainingConfig:
     """The run; with `minutes` its length is provisional, until the speed is known."""
     wished = _run(wishes, _usual(corpus))
     if isinstance(corpus, PairCorpus):
-        examples, usual = len(corpus.sources), default_pair_steps(len(corpus.sources), wished.batch_size)
-        return replace(wished, steps=_steps(wishes, usual, examples / wished.batch_size))
+        batches = Batches(corpus.lengths, batch_size=wished.batch_size, seed=wished.seed)
+        usual = default_pair_steps(len(corpus.sources), wished.batch_size)
+        return replace(wished, steps=_steps(wishes, usual, batches.in_first_epoch))
     tokens = len(corpus.train)
     batch_size, bptt = fit_window(corpus.train, batch_size=wished.batch_size, bptt=wished.bptt)
     window = batch_size * bptt
@@ -85,8 +87,7 @@ def _steps(wishes: Wishes, usual: int, an_epoch: float) -> int:
 
 def _usual(corpus: Corpus | PairCorpus) -> Sizes:
     if isinstance(corpus, PairCorpus):
-        tokens = int(corpus.sources.lengths.sum() + corpus.targets.lengths.sum())
-        return pair_sizes(len(corpus.sources), tokens)
+        return pair_sizes(len(corpus.sources), int(corpus.lengths.sum()))
     return sizes(len(corpus.train))
 
 

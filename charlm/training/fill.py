@@ -46,6 +46,12 @@ class Fill:
         return forced_loss(self._network, [text.source for text in texts],
                            [text.read for text in texts], [text.written for text in texts], **how)
 
+    def _unknown_nats(self, texts: list[Gapped]) -> float:
+        """What unknown tokens cost on top of p(unk), as everywhere."""
+        tokenizer = self._corpus.tokenizer
+        return tokenizer.unknown_surprisal * sum(
+            int((text.written == tokenizer.unknown_id).sum()) for text in texts)
+
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""
 
@@ -59,7 +65,8 @@ class Fill:
             for start in range(0, len(self._held_out), AT_ONCE):
                 if interrupted():
                     return Score(math.nan, math.nan)
-                nats += self._loss(self._held_out[start:start + AT_ONCE], reduction="sum").item()
+                some = self._held_out[start:start + AT_ONCE]
+                nats += self._loss(some, reduction="sum").item() + self._unknown_nats(some)
         finally:
             self._network.train(training)
         tokens = sum(len(text.written) for text in self._held_out)

@@ -30,14 +30,13 @@ class Pairs:
     def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network):
         self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
         self._boundary, self._seed = boundary(corpus.tokenizer), run.seed
-        lengths = corpus.sources.lengths + corpus.targets.lengths
-        self._batches = Batches(lengths, batch_size=run.batch_size, seed=run.seed)
+        self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         self.updates_per_epoch = self._batches.in_first_epoch
         self.tokens_per_update = (corpus.targets.lengths + 1).sum() / self.updates_per_epoch
-        self.characters_per_update = lengths.sum() / self.updates_per_epoch
+        self.characters_per_update = corpus.lengths.sum() / self.updates_per_epoch
         per_pair = (corpus.targets.lengths + 1).mean()
         self.validation_tokens = len(corpus.validation) * per_pair * GREEDY_COST
-        self.validation_pieces = -(-len(corpus.validation) // AT_ONCE)
+        self.validation_pieces = -(-len({source for source, _ in corpus.validation}) // AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
         numbers = self._batches.at(step)

@@ -70,7 +70,9 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
     An unknown token costs p(unk) spread over all unknown characters, as everywhere.
     """
     lanes = lanes or lane_count(len(tokens))
-    size, before = _aligned(len(tokens) // lanes, network.config.window or 1)
+    window = network.config.window or 1
+    lanes = lanes if len(tokens) // lanes >= window else 1
+    size, before = _aligned(len(tokens) // lanes, window)
     starts = [lane * size for lane in range(lanes)]
     text = _HeldOut(tokens, tokenizer, network.head.bias.device)
     training = network.training
@@ -94,7 +96,7 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
 def _aligned(size: int, window: int) -> tuple[int, int]:
     """A lane's size and its warm-up in whole windows of the encoder: they fall as for one lane."""
     size = size // window * window or size
-    return size, min(WARM_UP, size) // window * window
+    return size, min(max(WARM_UP, window), size) // window * window
 
 
 def _read(network: Network, windows, state: State, tokenizer: Tokenizer,

@@ -1,6 +1,8 @@
 """A tiny trained model, and the `charlm` command as a process or inside this one."""
 
 import contextlib
+import io
+import itertools
 import os
 import shlex
 import subprocess
@@ -12,6 +14,9 @@ SECONDS = 60
 TINY = ["--threads", "1", "--hidden", "16", "--layers", "1", "--steps", "30"]
 VERSES = "".join(f"{count} green bottles, señor, hanging on the wall;\nand if {word} bottle should fall\n"
                  for count in range(40, 10, -1) for word in ("one", "no"))
+SOURCES = ["".join(letters) for length in (1, 2, 3, 4) for letters in itertools.product("abé", repeat=length)]
+PAIRS = [(source, source.upper()) for source in SOURCES]
+EAGER = [*TINY, "--lr", "0.03", "--warmup", "3", "--batch-size", "32"]      # learns to copy in 30 steps
 WILD = "\ufeff" + "\x1b[45mred\x00[/] :smile: é\r\n" * 60
 
 
@@ -94,6 +99,19 @@ def here():
 
 
 @pytest.fixture
+def piped(monkeypatch, capfdbinary):
+    """Runs the command in this process, error boundary and all, with these bytes as stdin."""
+    def run(data, *arguments):
+        from charlm.cli.boundary import guarded
+        capfdbinary.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        with pytest.raises(SystemExit) as left:
+            guarded(lambda: run_here(*arguments))
+        return subprocess.CompletedProcess(arguments, left.value.code, *capfdbinary.readouterr())
+    return run
+
+
+@pytest.fixture
 def tiny():
     """Flags of a network that trains in a moment."""
     return list(TINY)
@@ -151,4 +169,35 @@ def model(trained):
 def wild_model(tmp_path_factory, wild_text):
     path = tmp_path_factory.mktemp("trained") / "wild.charlm"
     run_here("train", wild_text, "-o", path, *TINY, "--quiet")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lexicon(tmp_path_factory):
+    """Pairs: short words, and the same in capitals."""
+    path = tmp_path_factory.mktemp("texts") / "lexicon.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def held_out_pairs(tmp_path_factory):
+    """Pairs that `pairs_model` was validated on."""
+    path = tmp_path_factory.mktemp("texts") / "held-out.tsv"
+    path.write_text("".join(f"{source * 2}\t{target * 2}\n" for source, target in PAIRS[::8]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def pairs_model(tmp_path_factory, lexicon, held_out_pairs):
+    """Writes different targets for different sources, though not always the right ones."""
+    path = tmp_path_factory.mktemp("trained") / "lexicon.charlm"
+    run_here("train", lexicon, "-o", path, *EAGER, "--quiet", "--validation", held_out_pairs)
+    return path
+
+
+@pytest.fixture(scope="session")
+def fill_model(tmp_path_factory, verses):
+    path = tmp_path_factory.mktemp("trained") / "fill.charlm"
+    run_here("train", verses, "-o", path, *TINY, "--quiet", "--fill")
     return path

@@ -78,9 +78,134 @@ def test_without_jsonl_it_is_a_table_of_names_and_values(charlm, model, held_out
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", None])
-def test_a_text_that_cannot_be_measured_is_a_corpus_error(charlm, refusal, model, tmp_path, content):
+def test_a_text_that_cannot_be_measured_is_a_corpus_error(piped, refusal, model, tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
     if content is not None:
         (tmp_path / "text").write_bytes(content)
-    done = charlm("eval", "-m", model, "text")
+    done = piped(b"", "eval", "-m", model, "text")
     assert done.returncode == 4
     assert "text: " in refusal(done)
+
+
+@pytest.fixture
+def measure(piped):
+    """What `charlm eval --jsonl` says of a file's content by some model."""
+    def run(model, content, *flags):
+        done = piped(content if isinstance(content, bytes) else content.encode(), "eval", "-m", model, "--jsonl", "-",
+                     *flags)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+    return run
+
+
+@pytest.fixture
+def own_pairs(piped, pairs_model):
+    """Sources with the model's own greedy targets and their log probabilities; all differ and none is empty."""
+    sources = ["a", "ab", "béa", "bb", "éaé", "abab", "éé", "baa", "éb", "bab"]
+    done = piped("\n".join(sources).encode(), "translate", "-m", pairs_model, "--beam", 1, "--jsonl")
+    best = [json.loads(line)["targets"][0] for line in done.stdout.decode().splitlines()]
+    assert all(target["text"] and target["finished"] for target in best)
+    assert len({target["text"] for target in best}) > 5
+    return [(source, target["text"], target["log_probability"]) for source, target in zip(sources, best)]
+
+
+def as_pairs(rows):
+    return "".join(f"{row[0]}\t{row[1]}\n" for row in rows)
+
+
+def test_a_model_makes_no_error_in_its_own_translations_and_its_loss_is_their_log_probability(
+        measure, own_pairs, pairs_model):
+    said = measure(pairs_model, as_pairs(own_pairs), "--beam", 1)
+    assert said["word_error_rate"] == said["character_error_rate"] == 0
+    assert said["sources"] == said["pairs"] == len(own_pairs)
+    assert said["characters"] == sum(len(target) for _, target, _ in own_pairs)
+    assert said["tokens"] == said["characters"] + said["pairs"]            # an end each
+    assert said["nats_per_token"] * said["tokens"] == pytest.approx(-sum(row[2] for row in own_pairs), rel=1e-4)
+    assert said["bits_per_character"] * said["characters"] * math.log(2) == pytest.approx(
+        said["nats_per_token"] * said["tokens"])
+    assert said["perplexity"] == pytest.approx(math.exp(said["nats_per_token"]))
+
+
+def test_errors_are_the_targets_not_written_and_the_edits_that_they_need(measure, own_pairs, pairs_model):
+    (source, target, _), *rest = own_pairs
+    wrong = as_pairs([(source, target + "BA"), *rest])
+    said = measure(pairs_model, wrong, "--beam", 1)
+    assert said["word_error_rate"] == pytest.approx(1 / len(own_pairs))
+    assert said["character_error_rate"] == pytest.approx(2 / said["characters"])
+    assert said["nats_per_token"] > measure(pairs_model, as_pairs(own_pairs), "--beam", 1)["nats_per_token"]
+
+
+def test_a_source_with_several_targets_is_right_with_any_of_them(measure, own_pairs, pairs_model):
+    others = [(source, "BÉB") for source, _, _ in own_pairs]
+    said = measure(pairs_model, as_pairs([*others, *own_pairs]), "--beam", 1)
+    assert (said["word_error_rate"], said["character_error_rate"]) == (0, 0)
+    assert (said["sources"], said["pairs"]) == (len(own_pairs), 2 * len(own_pairs))
+
+
+def test_greedy_eval_of_held_out_pairs_is_the_training_s_validation(measure, held_out_pairs, pairs_model):
+    said, trained = measure(pairs_model, held_out_pairs.read_bytes(), "--beam", 1), load(str(pairs_model)).training
+    assert 0 < said["word_error_rate"] < 1
+    assert said["word_error_rate"] == trained["word_error_rate"]
+    for name in ("nats_per_token", "bits_per_character"):
+        assert said[name] == pytest.approx(trained[name], abs=1e-4)
+
+
+def test_eval_searches_with_the_beam_that_translate_has(piped, measure, held_out_pairs, pairs_model):
+    sources = [line.split("\t")[0] for line in held_out_pairs.read_text(encoding="utf-8").splitlines()]
+
+    def targets(*flags):
+        done = piped("\n".join(sources).encode(), "translate", "-m", pairs_model, *flags)
+        return done.stdout.decode().splitlines()
+    differing = [row for row in zip(sources, targets(), targets("--beam", 1)) if row[1] != row[2] and row[1]]
+    assert differing
+    assert measure(pairs_model, as_pairs(differing))["word_error_rate"] == 0
+    assert measure(pairs_model, as_pairs(differing), "--beam", 1)["word_error_rate"] == 1
+
+
+def test_pairs_of_unknown_characters_cost_more_and_stay_finite(measure, own_pairs, pairs_model):
+    said = measure(pairs_model, "日本\t東京\n☃a\tA\n")
+    assert measure(pairs_model, as_pairs(own_pairs))["nats_per_token"] < said["nats_per_token"] < 100
+    assert said["word_error_rate"] > 0
+
+
+@pytest.mark.parametrize("content, reason", [
+    (b"a\tA\nab\n", "line 2 has no tab"), (b"a\tA\n\nab\tAB\tAB\n", "line 3 has 2 tabs"), (b"\tA\n", "an empty source"),
+    (b"", "empty"), (b"\n", "empty"), (b"a\t\xff\n", "0xff at offset 2")])
+def test_pairs_that_are_none_are_a_corpus_error_with_their_line(piped, refusal, pairs_model, tmp_path, content, reason):
+    (tmp_path / "pairs.txt").write_bytes(content)
+    done = piped(b"", "eval", "-m", pairs_model, tmp_path / "pairs.txt")
+    assert done.returncode == 4
+    assert "pairs.txt: " in refusal(done) and reason in refusal(done)
+
+
+def test_eval_of_the_held_out_text_of_a_fill_model_is_the_training_s_validation_loss(measure, verses, fill_model):
+    trained = load(str(fill_model)).training
+    text = verses.read_text(encoding="utf-8")[trained["train_characters"]:]
+    said = measure(fill_model, text)
+    for name in ("nats_per_token", "bits_per_character"):
+        assert said[name] == pytest.approx(trained[name], abs=1e-4)
+    assert said["perplexity"] == pytest.approx(math.exp(said["nats_per_token"]))
+    assert said["bits_per_character"] * said["characters"] * math.log(2) == pytest.approx(
+        said["nats_per_token"] * said["tokens"])
+    assert 0 <= said["exact_fills"] <= 1 and 0 < said["gaps"] <= said["tokens"]
+    assert said == measure(fill_model, text)
+
+
+def test_a_fill_model_measures_a_text_of_one_character_and_refuses_none(measure, piped, refusal, fill_model):
+    assert measure(fill_model, "g")["gaps"] == 1
+    done = piped(b"", "eval", "-m", fill_model, "-")
+    assert done.returncode == 4 and "empty" in refusal(done)
+
+
+@pytest.mark.parametrize("given", ["pairs_model", "fill_model"])
+def test_a_window_is_for_running_text_alone(request, piped, refusal, lexicon, given):
+    done = piped(b"", "eval", "-m", request.getfixturevalue(given), "--window", 8, lexicon)
+    assert done.returncode == 2
+    assert "--window" in refusal(done)
+
+
+def test_a_table_of_pairs_begins_with_what_matters(piped, pairs_model, held_out_pairs):
+    done = piped(b"", "eval", "-m", pairs_model, held_out_pairs)
+    names = [line.split("\t")[0] for line in done.stdout.decode().splitlines()]
+    assert names == ["word_error_rate", "character_error_rate", "sources", "pairs", "nats_per_token",
+                     "bits_per_character", "perplexity", "tokens", "characters"]

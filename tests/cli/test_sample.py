@@ -35,8 +35,8 @@ def test_length_zero_is_empty_output(charlm, model):
 
 @pytest.mark.parametrize("flags", [
     ["-n", "-1"], ["--temp", "nan"], ["--temp", "inf"], ["--temp", "-1"], ["-p", "a", "-f", "b"]])
-def test_flags_that_cannot_work_are_wrong_usage_in_one_line(charlm, refusal, model, flags):
-    done = charlm("sample", "-m", model, *flags)
+def test_flags_that_cannot_work_are_wrong_usage_in_one_line(piped, refusal, model, flags):
+    done = piped(b"", "sample", "-m", model, *flags)
     assert done.returncode == 2
     assert flags[0] in refusal(done)
 
@@ -188,9 +188,10 @@ def test_stdin_is_left_to_the_loop_around(shell, model):
     assert [json.loads(line)["prompt"] for line in done.stdout.splitlines()] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("verb", ["sample", "info"])
-def test_torch_is_never_imported(charlm, model, verb):
-    done = charlm(verb, "-m", model, python=["-X", "importtime"])
+@pytest.mark.parametrize("verb, given", [
+    ("sample", "model"), ("info", "model"), ("translate", "pairs_model"), ("fill", "fill_model")])
+def test_torch_is_never_imported(charlm, request, verb, given):
+    done = charlm(verb, "-m", request.getfixturevalue(given), python=["-X", "importtime"], input=b"a___b\n")
     imported = {line.rsplit("|")[-1].strip() for line in done.stderr.decode().splitlines()}
     assert done.returncode == 0
     assert "numpy" in imported
@@ -203,3 +204,30 @@ def test_a_model_of_one_text_continues_it(charlm, here, tmp_path):
          "--steps", 60, "--quiet")
     done = charlm("sample", "-m", "m.charlm", "--temp", 0, "-p", "abcdef", "-n", 26)
     assert done.stdout == b"abcdefgh" * 4
+
+
+@pytest.fixture
+def reading_back(here, verses, tmp_path):
+    """A stream model with an encoder of the window before this one."""
+    path = tmp_path / "back.charlm"
+    here("train", verses, "-o", path, "--hidden", 16, "--layers", 1, "--steps", 30, "--quiet", "--bidirectional",
+         "--bptt", 16)
+    return path
+
+
+def test_a_bidirectional_stream_streams_repeats_and_echoes_as_any_other(sample, reading_back):
+    def drawn(*flags, **more):
+        return sample("-m", reading_back, *flags, **more)
+    prompt = "10 green bottles, señor, hanging on"         # longer than two windows
+    whole = drawn("-n", 100)
+    assert len(whole) == 100 and whole == drawn("-n", 100) != drawn("-n", 100, seed=6)
+    assert drawn("-n", 40) == whole[:40]
+    assert texts(drawn("-n", 100, "-N", 3, "--jsonl"))[0] == whole
+    assert drawn("-p", prompt, "-n", 50) == prompt + drawn("-p", prompt, "-n", 50, "--no-echo")
+
+
+def test_greedy_text_of_a_bidirectional_stream_goes_on_from_itself(sample, reading_back):
+    flags = ["-m", reading_back, "--temp", 0]
+    whole = sample(*flags, "-p", "10 green", "-n", 60)
+    for cut in (9, 16, 31, 40):
+        assert sample(*flags, "-p", whole[:cut], "-n", len(whole) - cut) == whole

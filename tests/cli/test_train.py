@@ -1,10 +1,13 @@
 """`charlm train`: what it writes, what it refuses, and that it repeats itself."""
 
+import bz2
 import gzip
+import io
 import json
 import os
 import re
 import shlex
+import threading
 import time
 
 import click
@@ -91,10 +94,11 @@ def test_an_existing_model_is_replaced_only_with_force(charlm, here, tiny, refus
     (b"", "empty"), (b"\xef\xbb\xbf", "empty"), (b"x", "too few"),
     (b"a" * 300_000 + b"\xff\n", "0xff at offset 300000"), (b"tail \xe2\x82", "offset 5"),
     (None, "cannot be read")])
-def test_a_corpus_that_is_no_text_is_refused_in_one_line(charlm, refusal, tmp_path, content, reason):
+def test_a_corpus_that_is_no_text_is_refused_in_one_line(piped, refusal, tmp_path, monkeypatch, content, reason):
+    monkeypatch.chdir(tmp_path)
     if content is not None:
         (tmp_path / "corpus.txt").write_bytes(content)
-    done = charlm("train", "corpus.txt")
+    done = piped(b"", "train", "corpus.txt")
     assert done.returncode == 4
     assert "corpus.txt: " in refusal(done) and reason in refusal(done)
     assert not (tmp_path / "corpus.charlm").exists()
@@ -227,3 +231,200 @@ def test_wrong_sizes_are_refused_before_the_corpus_is_read(here, tmp_path):
                   ["--tied", "--embedding", 8, "--hidden", 16]):
         with pytest.raises(UsageError, match=flags[0] if flags[0] != "--tied" else "--tied"):
             here("train", tmp_path / "missing.txt", "-o", tmp_path / "m.charlm", *flags)
+
+
+PAIRS = b"ja\tyes\nnee\tno\nmisschien\tmaybe\n" * 8
+BRIEF = ["--hidden", "8", "--layers", "1", "--steps", "2"]
+
+
+@pytest.fixture
+def learn(here, tmp_path, capfdbinary):
+    """Trains on a file of this name and content, or on what is there; returns model and progress."""
+    def run(name, content=None, *flags):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        capfdbinary.readouterr()
+        here("train", tmp_path / name, "-o", tmp_path / "learnt.charlm", "--force", *BRIEF, *flags)
+        return load(str(tmp_path / "learnt.charlm")), capfdbinary.readouterr().err.decode()
+    return run
+
+
+def plan(said):
+    return next(line for line in said.splitlines() if line.startswith("event=plan "))
+
+
+@pytest.mark.parametrize("name, content", [
+    ("lexicon.tsv", PAIRS), ("LEXICON.TSV", PAIRS), ("lexicon.txt", PAIRS), ("lexicon", PAIRS),
+    ("lexicon.tsv.gz", gzip.compress(PAIRS)), ("lexicon.txt.bz2", bz2.compress(PAIRS)),
+    ("crlf.txt", PAIRS.replace(b"\n", b"\r\n")), ("blank.txt", b"\n" + PAIRS + b"\n\n"),
+    ("open.txt", PAIRS.removesuffix(b"\n"))])
+def test_pairs_are_known_by_their_name_or_by_their_content(learn, name, content):
+    model, said = learn(name, content)
+    assert model.task == "pairs"
+    assert "pairs to learn from" in plan(said) and "encoder" in plan(said)
+
+
+@pytest.mark.parametrize("content", [
+    PAIRS + b"a line without a tab\n", b"a line without a tab\n" + PAIRS, PAIRS + b"a\tb\tc\n", PAIRS + b"\tb\n",
+    b"plain text without any tab\n" * 9])
+def test_a_text_with_one_line_that_is_no_pair_is_plain_text(learn, content):
+    model, said = learn("text.txt", content)
+    assert model.task == "stream"
+    assert "characters to learn from" in plan(said) and "pairs" not in plan(said)
+
+
+def test_text_pairs_and_fill_overrule_what_is_recognised(learn):
+    assert learn("lexicon.tsv", PAIRS, "--text")[0].task == "stream"
+    assert learn("lexicon.tsv", PAIRS, "--fill")[0].task == "fill"
+    with pytest.raises(CorpusError, match="text.txt: line 25 has no tab; .*--text"):
+        learn("text.txt", PAIRS + b"no tab\n", "--pairs")
+    for name, pack in (("lexicon.tsv", bytes), ("LEXICON.TSV", bytes), ("lexicon.tsv.gz", gzip.compress)):
+        with pytest.raises(CorpusError, match=f"{name}: line 25 has no tab; .*--text"):
+            learn(name, pack(PAIRS + b"no tab\n"))
+
+
+def test_tabs_and_line_breaks_of_pairs_taken_as_text_are_learnt(learn):
+    tokenizer = learn("lexicon.tsv", PAIRS, "--text")[0].tokenizer
+    assert (tokenizer.encode("\t\n") != tokenizer.unknown_id).all()
+
+
+def test_pairs_are_known_on_stdin_and_through_a_fifo(piped, learn, tmp_path):
+    done = piped(PAIRS, "train", "-", "-o", tmp_path / "stdin.charlm", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    os.mkfifo(tmp_path / "fifo")
+    writer = threading.Thread(target=(tmp_path / "fifo").write_bytes, args=[PAIRS], daemon=True)
+    writer.start()
+    model, _ = learn("fifo")
+    writer.join(10)
+    from_stdin = load(str(tmp_path / "stdin.charlm"))
+    assert model.task == from_stdin.task == "pairs"
+    assert model.training["corpus_digest"] == from_stdin.training["corpus_digest"]
+
+
+@pytest.mark.parametrize("content, at_once, task", [
+    (PAIRS, 2, "pairs"), (PAIRS + b"no tab\n", len("ja\tyes\n"), "stream")])
+def test_what_a_pipe_holds_is_recognised_however_slowly_it_arrives(
+        here, monkeypatch, tmp_path, content, at_once, task):
+    class Slow(io.BytesIO):
+        def read1(self, size=-1):
+            return super().read1(at_once)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(Slow(content)))
+    here("train", "-", "-o", tmp_path / "m.charlm", *BRIEF, "--quiet")
+    assert load(str(tmp_path / "m.charlm")).task == task
+
+
+def test_crlf_pairs_are_the_pairs(learn):
+    plain, crlf = learn("plain.tsv", PAIRS)[0], learn("crlf.tsv", PAIRS.replace(b"\n", b"\r\n"))[0]
+    assert plain.training == crlf.training
+    assert all(np.array_equal(plain.weights[name], crlf.weights[name]) for name in plain.weights)
+
+
+@pytest.mark.parametrize("content, reason", [
+    (b"a\tb\nc\n", "line 2 has no tab"), (b"a\tb\n\nb\tc\td\n", "line 3 has 2 tabs"),
+    (b"\tb\nc\td\n", "line 1 has an empty source"), (b"a\t\r\nc\td\n", "line 1 has an empty target"),
+    (b"\t\n", "line 1 has an empty"), (b"a\tb\n", "a single source"), (b"a\tb\na\tc\n", "a single source"),
+    (b"", "empty"), (b"\n\r\n", "empty"), (b"a\tb\nc\xff\td\n", "0xff at offset 5")])
+def test_a_lexicon_that_is_none_is_refused_in_one_line(piped, refusal, tmp_path, content, reason):
+    (tmp_path / "lexicon.tsv").write_bytes(content)
+    done = piped(b"", "train", tmp_path / "lexicon.tsv", "-o", tmp_path / "m.charlm", *BRIEF)
+    assert done.returncode == 4
+    assert f"{tmp_path / 'lexicon.tsv'}: {reason}" in refusal(done) or reason in refusal(done).split("UTF-8: ")[-1]
+    assert not (tmp_path / "m.charlm").exists()
+
+
+def test_sources_that_stand_twice_are_told_of_and_nothing_is_told_without_any(learn, lexicon, piped, tmp_path):
+    _, said = learn("twice.tsv", b"a\tb\na\tc\nb\td\na\tb\n")
+    assert said.splitlines()[0].startswith("charlm: 2 pairs have a source that stood before")
+    done = piped(b"", "train", lexicon, "-o", tmp_path / "once.charlm", *BRIEF)
+    assert done.stderr.startswith(b"event=plan")
+
+
+def test_quiet_says_nothing_of_sources_that_stand_twice(learn):
+    assert learn("twice.tsv", b"a\tb\na\tc\nb\td\n", "--quiet")[1] == ""
+
+
+def test_pairs_of_one_source_are_never_parted(learn):
+    content = b"".join(b"%d\tone\n%d\ttwo\n" % (number, number) for number in range(40))
+    facts = learn("twice.tsv", content)[0].training
+    assert (facts["train_pairs"], facts["validation_pairs"]) == (72, 8)
+
+
+def test_held_out_pairs_may_be_another_file_and_must_be_pairs(learn, tmp_path):
+    (tmp_path / "other.tsv").write_bytes(b"a\tb\nc\td\n")
+    facts = learn("lexicon.tsv", PAIRS, "--validation", tmp_path / "other.tsv")[0].training
+    assert (facts["train_pairs"], facts["validation_pairs"]) == (24, 2)
+    for content, reason in ((b"a\tb\nno pair\n", "other.tsv: line 2 has no tab"), (b"", "other.tsv: empty")):
+        (tmp_path / "other.tsv").write_bytes(content)
+        with pytest.raises(CorpusError, match=reason):
+            learn("lexicon.tsv", None, "--validation", tmp_path / "other.tsv")
+
+
+@pytest.mark.parametrize("flags, verb, question", [
+    (["--text"], "sample", b""), (["--pairs"], "translate", b"ja\nnee\n"), (["--fill"], "fill", b"j___es\n")])
+def test_the_next_command_that_is_told_works(learn, piped, flags, verb, question):
+    _, said = learn("lexicon.tsv", PAIRS, *flags)
+    words = shlex.split(json.loads(re.search(r' next=("[^"]*")', said)[1]))
+    assert words[:2] == ["charlm", verb]
+    done = piped(question, *words[1:])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"\n") >= question.count(b"\n") and done.stdout
+
+
+def test_progress_of_pairs_tells_errors_and_shows_translations(learn):
+    _, said = learn("lexicon.tsv", PAIRS)
+    for event in ("validation", "stopped"):
+        line = next(line for line in said.splitlines() if line.startswith(f"event={event} "))
+        assert 0 <= float(re.search(r" word_error_rate=([\d.]+)", line)[1]) <= 1
+    assert re.search(r'event=sample text="(ja|nee|misschien) → ', said)
+    assert "word_error_rate" not in learn("lexicon.tsv", PAIRS, "--fill")[1]
+
+
+NETWORKS = {
+    "stream": [("--bidirectional",), ("--encoder", "stacked", "--cell", "gru"), ("--encoder", "bidirectional",
+               "--no-attention", "--cell", "rnn"), ("--cell", "rnn", "--nonlinearity", "relu")],
+    "pairs": [(), ("--encoder", "shared", "--cell", "gru"), ("--encoder", "stacked", "--cell", "rnn"),
+              ("--no-attention",), ("--encoder", "shared", "--no-attention", "--tied", "--embedding", "8")],
+    "fill": [("--cell", "gru"), ("--encoder", "shared"), ("--encoder", "stacked", "--no-attention", "--cell", "rnn")]}
+
+
+@pytest.mark.parametrize("task, flags", [(task, flags) for task, some in NETWORKS.items() for flags in some])
+def test_every_network_does_every_task_as_well_as_training_said(learn, piped, tmp_path, task, flags):
+    (tmp_path / "held-out").write_bytes(b"ja\tyes\nneen\tnones\nmis\tmay\n" * 4)
+    kind = {"stream": "--text"}.get(task, f"--{task}")
+    model, _ = learn("lexicon.tsv", PAIRS, kind, *flags, "--validation", tmp_path / "held-out", "--bptt", 8)
+    assert model.task == task
+    assert model.config.encoder == (
+        flags[flags.index("--encoder") + 1] if "--encoder" in flags
+        else "bidirectional" if task != "stream" or "--bidirectional" in flags else "shared")
+    assert model.config.attention == (model.config.has_source and "--no-attention" not in flags)
+    done = piped(b"", "eval", "-m", tmp_path / "learnt.charlm", "--jsonl", tmp_path / "held-out")
+    said = json.loads(done.stdout)["nats_per_token"]
+    assert said == pytest.approx(model.training["nats_per_token"], abs=2e-4)
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["--bidirectional", "--encoder", "shared"], "--bidirectional and --encoder shared"),
+    (["--encoder", "stacked", "--bidirectional", "--pairs"], "--bidirectional and --encoder stacked"),
+    (["--attention"], "--attention needs"), (["--attention", "--encoder", "shared"], "--attention needs"),
+    (["--tokenizer", "word"], "--tokenizer word"), (["--source-tokenizer", "nfd"], "--source-tokenizer"),
+    (["--fill", "--tokenizer", "word"], "--tokenizer word"), (["--fill", "--source-tokenizer", "char"], "--source-tok"),
+    (["--label-smoothing", "nan"], "--label-smoothing"), (["--label-smoothing", "1"], "--label-smoothing")])
+def test_flags_that_do_not_go_together_are_wrong_usage(piped, refusal, verses, tmp_path, flags, said):
+    done = piped(b"", "train", verses, "-o", tmp_path / "m.charlm", *BRIEF, *flags)
+    assert done.returncode == 2
+    assert said in refusal(done)
+    assert os.listdir(tmp_path) == []
+
+
+def test_bidirectional_twice_is_no_contradiction(learn):
+    model, _ = learn("text.txt", b"plain text\n" * 20, "--bidirectional", "--encoder", "bidirectional")
+    assert model.config.encoder == "bidirectional"
+
+
+def test_targets_of_few_words_are_written_word_by_word_unless_told_otherwise(learn):
+    content = b"".join(b"%d\tone two\n%d\ttwo\n" % (number, number + 300) for number in range(300))
+    assert learn("words.tsv", content)[0].tokenizer.kind == "word"
+    assert learn("words.tsv", None, "--tokenizer", "char")[0].tokenizer.kind == "char"
+    model, _ = learn("letters.tsv", b"".join(b"%d\t%d%d\n" % (n, n, n) for n in range(300)))
+    assert (model.tokenizer.kind, model.source_tokenizer.kind) == ("char", "nfd")
+    assert learn("letters.tsv", None, "--source-tokenizer", "byte")[0].source_tokenizer.kind == "byte"

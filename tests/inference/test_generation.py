@@ -82,6 +82,17 @@ def test_a_sample_is_the_same_in_whatever_range_it_stands(random_network, cell, 
         assert texts_of(network, samples=samples, **options) == {n: together[n] for n in samples}
 
 
+@pytest.mark.parametrize("attention", [False, True])
+def test_a_sample_of_a_network_that_reads_past_windows_is_the_same_in_whatever_range(random_network, attention):
+    network = random_network(LETTERS.size, scale=2, encoder="bidirectional", attention=attention, window=6,
+                             source_vocabulary_size=LETTERS.size)
+    options = {"prompt": np.array([2, 3, 4, 5, 6, 7, 8]), "length": 50}
+    together = texts_of(network, samples=range(8), **options)
+    assert len(set(together.values())) > 4
+    for samples in (range(5, 6), range(2, 7)):
+        assert texts_of(network, samples=samples, **options) == {n: together[n] for n in samples}
+
+
 def test_seed_repeats_a_text_or_varies_it(random_network):
     network = random_network(LETTERS.size)
     assert texts_of(network, seed=1) == texts_of(network, seed=1)

@@ -72,6 +72,87 @@ def test_numpy_equals_torch_token_by_token(cell, nonlinearity, layers, tied):
     assert all(map(close, parts_of(state), expected_state))
 
 
+LENGTHS = np.array([6, 1, 4, 3])
+
+
+def some_sources():
+    return np.random.default_rng(8).integers(9, size=(BATCH, LENGTHS.max()))
+
+
+def assert_states_agree(ours, theirs):
+    """Layers, memory where there is something to remember, and what was read of the window."""
+    for part, other in zip(parts_of(ours), parts_of(theirs), strict=True):
+        assert close(part, other[0].numpy())
+    mine, yours, there = ours.memory, theirs.memory, ...
+    if yours.present is not None:
+        there = yours.present.numpy()
+        assert np.array_equal(mine.hidden[:, 0] == 0, there)
+        assert close(mine.keys[there], yours.keys.numpy()[there])
+    assert close(mine.values[there], yours.values.numpy()[there])
+    assert (ours.read is None and theirs.read is None) or np.array_equal(ours.read, theirs.read.numpy())
+
+
+def assert_halves_agree(both, begin, *, time=10):
+    """In what begins, over a window at once, and over the same token by token."""
+    tokens = some_tokens()[:, :time]
+    (theirs, their_state), (ours, state) = ((both[half], begin(both[half])) for half in ("torch", "numpy"))
+    assert_states_agree(state, their_state)
+    expected, their_end = theirs.step(tokens, their_state)
+    logits, end = ours.step(tokens, state)
+    assert logits.shape == (BATCH, time, VOCABULARY) and logits.dtype == np.float32
+    assert close(logits, expected)
+    assert_states_agree(end, their_end)
+    for at in range(time):
+        logits, state = ours.step(tokens[:, at:at + 1], state)
+        assert close(logits[:, 0], expected[:, at])
+    assert_states_agree(state, their_end)
+
+
+def test_numpy_equals_torch_after_sources_of_unequal_lengths(both_readers):
+    assert_halves_agree(both_readers, lambda network: network.encode(some_sources(), LENGTHS))
+
+
+def test_numpy_equals_torch_over_a_stream_of_several_windows(both_streams):
+    assert_halves_agree(both_streams, lambda network: network.start(BATCH))
+
+
+def assert_bits_do_not_depend_on_the_batch(network, together, steps):
+    alone = [together.select([row]) for row in range(BATCH)]
+    for at in range(steps):
+        logits, together = network.step(some_tokens()[:, at:at + 1], together)
+        for row in range(BATCH):
+            own, alone[row] = network.step(some_tokens()[row:row + 1, at:at + 1], alone[row])
+            assert np.array_equal(own[0], logits[row])
+    assert len(np.unique(logits[:, 0], axis=0)) > 1         # the rows are not all the same row
+
+
+def test_a_rows_bits_after_its_source_do_not_depend_on_the_batch(both_readers):
+    network = both_readers["numpy"]
+    assert_bits_do_not_depend_on_the_batch(network, network.encode(some_sources(), LENGTHS), 3)
+
+
+def test_a_rows_bits_over_several_windows_do_not_depend_on_the_batch(both_streams):
+    network = both_streams["numpy"]
+    _, state = network.step(some_tokens()[:, :network.config.window + 1], network.start(BATCH))
+    assert_bits_do_not_depend_on_the_batch(network, state, 2 * network.config.window + 1)
+
+
+@pytest.mark.parametrize("hidden", [64, 200])
+@pytest.mark.parametrize("batch", [7, 64])
+def test_a_wide_rows_bits_under_attention_do_not_depend_on_the_batch(random_network, hidden, batch):
+    network = random_network(VOCABULARY, hidden_size=hidden, source_vocabulary_size=9, encoder="bidirectional",
+                             attention=True)
+    chance = np.random.default_rng(6)
+    tokens = chance.integers(VOCABULARY, size=(batch, 3))
+    together = network.encode(chance.integers(9, size=(batch, 11)), chance.integers(1, 12, size=batch))
+    alone = [together.select([row]) for row in range(batch)]
+    for at in range(tokens.shape[1]):
+        logits, together = network.step(tokens[:, at:at + 1], together)
+        for row in range(batch):
+            own, alone[row] = network.step(tokens[row:row + 1, at:at + 1], alone[row])
+            assert np.array_equal(own[0], logits[row])
+
+
 @every_cell
 @pytest.mark.parametrize("hidden", [7, 64, 200])
 @pytest.mark.parametrize("batch", [2, 7, 64])
@@ -110,6 +191,34 @@ def test_later_tokens_leave_earlier_logits_bit_identical(cell, nonlinearity):
         after, _ = network.step(changed, network.start(BATCH))
         assert np.array_equal(after[:, :at], before[:, :at])
         assert (after[:, at] != before[:, at]).any()
+
+
+def test_step_leaves_the_memory_it_was_given(both_readers):
+    network = both_readers["numpy"]
+    state = network.encode(some_sources(), LENGTHS)
+    before = [part.copy() for part in (*parts_of(state), state.memory.values)]
+    for width in (1, 5):
+        first, _ = network.step(some_tokens()[:, :width], state)
+        second, _ = network.step(some_tokens()[:, :width], state)
+        assert np.array_equal(first, second)
+    assert all(map(np.array_equal, (*parts_of(state), state.memory.values), before))
+
+
+def test_selected_rows_bring_their_memory(reader):
+    rows = np.array([2, 0, 2])
+    state = reader.encode(some_sources(), LENGTHS)
+    whole, _ = reader.step(some_tokens(), state)
+    some, _ = reader.step(some_tokens()[rows], state.select(rows))
+    assert close(some, whole[rows])
+    assert not close(some, whole[[0, 2, 0]])
+
+
+def test_selected_rows_of_a_stream_bring_what_they_read(stream):
+    rows, read = np.array([2, 0, 2]), stream.config.window + 2
+    _, state = stream.step(some_tokens()[:, :read], stream.start(BATCH))
+    whole, _ = stream.step(some_tokens()[:, read:], state)
+    some, _ = stream.step(some_tokens()[rows, read:], state.select(rows))
+    assert close(some, whole[rows])
 
 
 def test_select_takes_these_rows_in_this_order():

@@ -151,7 +151,7 @@ def test_choose_leaves_the_logits_it_was_given():
     ({"min_p": 0.35}, [0, 0, 0, 0.2, 0.5])])
 def test_frequencies_of_draws_pass_a_chi_square_bound(options, expected):
     streams, rounds = 100, 200
-    uniforms, config = Uniforms(11, range(streams)), SamplingConfig(**options)
+    uniforms, config = Uniforms(11, [(number,) for number in range(streams)]), SamplingConfig(**options)
     logits = logits_for([0.05, 0.1, 0.15, 0.2, 0.5], streams)
     drawn = np.concatenate([choose(logits, uniforms.next(), config) for _ in range(rounds)])
     counts, wanted = np.bincount(drawn, minlength=5), np.array(expected) / np.sum(expected) * streams * rounds
@@ -164,7 +164,7 @@ def test_frequencies_of_draws_pass_a_chi_square_bound(options, expected):
 
 
 def stream(seed, samples, count=300):
-    uniforms = Uniforms(seed, samples)
+    uniforms = Uniforms(seed, [(sample,) for sample in samples])
     return np.stack([uniforms.next() for _ in range(count)], axis=1)        # (samples, count)
 
 
@@ -178,6 +178,14 @@ def test_samples_and_seeds_have_streams_of_their_own():
     both = np.concatenate([stream(7, range(4)), stream(8, range(4))])
     assert len(np.unique(both)) == both.size
     assert both.min() >= 0 and both.max() < 1
+
+
+def test_keys_of_several_numbers_name_streams_of_their_own():
+    keys = list(itertools.product(range(3), repeat=3))
+    together = Uniforms(7, keys).next()
+    assert len(np.unique(together)) == len(keys)
+    for key, uniform in zip(keys, together):
+        assert Uniforms(7, [key]).next() == [uniform]
 
 
 def test_uniforms_are_uniform():

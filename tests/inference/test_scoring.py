@@ -50,6 +50,16 @@ def test_carried_score_equals_a_slow_loop(random_network, cell):
     assert np.allclose(carried(network, TEXT), slowly(network, TEXT), atol=1e-5)
 
 
+@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
+def test_scores_of_a_network_that_reads_past_windows_equal_a_slow_loop(random_network, encoder, attention):
+    network = random_network(LETTERS.size, encoder=encoder, attention=attention, window=7,
+                             source_vocabulary_size=LETTERS.size)
+    some = TEXT[:600]                                   # more than is read at once
+    assert np.allclose(carried(network, some), slowly(network, some), atol=1e-5)
+    assert np.allclose(windowed(network, some, window=20), slowly(network, some, window=20), atol=1e-5)
+
+
 @pytest.mark.parametrize("window", [1, 7, 512, 600, 1299])
 def test_cold_windows_equal_a_slow_loop(random_network, window):
     network = random_network(LETTERS.size, scale=2)

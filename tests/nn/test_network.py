@@ -102,6 +102,48 @@ def test_stack_equals_torchs_own_of_two_layers(cell, reference):
     assert torch.allclose(logits_of(network, tokens), expected.transpose(0, 1), atol=1e-6)
 
 
+@pytest.mark.parametrize("encoder, window", [("shared", 0), ("stacked", 0), ("bidirectional", 0),
+                                             ("stacked", 4), ("bidirectional", 4)])
+@pytest.mark.parametrize("attention", [False, True])
+@every_cell
+@torch.no_grad()
+def test_weights_of_a_network_with_a_source_have_their_names_and_shapes_and_load(cell, nonlinearity, attention,
+                                                                                 encoder, window):
+    config = ModelConfig(VOCABULARY, cell=cell, nonlinearity=nonlinearity, embedding_size=5, hidden_size=HIDDEN,
+                         encoder=encoder, source_vocabulary_size=VOCABULARY, attention=attention, window=window)
+    source, target, tokens = Network(config), Network(config), some_tokens()
+    for network in (source, target):                    # what begins at zero would hide a mistake
+        torch.nn.init.normal_(network.context.empty)
+    weights = source.weights()
+    assert {name: tuple(values.shape) for name, values in source.named_parameters()} == config.parameter_shapes()
+    assert {name: tuple(values.shape) for name, values in weights.items()} == config.parameter_shapes()
+
+    def logits(network):
+        begun = network.start(BATCH) if window else network.encode(tokens, torch.tensor([TIME, 2, 5]))
+        return network.step(tokens, begun)[0]
+
+    assert not torch.equal(logits(target), logits(source))
+    target.load_weights(weights)
+    assert torch.equal(logits(target), logits(source))
+
+
+@pytest.mark.parametrize("attention", [False, True])
+@torch.no_grad()
+def test_a_page_is_turned_at_the_end_of_a_window_only_and_may_be_turned_beforehand(attention):
+    network = Network(ModelConfig(VOCABULARY, embedding_size=5, hidden_size=HIDDEN, encoder="bidirectional",
+                                  source_vocabulary_size=VOCABULARY, attention=attention, window=4))
+    tokens = some_tokens()
+    _, within = network.step(tokens[:, :3], network.start(BATCH))
+    assert network.turn_page(within) is within
+    _, end = network.step(tokens[:, :4], network.start(BATCH))
+    turned = network.turn_page(end)
+    assert turned.layers is end.layers and turned.read.shape == (BATCH, 0)
+    assert not torch.equal(turned.memory.values, end.memory.values)
+    assert torch.equal(network.step(tokens, turned)[0], network.step(tokens, end)[0])
+    plain = build()
+    assert plain.turn_page(start := plain.start(BATCH)) is start
+
+
 def test_tied_embedding_and_head_are_one_parameter():
     network = build(tied=True)
     assert network.embedding.weight is network.head.weight

@@ -64,6 +64,78 @@ def test_selected_rows_go_on_as_they_would_have(cell):
     assert torch.allclose(some, whole[rows], atol=1e-6)
 
 
+def with_memory(*, attention, window=0):
+    """A network with a memory, and its state after three rows of sources of unequal lengths or of text."""
+    torch.manual_seed(6)
+    network = Network(ModelConfig(7, hidden_size=4, embedding_size=3, encoder="bidirectional",
+                                  source_vocabulary_size=7, attention=attention, window=window))
+    torch.nn.init.normal_(network.context.empty)
+    tokens = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [2, 2, 2, 0]])
+    begun = network.start(3) if window else network.encode(tokens, torch.tensor([4, 2, 3]))
+    return network, network.step(tokens, begun)[1]
+
+
+def fields_of(state):
+    """Every tensor of a state with a memory, rows first."""
+    memory = (state.memory.values, state.memory.keys, state.memory.present, state.read)
+    return [part[0] for layer in state.layers for part in layer] + [part for part in memory if part is not None]
+
+
+every_memory = pytest.mark.parametrize("attention, window", [(False, 0), (True, 0), (False, 3), (True, 3)])
+
+
+@every_memory
+@torch.no_grad()
+def test_select_takes_these_rows_of_all_that_is_remembered(attention, window):
+    _, state = with_memory(attention=attention, window=window)
+    assert len(fields_of(state)) == 4 + 1 + 2 * attention + bool(window)
+    for wanted in ([0], [2, 0, 2, 1], []):
+        selected = fields_of(state.select(torch.tensor(wanted, dtype=torch.long)))
+        for part, whole in zip(selected, fields_of(state), strict=True):
+            assert torch.equal(part, torch.stack([whole[row] for row in wanted]) if wanted else whole[:0])
+    if not window or attention:
+        assert not torch.equal(state.memory.values[0], state.memory.values[2])
+
+
+@every_memory
+@torch.no_grad()
+def test_join_puts_all_that_is_remembered_in_order(attention, window):
+    network, state = with_memory(attention=attention, window=window)
+    rows = [torch.tensor(some) for some in ([2, 1], [0], [1, 1])]
+    joined, order = State.join([state.select(some) for some in rows]), torch.cat(rows)
+    for part, whole in zip(fields_of(joined), fields_of(state), strict=True):
+        assert torch.equal(part, whole[order])
+    tokens = torch.tensor([[3, 1, 5], [0, 0, 4], [6, 2, 2]])
+    together, _ = network.step(tokens[order], joined)
+    assert torch.allclose(together, network.step(tokens, state)[0][order], atol=1e-6)
+
+
+@every_memory
+def test_detach_cuts_the_memory_off_too(attention, window):
+    network, state = with_memory(attention=attention, window=window)
+    assert state.memory.values.requires_grad and (not attention or state.memory.keys.requires_grad)
+    cut = state.detach()
+    assert not any(part.requires_grad for part in fields_of(cut))
+    for part, whole in zip(fields_of(cut), fields_of(state), strict=True):
+        assert torch.equal(part, whole)
+    # Going on from it moves the decoder, and what read the source no more.
+    tokens = torch.tensor([[1], [2], [3]])
+    network.step(tokens, cut)[0].sum().backward()
+    assert network.head.weight.grad is not None
+    assert all(parameter.grad is None for parameter in network.encoder.parameters())
+    network.step(tokens, state)[0].sum().backward()
+    assert all(parameter.grad.any() for parameter in network.encoder.parameters())
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_a_window_that_is_full_is_read_by_the_encoder_after_the_cut(attention):
+    """Truncation stops at the window before, so the encoder does learn from every window."""
+    network, _ = with_memory(attention=attention, window=3)
+    _, state = network.step(torch.tensor([[1, 2, 3]]), network.start(1))
+    network.step(torch.tensor([[4, 5, 6]]), state.detach())[0].sum().backward()
+    assert all(parameter.grad.any() for parameter in network.encoder.parameters())
+
+
 def test_a_state_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         counted([0]).layers = ()

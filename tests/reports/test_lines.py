@@ -60,3 +60,17 @@ def test_a_run_without_validation_ends_without_a_score():
     [line] = lines(Stopped("interrupted", 2, None, None, "m.charlm", 1.0))
     assert "best=" not in line and "bits_per_character=" not in line
     assert 'next="charlm sample -m m.charlm --temp 0.8"' in line
+
+
+def test_errors_are_told_where_a_task_has_them():
+    [validation] = lines(Validation(3, 2.0, 2.9, True, 0.25))
+    [stopped] = lines(Stopped("finished", 9, 2.0, 2.9, "m.charlm", 4.0, 0.25, "pairs"))
+    assert "word_error_rate=0.25" in validation and "word_error_rate=0.25" in stopped
+    assert not any("word_error_rate" in line for line in lines(Validation(3, 2.0, 2.9, True), RECORDS[-1]))
+
+
+@pytest.mark.parametrize("task, command", [("stream", "sample -m m.charlm --temp 0.8"), ("pairs", "translate -m m.charlm"),
+                                           ("fill", "fill -m m.charlm --gap ___")])
+def test_the_next_command_is_that_of_the_task(task, command):
+    [line] = lines(Stopped("finished", 9, 2.0, 2.9, "m.charlm", 4.0, task=task))
+    assert line.endswith(f'next="charlm {command}"')

@@ -64,6 +64,14 @@ def test_the_panel_tells_step_loss_speed_time_and_validation():
         assert part in shown
 
 
+def test_the_panel_and_the_end_tell_errors_where_a_task_has_them():
+    shown = CSI.sub("", screen(PLAN, step(1), Validation(1, 2.25, 3.25, True, 0.125), Validation(2, 1.25, 3.25, False, 0.5),
+                               Stopped("finished", 2, 2.25, 3.25, "m.charlm", 1.0, 0.125, "pairs"), width=200))
+    assert "50.00 % wrong" in shown and "best 12.50 % wrong" in shown and "3.2500 bits/character held out" in shown
+    assert "next: charlm translate -m m.charlm" in shown
+    assert "wrong" not in screen(PLAN, step(1), Validation(1, 2.25, 3.25, True), Stopped("finished", 2, 2.25, 3.25, "m", 1.0))
+
+
 def test_losses_that_are_not_finite_leave_the_curve_and_the_mean_alone():
     shown = CSI.sub("", screen(PLAN, step(1), step(2, math.nan), step(3, math.inf), step(4),
                                Stopped("finished", 4, 2.0, 2.9, "m", 1.0)))

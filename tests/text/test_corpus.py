@@ -4,6 +4,7 @@ Not here: what is made of the characters (test_spool.py, test_tokenizer.py, test
 """
 
 import bz2
+import functools
 import gzip
 import io
 import lzma
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text import corpus
-from charlm.text.corpus import read_text
+from charlm.text.corpus import Text, byte_chunks, read_text
 
 COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 ODD_TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
@@ -42,7 +43,12 @@ def message_of(*sources, errors="strict"):
 
 
 def small_chunks(patch, size):
-    patch.setattr(corpus, "CHUNK", size)
+    patch.setattr(corpus, "byte_chunks", functools.partial(byte_chunks, size=size))
+
+
+def test_small_chunks_are_small(tmp_path, monkeypatch):
+    small_chunks(monkeypatch, 3)
+    assert list(read_text([put(tmp_path, b"abcdefgh")])) == ["abc", "def", "gh"]
 
 
 def test_empty_file_is_no_text(tmp_path):
@@ -294,3 +300,32 @@ def test_closed_standard_input_is_refused(monkeypatch):
     for value in (stdin, None):
         monkeypatch.setattr(sys, "stdin", value)
         assert "closed" in message_of("-")
+
+
+# Looking at the beginning of a text
+
+
+@settings(deadline=None)
+@given(text=ODD_TEXT, size=st.integers(1, 9), looks=st.integers(1, 3))
+def test_head_is_the_beginning_and_still_part_of_what_is_read(tmp_path_factory, text, size, looks):
+    path = put(tmp_path_factory.getbasetemp(), text.encode(), "head.txt")
+    expected = text.removeprefix("\ufeff")
+    with pytest.MonkeyPatch.context() as patch:
+        small_chunks(patch, size)
+        looked_at = Text(path)
+        heads = {looked_at.head() for _ in range(looks)}
+        assert len(heads) == 1 and expected.startswith(*heads) and heads != {""} or not expected
+        assert "".join(looked_at) == expected
+
+
+def test_head_of_a_pipe_is_still_part_of_what_is_read(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ttwo\n")))
+    text = Text("-")
+    assert (text.head(), text.name) == ("one\ttwo\n", "standard input")
+    assert "".join(text) == "one\ttwo\n"
+
+
+def test_text_is_not_opened_before_it_is_looked_at(tmp_path):
+    text = Text(str(tmp_path / "missing"))
+    with pytest.raises(CorpusError, match="missing"):
+        text.head()

@@ -9,10 +9,16 @@ import pytest
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text import prepare as module
-from charlm.text.prepare import prepare
+from charlm.text.corpus import Text
 from charlm.text.tokenizer import decode
 
 WORDS = "she sells sea shells by the sea shore\r\nthe shells she sells are surely sea shells\n" * 30
+
+
+def prepare(sources, *, validation=None, errors="strict", **options):
+    """Of sources by name."""
+    other = Text(validation, errors) if isinstance(validation, str) else validation
+    return module.prepare([Text(source, errors) for source in sources], validation=other, **options)
 
 
 def put(folder, text, name="corpus.txt"):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from charlm.text.cache import TokenCache
+from charlm.text.corpus import Text
+from charlm.text.pair_corpus import prepare_pairs
 from charlm.text.prepare import prepare
 
 
@@ -13,7 +15,20 @@ def corpus_of(tmp_path):
     def make(text, **options):
         path = tmp_path / "corpus.txt"
         path.write_text(text, encoding="utf-8", newline="")
-        return prepare([str(path)], **options)
+        return prepare([Text(str(path))], **options)
+    return make
+
+
+@pytest.fixture
+def pairs_of(tmp_path):
+    """A function from sources and targets to their prepared corpus; `validation` may be pairs, too."""
+    def text(pairs, name):
+        (tmp_path / name).write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8", newline="")
+        return Text(str(tmp_path / name))
+
+    def make(pairs, *, validation=None, **options):
+        held_out = text(validation, "held.tsv") if isinstance(validation, list) else validation
+        return prepare_pairs([text(pairs, "pairs.tsv")], validation=held_out, **options)
     return make
 
 

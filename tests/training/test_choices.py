@@ -4,7 +4,7 @@ import pytest
 
 from charlm.errors import UsageError
 from charlm.training.choices import Wishes, choose_model, choose_run
-from charlm.training.plan import default_steps
+from charlm.training.plan import default_pair_steps, default_steps, pair_sizes
 
 
 @pytest.fixture
@@ -92,3 +92,83 @@ def test_a_batch_of_nothing_is_refused_by_its_flag(corpus, lanes):
 def test_a_model_that_cannot_be_is_refused_by_its_flag(corpus, flag, wishes):
     with pytest.raises(UsageError, match=flag):
         choose_model(corpus, Wishes(**wishes))
+
+
+# Tasks, encoders, attention
+
+
+@pytest.fixture
+def pairs(pairs_of):
+    return pairs_of([(f"é{number}", "up down"[:2 + number % 2 * 5]) for number in range(100)])   # 90 to learn from, e ´ 0-9
+
+
+def test_a_stream_is_a_decoder_alone_unless_it_is_said_otherwise(corpus):
+    model = choose_model(corpus, Wishes())
+    assert (model.encoder, model.has_source, model.attention, model.window) == ("shared", False, False, 0)
+
+
+@pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
+@pytest.mark.parametrize("wish, attention", [(None, True), (True, True), (False, False)])
+def test_an_encoder_of_a_stream_reads_windows_of_bptt(corpus, encoder, wish, attention):
+    model = choose_model(corpus, Wishes(encoder=encoder, attention=wish, bptt=32))
+    assert (model.encoder, model.attention, model.window) == (encoder, attention, 32)
+    assert model.source_vocabulary_size == model.vocabulary_size == 10
+
+
+def test_windows_of_a_short_corpus_are_as_short_as_those_of_its_training(corpus_of):
+    corpus, wishes = corpus_of("abcdefghij" * 2), Wishes(encoder="bidirectional")              # 18 tokens
+    assert choose_model(corpus, wishes).window == choose_run(corpus, wishes).bptt == 17
+
+
+def test_pairs_are_read_in_both_directions_and_attended_to(pairs):
+    model, run = choose_model(pairs, Wishes(task="pairs")), choose_run(pairs, Wishes(task="pairs"))
+    assert (model.encoder, model.attention, model.window) == ("bidirectional", True, 0)
+    assert model.vocabulary_size == 2 + 1 + 1               # up, down, <unk> and the end
+    assert model.source_vocabulary_size == pairs.source_tokenizer.size == 13
+    usual = pair_sizes(90, int(pairs.sources.lengths.sum() + pairs.targets.lengths.sum()))
+    assert (model.hidden_size, run.batch_size, run.dropout, run.weight_decay, run.label_smoothing) \
+        == (usual.hidden_size, usual.batch_size, usual.dropout, usual.weight_decay, usual.label_smoothing)
+    assert usual.label_smoothing > 0 and run.steps == default_pair_steps(90, run.batch_size)
+
+
+@pytest.mark.parametrize("encoder", ["shared", "stacked", "bidirectional"])
+@pytest.mark.parametrize("attention", [False, True])
+def test_every_encoder_of_pairs_is_given_as_wished(pairs, encoder, attention):
+    model = choose_model(pairs, Wishes(task="pairs", encoder=encoder, attention=attention))
+    assert (model.encoder, model.attention, model.has_source, model.window) == (encoder, attention, True, 0)
+
+
+def test_flags_win_over_the_pairs(pairs):
+    wishes = Wishes(task="pairs", hidden=20, batch_size=5, dropout=0.0, weight_decay=0.0, label_smoothing=0.0, steps=7)
+    run = choose_run(pairs, wishes)
+    assert choose_model(pairs, wishes).hidden_size == 20
+    assert (run.batch_size, run.dropout, run.weight_decay, run.label_smoothing, run.steps) == (5, 0.0, 0.0, 0.0, 7)
+
+
+@pytest.mark.parametrize("epochs, steps", [(1, 9), (10, 90), (0.5, 4), (0.001, 1)])
+def test_epochs_of_pairs_are_passes_over_those_learned(pairs, epochs, steps):
+    assert choose_run(pairs, Wishes(task="pairs", epochs=epochs, batch_size=10)).steps == steps
+
+
+def test_a_fill_model_reads_and_writes_with_marks_and_an_end(corpus):
+    model, run = choose_model(corpus, Wishes(task="fill")), choose_run(corpus, Wishes(task="fill"))
+    assert (model.encoder, model.attention, model.window) == ("bidirectional", True, 0)
+    assert model.vocabulary_size == model.source_vocabulary_size == 10 + 1 + 8
+    assert (run.batch_size, run.steps, run.label_smoothing) == (8, default_steps(1620, 8 * 64), 0.0)
+    assert choose_model(corpus, Wishes(task="fill", encoder="shared", attention=False)).encoder == "shared"
+
+
+@pytest.mark.parametrize("flag, wishes", [
+    ("--attention", {"attention": True}), ("--attention", {"attention": True, "encoder": "shared"}),
+    ("--encoder", {"encoder": "both"}), ("--encoder", {"encoder": "both", "task": "pairs"}),
+    ("--label-smoothing", {"label_smoothing": 1.0}), ("--label-smoothing", {"label_smoothing": -0.1}),
+    ("--tied", {"tied": True, "hidden": 48, "embedding": 20, "task": "pairs"})])
+def test_wishes_that_cannot_be_are_refused_by_their_flag_before_a_corpus_is_read(flag, wishes):
+    with pytest.raises(UsageError, match=flag):
+        Wishes(**wishes)
+
+
+@pytest.mark.parametrize("task", ["stream", "pairs", "fill"])
+@pytest.mark.parametrize("encoder", [None, "shared", "stacked", "bidirectional"])
+def test_no_attention_is_possible_for_every_task_and_encoder(task, encoder):
+    Wishes(task=task, encoder=encoder, attention=False)

@@ -40,7 +40,7 @@ def test_warm_up_takes_at_most_a_tenth_of_a_run():
     assert rate_factor(0, TrainingConfig(steps=40, warmup=0)) == 1
 
 
-def assigned(monkeypatch, *, optimizer="muon", tied=False, cell="lstm"):
+def assigned(monkeypatch, *, optimizer="muon", tied=False, cell="lstm", **architecture):
     """Names of the parameters that AdamW and Muon are given."""
     given = {"adamw": [], "muon": []}
 
@@ -53,7 +53,7 @@ def assigned(monkeypatch, *, optimizer="muon", tied=False, cell="lstm"):
 
     monkeypatch.setattr(torch.optim, "AdamW", spy("adamw", torch.optim.AdamW))
     monkeypatch.setattr(module, "Muon", spy("muon", module.Muon))
-    network = Network(ModelConfig(9, cell=cell, embedding_size=6, hidden_size=6, tied=tied))
+    network = Network(ModelConfig(9, cell=cell, embedding_size=6, hidden_size=6, tied=tied, **architecture))
     Optimizers(network, TrainingConfig(steps=5, optimizer=optimizer))
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     return {name: sorted(names[id(parameter)] for parameter in parameters) for name, parameters in given.items()}
@@ -67,6 +67,17 @@ def test_muon_gets_exactly_the_matrices_of_the_recurrent_layers(monkeypatch, tie
                              "decoder.1.weight_hh_l0", "decoder.1.weight_ih_l0"]
     biases = [f"decoder.{layer}.bias_{kind}_l0" for layer in (0, 1) for kind in ("hh", "ih")]
     assert given["adamw"] == sorted([*biases, "embedding.weight", "head.bias", *([] if tied else ["head.weight"])])
+
+
+@pytest.mark.parametrize("encoder, directions", [("shared", 0), ("stacked", 1), ("bidirectional", 2)])
+def test_muon_gets_the_matrices_of_the_encoders_layers_too(monkeypatch, encoder, directions):
+    given = assigned(monkeypatch, encoder=encoder, source_vocabulary_size=7, attention=True)
+    layers = [f"decoder.{layer}" for layer in (0, 1)] + [f"encoder.layers.{layer}.{direction}"
+                                                         for layer in (0, 1) for direction in range(directions)]
+    assert given["muon"] == sorted(f"{layer}.weight_{kind}_l0" for layer in layers for kind in ("hh", "ih"))
+    rest = {"embedding.weight", "head.weight", "encoder.embedding.weight", "context.query.weight", "context.key.weight",
+            "context.empty", "context.merge.weight", *(["bridge.weight"] if directions else [])}
+    assert rest <= set(given["adamw"]) and not set(given["adamw"]) & set(given["muon"])
 
 
 def test_adamw_alone_gets_everything(monkeypatch):

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from charlm.training.plan import (MOST_VALIDATIONS, Speed, default_steps, fit_window, measure, sizes,
-                                  validation_interval)
+from charlm.training.plan import (MOST_VALIDATIONS, Speed, default_pair_steps, default_steps, fit_window, measure, pair_sizes,
+                                  sizes, validation_interval)
 
 
 def never():
@@ -36,6 +36,36 @@ def test_tokens_read_grow_with_the_square_root():
 def test_a_tiny_corpus_still_has_steps_to_learn_from():
     assert default_steps(10, 500) == 300                    # 150,000 tokens
     assert default_steps(10, 1_000_000) == 150
+
+
+def test_more_pairs_never_get_a_narrower_network_or_smaller_batches():
+    chosen = [pair_sizes(10 ** power, 20 * 10 ** power) for power in range(8)]
+    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in zip(chosen, chosen[1:]))
+    assert len(set(chosen)) > 2
+
+
+@pytest.mark.parametrize("tokens", [10_000, 2_000_000])
+def test_width_for_pairs_grows_exactly_at_its_thresholds_of_tokens(tokens):
+    before, at, after = (pair_sizes(5000, tokens + more).hidden_size for more in (-1, 0, 1))
+    assert before < at == after
+
+
+def test_few_pairs_are_read_in_smaller_batches():
+    assert pair_sizes(1_999, 50_000).batch_size < pair_sizes(2_000, 50_000).batch_size
+
+
+def test_eight_thousand_pairs_are_read_thirty_times():
+    assert default_pair_steps(8_000, 64) == 30 * 8_000 // 64
+    assert default_pair_steps(8_000, 16) == 30 * 8_000 // 16
+
+
+def test_pairs_read_grow_with_the_square_root():
+    assert default_pair_steps(800_000, 64) == 10 * default_pair_steps(8_000, 64)
+
+
+def test_a_handful_of_pairs_still_has_steps_to_learn_from():
+    assert default_pair_steps(1, 64) == default_pair_steps(20, 64) == 312             # 20,000 pairs
+    assert default_pair_steps(20, 1000) == 150
 
 
 @pytest.mark.parametrize("tokens, wanted, given", [

@@ -2,6 +2,10 @@
 
 import time
 
+import pytest
+
+from charlm.modelfile import load
+from charlm.records import Sampled, Stopped, Validation
 from charlm.training.choices import Wishes
 from charlm.training.session import Session, run
 
@@ -15,3 +19,19 @@ def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(c
     records = list(run(corpus_of("namaskar\n" * 64), wishes, session))
     assert (records[-1].reason, records[-1].path) == ("interrupted", "")
     assert output.read_bytes() == b"the good old model"
+
+
+@pytest.mark.parametrize("task, encoder", [("stream", None), ("stream", "bidirectional"), ("pairs", None), ("fill", None)])
+def test_a_run_of_every_task_stores_a_model_that_says_what_it_is(corpus_of, pairs_of, tmp_path, monkeypatch, task, encoder):
+    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    corpus = pairs_of([(f"s{number}", "up") for number in range(20)]) if task == "pairs" else corpus_of("namaskar\n" * 40)
+    output, seen = str(tmp_path / "m.charlm"), []
+    session = Session(output, "cpu", 1, time.monotonic(), lambda: False, lambda model, _: seen.append(model) or model.task)
+    records = list(run(corpus, Wishes(task=task, encoder=encoder, hidden=8, layers=1, steps=4, batch_size=4, bptt=16), session))
+    model, stopped = load(output), records[-1]
+    assert isinstance(stopped, Stopped) and (stopped.task, stopped.path, stopped.reason) == (task, output, "finished")
+    assert (model.task, model.config.encoder) == (task, encoder or ("shared" if task == "stream" else "bidirectional"))
+    assert (model.separate_source is not None) == (task == "pairs") == (stopped.error_rate is not None)
+    assert ("word_error_rate" in model.training) == ("train_pairs" in model.training) == (task == "pairs")
+    validations = [record for record in records if isinstance(record, Validation)]
+    assert [record.text for record in records if isinstance(record, Sampled)] == [task] * len(validations) and len(seen) >= 1

@@ -13,6 +13,7 @@ from charlm.inference.generation import generate
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.scoring import score_carried
 from charlm.records import Saved, Step, Stopped, Validation, Warned
+from charlm.training.objective import Score
 from charlm.training.plan import validation_interval
 from charlm.training.trainer import Trainer, train
 
@@ -40,6 +41,10 @@ def records_of(trainer, *, keep=lambda weights, validation: "model", interrupted
     return list(train(trainer, keep=keep, interrupted=interrupted))
 
 
+def never():
+    return False
+
+
 def only(kind, records):
     return [record for record in records if isinstance(record, kind)]
 
@@ -51,7 +56,7 @@ def same(one, other):
 def losses_of(trainer, held_out):
     """Make a trainer's validations give these losses, one after the other, and the last for ever."""
     values = itertools.chain(held_out, itertools.repeat(held_out[-1]))
-    trainer.validate = lambda interrupted: next(values)
+    trainer.objective.validate = lambda interrupted: Score(next(values), 0.0)
     return trainer
 
 
@@ -90,7 +95,7 @@ def test_validation_changes_nothing_that_training_reads(corpus):
     seen = []
     for step in range(10):
         before = watched.network.weights()
-        assert math.isfinite(watched.validate())
+        assert watched.objective.validate(never).finite
         assert same(before, watched.network.weights()) and watched.network.training
         seen.append(watched.update(step))
     assert seen == expected and same(plain.network.weights(), watched.network.weights())
@@ -113,7 +118,7 @@ def test_validation_agrees_with_numpys_carried_score(corpus):
     weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
     held_out = corpus.validation.slice(0, len(corpus.validation))
     scores = score_carried(NumpyNetwork(trainer.network.config, weights), corpus.tokenizer, [held_out])
-    assert trainer.validate() == pytest.approx(np.concatenate(list(scores)).mean(), abs=1e-5)
+    assert trainer.objective.validate(never).loss == pytest.approx(np.concatenate(list(scores)).mean(), abs=1e-5)
 
 
 # What an update does
@@ -186,7 +191,7 @@ def poison(trainer, bad_steps, value=math.nan):
         return (logits * value if next(count) in bad_steps else logits), after
 
     trainer.network.step = poisoned
-    trainer.validate = lambda interrupted: 1.0
+    trainer.objective.validate = lambda interrupted: Score(1.0, 0.0)
     return trainer
 
 
@@ -334,8 +339,8 @@ def test_an_interruption_later_keeps_the_best_model_so_far(corpus):
 
 def test_an_interruption_during_a_validation_is_not_a_validation(corpus):
     trainer, validating = trainer_for(corpus), []
-    validate = trainer.validate
-    trainer.validate = lambda interrupted: validating.append(True) or validate(interrupted)
+    validate = trainer.objective.validate
+    trainer.objective.validate = lambda interrupted: validating.append(True) or validate(interrupted)
     kept = []
     records = records_of(trainer, keep=kept_in(kept), interrupted=lambda: bool(validating))
     assert not only(Validation, records) and records[-1].reason == "interrupted"

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LETTERS = CharacterTokenizer.fit(["\nabcdefg"], vocabulary_size=None)
 
 
-def build(cell="lstm", *, dropout=0.0, size=LETTERS.size):
+def build(cell="lstm", *, dropout=0.0, size=LETTERS.size, **architecture):
     torch.manual_seed(1)
-    network = Network(ModelConfig(size, cell=cell, embedding_size=6, hidden_size=10), dropout=dropout)
+    network = Network(ModelConfig(size, cell=cell, embedding_size=6, hidden_size=10, **architecture), dropout=dropout)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -46,6 +46,17 @@ def test_lanes_agree_with_one_lane(held_out, cell, lanes, tokens):
     network, text = build(cell), held_out(tokens)
     assert held_out_loss(network, text, LETTERS, lanes=lanes) == pytest.approx(
         held_out_loss(network, text, LETTERS, lanes=1), abs=1e-5)
+
+
+@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("window, lanes, tokens", [
+    (64, 2, 1400), (48, 4, 2403), (512, 2, 3000), (5, 2, 1100), (700, 2, 2900)])
+def test_lanes_of_a_network_that_reads_windows_agree_with_one_lane(held_out, window, lanes, tokens, attention):
+    network = build("gru", encoder="bidirectional", source_vocabulary_size=LETTERS.size, attention=attention, window=window)
+    text = held_out(tokens)
+    one = held_out_loss(network, text, LETTERS, lanes=1)
+    assert one == pytest.approx(by_numpy(network, text), abs=1e-5)
+    assert held_out_loss(network, text, LETTERS, lanes=lanes) == pytest.approx(one, abs=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, LONGEST_WINDOW, LONGEST_WINDOW + 1, 2500])

@@ -1,0 +1,181 @@
+"""Gaps in lines: as many as there are, in lines of any length, the same fills whatever stands beside."""
+
+import numpy as np
+import pytest
+
+from charlm.config import SamplingConfig
+from charlm.inference.filling import AT_ONCE, LONGEST_FILL, Filler
+from charlm.text.bytewise import ByteTokenizer
+from charlm.text.characters import CharacterTokenizer
+from charlm.text.gaps import LONGEST_SOURCE
+from charlm.text.special import MARKS, boundary, mark
+from charlm.text.subwords import SubwordTokenizer
+
+LETTERS = CharacterTokenizer.fit(["\nabcdefgh "], vocabulary_size=None)
+LONG = "abc defgh " * 300
+LINES = {                               # texts between gaps
+    "one": ["ab", "cd"], "none": ["abcd"], "nothing": [""], "only a gap": ["", ""], "both ends": ["", "abc", ""],
+    "neighbours": ["ab", "", "", "cd"], "several": ["a", "b", "cc", "d", "e"],
+    "more than marks": list("abcdefgh" * 3), "only gaps": [""] * (2 * MARKS + 3),
+    "long": [LONG[:1700], LONG[1700:]], "long at the start": ["", LONG], "long at the end": [LONG, ""],
+    "far apart": [LONG[:1000], LONG[1000:1100], LONG[1100:1103], LONG[1103:]], "unknown": ["aQb", "Zc"]}
+
+
+@pytest.fixture
+def network(random_network):
+    """One that ends most gaps after a few tokens."""
+    return random_network(LETTERS.size + 1 + MARKS, source_vocabulary_size=LETTERS.size + 1 + MARKS,
+                          encoder="bidirectional", attention=True, scale=2)
+
+
+def fill(network, lines, *, tokenizer=LETTERS, seed=5, numbers=None, alternatives=1, **options):
+    return Filler(network, tokenizer).fill(lines, SamplingConfig(**options), seed=seed, alternatives=alternatives,
+                                           numbers=range(len(lines)) if numbers is None else numbers)
+
+
+def sources_read(network):
+    """The sources that the network is going to read, as lists of ids without their padding."""
+    seen, encode = [], network.encode
+    network.encode = lambda source, lengths: seen.extend(
+        row[:length].tolist() for row, length in zip(source, lengths)) or encode(source, lengths)
+    return seen
+
+
+@pytest.mark.parametrize("texts", LINES.values(), ids=LINES)
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}])
+def test_every_gap_of_a_line_is_filled(network, texts, options):
+    for (fills,) in fill(network, [texts, texts], **options):
+        assert len(fills) == len(texts) - 1
+        assert all(set(text) <= set("abcdefgh ") and len(text) <= LONGEST_FILL for text in fills)
+
+
+def test_a_line_without_a_gap_is_not_read(network):
+    seen = sources_read(network)
+    assert fill(network, [["abc"], [""], [LONG]], alternatives=2) == [[[], []]] * 3
+    assert fill(network, []) == [] and not seen
+    assert [len(fills) for fills, in fill(network, [["abc"], ["a", "b"], ["c"]])] == [0, 1, 0]
+
+
+def test_fills_are_of_various_lengths_and_may_be_empty(network):
+    lengths = {len(text) for alternatives in fill(network, [["ab", "cd", ""]], alternatives=60)
+               for fills in alternatives for text in fills}
+    assert 0 in lengths and len(lengths) > 5
+
+
+def test_a_fill_that_finds_no_end_is_cut_off(network):
+    network._head_bias[boundary(LETTERS)] = -np.inf
+    (fills,), = fill(network, [["a", "b", "c"]])
+    assert [len(text) for text in fills] == [LONGEST_FILL] * 2
+
+
+def test_fills_do_not_depend_on_the_lines_beside(network):
+    lines = list(LINES.values())
+    together = fill(network, lines, alternatives=2)
+    for number, texts in enumerate(lines):
+        assert fill(network, [texts], numbers=[number], alternatives=2) == [together[number]]
+    order = [number * 5 % len(lines) for number in range(2 * AT_ONCE)]      # more than are filled at once
+    assert fill(network, [lines[number] for number in order], numbers=order, alternatives=2) == [
+        together[number] for number in order]
+
+
+def test_fills_do_not_depend_on_the_number_of_alternatives(network):
+    lines = list(LINES.values())
+    for few, many in zip(fill(network, lines), fill(network, lines, alternatives=3), strict=True):
+        assert len(many) == 3 and many[:1] == few
+
+
+def test_alternatives_seeds_and_line_numbers_differ(network):
+    texts = ["ab", "cd", "ef"]
+    alternatives, = fill(network, [texts], alternatives=8)
+    assert len({*map(tuple, alternatives)}) > 5
+    assert len({tuple(fill(network, [texts], seed=seed)[0][0]) for seed in range(8)}) > 5
+    assert len({tuple(fills) for fills, in fill(network, [texts] * 8)}) > 5
+    both = fill(network, [texts] * 3, alternatives=3)
+    assert len({tuple(fills) for alternatives in both for fills in alternatives}) > 7
+    assert fill(network, [texts], seed=3) == fill(network, [texts], seed=3)
+
+
+def test_temperature_zero_has_no_chance_in_it(network):
+    lines = [texts for texts in LINES.values() if len(texts) < 20]
+    once, again = (fill(network, lines, temperature=0, **options)
+                   for options in ({}, {"seed": 6, "numbers": range(50, 50 + len(lines)), "alternatives": 2}))
+    assert again == [alternatives * 2 for alternatives in once]
+
+
+def test_temperature_zero_follows_the_likeliest_token(network):
+    """By hand: the gaps' marks in turn, what is not text barred, the end of one gap asks for the next."""
+    texts, newline = ["ab", "c", "de"], LETTERS.start_id
+    source = [newline, *LETTERS.encode("ab"), mark(LETTERS, 0), *LETTERS.encode("c"), mark(LETTERS, 1),
+              *LETTERS.encode("de"), newline]
+    state, fills = network.encode(np.array([source]), np.array([len(source)])), []
+    for gap in range(2):
+        token, written = mark(LETTERS, gap), []
+        while len(written) < LONGEST_FILL:
+            logits, state = network.step(np.array([[token]]), state)
+            logits[..., [LETTERS.unknown_id, newline, *range(mark(LETTERS, 0), mark(LETTERS, MARKS))]] = -np.inf
+            token = int(logits.argmax())
+            if token == boundary(LETTERS):
+                break
+            written.append(token)
+        else:
+            network.step(np.array([[token]]), state)
+        fills.append(LETTERS.push(written))
+    assert fill(network, [texts], temperature=0) == [[fills]]
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"temperature": 50}])
+def test_a_fill_holds_no_newline_no_unknown_and_no_mark(network, options):
+    network._head_bias[[LETTERS.unknown_id, LETTERS.start_id, *range(mark(LETTERS, 0), mark(LETTERS, MARKS))]] = 50
+    for alternatives in fill(network, LINES.values(), alternatives=3, **options):
+        assert all(set("".join(fills)) <= set("abcdefgh ") for fills in alternatives)
+
+
+@pytest.mark.parametrize("kind", ["byte", "bpe", "unigram"])
+def test_a_fill_of_bytes_or_pieces_holds_no_newline(random_network, kind):
+    tokenizer = ByteTokenizer() if kind == "byte" else SubwordTokenizer.fit(
+        kind, ["the cat sat on the mat\n" * 20], vocabulary_size=None)
+    size = tokenizer.size + 1 + MARKS
+    network = random_network(size, source_vocabulary_size=size, encoder="stacked", scale=0)
+    for token in range(tokenizer.size):
+        decoder = tokenizer.decoder()
+        if "\n" in decoder.push([token]) + decoder.flush():
+            network._head_bias[token] = 20.0            # it wants nothing else
+    for fills, in fill(network, [["a", "b", "c"]] * 3, tokenizer=tokenizer):
+        assert any(fills) and "\n" not in "".join(fills)
+
+
+def test_the_encoder_reads_the_text_on_both_sides_between_line_breaks(network):
+    seen = sources_read(network)
+    fill(network, [["ab", "cd"], ["", "", "h"]])
+    newline = LETTERS.start_id
+    assert sorted(seen) == sorted([
+        [newline, *LETTERS.encode("ab"), mark(LETTERS, 0), *LETTERS.encode("cd"), newline],
+        [newline, mark(LETTERS, 0), mark(LETTERS, 1), *LETTERS.encode("h"), newline]])
+
+
+@pytest.mark.parametrize("texts", LINES.values(), ids=LINES)
+def test_the_encoder_reads_no_longer_sources_than_in_training(network, texts):
+    seen = sources_read(network)
+    fill(network, [texts])
+    for source in seen:
+        marks = [token for token in source if token >= mark(LETTERS, 0)]
+        assert marks == [mark(LETTERS, gap) for gap in range(len(marks))] and 1 <= len(marks) <= MARKS
+        assert len(source) - len(marks) <= LONGEST_SOURCE
+    assert sum(token > boundary(LETTERS) for source in seen for token in source) == len(texts) - 1
+
+
+def test_a_gap_of_a_long_line_is_read_with_the_text_next_to_it(network):
+    seen, half = sources_read(network), LONGEST_SOURCE // 2
+    for at, before, after in ((1700, half, half), (2, 3, LONGEST_SOURCE - 3), (2999, LONGEST_SOURCE - 2, 2)):
+        seen.clear()
+        fill(network, [[LONG[:at], LONG[at:]]])
+        whole = LETTERS.encode(f"\n{LONG}\n").tolist()
+        assert seen == [[*whole[at + 1 - before:at + 1], mark(LETTERS, 0), *whole[at + 1:at + 1 + after]]]
+
+
+def test_what_was_written_is_text_to_the_gaps_after_it(network):
+    seen = sources_read(network)
+    (fills,), = fill(network, [[LONG[:500], LONG[500:570], "abc"]])
+    assert len(seen) == 2 and fills[0]
+    before = (LONG[:500] + fills[0] + LONG[500:570])[-(LONGEST_SOURCE - len("abc\n")):]
+    assert seen[1] == [*LETTERS.encode(before), mark(LETTERS, 0), *LETTERS.encode("abc\n")]

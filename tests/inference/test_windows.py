@@ -1,0 +1,43 @@
+"""A stream is the same text however it is cut into calls; in torch and in NumPy."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BATCH, TIME, WINDOW = 2, 11, 3
+TOKENS = np.random.default_rng(5).integers(13, size=(BATCH, TIME))
+
+
+def in_pieces(network, cuts):
+    """Logits of the tokens, read in as many calls as the cuts make."""
+    state, logits = network.start(BATCH), []
+    for start, stop in zip([0, *cuts], [*cuts, TIME]):
+        new, state = network.step(TOKENS[:, start:stop], state)
+        logits.append(new)
+    return np.concatenate(logits, axis=1)
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(cuts=range(1, TIME))               # token by token
+@example(cuts=range(WINDOW, TIME, WINDOW))  # exact windows, as in training
+@given(cuts=st.sets(st.integers(1, TIME - 1)).map(sorted))
+def test_a_stream_in_any_pieces_equals_the_whole(stream, cuts):
+    whole, _ = stream.step(TOKENS, stream.start(BATCH))
+    assert np.abs(in_pieces(stream, cuts) - whole).max() < 1e-5
+
+
+def test_a_second_window_is_read_with_a_memory_of_the_first(stream):
+    """By hand: the decoder's own state goes on, and an encoder reads the first window anew."""
+    assert stream.config.window == WINDOW
+    _, state = stream.step(TOKENS[:, :WINDOW], stream.start(BATCH))
+    assert np.array_equal(state.read, TOKENS[:, :WINDOW])
+    _, after = stream.step(TOKENS[:, WINDOW:WINDOW + 1], state)
+    assert np.array_equal(after.read, TOKENS[:, WINDOW:WINDOW + 1])
+    # Whatever came before the first window, its memory is the same.
+    _, other = stream.step(np.concatenate([TOKENS[:, -WINDOW:], TOKENS], axis=1)[:, :2 * WINDOW + 1],
+                           stream.start(BATCH))
+    assert np.abs(np.asarray(after.memory.values) - np.asarray(other.memory.values)).max() < 1e-6
+    assert np.abs(np.asarray(after.memory.values) - np.asarray(state.memory.values)).max() > 1e-3
