@@ -127,11 +127,8 @@ def _entry(name: str, values: object) -> TensorEntry:
     return TensorEntry(values["dtype"], tuple(shape), *offsets)
 
 
-def read_header(file: BinaryIO) -> Header:
-    """Check size, header length and checksum, then the form of the header and of every entry.
-
-    Raises ModelFileError. Memory stays within a few times the header's own megabyte.
-    """
+def _read_header_bytes(file: BinaryIO) -> tuple[bytes, int]:
+    """The header, not yet looked into, and the size of the file."""
     size = os.fstat(file.fileno()).st_size
     if size < 8 + len(_MARK) + 64:
         raise _refuse(f"{size} bytes are too few")
@@ -141,12 +138,31 @@ def read_header(file: BinaryIO) -> Header:
     header = _read_exactly(file, length)
     if not header.startswith(_MARK):
         raise _refuse("it carries no charlm metadata and checksum")
-    _verify_checksum(file, 8 + len(_MARK))
+    return header, size
+
+
+def _parse_header(header: bytes) -> tuple[dict, dict]:
+    """The metadata, and what else stands in the header."""
     table = _parse(header, "header")
     outer = table.pop("__metadata__")
     if not isinstance(outer, dict) or set(outer) != {_KEY} or not isinstance(outer[_KEY], str):
         raise _refuse("its metadata has unknown entries")
-    metadata = _parse(outer[_KEY], "metadata")
+    return _parse(outer[_KEY], "metadata"), table
+
+
+def peek_metadata(file: BinaryIO) -> dict:
+    """The metadata as it stands there, nothing verified: good for a guess at what a file is."""
+    return _parse_header(_read_header_bytes(file)[0])[0]
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Check size, header length and checksum, then the form of the header and of every entry.
+
+    Raises ModelFileError. Memory stays within a few times the header's own megabyte.
+    """
+    header, size = _read_header_bytes(file)
+    _verify_checksum(file, 8 + len(_MARK))
+    metadata, table = _parse_header(header)
     version = metadata.get("format")
     if not _natural(version) or version < 1:
         raise _refuse("it states no format version")
@@ -159,9 +175,9 @@ def read_header(file: BinaryIO) -> Header:
         if entry.begin != end:
             raise _refuse("its tensors overlap or leave gaps")
         end = entry.end
-    if 8 + length + end != size:
+    if 8 + len(header) + end != size:
         raise _refuse("its size is not that of its tensors")
-    return Header(metadata, entries, 8 + length)
+    return Header(metadata, entries, 8 + len(header))
 
 
 def read_tensor(file: BinaryIO, header: Header, name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TASKS, TOKENIZERS, ModelConfig
-from charlm.container import Header, pack, read_header, read_tensor
+from charlm.container import Header, pack, peek_metadata, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
 from charlm.text.kinds import rebuild, tensor_shapes
@@ -67,6 +67,15 @@ def load(path: str) -> Model:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelFileError(f"{path}: cannot be read ({reason})") from None
+
+
+def claimed_task(path: str) -> str | None:
+    """What a file says that it is for, its checksum and all else unread; None when it says nothing."""
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            return peek_metadata(file).get("task", "stream")
+    except (ModelFileError, OSError, ValueError):
+        return None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -36,7 +36,8 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
     Bits per character are per character of the text, so that models with different tokenizers compare.
 
     A model of pairs is measured on pairs: the share of sources whose target it does not write exactly,
-    the edits that its targets need, and its loss. A fill model is measured on gaps drawn in the text.
+    the edits that its targets need, and its loss. A fill model is measured on gaps drawn in the text:
+    the share that greedy search fills exactly, and its loss.
     """
     options.limit_threads(threads)
     from charlm.cli.models import load_model

@@ -12,7 +12,7 @@ from charlm.cli.boundary import say
 from charlm.errors import CorpusError
 
 CHUNK = 1 << 16                         # bytes read at once
-MOST_LINES = 1024                       # answered at once
+MOST_LINES = 256                        # answered at once
 
 
 @dataclass(frozen=True)

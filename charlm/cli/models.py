@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from charlm.cli.boundary import say
@@ -17,15 +18,21 @@ if TYPE_CHECKING:
 USES = {"stream": "charlm sample", "pairs": "charlm translate", "fill": "charlm fill"}
 
 
-def find_model(path: str | None) -> str:
-    """The given path, else the newest `*.charlm` in this folder, named on stderr."""
+def find_model(path: str | None, *, task: str | None = None) -> str:
+    """The given path, else the newest `*.charlm` in this folder, named on stderr.
+
+    Where there are models of several tasks, the newest of this task.
+    """
     if path:
         return path
-    found = [(os.stat(name).st_mtime_ns, name) for name in glob.glob("*.charlm")
-             if os.path.isfile(name)]
+    found = sorted((name for name in glob.glob("*.charlm") if os.path.isfile(name)),
+                   key=lambda name: (os.stat(name).st_mtime_ns, name), reverse=True)
     if not found:
         raise UsageError("no model here; train one with `charlm train CORPUS`, or name one with -m")
-    newest = max(found)[1]
+    newest = found[0]
+    if task is not None and len(found) > 1:
+        from charlm.modelfile import claimed_task
+        newest = next((name for name in found if claimed_task(name) == task), newest)
     say(f"using {newest}")
     return newest
 
@@ -33,10 +40,11 @@ def find_model(path: str | None) -> str:
 def load_model(path: str | None, *, task: str | None = None) -> Model:
     """The model. Raises ModelFileError when it is none of this task, UsageError when there is none."""
     from charlm.modelfile import load
-    found = find_model(path)
+    found = find_model(path, task=task)
     model = load(found)
     if task not in (None, model.task):
-        raise ModelFileError(f"{found} is a {model.task} model; it works with `{USES[model.task]} -m {found}`")
+        use = f"{USES[model.task]} -m {shlex.quote(found)}"
+        raise ModelFileError(f"{found} is a {model.task} model; it works with `{use}`")
     return model
 
 

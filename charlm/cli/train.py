@@ -122,6 +122,7 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
     if bidirectional and encoder not in (None, "bidirectional"):
         raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
     wishes["encoder"] = "bidirectional" if bidirectional else encoder
+    from charlm.cli.boundary import say
     from charlm.storage import require_writable
     from charlm.text.corpus import Text
     from charlm.text.pairs import recognise
@@ -133,12 +134,16 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
         from charlm.training.device import choose_device
         choose_device(device)
     texts = [Text(source, errors) for source in corpus]
-    if task is None:
-        task = "pairs" if recognise(texts) else "stream"
+    recognised = task is None and recognise(texts)
+    task = task or ("pairs" if recognised else "stream")
     wishes = Wishes(task=task, **wishes)
     held_out = Text(held_out, errors) if isinstance(held_out, str) else held_out
     prepared = _prepare(task, texts, tokenizer, source_tokenizer, vocabulary_size=vocab_size,
                         validation=held_out)
+    if recognised and not quiet:
+        say("these are pairs of source<TAB>target; --text would read them as running text")
+    if task == "pairs" and prepared.repeated and not quiet:
+        say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
     from charlm.cli.previews import preview
     from charlm.training.session import Session
     _train(prepared, wishes, quiet=quiet, session=lambda interrupted: Session(
@@ -148,12 +153,8 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
 def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | None, **how):
     """The corpus of a task: its texts read, its vocabularies fitted, its tokens made."""
     if task == "pairs":
-        from charlm.cli.boundary import say
         from charlm.text.pair_corpus import prepare_pairs
-        corpus = prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd", **how)
-        if corpus.repeated:
-            say(f"{corpus.repeated} pairs have a source that stood before; each of its targets is learned")
-        return corpus
+        return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd", **how)
     if source_tokenizer is not None:
         raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
     if tokenizer == "word":

@@ -44,23 +44,52 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
     from charlm.cli.streams import Product
     lines, product, translator = Lines(file, errors), Product(), open_translator(model)
     show = _json if jsonl else _text if n_best == 1 else _table
+    doubts = _Doubts(translator.source_tokenizer)
     for batch in lines.batches():
-        found = dict(zip((line.number for line in batch if line.text), translator.translate(
-            [line.text for line in batch if line.text], beam=beam, length_penalty=length_penalty)))
+        sources = {line.number: _source(line) for line in batch}
+        asked = [number for number, source in sources.items() if source]
+        found = dict(zip(asked, translator.translate([sources[number] for number in asked], beam=beam,
+                                                     length_penalty=length_penalty)))
         for line in batch:
             answers = found.get(line.number, [])
-            _warn(line, answers, translator.source_tokenizer)
+            doubts.look(line, answers)
             product.write(show(line, answers[:n_best]))
+    doubts.close()
     lines.close()
 
 
-def _warn(line, answers, tokenizer) -> None:
-    """Say what is doubtful about a line's answer."""
-    from charlm.cli.boundary import say
-    if answers and not answers[0].finished:
-        say(f"line {line.number}: its target found no end and was cut off")
-    if tokenizer.unknown_id is not None and tokenizer.unknown_id in tokenizer.encode(line.text):
-        say(f"line {line.number}: holds characters that no source of the training had")
+def _source(line) -> str:
+    """What is translated of a line: all but a byte order mark at the very start."""
+    return line.text.removeprefix("\ufeff") if line.number == 1 else line.text
+
+
+class _Doubts:
+    """Tells what is doubtful about answers: of each kind the first line at once, the count at the end."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+        self._counts: dict[str, int] = {}
+
+    def look(self, line, answers) -> None:
+        if answers and not answers[0].finished:
+            self._note(line, "a target that found no end and was cut off")
+        if "\t" in line.text:
+            self._note(line, "a tab; a source stands alone on its line (cut -f1 takes it out of pairs)")
+        elif self._tokenizer.unknown_id is not None \
+                and self._tokenizer.unknown_id in self._tokenizer.encode(_source(line)):
+            self._note(line, "characters that no source of the training had")
+
+    def _note(self, line, what: str) -> None:
+        from charlm.cli.boundary import say
+        if what not in self._counts:
+            say(f"line {line.number} has {what}")
+        self._counts[what] = self._counts.get(what, 0) + 1
+
+    def close(self) -> None:
+        from charlm.cli.boundary import say
+        for what, count in self._counts.items():
+            if count > 1:
+                say(f"{count} lines have {what}")
 
 
 def _text(line, answers) -> str:

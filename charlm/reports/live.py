@@ -61,7 +61,8 @@ class Live:
     def show(self, record: Record) -> None:
         if isinstance(record, Planned):
             self._plan = record
-            self._say(f"{record.model} · {record.corpus}")
+            self._say(record.model)
+            self._say(record.corpus)
             self._say(f"{record.steps:,} steps, {record.epochs:.3g} epochs, about "
                       f"{_duration(record.seconds)} · repeat with {record.repeat}")
             self._live.start()

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text.tokenizer import NEWLINE
 
 CHUNK = 1 << 18                         # bytes read at once
 STDIN = "-"
@@ -113,9 +112,8 @@ class Text:
             yield from _decode(byte_chunks(stream, self.source), self.source, errors)
 
     def head(self) -> str:
-        """The first chunks, a whole line at least where there is one; still part of what is read."""
-        while sum(map(len, self._head)) < CHUNK and not any(NEWLINE in chunk for chunk in self._head) \
-                and (chunk := next(self._chunks, "")):
+        """The first CHUNK characters or all, however slowly they come; still part of what is read."""
+        while sum(map(len, self._head)) < CHUNK and (chunk := next(self._chunks, "")):
             self._head.append(chunk)
         return "".join(self._head)
 

@@ -54,6 +54,6 @@ def read_pairs(text: Text) -> Iterator[tuple[str, str]]:
             continue
         if wrong := flaw(line):
             raise CorpusError(f"{text.name}: line {number} has {wrong}; a pair is "
-                              "source<TAB>target, and plain text is trained on with --text")
+                              "source<TAB>target")
         source, target = line.split(TAB)
         yield source, target

@@ -1,7 +1,9 @@
 """`charlm fill`: gaps in lines. What it shares with other filters stands in test_filters.py."""
 
 import json
+import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -157,3 +159,14 @@ def test_a_filling_is_of_one_line_whatever_a_token_is(here, fill, verses, tmp_pa
             model.weights["head.bias"][token] = 10
     save(path, model)
     assert fill(["a ___ b"], "-N", 20, "--seed", 1, model=path).count("\n") == 20
+
+
+def test_among_models_of_several_tasks_the_newest_that_fills_is_used(piped, fill_model, pairs_model, tmp_path, monkeypatch):
+    for age, (name, kind) in enumerate([("old", fill_model), ("newer", fill_model), ("newest", pairs_model)]):
+        shutil.copy(kind, tmp_path / f"{name}.charlm")
+        os.utime(tmp_path / f"{name}.charlm", (1e9 + age, 1e9 + age))
+    (tmp_path / "damaged.charlm").write_bytes(b"no model")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CHARLM_MODEL", raising=False)
+    assert piped(b"a___b\n", "fill").stderr == b"charlm: using newer.charlm\n"
+    assert piped(b"ab\n", "translate").stderr.startswith(b"charlm: using newest.charlm\n")

@@ -1,7 +1,6 @@
 """`charlm translate`: targets for sources. What it shares with other filters stands in test_filters.py."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -101,9 +100,19 @@ def test_unknown_characters_are_answered_with_a_warning_that_names_the_line(pipe
     answers = done.stdout.decode().splitlines()
     assert (done.returncode, len(answers)) == (0, 4)
     assert answers[0] == answers[3] and all(answers)
-    told = [re.match(r"charlm: line (\d+): .*characters that no source of the training had", line)
-            for line in done.stderr.decode().splitlines()]
-    assert [match and match[1] for match in told] == ["2", "3"]
+    what = "characters that no source of the training had"
+    assert done.stderr.decode().splitlines() == [f"charlm: line 2 has {what}", f"charlm: 2 lines have {what}"]
+
+
+def test_a_whole_pair_is_answered_with_a_warning_that_names_the_line(piped, pairs_model):
+    done = piped(b"ab\nab\tcd\n", "translate", "-m", pairs_model)
+    assert done.stdout.count(b"\n") == 2 and b"\t" not in done.stdout
+    assert done.stderr.decode().startswith("charlm: line 2 has a tab;") and done.stderr.count(b"\n") == 1
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_source(piped, pairs_model):
+    marked, plain = (piped(text.encode(), "translate", "-m", pairs_model) for text in ("\ufeffab\n", "ab\n"))
+    assert (marked.stdout, marked.stderr) == (plain.stdout, b"")
 
 
 def test_a_source_of_5000_characters_is_answered_between_its_neighbours(piped, translate, tmp_path, pairs_model):
@@ -122,7 +131,7 @@ def test_a_target_without_an_end_is_cut_off_and_told_of(piped, pairs_model, tmp_
     save(str(tmp_path / "endless.charlm"), model)
     done = piped(b"\nab\n", "translate", "-m", tmp_path / "endless.charlm", "--beam", 1)
     assert done.returncode == 0
-    assert done.stderr.decode() == "charlm: line 2: its target found no end and was cut off\n"
+    assert done.stderr.decode() == "charlm: line 2 has a target that found no end and was cut off\n"
     empty, answer = done.stdout.decode().splitlines()
     assert empty == "" and 2 < len(answer) < 100            # longer than its target, but not without end
 
