@@ -19,7 +19,7 @@ from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError, StorageError
 from charlm.modelfile import Model, load, save
 from charlm.text.kinds import fit
-from charlm.text.special import MARKS
+from charlm.text.special import vocabulary_sizes
 
 TEXT = "abc\nabba cab\n" * 40
 SMALL = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
@@ -56,8 +56,8 @@ def pairs_model(target="char", source="bpe", **shape):
 
 def fill_model(kind="char", **shape):
     tokenizer = tokenizer_of(kind)
-    size = tokenizer.size + 1 + MARKS
-    config = ModelConfig(**{"vocabulary_size": size, "source_vocabulary_size": size, "num_layers": 1, "embedding_size": 2,
+    writes, reads = vocabulary_sizes("fill", tokenizer, tokenizer)
+    config = ModelConfig(**{"vocabulary_size": writes, "source_vocabulary_size": reads, "num_layers": 1, "embedding_size": 2,
                             "hidden_size": 3, "encoder": "bidirectional", "attention": True} | shape)
     return Model(config, tokenizer, random_weights(config), {}, "fill")
 

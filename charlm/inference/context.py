@@ -35,8 +35,12 @@ class Context:
         outputs = np.zeros((positions, batch, len(self._empty)), np.float32)
         return self.remember(outputs, np.tile(self._empty, (batch, 1)), np.zeros(batch, np.int64))
 
-    def remember(self, outputs: np.ndarray, last: np.ndarray, lengths: np.ndarray) -> Memory:
-        """The memory of an encoder's outputs (S, B, M) and last ones (B, M)."""
+    def remember(self, outputs: np.ndarray, last: np.ndarray, lengths: np.ndarray,
+                 rows: np.ndarray | None = None) -> Memory:
+        """The memory of an encoder's outputs (S, B, M), or of the last ones (B, M) alone.
+
+        With `rows`, last is (G, M), and each of the G rows remembers that row of the outputs.
+        """
         if not self._attention:
             return Memory(last[:, None], None, None, np.arange(len(last)))
         positions, batch, width = outputs.shape
@@ -45,7 +49,8 @@ class Context:
         values[:, 1:] = outputs.swapaxes(0, 1)
         absent = np.arange(1 + positions) > lengths[:, None]
         hidden = np.where(absent, np.float32(-np.inf), np.float32(0))[:, None]
-        return Memory(values, all_rows(values, self._key), hidden, np.arange(batch))
+        memory = Memory(values, all_rows(values, self._key), hidden, np.arange(batch))
+        return memory if rows is None else memory.rows(rows)
 
     def merged(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:
         """Decoder outputs (T, B, H), each merged with its context: (T, B, H)."""

@@ -46,18 +46,28 @@ class Network:
         return State(layers, self._context.nothing(batch, self.config.window),
                      np.zeros((batch, 0), np.int64))
 
-    def encode(self, source: np.ndarray, lengths: np.ndarray) -> State:
+    def encode(self, source: np.ndarray, lengths: np.ndarray,
+               places: tuple[np.ndarray, np.ndarray] | None = None) -> State:
         """The state of a decoder that has yet to write, with the memory of sources (B, S).
 
-        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect.
+        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `places`,
+        rows and positions (G,) each, the state has G rows, each begun from what its source's reading
+        had come to at that position; without, each source's from what it came to at its ends.
         """
         if self.config.encoder == "shared":
             outputs, layers = self._read_source(source, lengths)
             last = outputs[lengths - 1, np.arange(len(source))]
         else:
             outputs, last = self._encoder(source, lengths)
+        rows = None
+        if places is not None:
+            rows, positions = places
+            last = outputs[positions, rows]                                 # (G, M)
+            if self.config.encoder == "shared":
+                _, layers = self._read_source(source[rows], positions + 1)
+        if self.config.has_bridge:
             layers = self._bridged(last)
-        return State(layers, self._context.remember(outputs, last, lengths))
+        return State(layers, self._context.remember(outputs, last, lengths, rows))
 
     def _read_source(self, source: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, tuple[Parts, ...]]:
         """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""

@@ -5,11 +5,14 @@ Not here: bits per character of a file and its printing (cli/evaluate.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from charlm.inference.network import Network
+from charlm.inference.state import State
+from charlm.text.examples import padded
+from charlm.text.special import boundary
 from charlm.text.tokenizer import Tokenizer
 
 WINDOW = 512                            # tokens read at once
@@ -27,6 +30,17 @@ def surprisals(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) ->
     if tokenizer.unknown_id is not None:
         nats[targets == tokenizer.unknown_id] += tokenizer.unknown_surprisal
     return nats
+
+
+def forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[np.ndarray],
+                state: State) -> tuple[float, int]:
+    """Summed -log p of targets and their ends from a state with a row for each; how many tokens."""
+    end = boundary(tokenizer)
+    rows = padded([np.concatenate([[end], ids, [end]]) for ids in targets], end)
+    logits, _ = network.step(rows[:, :-1], state)
+    nats = surprisals(logits, rows[:, 1:], tokenizer)
+    lengths = np.array([len(ids) + 1 for ids in targets])
+    return float(nats[np.arange(nats.shape[1]) < lengths[:, None]].sum()), int(lengths.sum())
 
 
 def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

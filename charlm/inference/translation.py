@@ -13,7 +13,7 @@ import numpy as np
 from charlm.errors import ModelFileError
 from charlm.inference.beam import beam_search
 from charlm.inference.network import Network
-from charlm.inference.scoring import surprisals
+from charlm.inference.scoring import forced_nats
 from charlm.text.examples import cut_batches, padded
 from charlm.text.pair_corpus import RATIO_OFFSET
 from charlm.text.special import boundary
@@ -81,17 +81,12 @@ class Translator:
 
     def nats(self, sources: Sequence[str], targets: Sequence[str]) -> tuple[float, int]:
         """Summed -log p of targets given their sources, each end included; and how many tokens."""
-        end, nats, tokens = boundary(self.tokenizer), 0.0, 0
+        nats, tokens = 0.0, 0
         for numbers, ids in self._batches(sources):
-            rows = [np.concatenate([[end], self.tokenizer.encode(targets[number]), [end]])
-                    for number in numbers]
             state = self._network.encode(padded(ids, 0), np.array([len(row) for row in ids]))
-            read = padded(rows, end)
-            logits, _ = self._network.step(read[:, :-1], state)
-            costs = surprisals(logits, read[:, 1:], self.tokenizer)
-            lengths = np.array([len(row) - 1 for row in rows])
-            nats += float(costs[np.arange(costs.shape[1]) < lengths[:, None]].sum())
-            tokens += int(lengths.sum())
+            some = forced_nats(self._network, self.tokenizer,
+                               [self.tokenizer.encode(targets[number]) for number in numbers], state)
+            nats, tokens = nats + some[0], tokens + some[1]
         return nats, tokens
 
     def _batches(self, sources: Sequence[str]) -> Iterator[tuple[list[int], list[np.ndarray]]]:

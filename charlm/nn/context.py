@@ -40,14 +40,19 @@ class Context(nn.Module):
         return self.remember(outputs, self.empty.expand(batch, -1),
                              torch.zeros(batch, dtype=torch.long, device=outputs.device))
 
-    def remember(self, outputs: torch.Tensor, last: torch.Tensor, lengths: torch.Tensor) -> Memory:
-        """The memory of an encoder's outputs (S, B, M) and last ones (B, M)."""
+    def remember(self, outputs: torch.Tensor, last: torch.Tensor, lengths: torch.Tensor,
+                 rows: torch.Tensor | None = None) -> Memory:
+        """The memory of an encoder's outputs (S, B, M), or of the last ones (B, M) alone.
+
+        With `rows`, last is (G, M), and each of the G rows remembers that row of the outputs.
+        """
         if not self.attention:
             return Memory(self._drop(last)[:, None], None, None)
         empty = self.empty.expand(1, outputs.shape[1], -1)
         values = self._drop(torch.cat([empty, outputs]).transpose(0, 1))    # (B, 1 + S, M)
         positions = torch.arange(values.shape[1], device=lengths.device)
-        return Memory(values, self.key(values), positions <= lengths[:, None])
+        memory = Memory(values, self.key(values), positions <= lengths[:, None])
+        return memory if rows is None else memory.rows(rows)
 
     def forward(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
         """Decoder outputs (T, B, H), each merged with its context: (T, B, H)."""

@@ -61,18 +61,28 @@ class Network(nn.Module):
         return State(layers, self.context.nothing(batch, self.config.window),
                      torch.zeros(batch, 0, dtype=torch.long, device=zeros.device))
 
-    def encode(self, source: torch.Tensor, lengths: torch.Tensor) -> State:
+    def encode(self, source: torch.Tensor, lengths: torch.Tensor,
+               places: tuple[torch.Tensor, torch.Tensor] | None = None) -> State:
         """The state of a decoder that has yet to write, with the memory of sources (B, S).
 
-        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect.
+        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `places`,
+        rows and positions (G,) each, the state has G rows, each begun from what its source's reading
+        had come to at that position; without, each source's from what it came to at its ends.
         """
         if self.config.encoder == "shared":
             outputs, layers = self._read_source(source, lengths)
-            last = outputs.gather(0, (lengths - 1)[None, :, None].expand(1, -1, outputs.shape[2]))[0]
+            last = outputs[lengths - 1, torch.arange(len(source), device=source.device)]
         else:
             outputs, last = self.encoder(source, lengths)
+        rows = None
+        if places is not None:
+            rows, positions = places
+            last = outputs[positions, rows]                                 # (G, M)
+            if self.config.encoder == "shared":
+                _, layers = self._read_source(source[rows], positions + 1)
+        if self.config.has_bridge:
             layers = self._bridged(last)
-        return State(layers, self.context.remember(outputs, last, lengths))
+        return State(layers, self.context.remember(outputs, last, lengths, rows))
 
     def _read_source(self, source: torch.Tensor, lengths: torch.Tensor):
         """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""

@@ -1,4 +1,4 @@
-"""Gaps: read a text with random spans cut out, write the spans; teacher forcing throughout."""
+"""Gaps: read a text with random spans cut out, write each of them; teacher forcing throughout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
 from charlm.text.gaps import (
-    LONGEST_SOURCE, SHORTEST_SOURCE, Gapped, cut_gaps, draw_gaps, gap_characters, held_out_gaps)
+    LONGEST_SOURCE, SHORTEST_SOURCE, Gapped, all_places, cut_gaps, draw_gaps, draw_longest,
+    gap_characters, held_out_gaps)
 from charlm.text.prepare import Corpus
+from charlm.text.special import boundary
 from charlm.training.objective import Score
 from charlm.training.teacher import forced_loss
 
@@ -20,7 +22,7 @@ AT_ONCE = 64                            # held-out texts
 
 
 class Fill:
-    """Predict every token of every gap and its end, given the text around and the gaps before."""
+    """Predict every token of every gap and its end, given the text around, other gaps missing in it."""
 
     def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network):
         self._corpus, self._network, self._run = corpus, network, run
@@ -36,21 +38,23 @@ class Fill:
         chance = np.random.default_rng([self._run.seed, step])
         tokens = self._corpus.train
         size = min(int(chance.integers(SHORTEST_SOURCE, LONGEST_SOURCE + 1)), len(tokens))
+        longest = draw_longest(chance)
         rows = max(round(self.tokens_per_update / size), 1)
         starts = chance.integers(0, len(tokens) - size + 1, rows)
-        texts = [cut_gaps(ids, draw_gaps(size, chance), self._corpus.tokenizer)
+        texts = [cut_gaps(ids, draw_gaps(size, chance, longest=longest), self._corpus.tokenizer)
                  for ids in tokens.ring(starts, size)]
         return self._loss(texts, label_smoothing=self._run.label_smoothing)
 
     def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
         return forced_loss(self._network, [text.source for text in texts],
-                           [text.read for text in texts], [text.written for text in texts], **how)
+                           [ids for text in texts for ids in text.gaps],
+                           boundary=boundary(self._corpus.tokenizer), places=all_places(texts), **how)
 
     def _unknown_nats(self, texts: list[Gapped]) -> float:
         """What unknown tokens cost on top of p(unk), as everywhere."""
         tokenizer = self._corpus.tokenizer
         return tokenizer.unknown_surprisal * sum(
-            int((text.written == tokenizer.unknown_id).sum()) for text in texts)
+            int((ids == tokenizer.unknown_id).sum()) for text in texts for ids in text.gaps)
 
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""
@@ -69,6 +73,6 @@ class Fill:
                 nats += self._loss(some, reduction="sum").item() + self._unknown_nats(some)
         finally:
             self._network.train(training)
-        tokens = sum(len(text.written) for text in self._held_out)
+        tokens = sum(len(ids) + 1 for text in self._held_out for ids in text.gaps)
         characters = gap_characters(self._held_out, self._corpus.tokenizer)
         return Score(nats / tokens, nats / math.log(2) / characters)

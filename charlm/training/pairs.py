@@ -43,9 +43,7 @@ class Pairs:
         chance = np.random.default_rng([self._seed, step])
         sources = [self._forget(self._corpus.sources[number], chance) for number in numbers]
         targets = [self._corpus.targets[number] for number in numbers]
-        return forced_loss(self._network, sources,
-                           [np.concatenate([[self._boundary], ids]) for ids in targets],
-                           [np.concatenate([ids, [self._boundary]]) for ids in targets],
+        return forced_loss(self._network, sources, targets, boundary=self._boundary,
                            label_smoothing=self._smoothing)
 
     def _forget(self, ids: np.ndarray, chance: np.random.Generator) -> np.ndarray:

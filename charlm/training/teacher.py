@@ -14,19 +14,23 @@ from charlm.text.examples import padded
 _IGNORED = -100                         # a target that F.cross_entropy leaves out
 
 
-def forced_loss(network: Network, sources: Sequence[np.ndarray], read: Sequence[np.ndarray],
-                written: Sequence[np.ndarray], **how) -> torch.Tensor:
-    """Loss of the tokens `written`, one after each of `read`, given each row's source.
+def forced_loss(network: Network, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], *,
+                boundary: int, places: tuple[np.ndarray, np.ndarray] | None = None,
+                **how) -> torch.Tensor:
+    """Loss of every target's tokens and its end, given its source, or the place in one.
 
     `how` goes to F.cross_entropy; its default is the mean over all tokens. Padding counts nowhere.
     """
     device = network.head.bias.device
 
-    def tensor(rows: Sequence[np.ndarray], filler: int) -> torch.Tensor:
-        return torch.from_numpy(padded(rows, filler)).to(device)
+    def tensor(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(device)
 
-    lengths = torch.tensor([len(ids) for ids in sources], device=device)
-    state = network.encode(tensor(sources, 0), lengths)
-    logits, _ = network.step(tensor(read, 0), state)                    # (B, T, V)
-    return F.cross_entropy(logits.flatten(0, 1), tensor(written, _IGNORED).flatten(),
+    lengths = np.array([len(ids) for ids in sources])
+    state = network.encode(tensor(padded(sources, 0)), tensor(lengths),
+                           places and (tensor(places[0]), tensor(places[1])))
+    read = padded([np.concatenate([[boundary], ids]) for ids in targets], boundary)
+    written = padded([np.concatenate([ids, [boundary]]) for ids in targets], _IGNORED)
+    logits, _ = network.step(tensor(read), state)                       # (B, T, V)
+    return F.cross_entropy(logits.flatten(0, 1), tensor(written).flatten(),
                            ignore_index=_IGNORED, **how)

@@ -38,9 +38,10 @@ class InTorch:
     def start(self, batch):
         return self.network.start(batch).detach()
 
-    def encode(self, source, lengths):
+    def encode(self, source, lengths, places=None):
         import torch
-        return self.network.encode(torch.from_numpy(source), torch.from_numpy(lengths)).detach()
+        places = places and tuple(map(torch.as_tensor, places))
+        return self.network.encode(torch.from_numpy(source), torch.from_numpy(lengths), places).detach()
 
     def step(self, tokens, state):
         import torch

@@ -8,15 +8,16 @@ from charlm.inference.filling import AT_ONCE, LONGEST_FILL, Filler
 from charlm.text.bytewise import ByteTokenizer
 from charlm.text.characters import CharacterTokenizer
 from charlm.text.gaps import LONGEST_SOURCE
-from charlm.text.special import MARKS, boundary, mark
+from charlm.text.special import boundary, gap, vocabulary_sizes
 from charlm.text.subwords import SubwordTokenizer
 
 LETTERS = CharacterTokenizer.fit(["\nabcdefgh "], vocabulary_size=None)
+GAP = gap(LETTERS)
 LONG = "abc defgh " * 300
 LINES = {                               # texts between gaps
     "one": ["ab", "cd"], "none": ["abcd"], "nothing": [""], "only a gap": ["", ""], "both ends": ["", "abc", ""],
     "neighbours": ["ab", "", "", "cd"], "several": ["a", "b", "cc", "d", "e"],
-    "more than marks": list("abcdefgh" * 3), "only gaps": [""] * (2 * MARKS + 3),
+    "very many": list("abcdefgh" * 3), "only gaps": [""] * 20,
     "long": [LONG[:1700], LONG[1700:]], "long at the start": ["", LONG], "long at the end": [LONG, ""],
     "far apart": [LONG[:1000], LONG[1000:1100], LONG[1100:1103], LONG[1103:]], "unknown": ["aQb", "Zc"]}
 
@@ -24,8 +25,16 @@ LINES = {                               # texts between gaps
 @pytest.fixture
 def network(random_network):
     """One that ends most gaps after a few tokens."""
-    return random_network(LETTERS.size + 1 + MARKS, source_vocabulary_size=LETTERS.size + 1 + MARKS,
-                          encoder="bidirectional", attention=True, scale=2)
+    writes, reads = vocabulary_sizes("fill", LETTERS, LETTERS)
+    return random_network(writes, source_vocabulary_size=reads, encoder="bidirectional", attention=True, scale=2)
+
+
+@pytest.fixture
+def wild_network(random_network):
+    """A function from a seed to one whose likeliest fills depend on what it reads."""
+    writes, reads = vocabulary_sizes("fill", LETTERS, LETTERS)
+    return lambda seed=0: random_network(writes, source_vocabulary_size=reads, encoder="bidirectional", attention=True,
+                                         scale=6, seed=seed)
 
 
 def fill(network, lines, *, tokenizer=LETTERS, seed=5, numbers=None, alternatives=1, **options):
@@ -36,9 +45,24 @@ def fill(network, lines, *, tokenizer=LETTERS, seed=5, numbers=None, alternative
 def sources_read(network):
     """The sources that the network is going to read, as lists of ids without their padding."""
     seen, encode = [], network.encode
-    network.encode = lambda source, lengths: seen.extend(
-        row[:length].tolist() for row, length in zip(source, lengths)) or encode(source, lengths)
+    network.encode = lambda source, lengths, places: seen.extend(
+        row[:length].tolist() for row, length in zip(source, lengths)) or encode(source, lengths, places)
     return seen
+
+
+def goes_read(network):
+    """What the network is going to read for each gap: the ids before its place, and those behind it."""
+    goes, encode = [], network.encode
+
+    def watched(source, lengths, places):
+        for row, position in zip(*places, strict=True):
+            ids = source[row, :lengths[row]].tolist()
+            assert ids[position] == GAP
+            goes.append((ids[:position], ids[position + 1:]))
+        return encode(source, lengths, places)
+
+    network.encode = watched
+    return goes
 
 
 @pytest.mark.parametrize("texts", LINES.values(), ids=LINES)
@@ -102,30 +126,30 @@ def test_temperature_zero_has_no_chance_in_it(network):
     assert again == [alternatives * 2 for alternatives in once]
 
 
-def test_temperature_zero_follows_the_likeliest_token(network):
-    """By hand: the gaps' marks in turn, what is not text barred, the end of one gap asks for the next."""
-    texts, newline = ["ab", "c", "de"], LETTERS.start_id
-    source = [newline, *LETTERS.encode("ab"), mark(LETTERS, 0), *LETTERS.encode("c"), mark(LETTERS, 1),
-              *LETTERS.encode("de"), newline]
-    state, fills = network.encode(np.array([source]), np.array([len(source)])), []
-    for gap in range(2):
-        token, written = mark(LETTERS, gap), []
+@pytest.mark.parametrize("seed", [2, 6, 7, 13])             # some of these end a gap, at once or later
+def test_temperature_zero_follows_the_likeliest_token(wild_network, seed):
+    """By hand: gap by gap, what is not text barred, what one gap was filled with is text to the next."""
+    network, texts, newline, fills = wild_network(seed), ["ab", "c", "de"], LETTERS.start_id, []
+    before = [newline, *LETTERS.encode("ab")]
+    for after in ([*LETTERS.encode("c"), GAP, *LETTERS.encode("de"), newline], [*LETTERS.encode("de"), newline]):
+        source = [*before, GAP, *after]
+        state = network.encode(np.array([source]), np.array([len(source)]), (np.array([0]), np.array([len(before)])))
+        token, written = boundary(LETTERS), []
         while len(written) < LONGEST_FILL:
             logits, state = network.step(np.array([[token]]), state)
-            logits[..., [LETTERS.unknown_id, newline, *range(mark(LETTERS, 0), mark(LETTERS, MARKS))]] = -np.inf
+            logits[..., [LETTERS.unknown_id, newline]] = -np.inf
             token = int(logits.argmax())
             if token == boundary(LETTERS):
                 break
             written.append(token)
-        else:
-            network.step(np.array([[token]]), state)
         fills.append(LETTERS.push(written))
+        before += [*written, *LETTERS.encode("c")]
     assert fill(network, [texts], temperature=0) == [[fills]]
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"temperature": 50}])
-def test_a_fill_holds_no_newline_no_unknown_and_no_mark(network, options):
-    network._head_bias[[LETTERS.unknown_id, LETTERS.start_id, *range(mark(LETTERS, 0), mark(LETTERS, MARKS))]] = 50
+def test_a_fill_holds_no_newline_and_no_unknown(network, options):
+    network._head_bias[[LETTERS.unknown_id, LETTERS.start_id]] = 50
     for alternatives in fill(network, LINES.values(), alternatives=3, **options):
         assert all(set("".join(fills)) <= set("abcdefgh ") for fills in alternatives)
 
@@ -134,8 +158,8 @@ def test_a_fill_holds_no_newline_no_unknown_and_no_mark(network, options):
 def test_a_fill_of_bytes_or_pieces_holds_no_newline(random_network, kind):
     tokenizer = ByteTokenizer() if kind == "byte" else SubwordTokenizer.fit(
         kind, ["the cat sat on the mat\n" * 20], vocabulary_size=None)
-    size = tokenizer.size + 1 + MARKS
-    network = random_network(size, source_vocabulary_size=size, encoder="stacked", scale=0)
+    writes, reads = vocabulary_sizes("fill", tokenizer, tokenizer)
+    network = random_network(writes, source_vocabulary_size=reads, encoder="stacked", scale=0)
     for token in range(tokenizer.size):
         decoder = tokenizer.decoder()
         if "\n" in decoder.push([token]) + decoder.flush():
@@ -145,37 +169,56 @@ def test_a_fill_of_bytes_or_pieces_holds_no_newline(random_network, kind):
 
 
 def test_the_encoder_reads_the_text_on_both_sides_between_line_breaks(network):
-    seen = sources_read(network)
-    fill(network, [["ab", "cd"], ["", "", "h"]])
-    newline = LETTERS.start_id
-    assert sorted(seen) == sorted([
-        [newline, *LETTERS.encode("ab"), mark(LETTERS, 0), *LETTERS.encode("cd"), newline],
-        [newline, mark(LETTERS, 0), mark(LETTERS, 1), *LETTERS.encode("h"), newline]])
+    goes, newline = goes_read(network), LETTERS.start_id
+    _, (fills,) = fill(network, [["ab", "cd"], ["", "", "h"]])
+    assert sorted(goes) == sorted([
+        ([newline, *LETTERS.encode("ab")], [*LETTERS.encode("cd"), newline]),
+        ([newline], [GAP, *LETTERS.encode("h"), newline]),
+        ([newline, *LETTERS.encode(fills[0])], [*LETTERS.encode("h"), newline])])
 
 
 @pytest.mark.parametrize("texts", LINES.values(), ids=LINES)
-def test_the_encoder_reads_no_longer_sources_than_in_training(network, texts):
-    seen = sources_read(network)
-    fill(network, [texts])
-    for source in seen:
-        marks = [token for token in source if token >= mark(LETTERS, 0)]
-        assert marks == [mark(LETTERS, gap) for gap in range(len(marks))] and 1 <= len(marks) <= MARKS
-        assert len(source) - len(marks) <= LONGEST_SOURCE
-    assert sum(token > boundary(LETTERS) for source in seen for token in source) == len(texts) - 1
+def test_every_gap_is_read_once_with_as_much_text_as_in_training_and_no_more(network, texts):
+    goes = goes_read(network)
+    (fills,), whole = fill(network, [texts])[0], len(LETTERS.encode("".join(texts)))
+    assert len(goes) == len(texts) - 1
+    for number, (before, after) in enumerate(goes):
+        written = len("".join(fills[:number]))
+        there = whole + 2 + written + len(texts) - 2 - number       # line breaks, and marks of the gaps to come
+        assert len(before) + len(after) == min(there, LONGEST_SOURCE)
+
+
+@pytest.mark.parametrize("texts", LINES.values(), ids=LINES)
+def test_a_gap_is_read_after_what_was_written_before_it_and_ahead_of_gaps_still_marked(network, texts):
+    goes = goes_read(network)
+    (fills,), parts = fill(network, [texts])[0], [LETTERS.encode(text).tolist() for text in texts]
+    done = [LETTERS.start_id, *parts[0]]
+    for number, (before, after) in enumerate(goes):
+        to_come = [*parts[number + 1], *(one for part in parts[number + 2:] for one in (GAP, *part)), LETTERS.start_id]
+        assert done[len(done) - len(before):] == before and to_come[:len(after)] == after
+        assert len(before) == len(done) or len(before) >= LONGEST_SOURCE // 2
+        assert len(after) == len(to_come) or len(after) >= LONGEST_SOURCE // 2
+        done += [*LETTERS.encode(fills[number]), *parts[number + 1]]
 
 
 def test_a_gap_of_a_long_line_is_read_with_the_text_next_to_it(network):
-    seen, half = sources_read(network), LONGEST_SOURCE // 2
+    goes, half = goes_read(network), LONGEST_SOURCE // 2
+    whole = LETTERS.encode(f"\n{LONG}\n").tolist()
     for at, before, after in ((1700, half, half), (2, 3, LONGEST_SOURCE - 3), (2999, LONGEST_SOURCE - 2, 2)):
-        seen.clear()
+        goes.clear()
         fill(network, [[LONG[:at], LONG[at:]]])
-        whole = LETTERS.encode(f"\n{LONG}\n").tolist()
-        assert seen == [[*whole[at + 1 - before:at + 1], mark(LETTERS, 0), *whole[at + 1:at + 1 + after]]]
+        assert goes == [(whole[at + 1 - before:at + 1], whole[at + 1:at + 1 + after])]
 
 
 def test_what_was_written_is_text_to_the_gaps_after_it(network):
-    seen = sources_read(network)
+    goes = goes_read(network)
     (fills,), = fill(network, [[LONG[:500], LONG[500:570], "abc"]])
-    assert len(seen) == 2 and fills[0]
+    assert len(goes) == 2 and fills[0]
     before = (LONG[:500] + fills[0] + LONG[500:570])[-(LONGEST_SOURCE - len("abc\n")):]
-    assert seen[1] == [*LETTERS.encode(before), mark(LETTERS, 0), *LETTERS.encode("abc\n")]
+    assert goes[1] == (LETTERS.encode(before).tolist(), LETTERS.encode("abc\n").tolist())
+
+
+def test_how_many_gaps_follow_changes_a_fill(wild_network):
+    def first(*texts):                                      # drawn with the same random numbers
+        return fill(wild_network(), [["ab", *texts]])[0][0][0]
+    assert len({first(*texts) for texts in (["cd"], ["c", "d"], ["", "cd"], ["c", "", "d"], ["cd", ""])}) > 2

@@ -33,6 +33,50 @@ def test_later_tokens_leave_earlier_logits_bit_identical_after_a_source(reader):
     assert_no_leak(reader, reader.encode(SOURCES, LENGTHS))
 
 
+def test_later_tokens_leave_earlier_logits_bit_identical_after_a_place(reader):
+    assert_no_leak(reader, reader.encode(SOURCES, LENGTHS, (np.array([0, 2, 0]), np.array([1, 3, 4]))))
+
+
+def test_a_place_sees_both_sides_where_it_may_and_one_where_it_cannot(reader):
+    """A reader in one direction without attention has not read what follows a place; all others have."""
+    place, width = 2, SOURCES.shape[1]
+    places, both = (np.array([0]), np.array([place])), (
+        reader.config.encoder == "bidirectional" or reader.config.attention)
+    before, _ = reader.step(TOKENS[:1, :1], reader.encode(SOURCES[:1], LENGTHS[:1], places))
+    seen = []
+    for at in range(width):
+        changed = SOURCES[:1].copy()
+        changed[:, at] = (changed[:, at] + 1) % 9
+        after, _ = reader.step(TOKENS[:1, :1], reader.encode(changed, LENGTHS[:1], places))
+        seen.append((after != before).any())
+    assert seen == [both or at <= place for at in range(width)]
+
+
+def test_a_places_own_reading_has_both_sides_of_it_only_in_both_directions(reader):
+    """Of the recurrent state that writing begins from, whatever attention sees beside it."""
+    place, places = 2, (np.array([0]), np.array([2]))
+
+    def begun(source):
+        state = reader.encode(source, LENGTHS[:1], places)
+        return np.concatenate([np.ravel(part) for layer in state.layers for part in layer])
+
+    before, seen = begun(SOURCES[:1]), []
+    for at in range(SOURCES.shape[1]):
+        changed = SOURCES[:1].copy()
+        changed[:, at] = (changed[:, at] + 1) % 9
+        seen.append((begun(changed) != before).any())
+    assert seen == [at <= place or reader.config.encoder == "bidirectional" for at in range(SOURCES.shape[1])]
+
+
+def test_a_place_sees_no_other_source(reader):
+    places = np.array([0, 0, 1]), np.array([0, 4, 1])
+    before, _ = reader.step(TOKENS[:, :3], reader.encode(SOURCES, LENGTHS, places))
+    changed = SOURCES.copy()
+    changed[1:] = (changed[1:] + 1) % 9
+    after, _ = reader.step(TOKENS[:, :3], reader.encode(changed, LENGTHS, places))
+    assert np.array_equal(after[:2], before[:2]) and (after[2] != before[2]).any()
+
+
 def test_later_tokens_leave_earlier_logits_bit_identical_in_a_stream(stream):
     assert_no_leak(stream, stream.start(BATCH))
 

@@ -112,6 +112,15 @@ def test_numpy_equals_torch_after_sources_of_unequal_lengths(both_readers):
     assert_halves_agree(both_readers, lambda network: network.encode(some_sources(), LENGTHS))
 
 
+# Of four sources, the middle of one, both ends of another and, twice, a place within a third; not of the second.
+PLACES = np.array([2, 0, 0, 3, 3]), np.array([1, 5, 0, 1, 1])
+
+
+def test_numpy_equals_torch_begun_from_places_in_sources(both_readers):
+    rows = PLACES[0][:BATCH], PLACES[1][:BATCH]             # a token for each
+    assert_halves_agree(both_readers, lambda network: network.encode(some_sources(), LENGTHS, rows))
+
+
 def test_numpy_equals_torch_over_a_stream_of_several_windows(both_streams):
     assert_halves_agree(both_streams, lambda network: network.start(BATCH))
 
@@ -129,6 +138,12 @@ def assert_bits_do_not_depend_on_the_batch(network, together, steps):
 def test_a_rows_bits_after_its_source_do_not_depend_on_the_batch(both_readers):
     network = both_readers["numpy"]
     assert_bits_do_not_depend_on_the_batch(network, network.encode(some_sources(), LENGTHS), 3)
+
+
+def test_a_places_bits_do_not_depend_on_the_batch_as_it_is_written(both_readers):
+    network = both_readers["numpy"]
+    together = network.encode(some_sources(), LENGTHS, (PLACES[0][:BATCH], PLACES[1][:BATCH]))
+    assert_bits_do_not_depend_on_the_batch(network, together, 3)
 
 
 def test_a_rows_bits_over_several_windows_do_not_depend_on_the_batch(both_streams):
@@ -211,6 +226,72 @@ def test_selected_rows_bring_their_memory(reader):
     some, _ = reader.step(some_tokens()[rows], state.select(rows))
     assert close(some, whole[rows])
     assert not close(some, whole[[0, 2, 0]])
+
+
+def test_selected_places_bring_their_memory(reader):
+    tokens, rows = np.tile(some_tokens()[0], (5, 1)), np.array([4, 1, 2, 0])
+    state = reader.encode(some_sources(), LENGTHS, PLACES)
+    whole, _ = reader.step(tokens, state)
+    some, _ = reader.step(tokens[rows], state.select(rows))
+    assert close(some, whole[rows])
+    assert not close(some, whole[[1, 0, 0, 2]])
+
+
+def begun_from(reader, sources, lengths, places, tokens=None):
+    """Logits of the same few tokens after each of the places."""
+    tokens = some_tokens()[:1, :6] if tokens is None else tokens
+    state = reader.encode(sources, lengths, places)
+    return reader.step(np.repeat(tokens, len(places[0]), axis=0), state)[0]
+
+
+def test_places_are_rows_in_their_order_and_may_repeat(reader):
+    logits = begun_from(reader, some_sources(), LENGTHS, PLACES)
+    assert len(logits) == len(PLACES[0]) and close(logits[3], logits[4])
+    order = [4, 0, 2, 2, 1]
+    again = begun_from(reader, some_sources(), LENGTHS, tuple(part[order] for part in PLACES))
+    assert close(again, logits[order])
+    for one, other in itertools.combinations(range(4), 2):
+        assert not close(logits[one], logits[other])        # neither row nor position is left out
+
+
+def test_a_place_at_the_end_of_a_source_read_forwards_is_its_whole_reading(reader):
+    """What a forward reader made of a source is its last output. Not so in both directions: there the
+    backward half of the last output has read one token, that of the encoder's end has read all."""
+    ends = np.arange(BATCH), LENGTHS - 1
+    placed = reader.step(some_tokens(), reader.encode(some_sources(), LENGTHS, ends))[0]
+    whole = reader.step(some_tokens(), reader.encode(some_sources(), LENGTHS))[0]
+    if reader.config.encoder != "bidirectional":
+        assert close(placed, whole)
+        return
+    alone = LENGTHS == 1                                    # both halves have read the one token
+    assert close(placed[alone], whole[alone])
+    assert not any(close(placed[row], whole[row]) for row in np.flatnonzero(~alone))
+
+
+def test_the_memory_of_a_place_is_what_the_encoder_made_of_it(both_readers):
+    """Without attention the place's own output; with it all outputs of its source, in the order of places."""
+    network, (rows, positions) = both_readers["numpy"], PLACES
+    if network.config.encoder == "shared":
+        outputs, _ = network._read_source(some_sources(), LENGTHS)
+    else:
+        outputs, _ = network._encoder(some_sources(), LENGTHS)
+    memory = network.encode(some_sources(), LENGTHS, PLACES).memory
+    if not network.config.attention:
+        assert np.array_equal(memory.values, outputs[positions, rows][:, None])
+        return
+    for at, row in enumerate(rows):
+        present = memory.hidden[at, 0] == 0
+        assert present.tolist() == [slot <= LENGTHS[row] for slot in range(1 + LENGTHS.max())]
+        assert np.array_equal(memory.values[at, 1:1 + LENGTHS[row]], outputs[:LENGTHS[row], row])
+
+
+def test_a_bridge_begins_at_the_place_and_a_shared_decoder_where_it_had_read_to(both_readers):
+    """The recurrent state of a place is the one begun after the source up to it, if it is read forwards."""
+    network, (rows, positions) = both_readers["numpy"], PLACES
+    placed = parts_of(network.encode(some_sources(), LENGTHS, PLACES))
+    cut = parts_of(network.encode(some_sources()[rows], positions + 1))
+    agree = all(map(close, placed, cut))
+    assert agree == (network.config.encoder != "bidirectional")
 
 
 def test_selected_rows_of_a_stream_bring_what_they_read(stream):

@@ -26,6 +26,37 @@ def test_ids_in_the_padding_change_no_bit(reader):
     assert (after != before).any(axis=(1, 2)).all()
 
 
+PLACES = np.array([4, 0, 0, 2, 1]), np.array([4, 6, 2, 0, 0])
+
+
+def placed_logits(network, sources, lengths, places, tokens):
+    return network.step(tokens, network.encode(sources, lengths, places))[0]
+
+
+def test_ids_in_the_padding_change_no_bit_of_a_place(reader):
+    padding = np.arange(SOURCES.shape[1]) >= LENGTHS[:, None]
+    before = placed_logits(reader, SOURCES, LENGTHS, PLACES, TOKENS)
+    for other in (0, 8, SOURCES[::-1]):
+        assert np.array_equal(
+            placed_logits(reader, np.where(padding, other, SOURCES), LENGTHS, PLACES, TOKENS), before)
+    at = np.zeros(SOURCES.shape, bool)
+    at[PLACES] = True                                       # what stands at the places has an effect
+    after = placed_logits(reader, np.where(at, (SOURCES + 1) % 9, SOURCES), LENGTHS, PLACES, TOKENS)
+    assert (after != before).any(axis=(1, 2)).all()
+
+
+def test_a_place_gives_the_same_logits_alone_and_beside_others(reader):
+    together = placed_logits(reader, SOURCES, LENGTHS, PLACES, TOKENS)
+    for at, (row, position) in enumerate(zip(*PLACES)):
+        length = LENGTHS[row]
+        alone = placed_logits(reader, SOURCES[row:row + 1, :length], LENGTHS[row:row + 1],
+                              (np.array([0]), np.array([position])), TOKENS[at:at + 1])
+        assert np.abs(alone[0] - together[at]).max() < 1e-5
+    wider = np.pad(SOURCES, ((0, 0), (0, 3)), constant_values=5)
+    some = placed_logits(reader, wider, LENGTHS, tuple(part[1:4] for part in PLACES), TOKENS[1:4])
+    assert np.abs(some - together[1:4]).max() < 1e-5
+
+
 def test_a_source_gives_the_same_logits_alone_and_in_any_batch(reader):
     together = logits_of(reader, SOURCES, LENGTHS, TOKENS)
     for row, length in enumerate(LENGTHS):

@@ -92,3 +92,19 @@ def test_an_empty_past_is_as_wide_as_a_window_of_it(attention):
         assert nothing.keys.shape == read.keys.shape
         assert nothing.present.sum(dim=1).tolist() == [1] * BATCH
         assert read.present.sum(dim=1).tolist() == (1 + LENGTHS).tolist()
+
+
+@pytest.mark.parametrize("attention", [False, True])
+@every_encoder
+@torch.no_grad()
+def test_of_places_each_row_remembers_its_own_source_or_without_attention_its_own_output(encoder, attention):
+    context, rows = built(encoder, attention=attention), torch.tensor([1, 0, 0, 1, 2])
+    _, outputs, _ = some(context)
+    last = outputs[torch.tensor([6, 0, 2, 6, 0]), rows]
+    memory = context.remember(outputs, last, LENGTHS, rows)
+    if not attention:
+        assert torch.equal(memory.values, last[:, None])
+        return
+    whole = context.remember(outputs, outputs[0], LENGTHS)
+    assert torch.equal(memory.values, whole.values[rows]) and torch.equal(memory.keys, whole.keys[rows])
+    assert torch.equal(memory.present, whole.present[rows])

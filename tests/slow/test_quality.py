@@ -40,8 +40,8 @@ def test_two_passes_over_tinyshakespeare_beat_published_recurrent_models(tmp_pat
 
 
 def test_a_bidirectional_encoder_of_the_past_models_text_well(tmp_path, real_data):
-    model = train(real_data("tinyshakespeare.txt"), tmp_path, "--epochs", 1, "--bidirectional")
-    assert model["nats_per_token"] < 1.7
+    model = train(real_data("tinyshakespeare.txt"), tmp_path, "--epochs", 0.6, "--bidirectional")
+    assert model["nats_per_token"] < 1.75
 
 
 @pytest.mark.parametrize("name, epochs", [("basque.txt", 1), ("chinese-poetry.txt", 1), ("names.txt", 4)])

@@ -50,7 +50,7 @@ def errors_after_training(train, test, folder, *flags):
 
 def test_unseen_numbers_are_spelled_out(tmp_path):
     test, train = split("numbers.tsv", tmp_path)
-    assert errors_after_training(train, test, tmp_path, "--epochs", 15) <= 0.01
+    assert errors_after_training(train, test, tmp_path, "--epochs", 12) <= 0.01
 
 
 def test_the_rule_of_the_weather_is_found(tmp_path):
@@ -58,11 +58,11 @@ def test_the_rule_of_the_weather_is_found(tmp_path):
     assert errors_after_training(train, test, tmp_path, "--epochs", 12) <= 0.01
 
 
-@pytest.mark.parametrize("language, most", [("hun", 0.05), ("kor", 0.24)])
+@pytest.mark.parametrize("language, most", [("hun", 0.06), ("kor", 0.26)])
 def test_sounds_are_read_off_spellings(tmp_path, real_data, language, most):
     files = {part: real_data(f"g2p/{language}_{part}.tsv") for part in ("train", "dev", "test")}
     assert errors_after_training(files["train"], files["test"], tmp_path, "--validation", files["dev"],
-                                 "--epochs", 8) <= most
+                                 "--epochs", 6) <= most
 
 
 def gaps_in(lines, *, count):
@@ -90,7 +90,7 @@ def test_gaps_are_filled_better_from_both_sides_than_from_the_left(tmp_path, rea
     text = real_data("tinyshakespeare.txt").read_text(encoding="utf-8")
     cut = len(text) * 9 // 10
     (tmp_path / "train.txt").write_text(text[:cut], encoding="utf-8")
-    charlm("train", "train.txt", "--fill", "-o", "m.charlm", "--quiet", "--epochs", 1, folder=tmp_path)
+    charlm("train", "train.txt", "--fill", "-o", "m.charlm", "--quiet", "--epochs", 0.6, folder=tmp_path)
     cuts = gaps_in(text[cut:].splitlines(), count=1000)
     both, left = (exact_fills(tmp_path / "m.charlm", cuts, right=right) for right in (True, False))
-    assert both >= 1.5 * max(left, 1) and both > 100
+    assert both >= 1.5 * max(left, 1) and both > 40

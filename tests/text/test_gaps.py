@@ -7,37 +7,54 @@ from hypothesis import strategies as st
 
 from charlm.text.cache import TokenCache
 from charlm.text.gaps import (
-    HELD_OUT_TEXTS, LONGEST_GAP, LONGEST_SOURCE, TOKENS_A_GAP, cut_gaps, draw_gaps, gap_characters, held_out_gaps)
+    HELD_OUT_TEXTS, LONGEST_GAP, LONGEST_SOURCE, TOKENS_A_GAP, all_places, cut_gaps, draw_gaps, draw_longest,
+    gap_characters, held_out_gaps)
 from charlm.text.kinds import fit
-from charlm.text.special import MARKS, boundary, mark
+from charlm.text.special import boundary, gap
 
 LETTERS = fit("char", ["abcdefgh\n"], vocabulary_size=None)
-END = boundary(LETTERS)
+GAP = gap(LETTERS)
 LENGTHS = st.one_of(st.integers(2, 40), st.integers(2, 400))
 
 
-def drawn(length, seed):
-    return draw_gaps(length, np.random.default_rng(seed))
+LONGEST = st.integers(1, LONGEST_GAP)
+
+
+def drawn(length, seed, longest=8):
+    return draw_gaps(length, np.random.default_rng(seed), longest=longest)
 
 
 @settings(deadline=None)
-@given(length=LENGTHS, seed=st.integers(0, 2 ** 32))
-@example(length=2, seed=0)
-@example(length=3, seed=0)
-def test_gaps_lie_inside_in_order_and_apart(length, seed):
-    gaps = drawn(length, seed)
+@given(length=LENGTHS, seed=st.integers(0, 2 ** 32), longest=LONGEST)
+@example(length=2, seed=0, longest=LONGEST_GAP)
+@example(length=3, seed=0, longest=LONGEST_GAP)
+def test_gaps_lie_inside_in_order_and_apart(length, seed, longest):
+    gaps = drawn(length, seed, longest)
     assert gaps[0][0] >= 0 and gaps[-1][1] <= length
     assert all(start < stop for start, stop in gaps)
     assert all(stop < start for (_, stop), (start, _) in zip(gaps, gaps[1:]))
 
 
 @settings(deadline=None)
-@given(length=LENGTHS, seed=st.integers(0, 2 ** 32))
-def test_gaps_are_at_most_half_the_text_and_at_least_one(length, seed):
-    gaps = drawn(length, seed)
-    assert 1 <= len(gaps) <= min(MARKS, max(length // TOKENS_A_GAP, 1))
+@given(length=LENGTHS, seed=st.integers(0, 2 ** 32), longest=LONGEST)
+def test_gaps_are_at_most_half_the_text_and_at_least_one(length, seed, longest):
+    gaps = drawn(length, seed, longest)
+    assert 1 <= len(gaps) <= max(length // TOKENS_A_GAP, 1)
     assert 2 * sum(stop - start for start, stop in gaps) <= length
-    assert all(stop - start <= LONGEST_GAP for start, stop in gaps)
+    assert all(stop - start <= longest for start, stop in gaps)
+
+
+@pytest.mark.parametrize("longest", [1, 2, 8, LONGEST_GAP])
+def test_gaps_come_in_every_length_up_to_the_longest(longest):
+    sizes = {stop - start for seed in range(400) for start, stop in drawn(LONGEST_SOURCE, seed, longest)}
+    assert sizes == set(range(1, longest + 1))
+
+
+def test_the_longest_gap_of_a_batch_may_be_any_up_to_the_longest_of_all_and_mostly_a_few():
+    chance = np.random.default_rng(0)
+    longest = [draw_longest(chance) for _ in range(3000)]
+    assert set(longest) == set(range(1, LONGEST_GAP + 1))
+    assert 4 <= np.median(longest) <= 10
 
 
 def test_gaps_of_one_number_are_drawn_alike_and_others_not():
@@ -52,43 +69,52 @@ def test_gaps_come_to_every_place_in_every_number():
 
 
 def rebuilt(text):
-    """The ids of a text, from what the encoder reads and the decoder writes."""
-    fills = np.split(text.written, np.flatnonzero(text.written == END) + 1)[:-1]
-    ids = []
-    for token in text.source.tolist():
-        ids += fills.pop(0)[:-1].tolist() if token > END else [token]
-    assert not fills
-    return ids
+    """The ids of a text, from what the encoder reads and what is missing in it."""
+    missing = dict(zip(text.places.tolist(), (ids.tolist() for ids in text.gaps), strict=True))
+    return [one for place, token in enumerate(text.source.tolist()) for one in missing.get(place, [token])]
 
 
 @settings(deadline=None)
 @given(ids=st.lists(st.integers(0, LETTERS.size - 1), min_size=1, max_size=300), seed=st.integers(0, 2 ** 32))
-def test_source_and_written_together_rebuild_the_text(ids, seed):
+def test_source_and_gaps_together_rebuild_the_text(ids, seed):
     gaps = drawn(len(ids), seed)
     text = cut_gaps(np.array(ids), gaps, LETTERS)
-    assert rebuilt(text) == ids and text.gaps == len(gaps)
-    assert [token for token in text.source if token > END] == [mark(LETTERS, gap) for gap in range(text.gaps)]
-    assert len(text.source) + len(text.written) == len(ids) + 2 * text.gaps
+    assert rebuilt(text) == ids
+    assert [one.tolist() for one in text.gaps] == [ids[start:stop] for start, stop in gaps]
+    assert len(text.source) + sum(map(len, text.gaps)) == len(ids) + len(gaps)
 
 
 @settings(deadline=None)
 @given(ids=st.lists(st.integers(0, LETTERS.size - 1), min_size=1, max_size=300), seed=st.integers(0, 2 ** 32))
-def test_decoder_is_fed_what_it_wrote_but_asked_for_every_gap_by_its_mark(ids, seed):
+def test_a_gap_is_marked_where_its_place_is_and_nowhere_else_whatever_the_text_holds(ids, seed):
     text = cut_gaps(np.array(ids), drawn(len(ids), seed), LETTERS)
-    first = np.concatenate([[True], text.written[:-1] == END])
-    assert text.read[first].tolist() == [mark(LETTERS, gap) for gap in range(text.gaps)]
-    assert (text.read[1:][~first[1:]] == text.written[:-1][~first[1:]]).all()
+    assert [place for place, token in enumerate(text.source) if token == GAP] == text.places.tolist()
+    assert boundary(LETTERS) not in text.source
+    assert all(set(one.tolist()) <= set(range(LETTERS.size)) for one in text.gaps)
 
 
 def test_gaps_cut_by_hand():
     ids = LETTERS.encode("abcdef")
     text = cut_gaps(ids, [(0, 1), (3, 5)], LETTERS)
     a, b, c, d, e, f = ids.tolist()
-    first, second = mark(LETTERS, 0), mark(LETTERS, 1)
-    assert text.source.tolist() == [first, b, c, second, f]
-    assert text.read.tolist() == [first, a, second, d, e]
-    assert text.written.tolist() == [a, END, d, e, END]
-    assert {part.dtype.str for part in (text.source, text.read, text.written)} == {"<i8"}
+    assert text.source.tolist() == [GAP, b, c, GAP, f]
+    assert text.places.tolist() == [0, 3]
+    assert [one.tolist() for one in text.gaps] == [[a], [d, e]]
+    assert {part.dtype.str for part in (text.source, text.places, *text.gaps)} == {"<i8"}
+
+
+def test_a_gap_may_be_all_there_is():
+    text = cut_gaps(LETTERS.encode("abc"), [(0, 3)], LETTERS)
+    assert text.source.tolist() == [GAP] and text.places.tolist() == [0]
+    assert [one.tolist() for one in text.gaps] == [LETTERS.encode("abc").tolist()]
+
+
+def test_places_of_a_batch_are_those_of_its_texts_in_their_order():
+    ids = LETTERS.encode("abcdef")
+    texts = [cut_gaps(ids, gaps, LETTERS) for gaps in ([(0, 1), (3, 5)], [(5, 6)], [(0, 2), (3, 4), (5, 6)])]
+    rows, positions = all_places(texts)
+    assert rows.tolist() == [0, 0, 1, 2, 2, 2] and positions.tolist() == [0, 3, 5, 0, 2, 4]
+    assert [texts[row].source[position] for row, position in zip(rows, positions)] == [GAP] * 6
 
 
 def cache(size):
@@ -109,7 +135,15 @@ def test_held_out_texts_are_pieces_of_the_text_from_its_start_to_its_end(size):
 
 def test_held_out_gaps_are_the_same_each_time():
     first, second = (held_out_gaps(cache(1000), LETTERS) for _ in range(2))
-    assert all((one.source == other.source).all() and (one.written == other.written).all() for one, other in zip(first, second))
+    for one, other in zip(first, second, strict=True):
+        assert one.source.tolist() == other.source.tolist() and one.places.tolist() == other.places.tolist()
+        assert [ids.tolist() for ids in one.gaps] == [ids.tolist() for ids in other.gaps]
+
+
+def test_held_out_gaps_are_of_all_lengths():
+    texts = held_out_gaps(cache(300 * LONGEST_SOURCE), LETTERS)
+    sizes = {len(ids) for text in texts for ids in text.gaps}
+    assert min(sizes) == 1 and max(sizes) > LONGEST_GAP / 2
 
 
 def test_of_a_long_text_only_so_many_pieces_are_held_out():

@@ -106,7 +106,8 @@ def test_loss_of_a_step_is_always_the_same(corpus):
 def read_sources(trainer, steps):
     """Sources as the encoder was given them: (ids, lengths) of each step."""
     seen, encode = [], trainer.network.encode
-    trainer.network.encode = lambda source, lengths: seen.append((source, lengths)) or encode(source, lengths)
+    trainer.network.encode = lambda source, lengths, *places: seen.append((source, lengths)) or encode(
+        source, lengths, *places)
     for step in range(steps):
         trainer.objective.loss(step)
     return seen
