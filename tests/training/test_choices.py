@@ -150,10 +150,10 @@ def test_epochs_of_pairs_are_passes_over_those_learned(pairs, epochs, steps):
     assert choose_run(pairs, Wishes(task="pairs", epochs=epochs, batch_size=10)).steps == steps
 
 
-def test_a_fill_model_reads_and_writes_with_marks_and_an_end(corpus):
+def test_a_fill_model_reads_gaps_and_writes_an_end(corpus):
     model, run = choose_model(corpus, Wishes(task="fill")), choose_run(corpus, Wishes(task="fill"))
     assert (model.encoder, model.attention, model.window) == ("bidirectional", True, 0)
-    assert model.vocabulary_size == model.source_vocabulary_size == 10 + 1 + 8
+    assert (model.vocabulary_size, model.source_vocabulary_size) == (10 + 1, 10 + 2)
     assert (run.batch_size, run.steps, run.label_smoothing) == (8, default_steps(1620, 8 * 64), 0.0)
     assert choose_model(corpus, Wishes(task="fill", encoder="shared", attention=False)).encoder == "shared"
 
