@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Lines:
         self._number += 1
         if data.endswith(b"\r"):
             data, end = data[:-1], "\r" + end
+        if self._number == 1:
+            data = data.removeprefix(codecs.BOM_UTF8)
         try:
             return Line(self._number, data.decode("utf-8", self._errors), end)
         except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ errors = click.option(
     show_default=True, help="What to do with bytes that are not UTF-8.")
 
 beam = click.option("--beam", type=click.IntRange(1, 1000), default=5, show_default=True,
-                    help="Hypotheses searched side by side; 1 is greedy.")
+                    help="Hypotheses of a target searched side by side; 1 is greedy.")
 
 top_k = click.option("--top-k", type=click.IntRange(0), default=0, show_default=True,
                      help="Draw from the K likeliest tokens; 0 is off.")

@@ -24,7 +24,8 @@ Examples:
 _TASK = [
     click.option("--text", "task", flag_value="stream", help="Running text, tabs and all."),
     click.option("--pairs", "task", flag_value="pairs",
-                 help="Lines of source<TAB>target, for `translate`. Default where every line is one."),
+                 help="Lines of source<TAB>target, for `translate`. Default for .tsv, and where "
+                      "a file begins with such lines."),
     click.option("--fill", "task", flag_value="fill",
                  help="Running text, of which random gaps are learned, for `fill`."),
 ]
@@ -128,7 +129,7 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
     from charlm.text.pairs import recognise
     from charlm.training.choices import Wishes
     # Refused now rather than after a long corpus was read; so is a GPU that is not there.
-    Wishes(task=task or "stream", **wishes)
+    Wishes(task=task or "pairs", **wishes)
     require_writable(output)
     if device == "cuda":
         from charlm.training.device import choose_device
@@ -138,8 +139,8 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
     task = task or ("pairs" if recognised else "stream")
     wishes = Wishes(task=task, **wishes)
     held_out = Text(held_out, errors) if isinstance(held_out, str) else held_out
-    prepared = _prepare(task, texts, tokenizer, source_tokenizer, vocabulary_size=vocab_size,
-                        validation=held_out)
+    prepared = _prepare(task, texts, tokenizer, source_tokenizer, recognised=recognised,
+                        vocabulary_size=vocab_size, validation=held_out)
     if recognised and not quiet:
         say("these are pairs of source<TAB>target; --text would read them as running text")
     if task == "pairs" and prepared.repeated and not quiet:
@@ -150,11 +151,13 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
         output, device, threads, began, interrupted, None if quiet else preview))
 
 
-def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | None, **how):
+def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | None, *,
+             recognised: bool, **how):
     """The corpus of a task: its texts read, its vocabularies fitted, its tokens made."""
     if task == "pairs":
         from charlm.text.pair_corpus import prepare_pairs
-        return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd", **how)
+        return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd",
+                             otherwise="; --text reads it as running text" if recognised else "", **how)
     if source_tokenizer is not None:
         raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
     if tokenizer == "word":

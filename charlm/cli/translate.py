@@ -46,21 +46,15 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
     show = _json if jsonl else _text if n_best == 1 else _table
     doubts = _Doubts(translator.source_tokenizer)
     for batch in lines.batches():
-        sources = {line.number: _source(line) for line in batch}
-        asked = [number for number, source in sources.items() if source]
-        found = dict(zip(asked, translator.translate([sources[number] for number in asked], beam=beam,
-                                                     length_penalty=length_penalty)))
+        asked = [line for line in batch if line.text]
+        found = dict(zip((line.number for line in asked), translator.translate(
+            [line.text for line in asked], beam=beam, length_penalty=length_penalty)))
         for line in batch:
             answers = found.get(line.number, [])
             doubts.look(line, answers)
             product.write(show(line, answers[:n_best]))
     doubts.close()
     lines.close()
-
-
-def _source(line) -> str:
-    """What is translated of a line: all but a byte order mark at the very start."""
-    return line.text.removeprefix("\ufeff") if line.number == 1 else line.text
 
 
 class _Doubts:
@@ -76,7 +70,7 @@ class _Doubts:
         if "\t" in line.text:
             self._note(line, "a tab; a source stands alone on its line (cut -f1 takes it out of pairs)")
         elif self._tokenizer.unknown_id is not None \
-                and self._tokenizer.unknown_id in self._tokenizer.encode(_source(line)):
+                and self._tokenizer.unknown_id in self._tokenizer.encode(line.text):
             self._note(line, "characters that no source of the training had")
 
     def _note(self, line, what: str) -> None:

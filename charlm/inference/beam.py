@@ -97,13 +97,16 @@ def beam_search(network: Network, state: State, *, boundary: int, banned: Sequen
     """For each row of the state at most `width` hypotheses, best first; those cut off come last.
 
     Writing begins and ends with `boundary`; `banned` tokens are never written; row b writes at most
-    limits[b] >= 1 tokens.
+    limits[b] >= 1 tokens. A row whose logits are not finite, as of a network that diverged, ends.
     """
     beams = _Beams(len(limits), width)
     tokens = np.full(len(limits), boundary)
     while len(beams.source):
         logits, state = network.step(tokens[:, None], state)
+        broken = ~np.isfinite(logits[:, 0].max(axis=1))
+        logits[broken] = 0
         chances = log_softmax(logits[:, 0])
+        chances[broken] = np.where(np.arange(chances.shape[1]) == boundary, 0, -np.inf)
         chances[:, list(banned)] = -np.inf
         rows = beams.advance(chances, boundary, limits)
         tokens = beams.written[:, -1]

@@ -44,11 +44,12 @@ def edit_distance(one: str, other: str) -> int:
 def judge(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
           interrupted: Callable[[], bool] = lambda: False) -> Verdict | None:
     """Translate every source, score every target; None when interrupted half way."""
-    targets: dict[str, set[str]] = {}
+    targets: dict[str, list[str]] = {}
     for source, target in pairs:
-        targets.setdefault(source, set()).add(target)
+        targets.setdefault(source, []).append(target)
     sources = sorted(targets, key=len)
-    wrong = edits = reference = 0
+    wrong = edits = reference = tokens = 0
+    nats = 0.0
     for start in range(0, len(sources), AT_ONCE):
         if interrupted():
             return None
@@ -60,7 +61,9 @@ def judge(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int
             wrong += written not in targets[source]
             edits += distance
             reference += characters
-    nats, tokens = translator.nats([source for source, _ in pairs], [target for _, target in pairs])
+        costs = translator.nats([source for source in some for _ in targets[source]],
+                                [target for source in some for target in targets[source]])
+        nats, tokens = nats + costs[0], tokens + costs[1]
     characters = sum(len(target) for _, target in pairs)
     return Verdict(wrong / len(sources), edits / max(reference, 1), nats / tokens,
                    nats / math.log(2) / max(characters, 1), len(sources), tokens, characters)

@@ -37,8 +37,7 @@ def forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[np.nda
     """Summed -log p of targets and their ends from a state with a row for each; how many tokens."""
     end = boundary(tokenizer)
     rows = padded([np.concatenate([[end], ids, [end]]) for ids in targets], end)
-    logits, _ = network.step(rows[:, :-1], state)
-    nats = surprisals(logits, rows[:, 1:], tokenizer)
+    nats = _score_rows(network, tokenizer, rows[:, :-1], rows[:, 1:], state)
     lengths = np.array([len(ids) + 1 for ids in targets])
     return float(nats[np.arange(nats.shape[1]) < lengths[:, None]].sum()), int(lengths.sum())
 
@@ -86,16 +85,16 @@ def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.nd
             if start < stop:
                 width = min(window, stop - start)
                 rows = [ids[shift + start:shift + stop].reshape(-1, width) for shift in (0, 1)]
-                yield _score_rows(network, tokenizer, *rows)
+                yield _score_rows(network, tokenizer, *rows, network.start(len(rows[0]))).ravel()
 
 
-def _score_rows(network: Network, tokenizer: Tokenizer, inputs: np.ndarray,
-                targets: np.ndarray) -> np.ndarray:
-    """Nats of the targets (B, T), flat and in order, each row from an empty state."""
-    state, nats = network.start(len(inputs)), np.empty(inputs.shape)
+def _score_rows(network: Network, tokenizer: Tokenizer, inputs: np.ndarray, targets: np.ndarray,
+                state: State) -> np.ndarray:
+    """Nats of the targets (B, T), read from this state on in strides that bound the logits held."""
+    nats = np.empty(inputs.shape)
     stride = min(WINDOW, max(LOGITS // tokenizer.size // len(inputs), 1))
     for start in range(0, inputs.shape[1], stride):
         now = slice(start, start + stride)
         logits, state = network.step(inputs[:, now], state)
         nats[:, now] = surprisals(logits, targets[:, now], tokenizer)
-    return nats.ravel()
+    return nats

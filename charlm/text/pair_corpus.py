@@ -24,6 +24,7 @@ from charlm.text.words import few_words
 
 HELD_OUT = 0.1                          # of the sources
 MOST_HELD_OUT = 2_000                   # sources, unless --validation says otherwise
+USUAL = 0.999                           # of the pairs: a few odd ones do not lengthen every search
 RATIO_OFFSET = 8                        # tokens added to a source, so that short ones do not decide
 
 Pair = tuple[str, str]
@@ -38,7 +39,7 @@ class PairCorpus:
     sources: Examples                   # to learn from; source i belongs to target i
     targets: Examples
     validation: list[Pair]
-    target_ratio: float                 # target tokens over source tokens + RATIO_OFFSET, at most
+    target_ratio: float                 # target tokens over source tokens + RATIO_OFFSET, USUAL at most
     repeated: int                       # pairs whose source stood before
     digest: str                         # of the training pairs' text
 
@@ -84,16 +85,22 @@ def _held_out_below(ranks: set[int], fraction: float | None) -> int:
     return sorted(ranks)[min(max(round(count), 1), len(ranks) - 1)]
 
 
+def _usual_ratio(sources: np.ndarray, targets: np.ndarray) -> float:
+    """What the ratio of lengths is at most, but for the oddest pairs."""
+    return float(np.quantile(targets / (sources + RATIO_OFFSET), USUAL, method="higher"))
+
+
 def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | None = None, source_tokenizer: str = "nfd",
                   vocabulary_size: int | None = None,
-                  validation: float | Text | None = None) -> PairCorpus:
+                  validation: float | Text | None = None, otherwise: str = "") -> PairCorpus:
     """Read, fit, encode. `validation` is a fraction of the sources, or another text of pairs.
+    `otherwise` is what a refused line's message advises.
 
     Without a `tokenizer`, targets of few different words are taken word by word, others by character.
     Raises CorpusError for a line that is no pair, and for texts with too few of them.
     """
     names = ", ".join(text.name for text in texts)
-    spool = _spooled(itertools.chain.from_iterable(map(read_pairs, texts)))
+    spool = _spooled(itertools.chain.from_iterable(read_pairs(text, otherwise) for text in texts))
     ranks = [_rank(source) for source, _ in _pairs(spool)]
     if not ranks:
         raise CorpusError(f"{names}: empty; there is nothing to learn")
@@ -119,5 +126,5 @@ def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | None = None, source
     digest = spool.digest
     spool.close()
     return PairCorpus(writes, reads, sources, targets, held_out,
-                      float((targets.lengths / (sources.lengths + RATIO_OFFSET)).max()),
+                      _usual_ratio(sources.lengths, targets.lengths),
                       len(ranks) - len(set(ranks)), digest)

@@ -45,15 +45,15 @@ def _begins_with_pairs(head: str) -> bool:
     return bool(written) and not any(map(flaw, written))
 
 
-def read_pairs(text: Text) -> Iterator[tuple[str, str]]:
-    """Sources and targets. Raises CorpusError naming the first line that is no pair; blank lines do
-    not count."""
+def read_pairs(text: Text, otherwise: str = "") -> Iterator[tuple[str, str]]:
+    """Sources and targets. Raises CorpusError naming the first line that is no pair, with what else
+    to do; blank lines do not count."""
     for number, line in enumerate(split_lines(text), 1):
         line = line.removesuffix("\r")
         if not line:
             continue
         if wrong := flaw(line):
             raise CorpusError(f"{text.name}: line {number} has {wrong}; a pair is "
-                              "source<TAB>target")
+                              f"source<TAB>target{otherwise}")
         source, target = line.split(TAB)
         yield source, target

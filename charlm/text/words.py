@@ -71,7 +71,7 @@ class WordTokenizer:
 
     @classmethod
     def fit(cls, texts: Iterable[str], *, vocabulary_size: int | None) -> WordTokenizer:
-        """All words of the texts, or with a `vocabulary_size` the most frequent ones."""
+        """All words of the texts, MOST_WORDS at most, or with a `vocabulary_size` the most frequent."""
         counts = Counter(word for text in texts for word in text.split(_SPACE))
         if vocabulary_size is not None and vocabulary_size < 2:
             raise UsageError("--vocab-size of a word model must be at least 2")

@@ -19,8 +19,6 @@ TOKENS_AT_A_MILLION = 5e6               # training tokens for a corpus of a mill
 FEWEST_TOKENS = 150_000                 # even a tiny corpus is read this far
 FEWEST_STEPS = 150
 SKIPPED = 2                             # first updates of a measurement, which warm up caches
-
-
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
 FEWEST_PAIRS_SEEN = 20_000
 

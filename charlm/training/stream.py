@@ -23,7 +23,8 @@ class Stream:
         self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
         self._device = network.head.bias.device
         self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt)
-        self._state = self._next = network.start(run.batch_size)
+        self._batch_size = run.batch_size
+        self._state = self._next = None     # none before the first accepted update
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
@@ -32,7 +33,9 @@ class Stream:
 
     def loss(self, step: int) -> torch.Tensor:
         inputs, targets = self._lanes.window(step)
-        logits, state = self._network.step(inputs.to(self._device), self._state)
+        # An empty past may have learned parts, so it is made anew for every backward pass.
+        before = self._state or self._network.start(self._batch_size)
+        logits, state = self._network.step(inputs.to(self._device), before)
         self._next = state.detach()
         return F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
                                targets.to(self._device).T.flatten(), label_smoothing=self._smoothing)

@@ -16,10 +16,10 @@ _IGNORED = -100                         # a target that F.cross_entropy leaves o
 
 def forced_loss(network: Network, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], *,
                 boundary: int, places: tuple[np.ndarray, np.ndarray] | None = None,
-                **how) -> torch.Tensor:
+                label_smoothing: float = 0.0, reduction: str = "mean") -> torch.Tensor:
     """Loss of every target's tokens and its end, given its source, or the place in one.
 
-    `how` goes to F.cross_entropy; its default is the mean over all tokens. Padding counts nowhere.
+    The mean over all tokens, or their sum. Padding counts nowhere.
     """
     device = network.head.bias.device
 
@@ -33,4 +33,4 @@ def forced_loss(network: Network, sources: Sequence[np.ndarray], targets: Sequen
     written = padded([np.concatenate([ids, [boundary]]) for ids in targets], _IGNORED)
     logits, _ = network.step(tensor(read), state)                       # (B, T, V)
     return F.cross_entropy(logits.flatten(0, 1), tensor(written).flatten(),
-                           ignore_index=_IGNORED, **how)
+                           ignore_index=_IGNORED, label_smoothing=label_smoothing, reduction=reduction)

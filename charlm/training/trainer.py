@@ -164,9 +164,9 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
           interrupted: Callable[[], bool] = lambda: False) -> Iterator[Record]:
     """Run to the end, to lost patience or to an interruption, keeping the best model.
 
-    `keep(weights, validation)` stores a model and returns where, or "" if it did not want it; `validation` is None for a run
-    interrupted before its first one. Interrupted before the first update, nothing is kept. Raises DivergedError, and StorageError when the last try to
-    store failed too.
+    `keep(weights, validation)` stores a model and returns where, or "" if it did not want it;
+    `validation` is None for a run interrupted before its first one. Interrupted before the first
+    update, nothing is kept. Raises DivergedError, and StorageError when the last try to store failed too.
     """
     run, objective = trainer.run, trainer.objective
     interval = validation_interval(run.steps, objective.tokens_per_update, objective.validation_tokens)

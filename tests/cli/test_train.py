@@ -283,6 +283,15 @@ def test_text_pairs_and_fill_overrule_what_is_recognised(learn):
             learn(name, pack(PAIRS + b"no tab\n"))
 
 
+def test_attention_may_be_asked_for_where_pairs_are_recognised(learn):
+    assert learn("lexicon.tsv", PAIRS, "--attention")[0].config.attention
+
+
+def test_a_table_taken_for_pairs_is_refused_with_the_way_out(learn):
+    with pytest.raises(CorpusError, match="line 1 has 2 tabs; .* --text"):
+        learn("table.tsv", b"a\tb\tc\n")
+
+
 def test_tabs_and_line_breaks_of_pairs_taken_as_text_are_learnt(learn):
     tokenizer = learn("lexicon.tsv", PAIRS, "--text")[0].tokenizer
     assert (tokenizer.encode("\t\n") != tokenizer.unknown_id).all()

@@ -186,3 +186,11 @@ def test_log_softmax_is_exact_for_large_logits():
     found = log_softmax(np.float32([[1000, 1000, -np.inf], [0, math.log(3), -1e4]]))
     assert np.allclose(found, [[-math.log(2), -math.log(2), -np.inf],
                                [-math.log(4), math.log(3 / 4), -1e4 - math.log(4)]])
+
+
+def test_a_row_whose_logits_are_not_finite_ends(random_network):
+    network = random_network(5, source_vocabulary_size=5, encoder="bidirectional", attention=True)
+    network._head_bias = np.full(5, np.nan, np.float32)
+    state = network.encode(np.array([[1, 2]]), np.array([2]))
+    found, = beam_search(network, state, boundary=4, banned=(), width=2, limits=np.array([3]), length_penalty=1.0)
+    assert [(one.tokens, one.finished) for one in found] == [((), True)]
