@@ -23,7 +23,7 @@ import numpy as np
 
 from charlm.errors import CharlmError, ModelFileError
 
-FORMAT = 2
+FORMAT = 3
 LARGEST_HEADER = 1 << 20
 _KEY = "charlm"
 _MARK = b'{"__metadata__":{"charlm":"{\\"checksum\\":\\"'

@@ -16,10 +16,12 @@ from charlm.container import Header, pack, peek_metadata, read_header, read_tens
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
 from charlm.text.kinds import rebuild, tensor_shapes
+from charlm.text.known_lines import TENSOR as KNOWN, KnownLines
+from charlm.text.labels import Labels
 from charlm.text.special import vocabulary_sizes
 from charlm.text.tokenizer import Tokenizer
 
-_PARTS = {"checksum", "format", "task", "model", "tokenizer", "source_tokenizer", "training"}
+_PARTS = {"checksum", "format", "task", "model", "tokenizer", "source_tokenizer", "labels", "training"}
 _SOURCE = "source."                     # before the names of the source tokenizer's tensors
 
 
@@ -33,6 +35,8 @@ class Model:
     training: dict                      # plain JSON values, for `info`
     task: str = "stream"
     separate_source: Tokenizer | None = None    # of pairs' sources
+    labels: Labels | None = None        # of lines, where they have any
+    known_lines: KnownLines | None = None       # of the training text of lines
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -48,8 +52,11 @@ def save(path: str, model: Model) -> None:
     source = model.separate_source
     metadata = {"task": model.task, "model": model.config.to_json(),
                 "tokenizer": {"kind": model.tokenizer.kind},
-                "source_tokenizer": source and {"kind": source.kind}, "training": model.training}
+                "source_tokenizer": source and {"kind": source.kind},
+                "labels": model.labels and model.labels.to_json(), "training": model.training}
     tensors = {**model.weights, **model.tokenizer.tensors()}
+    if model.known_lines:
+        tensors[KNOWN] = model.known_lines.tensor
     if source:
         tensors |= {_SOURCE + name: values for name, values in source.tensors().items()}
     write_durably(path, pack(metadata, tensors))
@@ -69,13 +76,17 @@ def load(path: str) -> Model:
         raise ModelFileError(f"{path}: cannot be read ({reason})") from None
 
 
-def claimed_task(path: str) -> str | None:
-    """What a file says that it is for, its checksum and all else unread; None when it says nothing."""
+def claims(path: str) -> tuple[str, bool]:
+    """What a file says that it is for and whether it has labels, its checksum and all else unread.
+
+    The task is empty when it says nothing.
+    """
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
-            return peek_metadata(file).get("task", "stream")
+            metadata = peek_metadata(file)
+            return str(metadata.get("task", "stream")), bool(metadata.get("labels"))
     except (ModelFileError, OSError, ValueError):
-        return None
+        return "", False
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -91,6 +102,15 @@ class _Description:
     config: ModelConfig
     kind: str                           # of the tokenizer
     source_kind: str | None             # of a source tokenizer of its own
+    labels: Labels | None
+
+    @property
+    def other_tensors(self) -> dict[str, tuple[str, int]]:
+        """Name, dtype and number of dimensions of what is stored beside the weights."""
+        forms = dict(tensor_shapes(self.kind))
+        if self.source_kind is not None:
+            forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
+        return forms | {KNOWN: ("U32", 1)} if self.task == "lines" else forms
 
 
 def _load(file) -> Model:
@@ -104,7 +124,8 @@ def _load(file) -> Model:
                               for name in tensor_shapes(kind)})
 
     model = Model(what.config, tokenizer(what.kind, ""), weights, header.metadata["training"],
-                  what.task, what.source_kind and tokenizer(what.source_kind, _SOURCE))
+                  what.task, what.source_kind and tokenizer(what.source_kind, _SOURCE), what.labels,
+                  KnownLines.rebuild(read_tensor(file, header, KNOWN)) if what.task == "lines" else None)
     _check_sizes(model)
     return model
 
@@ -112,7 +133,7 @@ def _load(file) -> Model:
 def _check_sizes(model: Model) -> None:
     """The network must know exactly the ids that its task and tokenizers have."""
     config = model.config
-    sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer)
+    sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer, len(model.labels or ()))
     known = config.vocabulary_size, config.source_vocabulary_size if config.has_source else sizes[1]
     if known != sizes:
         raise ModelFileError(f"its tokenizers have {sizes} ids, its network {known}")
@@ -122,8 +143,8 @@ def _upgraded(metadata: dict) -> dict:
     """Metadata of an older format as the present one spells it."""
     if metadata["format"] == 1 and isinstance(metadata.get("model"), dict):
         model = {"source_vocabulary_size": 0, "attention": False, "window": 0, **metadata["model"]}
-        return {"task": "stream", "source_tokenizer": None, **metadata, "model": model}
-    return metadata
+        metadata = {"task": "stream", "source_tokenizer": None, **metadata, "model": model}
+    return {"labels": None, **metadata} if metadata["format"] < 3 else metadata
 
 
 def _described(header: Header) -> _Description:
@@ -140,12 +161,21 @@ def _described(header: Header) -> _Description:
         config = ModelConfig.from_json(metadata["model"])
     except CharlmError as error:
         raise ModelFileError(str(error)) from None
-    if config.has_source != (metadata["task"] != "stream" or config.encoder != "shared") \
-            or bool(config.window) != (metadata["task"] == "stream" and config.has_source):
-        raise ModelFileError("its task and its network do not belong together")
+    _check_source(metadata["task"], config)
+    labels = metadata["labels"]
+    if labels is not None and metadata["task"] != "lines":
+        raise ModelFileError("its task knows no labels")
     kinds = TARGET_TOKENIZERS if pairs else TOKENIZERS
     return _Description(metadata["task"], config, _kind(metadata["tokenizer"], kinds),
-                        None if source is None else _kind(source, SOURCE_TOKENIZERS))
+                        None if source is None else _kind(source, SOURCE_TOKENIZERS),
+                        None if labels is None else Labels.from_json(labels))
+
+
+def _check_source(task: str, config: ModelConfig) -> None:
+    """Pairs and gaps are read by an encoder, a stream by one at wish, lines by none."""
+    reads = task in ("pairs", "fill") or task == "stream" and config.encoder != "shared"
+    if config.has_source != reads or bool(config.window) != (task == "stream" and reads):
+        raise ModelFileError("its task and its network do not belong together")
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
@@ -156,9 +186,7 @@ def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
 
 def _check_tensors(header: Header, what: _Description) -> None:
     """Names, shapes and dtypes must be the configuration's, before memory is taken for them."""
-    shapes, extra = what.config.parameter_shapes(), tensor_shapes(what.kind)
-    if what.source_kind is not None:
-        extra |= {_SOURCE + name: form for name, form in tensor_shapes(what.source_kind).items()}
+    shapes, extra = what.config.parameter_shapes(), what.other_tensors
     if set(header.entries) != set(shapes) | set(extra):
         raise ModelFileError("its tensors are not those of its configuration")
     for name, entry in header.entries.items():

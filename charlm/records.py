@@ -84,7 +84,8 @@ class Stopped:
     @property
     def next_command(self) -> str:
         """What to type now; nothing when no model was stored."""
-        use, flags = {"stream": ("sample", " --temp 0.8"), "pairs": ("translate", ""),
+        use, flags = {"stream": ("sample", " --temp 0.8"), "lines": ("sample", " -N 10"),
+                      "pairs": ("translate", ""),
                       "fill": ("fill", " --gap ___")}[self.task]
         return f"charlm {use} -m {shlex.quote(self.path)}{flags}" if self.path else ""
 

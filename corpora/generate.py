@@ -1,4 +1,4 @@
-"""Writes the generated corpora next to itself: numbers.tsv, weather.tsv and namaskar.txt.
+"""Writes the generated corpora next to itself: numbers.tsv, counting.tsv, weather.tsv and namaskar.txt.
 
     python corpora/generate.py
 
@@ -8,12 +8,16 @@ draws and the shuffle are built from it here, because `randint`, `shuffle` and `
 The weather follows one rule with no exceptions: it rains on the fourth day when the pressure fell from the first day to the
 third AND the humidity of the third day is at least 70. A model that has learnt the rule is right 100 % of the time.
 
-Not here: places.txt and ferrywoman.txt, which were written by hand; no part of charlm imports this file.
+Not here: places.txt and ferrywoman.txt, which were written by hand; how a number is spelled (spelling.py). No part of charlm
+imports this file.
 """
 
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from spelling import dutch, english, esperanto, german, spanish, turkish
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -22,6 +26,17 @@ NAMASKAR_LINES = 64
 NUMBERS_SEED = 342
 SMALL_NUMBERS = 1_000  # all of 0..999
 LARGE_NUMBERS = 5_000  # drawn from 1,000..999,999
+
+COUNTING_SEED = 4_200
+COUNTING_MOST = 9_999  # numbers are drawn from 1..9,999
+COUNTING_LANGUAGES = (  # unequal, so that how frequent a language is tells something too
+    (english, 1_200),
+    (german, 1_000),
+    (spanish, 800),
+    (dutch, 600),
+    (turkish, 400),
+    (esperanto, 200),
+)
 
 WEATHER_SEED = 1013
 WEATHER_LINES = 6_000
@@ -32,47 +47,7 @@ LEAST_PRESSURE_CHANGE = 3  # hPa from the first day to the third: a fall to be s
 MONTH_TEMPERATURE = (2, 3, 6, 10, 14, 17, 19, 19, 15, 11, 6, 3)  # °C
 MONTH_HUMIDITY = (78, 76, 72, 68, 66, 66, 66, 67, 71, 75, 78, 79)  # %
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
-
 Day = tuple[int, int, int]  # temperature °C, pressure hPa, humidity %
-
-
-def english(number: int) -> str:
-    """The British English words of a number in 0..999,999: 12345 -> 'twelve thousand three hundred and forty-five'.
-
-    Raises ValueError for a number outside that range.
-    """
-    if not 0 <= number <= 999_999:
-        raise ValueError(f"english() knows 0..999999, not {number}")
-    thousands, rest = divmod(number, 1_000)
-    if thousands == 0:
-        return _below_thousand(rest)
-    if rest == 0:
-        return f"{_below_thousand(thousands)} thousand"
-    joint = " and " if rest < 100 else " "
-    return f"{_below_thousand(thousands)} thousand{joint}{_below_thousand(rest)}"
-
-
-def _below_thousand(number: int) -> str:
-    """342 -> 'three hundred and forty-two'."""
-    hundreds, rest = divmod(number, 100)
-    if hundreds == 0:
-        return _below_hundred(rest)
-    if rest == 0:
-        return f"{ONES[hundreds]} hundred"
-    return f"{ONES[hundreds]} hundred and {_below_hundred(rest)}"
-
-
-def _below_hundred(number: int) -> str:
-    """42 -> 'forty-two'."""
-    if number < 20:
-        return ONES[number]
-    tens, ones = divmod(number, 10)
-    return f"{TENS[tens]}-{ONES[ones]}" if ones else TENS[tens]
 
 
 def rains(days: Sequence[Day]) -> bool:
@@ -101,6 +76,18 @@ def numbers() -> list[str]:
             chosen.append(number)
     _shuffle(chosen, chance)
     return [f"{number}\t{english(number)}" for number in chosen]
+
+
+def counting() -> list[str]:
+    """The lines of counting.tsv, language<TAB>words: distinct numbers, drawn anew for each language, all shuffled."""
+    chance = random.Random(COUNTING_SEED)
+    lines = []
+    for spelled, count in COUNTING_LANGUAGES:
+        drawn = list(range(1, COUNTING_MOST + 1))
+        _shuffle(drawn, chance)
+        lines += [f"{spelled.__name__}\t{spelled(number)}" for number in drawn[:count]]
+    _shuffle(lines, chance)
+    return lines
 
 
 def weather() -> list[str]:
@@ -148,7 +135,7 @@ def _below(count: int, chance: random.Random) -> int:
     return int(count * chance.random())
 
 
-def _shuffle(items: list[int], chance: random.Random) -> None:
+def _shuffle(items: list[Any], chance: random.Random) -> None:
     """Puts the items into random order in place (Fisher & Yates 1938, in Durstenfeld's form of 1964)."""
     for last in range(len(items) - 1, 0, -1):
         other = _below(last + 1, chance)
@@ -161,9 +148,10 @@ def _write(name: str, lines: list[str]) -> None:
 
 
 def main() -> None:
-    """Writes the three files next to this one."""
+    """Writes the four files next to this one."""
     _write("namaskar.txt", namaskar())
     _write("numbers.tsv", numbers())
+    _write("counting.tsv", counting())
     _write("weather.tsv", weather())
 
 

@@ -61,7 +61,7 @@ def test_what_was_packed_is_read(tmp_path):
     with open(path, "rb") as file:
         header = read_header(file)
         assert header.metadata["colour"] == {"red": [1, 2.5, None]}
-        assert header.metadata["format"] == 2
+        assert header.metadata["format"] == 3
         assert set(header.entries) == set(TENSORS)
         for name, values in TENSORS.items():
             tensor = read_tensor(file, header, name)
@@ -88,7 +88,7 @@ def test_safetensors_reads_a_container(tmp_path):
         assert set(file.keys()) == set(TENSORS)
         assert all((file.get_tensor(name) == values).all() for name, values in TENSORS.items())
         metadata = json.loads(file.metadata()["charlm"])
-    assert (metadata["x"], metadata["format"], len(metadata["checksum"])) == ("é\n", 2, 64)
+    assert (metadata["x"], metadata["format"], len(metadata["checksum"])) == ("é\n", 3, 64)
 
 
 def test_checksum_is_blake2b_over_the_file_with_its_digits_as_zeros():
@@ -264,10 +264,10 @@ def test_this_format_and_older_ones_are_read(tmp_path, version):
     assert read(tmp_path, built(metadata=f'"format":{version}')).metadata["format"] == version
 
 
-@pytest.mark.parametrize("version", [3, 4, 999, (1 << 53) - 1])
+@pytest.mark.parametrize("version", [4, 5, 999, (1 << 53) - 1])
 def test_newer_format_is_refused_naming_both_versions(tmp_path, version):
     message = refusal(tmp_path, built(metadata=f'"format":{version}'))
-    assert f"format {version} " in message and "format 2," in message and "upgrade" in message
+    assert f"format {version} " in message and "format 3," in message and "upgrade" in message
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "1.0", "true", "null", '"1"', "[1]", "NaN", "1e999", str(1 << 53)])

@@ -14,9 +14,9 @@ FOLDER = Path(charlm.__file__).parent
 FILES = {".".join(("charlm", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__"): path
          for path in FOLDER.rglob("*.py")}
 
-FLOORS = {"__main__": 5, "cli": 5, "reports": 4, "training": 3, "nn": 3, "inference": 3, "modelfile": 2, "container": 2,
-          "storage": 2, "text": 1, "config": 0, "records": 0, "errors": 0, "": 0}
-BESIDE = {("__main__", "cli"), ("training", "nn"), ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"),
+FLOORS = {"__main__": 5, "cli": 5, "": 5, "api": 4, "reports": 4, "training": 3, "nn": 3, "inference": 3, "modelfile": 2, "container": 2,
+          "storage": 2, "text": 1, "config": 0, "records": 0, "errors": 0}
+BESIDE = {("__main__", "cli"), ("cli", ""), ("training", "nn"), ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"),
           ("config", "errors")}
 HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
 

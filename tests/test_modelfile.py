@@ -78,7 +78,7 @@ def parts_of(model):
     """Metadata and tensors, as `pack` takes them."""
     source = model.separate_source
     metadata = {"task": model.task, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
-                "source_tokenizer": source and {"kind": source.kind}, "training": model.training}
+                "source_tokenizer": source and {"kind": source.kind}, "labels": None, "training": model.training}
     sources = {f"source.{name}": values for name, values in source.tensors().items()} if source else {}
     return metadata, {**model.weights, **model.tokenizer.tensors(), **sources}
 
@@ -344,22 +344,22 @@ def test_missing_metadata_is_refused(tmp_path, part):
 
 
 def test_newer_model_is_refused_naming_both_versions(tmp_path):
-    message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=3)))
-    assert "format 3 " in message and "format 2," in message
+    message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=4)))
+    assert "format 4 " in message and "format 3," in message
 
 
 def test_newer_model_is_recognised_whatever_else_is_new_in_its_metadata(tmp_path):
     def change(metadata, header):
-        metadata.update(format=3, optimizer={"kind": "new"}, model=[])
+        metadata.update(format=4, optimizer={"kind": "new"}, model=[])
         header["more"] = header.pop("head.bias")
-    assert "format 3 " in refusal(tmp_path, rewritten(change))
+    assert "format 4 " in refusal(tmp_path, rewritten(change))
 
 
 # Tasks.
 
-@pytest.mark.parametrize("task", ["lines", "Stream", "", None, 0, True, ["stream"], {"stream": 1}], ids=str)
+@pytest.mark.parametrize("task", ["line", "Stream", "", None, 0, True, ["stream"], {"stream": 1}], ids=str)
 def test_unknown_task_is_refused_naming_those_there_are(tmp_path, task):
-    assert "none of stream, pairs, fill" in refusal_of(tmp_path, metadata={"task": task})
+    assert "none of stream, lines, pairs, fill" in refusal_of(tmp_path, metadata={"task": task})
 
 
 def test_pairs_without_a_source_tokenizer_are_refused(tmp_path):
@@ -449,7 +449,7 @@ def test_file_of_format_1_is_a_stream_model_with_the_same_weights(tmp_path):
 def test_model_of_format_1_is_stored_again_in_the_present_format(tmp_path):
     model = load(put(tmp_path, old_file(random_weights(SMALL))))
     save(str(tmp_path / "new.charlm"), model)
-    assert b'\\"format\\":2,' in (tmp_path / "new.charlm").read_bytes()
+    assert b'\\"format\\":3,' in (tmp_path / "new.charlm").read_bytes()
     again = load(str(tmp_path / "new.charlm"))
     assert again.config == SMALL and all((again.weights[name] == values).all() for name, values in model.weights.items())
 

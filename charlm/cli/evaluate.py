@@ -16,6 +16,8 @@ Examples:
   zcat held-out.txt.gz | charlm eval -m big.charlm --jsonl -
 """
 
+LINES_AT_ONCE = 1024
+
 
 @click.command("eval", epilog=EXAMPLES, short_help="Measure how well a model predicts held-out data.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -36,7 +38,8 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
     Bits per character are per character of the text, so that models with different tokenizers compare.
 
     A model of pairs is measured on pairs: the share of sources whose target it does not write exactly,
-    the edits that its targets need, and its loss. A fill model is measured on gaps drawn in the text:
+    the edits that its targets need, and its loss. A model of lines is measured on lines, each by itself
+    with its end; where they have labels, the share of lines whose label `classify` misses, too. A fill model is measured on gaps drawn in the text:
     the share that greedy search fills exactly, and its loss.
     """
     options.limit_threads(threads)
@@ -47,6 +50,8 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
         raise click.UsageError(f"--window is for running text, not for a {loaded.task} model")
     if loaded.task == "pairs":
         facts = _judged(loaded, files, errors, beam)
+    elif loaded.task == "lines":
+        facts = _lined(loaded, files, errors)
     elif loaded.task == "fill":
         facts = _filled(loaded, files, errors)
     else:
@@ -58,7 +63,7 @@ def _scored(model, files: tuple[str, ...], errors: str, window: int | None) -> d
     """A text's loss."""
     from charlm.cli.boundary import say
     from charlm.inference.network import Network
-    from charlm.inference.scoring import score_carried, score_windows
+    from charlm.inference.text_scoring import score_carried, score_windows
     from charlm.text.corpus import read_text
     from charlm.text.tokenizer import encode_chunks
     network = Network(model.config, model.weights)
@@ -88,6 +93,35 @@ def _scored(model, files: tuple[str, ...], errors: str, window: int | None) -> d
     if unknown:
         say(f"warning: {unknown} of {characters} characters are unknown to the model")
     return _loss(nats / tokens, nats / math.log(2) / characters, tokens, characters)
+
+
+def _lined(model, files: tuple[str, ...], errors: str) -> dict:
+    """The loss of lines, each end counted as a character; where they have labels, given these, and how
+    often `classify` misses them."""
+    import itertools
+    from charlm.cli.models import classifier_of, scorer_of
+    from charlm.text.corpus import Text
+    from charlm.text.line_corpus import read_lines
+    from charlm.text.pairs import TAB
+    labelled = bool(model.labels)
+    lines = itertools.chain.from_iterable(read_lines(Text(file, errors), labelled=labelled) for file in files)
+    scorer = scorer_of(model)
+    classifier = classifier_of(model, uniform_prior=False) if labelled else None
+    count = missed = tokens = characters = 0
+    bits = 0.0
+    while some := list(itertools.islice(lines, LINES_AT_ONCE)):
+        scores = scorer.score([f"{label}{TAB}{text}" if labelled else text for label, text in some])
+        count += len(scores)
+        bits += sum(score.bits for score in scores)
+        tokens += sum(len(score.ids) for score in scores)
+        characters += sum(score.characters for score in scores)
+        if classifier:
+            best = classifier.posteriors([text for _, text in some]).argmax(axis=1)
+            missed += sum(model.labels.names[number] != label for number, (label, _) in zip(best, some))
+    if not count:
+        raise _nothing(files)
+    rates = {"label_error_rate": missed / count} if labelled else {}
+    return {**rates, "lines": count, **_loss(bits * math.log(2) / tokens, bits / characters, tokens, characters)}
 
 
 def _judged(model, files: tuple[str, ...], errors: str, beam: int) -> dict:

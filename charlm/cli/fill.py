@@ -52,7 +52,7 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, tem
         temperature = 0.0 if num_samples == 1 else 1.0
     config = SamplingConfig(temperature, top_k, top_p, min_p)
     lines, product = Lines(file, errors), Product()
-    loaded, network = open_model(model, task="fill")
+    loaded, network = open_model(model, ("fill",))
     filler = Filler(network, loaded.tokenizer)
     seed = choose_seed(seed, used=temperature > 0 and num_samples > 0)
     show = _json if jsonl else _text

@@ -14,22 +14,30 @@ from charlm.errors import CorpusError
 
 CHUNK = 1 << 16                         # bytes read at once
 MOST_LINES = 256                        # answered at once
+MOST_TOLD = 10                          # lines that are not UTF-8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One line of input without its end."""
+    """One line of input."""
 
     number: int                         # from 1
-    text: str
+    text: str                           # without its end and a byte order mark
     end: str                            # LF, CRLF, or nothing at the end of the input
+    data: bytes                         # all of it as it came
+    valid: bool = True                  # False: not UTF-8, and `text` is empty
+
+    @property
+    def begin(self) -> str:
+        """The byte order mark, where the first line has one that is not part of its text."""
+        return "\ufeff" if self.number == 1 and self.data.startswith(codecs.BOM_UTF8) else ""
 
 
 class Lines:
     """The lines of a file or of stdin.
 
-    A line that is not UTF-8 is told of and answered as an empty one; `close` then raises CorpusError,
-    when all others are answered.
+    A line that is not UTF-8 is told of, the first few by their numbers, and is to be answered by an
+    empty line or left out; `close` then raises CorpusError, when all others are answered.
     """
 
     def __init__(self, file: str | None, errors: str):
@@ -52,23 +60,30 @@ class Lines:
             if last := b"".join(rest):
                 yield [self._line(last, "")]
 
-    def close(self) -> None:
+    @property
+    def count(self) -> int:
+        """Lines that have come so far."""
+        return self._number
+
+    def close(self, fate: str = "each answered by an empty one") -> None:
         if self._bad:
-            raise CorpusError(f"lines that are not UTF-8: {self._bad}, each answered by an empty one; "
+            raise CorpusError(f"lines that are not UTF-8: {self._bad}, {fate}; "
                               "convert them, or pass --errors replace or ignore")
 
     def _line(self, data: bytes, end: str) -> Line:
         self._number += 1
+        whole = data + end.encode()
         if data.endswith(b"\r"):
             data, end = data[:-1], "\r" + end
         if self._number == 1:
             data = data.removeprefix(codecs.BOM_UTF8)
         try:
-            return Line(self._number, data.decode("utf-8", self._errors), end)
+            return Line(self._number, data.decode("utf-8", self._errors), end, whole)
         except UnicodeDecodeError as error:
             self._bad += 1
-            say(f"line {self._number}: not UTF-8: byte 0x{data[error.start]:02x} at its offset {error.start}")
-            return Line(self._number, "", end)
+            if self._bad <= MOST_TOLD:
+                say(f"line {self._number}: not UTF-8: byte 0x{data[error.start]:02x} at its offset {error.start}")
+            return Line(self._number, "", end, whole, False)
 
 
 def _source(file: str | None) -> str:

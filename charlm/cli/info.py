@@ -13,6 +13,8 @@ Examples:
   charlm info -m big.charlm --jsonl | jq .bits_per_character
 """
 
+LABELS = 20                             # named at most
+
 
 @click.command("info", epilog=EXAMPLES, short_help="Say what a model is and how good it is.")
 @click.argument("file", required=False, metavar="[FILE]")
@@ -31,6 +33,12 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
              "tokenizer": _tokens(loaded.tokenizer)}
     if loaded.separate_source:
         facts["source_tokenizer"] = _tokens(loaded.separate_source)
+    if loaded.labels:
+        facts["labels"] = f"{len(loaded.labels)}: {', '.join(loaded.labels.names[:LABELS])}" \
+                          + (", …" if len(loaded.labels) > LABELS else "")
+    if loaded.known_lines:
+        hashes = loaded.known_lines.tensor
+        facts["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
     trained = {name: value for name, value in loaded.training.items() if name not in facts}
     write_pairs(facts | trained, jsonl=jsonl)
 

@@ -10,8 +10,9 @@ import click
 from charlm import __version__
 from charlm.cli.boundary import guarded
 
-VERBS = {"train": "train", "sample": "sample", "translate": "translate", "fill": "fill",
-         "eval": "evaluate", "info": "info"}
+VERBS = {"train": "train", "sample": "sample", "score": "score", "filter": "filter",
+         "classify": "classify", "translate": "translate", "fill": "fill", "eval": "evaluate",
+         "tokenize": "tokenize", "detokenize": "detokenize", "info": "info"}
 
 EXAMPLES = """\b
 Examples:
@@ -19,6 +20,9 @@ Examples:
   charlm sample --temp 0.8
   zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
   charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
+  charlm score suspicious.log | sort -rn | head
+  charlm train names.txt --lines && charlm sample -N 20 --unique --novel
+  charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
   charlm train lexicon.tsv && echo 'abszolút' | charlm translate
   charlm eval held-out.txt
 """
@@ -49,8 +53,8 @@ class Verbs(click.Group):
 def cli() -> None:
     """Character language models for the shell.
 
-    Train a recurrent network on any text, then write new text in its manner or measure how well it
-    predicts another. Every flag has an environment twin: CHARLM_SAMPLE_TEMPERATURE is `sample --temp`.
+    Train a recurrent network on any text, then write new text in its manner, or say how surprising any
+    line is, filter by it, classify, translate, fill gaps. Every flag has an environment twin: CHARLM_SAMPLE_TEMPERATURE is `sample --temp`.
     """
 
 

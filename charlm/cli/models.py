@@ -5,64 +5,101 @@ from __future__ import annotations
 import glob
 import os
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from charlm.cli.boundary import say
 from charlm.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
+    from charlm.inference.labelling import Classifier
+    from charlm.inference.line_scoring import Scorer
     from charlm.inference.network import Network
     from charlm.inference.translation import Translator
     from charlm.modelfile import Model
 
-USES = {"stream": "charlm sample", "pairs": "charlm translate", "fill": "charlm fill"}
+USES = {"stream": "charlm sample", "lines": "charlm sample", "pairs": "charlm translate",
+        "fill": "charlm fill"}
 
 
-def find_model(path: str | None, *, task: str | None = None) -> str:
-    """The given path, else the newest `*.charlm` in this folder, named on stderr.
+def find_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = False,
+               besides: str | None = None) -> str:
+    """The given path, else the newest `*.charlm` in this folder but for one, named on stderr.
 
-    Where there are models of several tasks, the newest of this task.
+    Where there are several models, the newest of these tasks, with labels where they are asked for.
     """
     if path:
         return path
-    found = sorted((name for name in glob.glob("*.charlm") if os.path.isfile(name)),
+    other = besides and os.path.realpath(besides)
+    found = sorted((name for name in glob.glob("*.charlm")
+                    if os.path.isfile(name) and os.path.realpath(name) != other),
                    key=lambda name: (os.stat(name).st_mtime_ns, name), reverse=True)
     if not found:
         raise UsageError("no model here; train one with `charlm train CORPUS`, or name one with -m")
     newest = found[0]
-    if task is not None and len(found) > 1:
-        from charlm.modelfile import claimed_task
-        newest = next((name for name in found if claimed_task(name) == task), newest)
+    if tasks and len(found) > 1:
+        from charlm.modelfile import claims
+        claimed = ((name, *claims(name)) for name in found)
+        newest = next((name for name, task, labels in claimed
+                       if task in tasks and labels >= labelled), newest)
     say(f"using {newest}")
     return newest
 
 
-def load_model(path: str | None, *, task: str | None = None) -> Model:
-    """The model. Raises ModelFileError when it is none of this task, UsageError when there is none."""
+def load_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = False,
+               besides: str | None = None) -> Model:
+    """The model. Raises ModelFileError when it is none of these tasks or lacks labels that are asked
+    for, UsageError when there is none."""
     from charlm.modelfile import load
-    found = find_model(path, task=task)
+    found = find_model(path, tasks, labelled=labelled, besides=besides)
     model = load(found)
-    if task not in (None, model.task):
+    if tasks and model.task not in tasks or labelled and not model.labels:
+        kind = "model of lines without labels" if model.task == "lines" and labelled else f"{model.task} model"
         use = f"{USES[model.task]} -m {shlex.quote(found)}"
-        raise ModelFileError(f"{found} is a {model.task} model; it works with `{use}`")
+        also = "; labels are learned by `charlm train FILE --labels`" if labelled else ""
+        raise ModelFileError(f"{found} is a {kind}; it works with `{use}`{also}")
     return model
 
 
-def open_model(path: str | None, *, task: str | None = None) -> tuple[Model, Network]:
+def open_model(path: str | None, tasks: Sequence[str] = ()) -> tuple[Model, Network]:
     """The model and its NumPy network."""
     from charlm.inference.network import Network
-    model = load_model(path, task=task)
+    model = load_model(path, tasks)
     return model, Network(model.config, model.weights)
+
+
+def network_of(model: Model, device: str = "cpu") -> Network:
+    """A network for many rows at once; in torch where the device is a GPU."""
+    if device == "cuda":
+        from charlm.nn.arrays import ArrayNetwork
+        from charlm.training.device import choose_device
+        choose_device(device)
+        return ArrayNetwork(model.config, model.weights, device)
+    from charlm.inference.cells import all_rows
+    from charlm.inference.network import Network
+    return Network(model.config, model.weights, product=all_rows)
+
+
+def scorer_of(model: Model, *, carry: bool = False, device: str = "cpu") -> Scorer:
+    """What scores lines with this model; `carry` reads them as one text, which lines are not."""
+    from charlm.inference.line_scoring import choose_scorer
+    if carry and model.task == "lines":
+        raise UsageError("--carry is for models of running text; a line of this model stands by itself")
+    return choose_scorer(model, network_of(model, device), carry=carry)
+
+
+def classifier_of(model: Model, *, uniform_prior: bool, device: str = "cpu") -> Classifier:
+    """What tells the label of lines with this model, which has labels."""
+    from charlm.inference.labelling import Classifier
+    return Classifier(network_of(model, device), model.tokenizer, model.labels, uniform_prior=uniform_prior)
 
 
 def translator_of(model: Model) -> Translator:
     """A pairs model at work, many rows at once."""
-    from charlm.inference.cells import all_rows
-    from charlm.inference.network import Network
     from charlm.inference.translation import LengthLimit, Translator
-    return Translator(Network(model.config, model.weights, product=all_rows), model.tokenizer,
-                      model.source_tokenizer, LengthLimit.read(model.training))
+    return Translator(network_of(model), model.tokenizer, model.source_tokenizer,
+                      LengthLimit.read(model.training))
 
 
 def open_translator(path: str | None) -> Translator:
-    return translator_of(load_model(path, task="pairs"))
+    return translator_of(load_model(path, ("pairs",)))

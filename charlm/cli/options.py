@@ -28,6 +28,12 @@ min_p = click.option("--min-p", type=float, default=0.0, show_default=True,
 
 seed = click.option("--seed", type=click.IntRange(0), help="Repeat what was drawn. Default: drawn, and told.")
 
+device = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+                      help="cuda scores on a GPU, through torch.")
+
+carry = click.option("--carry", is_flag=True,
+                     help="Read all lines as one text, as running text is, instead of each by itself.")
+
 threads = click.option(
     "--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.")
 

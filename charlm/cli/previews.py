@@ -13,7 +13,7 @@ LINES = 4                               # of pairs, of text with gaps
 
 def preview(model: Model, corpus) -> str:
     """A short sample of the weights as they are now, by the NumPy network."""
-    return {"stream": _stream, "pairs": _pairs, "fill": _fill}[model.task](model, corpus)
+    return {"stream": _stream, "lines": _lines, "pairs": _pairs, "fill": _fill}[model.task](model, corpus)
 
 
 def _stream(model: Model, corpus) -> str:
@@ -24,6 +24,16 @@ def _stream(model: Model, corpus) -> str:
     pieces = generate(Network(model.config, model.weights), model.tokenizer, np.zeros(0, np.int64),
                       SamplingConfig(temperature=0.7), length=CHARACTERS, seed=0)
     return "".join(text for _, text in pieces)
+
+
+def _lines(model: Model, corpus) -> str:
+    from charlm.config import SamplingConfig
+    from charlm.inference.line_sampling import LineWriter, Manner
+    from charlm.inference.network import Network
+    manner = Manner(SamplingConfig(temperature=0.7), seed=0, longest=CHARACTERS // LINES)
+    writer = LineWriter(Network(model.config, model.weights), model.tokenizer, model.labels)
+    return "\n".join(f"{line.label}: {line.text}" if line.label else line.text
+                     for line in writer.write(range(LINES), manner))
 
 
 def _pairs(model: Model, corpus) -> str:

@@ -27,10 +27,20 @@ class Product:
         if self.on_terminal:
             from charlm.reports.visible import visible
             text = visible(text)
-        with stdout_errors():
-            sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-            sys.stdout.buffer.flush()
+        self._put(text.encode("utf-8", "replace"))
         self._last = text[-1]
+
+    def write_bytes(self, data: bytes) -> None:
+        """Bytes of somebody's own, passed on as they are; on a terminal made visible, too."""
+        if self.on_terminal:
+            self.write(data.decode("utf-8", "replace"))
+        elif data:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        with stdout_errors():
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
     def end_line(self) -> None:
         """Begin a new line, unless the last text ended one."""

@@ -20,12 +20,19 @@ Examples:
   charlm train corpus.txt --tokenizer unigram --vocab-size 4000
   charlm train lexicon.tsv && charlm translate < words.txt
   charlm train novel.txt --fill && echo 'It was the ___ of times' | charlm fill
+  charlm train names.txt --lines && charlm sample -N 20 --unique --novel
+  charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
 """
 _TASK = [
     click.option("--text", "task", flag_value="stream", help="Running text, tabs and all."),
     click.option("--pairs", "task", flag_value="pairs",
                  help="Lines of source<TAB>target, for `translate`. Default for .tsv, and where "
                       "a file begins with such lines."),
+    click.option("--lines", "task", flag_value="lines",
+                 help="Lines, each by itself: names, records, verses."),
+    click.option("--labels", "task", flag_value="labels",
+                 help="Lines of label<TAB>text, each conditioned on its label, for `sample --label` "
+                      "and `classify`."),
     click.option("--fill", "task", flag_value="fill",
                  help="Running text, of which random gaps are learned, for `fill`."),
 ]
@@ -40,7 +47,7 @@ _NETWORK = [
     click.option("--tied", is_flag=True, help="Head and embedding share a matrix of --hidden width."),
     click.option("--encoder", type=click.Choice(ENCODERS),
                  help="Who reads the source, or a stream's window before this one; shared: the decoder "
-                      "itself. Default: bidirectional, but shared for running text."),
+                      "itself. Default: bidirectional for pairs and gaps, else shared."),
     click.option("--bidirectional", is_flag=True, help="Short for --encoder bidirectional."),
     click.option("--attention/--no-attention", default=None,
                  help="Attend to all of what the encoder read, or know its last states only. "
@@ -58,7 +65,7 @@ _RUN = [
     click.option("--warmup", type=int, default=TrainingConfig.warmup, show_default=True,
                  help="Steps until the full rate, at most a tenth of all; it falls to 0 at the end."),
     click.option("--batch-size", type=int,
-                 help="Lanes, or pairs, read side by side. Default: by the corpus."),
+                 help="Lanes, lines or pairs read side by side. Default: by the corpus."),
     click.option("--bptt", type=int, default=64, show_default=True, help="Tokens of a window."),
     click.option("--clip", type=float, default=TrainingConfig.clip, show_default=True,
                  help="Clip the gradient's global norm; 0 is off."),
@@ -83,7 +90,8 @@ _TEXT = [
     click.option("--vocab-size", type=click.IntRange(2), help="Tokens in the vocabulary."),
     click.option("--validation", metavar="FRACTION|FILE",
                  help="Held-out part: a share, or another file. Default: the last tenth, at most a "
-                      "million characters; of pairs a tenth drawn at random, at most 2,000."),
+                      "million characters; of lines or pairs a tenth drawn at random, at most 20,000 "
+                      "or 2,000."),
 ]
 
 
@@ -128,6 +136,7 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
     from charlm.text.corpus import Text
     from charlm.text.pairs import recognise
     from charlm.training.choices import Wishes
+    labelled, task = task == "labels", "lines" if task == "labels" else task
     # Refused now rather than after a long corpus was read; so is a GPU that is not there.
     Wishes(task=task or "pairs", **wishes)
     require_writable(output)
@@ -139,7 +148,7 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
     task = task or ("pairs" if recognised else "stream")
     wishes = Wishes(task=task, **wishes)
     held_out = Text(held_out, errors) if isinstance(held_out, str) else held_out
-    prepared = _prepare(task, texts, tokenizer, source_tokenizer, recognised=recognised,
+    prepared = _prepare(task, texts, tokenizer, source_tokenizer, recognised=recognised, labelled=labelled,
                         vocabulary_size=vocab_size, validation=held_out)
     if recognised and not quiet:
         say("these are pairs of source<TAB>target; --text would read them as running text")
@@ -152,7 +161,7 @@ def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size
 
 
 def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | None, *,
-             recognised: bool, **how):
+             recognised: bool, labelled: bool, **how):
     """The corpus of a task: its texts read, its vocabularies fitted, its tokens made."""
     if task == "pairs":
         from charlm.text.pair_corpus import prepare_pairs
@@ -162,6 +171,9 @@ def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | No
         raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
     if tokenizer == "word":
         raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
+    if task == "lines":
+        from charlm.text.line_corpus import prepare_lines
+        return prepare_lines(texts, labelled=labelled, tokenizer=tokenizer or "char", **how)
     from charlm.text.prepare import prepare
     return prepare(texts, tokenizer=tokenizer or "char", **how)
 

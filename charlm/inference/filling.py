@@ -12,7 +12,8 @@ import numpy as np
 
 from charlm.config import SamplingConfig
 from charlm.inference.network import Network
-from charlm.inference.sampling import Uniforms, choose
+from charlm.inference.sampling import Uniforms
+from charlm.inference.writing import write_to_ends
 from charlm.text.examples import cut_batches, padded
 from charlm.text.gaps import LONGEST_SOURCE
 from charlm.text.special import boundary, gap
@@ -26,22 +27,12 @@ def write_gaps(network: Network, tokenizer: Tokenizer, sources: Sequence[np.ndar
                places: tuple[np.ndarray, np.ndarray], *, config: SamplingConfig, uniforms: Uniforms,
                banned: Sequence[int] = ()) -> list[list[int]]:
     """Tokens for each of the places in these sources, rows and positions (G,) each, side by side."""
-    end, rows = boundary(tokenizer), np.arange(len(places[0]))
+    end, gaps = boundary(tokenizer), len(places[0])
     state = network.encode(padded(sources, 0), np.array([len(source) for source in sources]), places)
-    never = [*tokenizer.never_sampled, *banned]
-    written: list[list[int]] = [[] for _ in rows]
-    tokens = np.full(len(rows), end)
-    while len(rows):
-        logits, state = network.step(tokens[:, None], state)
-        logits = logits[:, 0]
-        logits[:, never] = -np.inf
-        tokens = choose(logits, uniforms.next()[rows], config)
-        going = tokens != end
-        for row, token in zip(rows[going], tokens[going].tolist()):
-            written[row].append(token)
-        going &= max(map(len, written)) < LONGEST_FILL      # all rows have come equally far
-        rows, tokens, state = rows[going], tokens[going], state.select(going)
-    return written
+    logits, state = network.step(np.full((gaps, 1), end), state)
+    return write_to_ends(network, logits[:, 0], state, end=end, never=[*tokenizer.never_sampled, *banned],
+                         config=config, uniforms=uniforms, longest=LONGEST_FILL,
+                         recent=np.zeros((gaps, 0), np.intp))
 
 
 class _Chain:

@@ -1,22 +1,24 @@
-"""How surprising a text is: nats per token, with carried state or in cold windows.
+"""How surprising many texts are, each by itself: nats of every token.
 
-Not here: bits per character of a file and its printing (cli/evaluate.py).
+Not here: one long text (text_scoring.py), lines and their labels (line_scoring.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from charlm.inference.network import Network
 from charlm.inference.state import State
-from charlm.text.examples import padded
-from charlm.text.special import boundary
+from charlm.text.examples import cut_batches, padded
+from charlm.text.special import framed
 from charlm.text.tokenizer import Tokenizer
 
-WINDOW = 512                            # tokens read at once
+WINDOW = 512                            # tokens of one text read at once
 LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
+ROWS = 256                              # texts side by side, fewer of long ones
+TOKENS_AT_ONCE = 2048                   # of all texts side by side: what stays in a processor's cache
 
 
 def surprisals(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
@@ -32,69 +34,52 @@ def surprisals(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) ->
     return nats
 
 
+def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[np.ndarray],
+               begin: Callable[[np.ndarray], State] | None = None) -> list[np.ndarray]:
+    """Nats of every id of each row but its first, which is only read.
+
+    A row starts from an empty past, or from its own row of what `begin` gives for some row numbers.
+    Rows of like length are read side by side; memory does not grow with how long one is, beyond its own
+    ids and nats.
+    """
+    lengths = np.array([len(row) - 1 for row in rows], np.int64)
+    order = np.argsort(lengths, kind="stable")
+    results: list[np.ndarray] = [np.zeros(0)] * len(rows)
+    side_by_side = min(ROWS, max(LOGITS // tokenizer.size, 1))
+    for batch in cut_batches(lengths[order], side_by_side):
+        numbers = order[batch][::-1].copy()                             # the longest first
+        state = network.start(len(numbers)) if begin is None else begin(numbers)
+        ids = padded([rows[number] for number in numbers], 0)           # (B, 1 + T)
+        nats = _read(network, tokenizer, ids, lengths[numbers], state)
+        for number, row in zip(numbers, nats):
+            results[number] = row[:lengths[number]].copy()
+    return results
+
+
+def _read(network: Network, tokenizer: Tokenizer, ids: np.ndarray, lengths: np.ndarray,
+          state: State) -> np.ndarray:
+    """Nats (B, T) of rows (B, 1 + T), the longest first; a row that has ended is read no further."""
+    nats = np.zeros((len(ids), ids.shape[1] - 1))
+    at, reading = 0, len(ids)
+    while at < nats.shape[1]:
+        left = int((lengths > at).sum())
+        if left < reading:
+            state, reading = state.select(slice(left)), left
+        stop = at + _stride(reading, tokenizer.size)
+        now = slice(at, min(stop, nats.shape[1]))
+        logits, state = network.step(ids[:reading, now], state)
+        nats[:reading, now] = surprisals(logits, ids[:reading, now.start + 1:now.stop + 1], tokenizer)
+        at = now.stop
+    return nats
+
+
+def _stride(rows: int, known: int) -> int:
+    """Tokens of each of so many rows to read at once, of so many known ids."""
+    return min(max(min(TOKENS_AT_ONCE, LOGITS // known) // rows, 1), WINDOW)
+
+
 def forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[np.ndarray],
                 state: State) -> tuple[float, int]:
     """Summed -log p of targets and their ends from a state with a row for each; how many tokens."""
-    end = boundary(tokenizer)
-    rows = padded([np.concatenate([[end], ids, [end]]) for ids in targets], end)
-    nats = _score_rows(network, tokenizer, rows[:, :-1], rows[:, 1:], state)
-    lengths = np.array([len(ids) + 1 for ids in targets])
-    return float(nats[np.arange(nats.shape[1]) < lengths[:, None]].sum()), int(lengths.sum())
-
-
-def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The ids of all pieces, in arrays of `size`; the last may be shorter."""
-    held, count = [], 0
-    for piece in pieces:
-        held.append(piece)
-        count += len(piece)
-        if count >= size:
-            joined = np.concatenate(held)
-            whole = count // size * size
-            yield from joined[:whole].reshape(-1, size)
-            held, count = [joined[whole:]], count - whole
-    if count:
-        yield np.concatenate(held)
-
-
-def score_carried(network: Network, tokenizer: Tokenizer,
-                  pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Nats of every token of one long text, in order, its state carried from start to end."""
-    state, before = network.start(1), tokenizer.start_id
-    for targets in _regroup(pieces, min(WINDOW, max(LOGITS // tokenizer.size, 1))):
-        inputs = np.concatenate([[before], targets[:-1]])
-        logits, state = network.step(inputs[None], state)
-        yield surprisals(logits[0], targets, tokenizer)
-        before = targets[-1]
-
-
-def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.ndarray], *,
-                  window: int) -> Iterator[np.ndarray]:
-    """Nats of every token when each window of so many tokens starts from an empty state.
-
-    The only context a window has beyond itself is the token before it, as when windows are cut at
-    random from a text (Karpathy's char-rnn and nanoGPT evaluate so).
-    """
-    before = tokenizer.start_id
-    rows = max(LOGITS // tokenizer.size // min(window, WINDOW), 1)
-    for block in _regroup(pieces, rows * window):
-        ids = np.concatenate([[before], block])
-        before = block[-1]
-        whole = len(block) // window * window
-        for start, stop in ((0, whole), (whole, len(block))):
-            if start < stop:
-                width = min(window, stop - start)
-                rows = [ids[shift + start:shift + stop].reshape(-1, width) for shift in (0, 1)]
-                yield _score_rows(network, tokenizer, *rows, network.start(len(rows[0]))).ravel()
-
-
-def _score_rows(network: Network, tokenizer: Tokenizer, inputs: np.ndarray, targets: np.ndarray,
-                state: State) -> np.ndarray:
-    """Nats of the targets (B, T), read from this state on in strides that bound the logits held."""
-    nats = np.empty(inputs.shape)
-    stride = min(WINDOW, max(LOGITS // tokenizer.size // len(inputs), 1))
-    for start in range(0, inputs.shape[1], stride):
-        now = slice(start, start + stride)
-        logits, state = network.step(inputs[:, now], state)
-        nats[:, now] = surprisals(logits, targets[:, now], tokenizer)
-    return nats
+    nats = score_rows(network, tokenizer, [framed(tokenizer, ids) for ids in targets], state.select)
+    return float(sum(row.sum() for row in nats)), sum(map(len, nats))

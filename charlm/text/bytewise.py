@@ -25,6 +25,18 @@ class PieceDecoder:
         return self._decoder.decode(b"", True)
 
 
+def readable(piece: bytes) -> str:
+    """Some bytes to be looked at.
+
+    >>> readable("né".encode()), readable(b"\\xe2\\x96"), readable(b"")
+    ('né', '<0xE2 0x96>', '<unk>')
+    """
+    try:
+        return piece.decode("utf-8") or "<unk>"
+    except UnicodeDecodeError:
+        return f"<{' '.join(f'0x{byte:02X}' for byte in piece)}>"
+
+
 class ByteTokenizer:
     """The id of a byte is its value."""
 
@@ -52,6 +64,9 @@ class ByteTokenizer:
 
     def settled(self, text: str) -> int:
         return len(text)
+
+    def piece(self, index: int) -> str:
+        return readable(self._pieces[index])
 
     def decoder(self) -> PieceDecoder:
         return PieceDecoder(self._pieces)

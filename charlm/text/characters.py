@@ -75,6 +75,9 @@ class CharacterTokenizer:
     def decoder(self) -> CharacterTokenizer:
         return self
 
+    def piece(self, index: int) -> str:
+        return "<unk>" if index == UNKNOWN else self._characters[index]
+
     def push(self, ids: Iterable[int]) -> str:
         return "".join([self._characters[index] for index in ids])
 

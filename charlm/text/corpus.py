@@ -23,6 +23,7 @@ CHUNK = 1 << 18                         # bytes read at once
 STDIN = "-"
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = "\ufeff"
+_MODEL = b'{"__metadata__":{"charlm":'     # how a model file goes on after its first 8 bytes
 
 
 def describe(source: str) -> str:
@@ -54,8 +55,9 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
 
 
 def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK) -> Iterator[bytes]:
-    """Chunks until the end, each as soon as it is there; a damaged archive or failing disk is a
-    CorpusError."""
+    """Chunks until the end, each as soon as it is there; a damaged archive, a failing disk and a model
+    in the place of a text are CorpusErrors."""
+    start = b""
     while True:
         try:
             # read1 hands over what a slow pipe has, where read would wait for a full chunk.
@@ -64,6 +66,10 @@ def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK) -> Iterator[by
             raise CorpusError(f"{describe(source)}: cannot be read ({error})") from None
         if not chunk:
             return
+        if len(start) < len(_MODEL) + 8:
+            start += chunk[:len(_MODEL) + 8]
+            if start[8:] == _MODEL:
+                raise CorpusError(f"{describe(source)}: is a model, not a text; name a model with -m")
         yield chunk
 
 

@@ -43,6 +43,8 @@ class PairCorpus:
     repeated: int                       # pairs whose source stood before
     digest: str                         # of the training pairs' text
 
+    labels = known_lines = None         # these are of lines
+
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of every example, source and target together."""
@@ -100,7 +102,7 @@ def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | None = None, source
     Raises CorpusError for a line that is no pair, and for texts with too few of them.
     """
     names = ", ".join(text.name for text in texts)
-    spool = _spooled(itertools.chain.from_iterable(read_pairs(text, otherwise) for text in texts))
+    spool = _spooled(itertools.chain.from_iterable(read_pairs(text, otherwise=otherwise) for text in texts))
     ranks = [_rank(source) for source, _ in _pairs(spool)]
     if not ranks:
         raise CorpusError(f"{names}: empty; there is nothing to learn")

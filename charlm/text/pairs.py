@@ -1,4 +1,5 @@
-"""Lines of `source<TAB>target`: recognising them, reading them, refusing what is not one."""
+"""Lines of two fields, as `source<TAB>target` and `label<TAB>text`: recognising and reading them,
+refusing what is not one."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from charlm.text.lines import split_lines
 from charlm.text.tokenizer import NEWLINE
 
 TAB = "\t"
+SOURCE_TARGET = ("source", "target")    # what the fields of a line are called
+LABEL_TEXT = ("label", "text")
 _PACKED = (".gz", ".bz2", ".xz")
 
 
-def flaw(line: str) -> str:
-    """What keeps a line from being a pair; nothing when it is one.
+def flaw(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
+    """What keeps a line from being a pair of these fields; nothing when it is one.
 
     >>> flaw("one"), flaw("a\\tb\\tc"), flaw("\\tb"), flaw("a\\tb")
     ('no tab', '2 tabs', 'an empty source', '')
@@ -24,7 +27,7 @@ def flaw(line: str) -> str:
     if tabs != 1:
         return f"{tabs} tabs" if tabs else "no tab"
     source, target = line.split(TAB)
-    return "" if source and target else f"an empty {'target' if source else 'source'}"
+    return "" if source and target else f"an empty {fields[1] if source else fields[0]}"
 
 
 def recognise(texts: Sequence[Text]) -> bool:
@@ -45,15 +48,16 @@ def _begins_with_pairs(head: str) -> bool:
     return bool(written) and not any(map(flaw, written))
 
 
-def read_pairs(text: Text, otherwise: str = "") -> Iterator[tuple[str, str]]:
-    """Sources and targets. Raises CorpusError naming the first line that is no pair, with what else
+def read_pairs(text: Text, fields: tuple[str, str] = SOURCE_TARGET,
+               otherwise: str = "") -> Iterator[tuple[str, str]]:
+    """Both fields of every line. Raises CorpusError naming the first line that is no pair, with what else
     to do; blank lines do not count."""
     for number, line in enumerate(split_lines(text), 1):
         line = line.removesuffix("\r")
         if not line:
             continue
-        if wrong := flaw(line):
-            raise CorpusError(f"{text.name}: line {number} has {wrong}; a pair is "
-                              f"source<TAB>target{otherwise}")
-        source, target = line.split(TAB)
-        yield source, target
+        if wrong := flaw(line, fields):
+            raise CorpusError(f"{text.name}: line {number} has {wrong}; a line is "
+                              f"{fields[0]}<TAB>{fields[1]}{otherwise}")
+        first, second = line.split(TAB)
+        yield first, second

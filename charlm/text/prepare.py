@@ -34,6 +34,7 @@ class Corpus:
     digest: str                         # of the training texts
 
     separate_source = None              # what is read and what is written share a tokenizer
+    labels = known_lines = None         # nor are there lines
 
     @property
     def source_tokenizer(self) -> Tokenizer:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from charlm.errors import CorpusError, ModelFileError, UsageError
-from charlm.text.bytewise import PieceDecoder
+from charlm.text.bytewise import PieceDecoder, readable
 from charlm.text.tokenizer import NEWLINE
 
 STRETCH = 1000                          # characters: at most 4,000 bytes of UTF-8
@@ -129,6 +129,9 @@ class SubwordTokenizer:
     def settled(self, text: str) -> int:
         line = text.rfind(NEWLINE) + 1
         return line + (len(text) - line) // STRETCH * STRETCH
+
+    def piece(self, index: int) -> str:
+        return readable(self._pieces[index])
 
     def decoder(self) -> PieceDecoder:
         return PieceDecoder(self._pieces)

@@ -42,6 +42,9 @@ class Tokenizer(Protocol):
 
     def decoder(self) -> Decoder: ...
 
+    def piece(self, index: int) -> str:
+        """What an id stands for, to be looked at: part of a character as <0xE2>, no text as <unk>."""
+
     def tensors(self) -> dict[str, np.ndarray]:
         """What the model file must hold to rebuild this tokenizer."""
 
@@ -57,6 +60,20 @@ def encode_chunks(tokenizer: Tokenizer, chunks: Iterable[str]) -> Iterator[np.nd
             held = held[cut:]
     if held:
         yield tokenizer.encode(held)
+
+
+def spelled(tokenizer: Tokenizer, text: str, ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """A text in the smallest parts that ids stand for, and how many ids each is.
+
+    The ids of one character stay together. A part is the text's own, where an unknown one would decode
+    to another.
+    """
+    decoder, at, held = tokenizer.decoder(), 0, 0
+    for index in ids:
+        held += 1
+        if size := len(decoder.push((index,))):
+            yield text[at:at + size], held
+            at, held = at + size, 0
 
 
 def tokens_holding(tokenizer: Tokenizer, characters: str) -> list[int]:

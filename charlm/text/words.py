@@ -98,5 +98,8 @@ class WordTokenizer:
     def settled(self, text: str) -> int:
         return 0                        # a word may go on, and a space belongs to no word
 
+    def piece(self, index: int) -> str:
+        return "<unk>" if index == UNKNOWN else self._words[index]
+
     def decoder(self) -> _Joiner:
         return _Joiner(self._words)

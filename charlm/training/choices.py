@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import UsageError
+from charlm.text.line_corpus import LineCorpus
 from charlm.text.pair_corpus import PairCorpus
 from charlm.text.prepare import Corpus
 from charlm.text.special import vocabulary_sizes
 from charlm.training.batches import Batches
 from charlm.training.plan import (
-    Sizes, default_pair_steps, default_steps, fit_window, pair_sizes, sizes)
+    Sizes, default_line_steps, default_pair_steps, default_steps, fit_window, line_sizes, pair_sizes,
+    sizes)
 
 BPTT = 64
+AnyCorpus = Corpus | LineCorpus | PairCorpus
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Wishes:
     embedding: int | None = None
     tied: bool = False
     task: str = "stream"
-    encoder: str | None = None          # shared for a stream, else bidirectional
+    encoder: str | None = None          # bidirectional for pairs and gaps, else shared
     attention: bool | None = None       # wherever there is a source
     dropout: float | None = None
     label_smoothing: float | None = None
@@ -58,20 +61,23 @@ class Wishes:
         _run(self, Sizes(hidden_size=8, batch_size=8, dropout=0.0, weight_decay=0.0))
 
 
-def choose_model(corpus: Corpus | PairCorpus, wishes: Wishes) -> ModelConfig:
+def choose_model(corpus: AnyCorpus, wishes: Wishes) -> ModelConfig:
     """The architecture; an embedding of 64, or as wide as the hidden layer where tied."""
-    known = vocabulary_sizes(wishes.task, corpus.tokenizer, corpus.source_tokenizer)
-    bptt = wishes.bptt if isinstance(corpus, PairCorpus) else choose_run(corpus, wishes).bptt
+    known = vocabulary_sizes(wishes.task, corpus.tokenizer, corpus.source_tokenizer,
+                             len(corpus.labels or ()))
+    bptt = choose_run(corpus, wishes).bptt if isinstance(corpus, Corpus) else wishes.bptt
     return _model(wishes, known, bptt, hidden=_usual(corpus).hidden_size)
 
 
-def choose_run(corpus: Corpus | PairCorpus, wishes: Wishes) -> TrainingConfig:
+def choose_run(corpus: AnyCorpus, wishes: Wishes) -> TrainingConfig:
     """The run; with `minutes` its length is provisional, until the speed is known."""
     wished = _run(wishes, _usual(corpus))
-    if isinstance(corpus, PairCorpus):
-        batches = Batches(corpus.lengths, batch_size=wished.batch_size, seed=wished.seed)
-        usual = default_pair_steps(len(corpus.sources), wished.batch_size)
-        return replace(wished, steps=_steps(wishes, usual, batches.in_first_epoch))
+    if not isinstance(corpus, Corpus):
+        an_epoch = Batches(corpus.lengths, batch_size=wished.batch_size, seed=wished.seed).in_first_epoch
+        usual = (default_pair_steps(len(corpus.sources), wished.batch_size)
+                 if isinstance(corpus, PairCorpus) else
+                 default_line_steps(int(corpus.lengths.sum()), an_epoch))
+        return replace(wished, steps=_steps(wishes, usual, an_epoch))
     tokens = len(corpus.train)
     batch_size, bptt = fit_window(corpus.train, batch_size=wished.batch_size, bptt=wished.bptt)
     window = batch_size * bptt
@@ -85,9 +91,11 @@ def _steps(wishes: Wishes, usual: int, an_epoch: float) -> int:
     return usual if wishes.epochs is None else max(int(wishes.epochs * an_epoch), 1)
 
 
-def _usual(corpus: Corpus | PairCorpus) -> Sizes:
+def _usual(corpus: AnyCorpus) -> Sizes:
     if isinstance(corpus, PairCorpus):
         return pair_sizes(len(corpus.sources), int(corpus.lengths.sum()))
+    if isinstance(corpus, LineCorpus):
+        return line_sizes(int(corpus.lengths.sum()))
     return sizes(len(corpus.train))
 
 
@@ -97,8 +105,11 @@ def _model(wishes: Wishes, known: tuple[int, int], bptt: int, *, hidden: int) ->
     hidden = hidden if wishes.hidden is None else wishes.hidden
     embedding = (hidden if wishes.tied else 64) if wishes.embedding is None else wishes.embedding
     stream = wishes.task == "stream"
-    encoder = wishes.encoder or ("shared" if stream else "bidirectional")
-    has_source = not stream or encoder != "shared"
+    reads = wishes.task in ("pairs", "fill")
+    encoder = wishes.encoder or ("bidirectional" if reads else "shared")
+    if wishes.task == "lines" and encoder != "shared":
+        raise UsageError(f"--encoder {encoder} has nothing to read: a line begins with nothing before it")
+    has_source = reads or stream and encoder != "shared"
     return ModelConfig(vocabulary_size=known[0], cell=wishes.cell,
                        nonlinearity=wishes.nonlinearity, num_layers=wishes.layers,
                        embedding_size=embedding, hidden_size=hidden, tied=wishes.tied,

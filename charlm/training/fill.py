@@ -14,9 +14,9 @@ from charlm.text.gaps import (
     LONGEST_SOURCE, SHORTEST_SOURCE, Gapped, all_places, cut_gaps, draw_gaps, draw_longest,
     gap_characters, held_out_gaps)
 from charlm.text.prepare import Corpus
-from charlm.text.special import boundary
+from charlm.text.special import framed
 from charlm.training.objective import Score
-from charlm.training.teacher import forced_loss
+from charlm.training.teacher import encoded, forced_loss
 
 AT_ONCE = 64                            # held-out texts
 
@@ -46,9 +46,9 @@ class Fill:
         return self._loss(texts, label_smoothing=self._run.label_smoothing)
 
     def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
-        return forced_loss(self._network, [text.source for text in texts],
-                           [ids for text in texts for ids in text.gaps],
-                           boundary=boundary(self._corpus.tokenizer), places=all_places(texts), **how)
+        state = encoded(self._network, [text.source for text in texts], all_places(texts))
+        rows = [framed(self._corpus.tokenizer, ids) for text in texts for ids in text.gaps]
+        return forced_loss(self._network, state, rows, **how)
 
     def _unknown_nats(self, texts: list[Gapped]) -> float:
         """What unknown tokens cost on top of p(unk), as everywhere."""

@@ -15,10 +15,10 @@ from charlm.inference.network import Network as Judged
 from charlm.inference.translation import AT_ONCE, LengthLimit, Translator
 from charlm.nn.network import Network
 from charlm.text.pair_corpus import PairCorpus
-from charlm.text.special import boundary
+from charlm.text.special import framed
 from charlm.training.batches import Batches
 from charlm.training.objective import Score
-from charlm.training.teacher import forced_loss
+from charlm.training.teacher import encoded, forced_loss
 
 FORGOTTEN = 0.003                       # share of source tokens read as unknown
 GREEDY_COST = 4                         # a token searched for in NumPy, over a token trained on
@@ -29,7 +29,7 @@ class Pairs:
 
     def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network):
         self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
-        self._boundary, self._seed = boundary(corpus.tokenizer), run.seed
+        self._seed = run.seed
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         self.updates_per_epoch = self._batches.in_first_epoch
         self.tokens_per_update = (corpus.targets.lengths + 1).sum() / self.updates_per_epoch
@@ -42,8 +42,8 @@ class Pairs:
         numbers = self._batches.at(step)
         chance = np.random.default_rng([self._seed, step])
         sources = [self._forget(self._corpus.sources[number], chance) for number in numbers]
-        targets = [self._corpus.targets[number] for number in numbers]
-        return forced_loss(self._network, sources, targets, boundary=self._boundary,
+        targets = [framed(self._corpus.tokenizer, self._corpus.targets[number]) for number in numbers]
+        return forced_loss(self._network, encoded(self._network, sources), targets,
                            label_smoothing=self._smoothing)
 
     def _forget(self, ids: np.ndarray, chance: np.random.Generator) -> np.ndarray:

@@ -21,6 +21,8 @@ FEWEST_STEPS = 150
 SKIPPED = 2                             # first updates of a measurement, which warm up caches
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
 FEWEST_PAIRS_SEEN = 20_000
+LINE_TOKENS_AT_A_MILLION = 6e6          # training tokens for lines of a million in all: six passes
+FEWEST_LINE_TOKENS = 300_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,21 @@ def default_pair_steps(pairs: int, batch_size: int) -> int:
     """Thirty passes over 8,000 pairs; for others, pairs seen grow with the square root."""
     wanted = max(PAIRS_SEEN_AT_8000 * (pairs / 8000) ** 0.5, FEWEST_PAIRS_SEEN)
     return max(round(wanted / batch_size), FEWEST_STEPS)
+
+
+def line_sizes(tokens: int) -> Sizes:
+    """Width, batch and regularisation for lines of so many training tokens in all."""
+    if tokens < 20_000:
+        return Sizes(64, 16, 0.3, 0.1)
+    if tokens < 500_000:
+        return Sizes(128, 64, 0.3 if tokens < 150_000 else 0.2, 0.1)
+    return Sizes(256, 64, 0.15 if tokens < 20_000_000 else 0.0, 0.1)
+
+
+def default_line_steps(tokens: int, an_epoch: int) -> int:
+    """Six passes over a million tokens; for others, tokens read grow with the square root."""
+    wanted = max(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, FEWEST_LINE_TOKENS)
+    return max(round(wanted / tokens * an_epoch), FEWEST_STEPS)
 
 
 def sizes(tokens: int) -> Sizes:

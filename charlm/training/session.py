@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.modelfile import Model, save
 from charlm.records import Planned, Record, Sampled, Validation
-from charlm.text.pair_corpus import PairCorpus
-from charlm.text.prepare import Corpus
-from charlm.training.choices import Wishes, choose_model, choose_run
+from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
 from charlm.training.device import choose_device, set_up
 from charlm.training.plan import measure
 from charlm.training.trainer import Trainer, train
@@ -33,10 +31,10 @@ class Session:
     threads: int | None
     began: float                        # time.monotonic() when the command began
     interrupted: Callable[[], bool]
-    preview: Callable[[Model, Corpus | PairCorpus], str] | None = None  # a sample to look at
+    preview: Callable[[Model, AnyCorpus], str] | None = None  # a sample to look at
 
 
-def run(corpus: Corpus | PairCorpus, wishes: Wishes, session: Session) -> Iterator[Record]:
+def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]:
     """Plan, train and store; after each validation a preview, where the session has one.
 
     Raises UsageError for wishes that do not fit, StorageError, DivergedError.
@@ -53,7 +51,7 @@ def run(corpus: Corpus | PairCorpus, wishes: Wishes, session: Session) -> Iterat
     def stored(weights: dict, validation: Validation | None) -> Model:
         arrays = {name: values.numpy() for name, values in weights.items()}
         return Model(model, corpus.tokenizer, arrays, _summary(corpus, config, validation),
-                     wishes.task, corpus.separate_source)
+                     wishes.task, corpus.separate_source, corpus.labels, corpus.known_lines)
 
     def keep(weights: dict, validation: Validation | None) -> str:
         if validation is None and os.path.exists(session.output):
@@ -67,7 +65,7 @@ def run(corpus: Corpus | PairCorpus, wishes: Wishes, session: Session) -> Iterat
             yield Sampled(session.preview(stored(trainer.network.weights(), record), corpus))
 
 
-def _planned(corpus: Corpus | PairCorpus, model: ModelConfig, config: TrainingConfig, *, wishes: Wishes,
+def _planned(corpus: AnyCorpus, model: ModelConfig, config: TrainingConfig, *, wishes: Wishes,
              device: str, session: Session) -> tuple[TrainingConfig, float]:
     """The run with its final number of steps, and the seconds it is expected to take."""
     budget = None if wishes.minutes is None else 60 * wishes.minutes
@@ -81,7 +79,7 @@ def _planned(corpus: Corpus | PairCorpus, model: ModelConfig, config: TrainingCo
     return config, speed.duration(config.steps, window, held_out)
 
 
-def _summary(corpus: Corpus | PairCorpus, config: TrainingConfig, validation: Validation | None) -> dict:
+def _summary(corpus: AnyCorpus, config: TrainingConfig, validation: Validation | None) -> dict:
     """What the model file says of its training; equal runs give equal summaries."""
     score = {} if validation is None else {
         "step": validation.step, "nats_per_token": validation.loss,

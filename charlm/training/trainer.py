@@ -16,9 +16,9 @@ from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import DivergedError, StorageError
 from charlm.nn.network import Network
 from charlm.records import Record, Saved, Step, Stopped, Validation, Warned
-from charlm.text.pair_corpus import PairCorpus
-from charlm.text.prepare import Corpus
+from charlm.training.choices import AnyCorpus
 from charlm.training.fill import Fill
+from charlm.training.lines import Lines
 from charlm.training.objective import Objective
 from charlm.training.optimizers import Optimizers
 from charlm.training.pairs import Pairs
@@ -38,7 +38,7 @@ class Update:
     applied: bool                       # False: skipped, the loss or gradient was not finite
 
 
-OBJECTIVES = {"stream": Stream, "pairs": Pairs, "fill": Fill}
+OBJECTIVES = {"stream": Stream, "lines": Lines, "pairs": Pairs, "fill": Fill}
 
 
 class Trainer:
@@ -47,7 +47,7 @@ class Trainer:
     Building one seeds torch: the same corpus, configurations and machine give the same bits.
     """
 
-    def __init__(self, corpus: Corpus | PairCorpus, model: ModelConfig, run: TrainingConfig, *,
+    def __init__(self, corpus: AnyCorpus, model: ModelConfig, run: TrainingConfig, *,
                  device: str, task: str = "stream"):
         torch.manual_seed(run.seed)
         self.run, self.task = run, task

@@ -1,29 +1,38 @@
 """The corpora are what corpora/README.md says they are.
 
-The weather rule and the pairs are read from the files here with this file's own code, so that a mistake in generate.py cannot
-vouch for itself. Not here: whether a model learns any of them.
+The weather rule, the pairs and the number words are read here with this file's own code and vocabulary, so that a mistake in
+generate.py or spelling.py cannot vouch for itself. Not here: whether a model learns any of them.
 """
 
-import importlib.util
+import importlib
 import re
+import shutil
+import subprocess
+import sys
 import unicodedata
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 CORPORA = Path(__file__).resolve().parents[2] / "corpora"
-GENERATED = ("namaskar", "numbers", "weather")
+GENERATED = ("namaskar", "numbers", "counting", "weather")
+LANGUAGES = ("english", "german", "dutch", "spanish", "turkish", "esperanto")
 WEATHER_LINE = re.compile(r"(-?\d+) (\d+) (\d+) \| (-?\d+) (\d+) (\d+) \| (-?\d+) (\d+) (\d+)\t(rain|dry)")
 
 
-def load_generate():
-    spec = importlib.util.spec_from_file_location("corpora_generate", CORPORA / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load(name):
+    """A module of corpora/, which is no package: its modules find each other as when generate.py runs as a script."""
+    sys.path.insert(0, str(CORPORA))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(CORPORA))
 
 
-generate = load_generate()
+generate = load("generate")
+spelling = load("spelling")
 
 
 def lines_of(name):
@@ -47,11 +56,13 @@ def test_generated_file_is_what_its_function_returns(name):
     assert lines_of(f"{name}.{suffix}") == getattr(generate, name)()
 
 
-def test_main_writes_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "FOLDER", tmp_path)
-    generate.main()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["namaskar.txt", "numbers.tsv", "weather.tsv"]
-    for path in tmp_path.iterdir():
+def test_the_script_writes_the_same_bytes(tmp_path):
+    for name in ("generate.py", "spelling.py"):
+        shutil.copy(CORPORA / name, tmp_path)
+    subprocess.run([sys.executable, "-B", tmp_path / "generate.py"], check=True, timeout=60)
+    written = sorted(path for path in tmp_path.iterdir() if path.suffix != ".py")
+    assert [path.name for path in written] == ["counting.tsv", "namaskar.txt", "numbers.tsv", "weather.tsv"]
+    for path in written:
         assert path.read_bytes() == (CORPORA / path.name).read_bytes()
 
 
@@ -135,34 +146,285 @@ def test_numbers_are_shuffled():
     ],
 )
 def test_english_agrees_with_hand_worked_numbers(number, words):
-    assert generate.english(number) == words
+    assert spelling.english(number) == words
 
 
-def value_of(words):
-    """The number that British English words name, read from left to right."""
-    units = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-    values = {word: value for value, word in enumerate((units + " seventeen eighteen nineteen").split())}
-    values |= {word: 10 * ten for ten, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-    thousands = current = 0
-    for word in re.split("[ -]", words.replace(" and ", " ")):
-        if word == "thousand":
-            thousands, current = 1_000 * current, 0
-        elif word == "hundred":
-            current *= 100
-        else:
-            current += values[word]
-    return thousands + current
+def counted(words, first=1, step=1):
+    """'ten twenty' from 10 in steps of 10 -> {'ten': 10, 'twenty': 20}."""
+    return {word: first + step * index for index, word in enumerate(words.split())}
+
+
+VALUES = {  # 0 is the value of words that only join
+    "english": counted(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen",
+        first=0,
+    )
+    | counted("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
+    | {"hundred": 100, "thousand": 1_000, "and": 0},
+    "german": counted(
+        "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn "
+        "neunzehn"
+    )
+    | counted("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig", 20, 10)
+    | {"ein": 1, "hundert": 100, "tausend": 1_000, "und": 0},
+    "dutch": counted(
+        "een twee drie vier vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien achttien "
+        "negentien"
+    )
+    | counted("twintig dertig veertig vijftig zestig zeventig tachtig negentig", 20, 10)
+    | {"honderd": 100, "duizend": 1_000, "en": 0, "ën": 0},
+    "spanish": counted(
+        "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete dieciocho "
+        "diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete veintiocho "
+        "veintinueve"
+    )
+    | counted("treinta cuarenta cincuenta sesenta setenta ochenta noventa", 30, 10)
+    | counted(
+        "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos", 100, 100
+    )
+    | {"cien": 100, "mil": 1_000, "y": 0},
+    "turkish": counted("bir iki üç dört beş altı yedi sekiz dokuz")
+    | counted("on yirmi otuz kırk elli altmış yetmiş seksen doksan", 10, 10)
+    | {"yüz": 100, "bin": 1_000},
+    "esperanto": counted("unu du tri kvar kvin ses sep ok naŭ") | {"dek": 10, "cent": 100, "mil": 1_000},
+}
+
+
+def value_of(words, language):
+    """The number that the words name, read from left to right; a unit multiplies what is smaller and stands before it."""
+    values = VALUES[language]
+    longest_first = "|".join(sorted(values, key=len, reverse=True))
+    parts = []
+    for word in re.findall(f"{longest_first}|[^ -]", words):
+        value, smaller = values[word], 0
+        if value in (10, 100, 1_000):
+            while parts and parts[-1] < value:
+                smaller += parts.pop()
+            value *= smaller or 1
+        parts.append(value)
+    return sum(parts)
 
 
 def test_every_pair_of_numbers_reads_back():
     pairs = [line.split("\t") for line in lines_of("numbers.tsv")]
-    assert [value_of(words) for _, words in pairs] == [int(number) for number, _ in pairs]
+    assert [value_of(words, "english") for _, words in pairs] == [int(number) for number, _ in pairs]
 
 
 @pytest.mark.parametrize("number", [-1, 1_000_000])
 def test_english_refuses_what_it_cannot_say(number):
     with pytest.raises(ValueError, match="0..999999"):
-        generate.english(number)
+        spelling.english(number)
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+@pytest.mark.parametrize("number", [-1, 0, 10_000])
+def test_the_other_languages_refuse_what_they_cannot_say(language, number):
+    with pytest.raises(ValueError, match=rf"{language}\(\) knows 1\.\.9999, not {number}"):
+        getattr(spelling, language)(number)
+
+
+ELEVEN_TO_NINETEEN = {
+    "english": "eleven, twelve, thirteen, fourteen, fifteen, sixteen, seventeen, eighteen, nineteen",
+    "german": "elf, zwölf, dreizehn, vierzehn, fünfzehn, sechzehn, siebzehn, achtzehn, neunzehn",
+    "dutch": "elf, twaalf, dertien, veertien, vijftien, zestien, zeventien, achttien, negentien",
+    "spanish": "once, doce, trece, catorce, quince, dieciséis, diecisiete, dieciocho, diecinueve",
+    "turkish": "on bir, on iki, on üç, on dört, on beş, on altı, on yedi, on sekiz, on dokuz",
+    "esperanto": "dek unu, dek du, dek tri, dek kvar, dek kvin, dek ses, dek sep, dek ok, dek naŭ",
+}
+
+HAND_WORKED = {
+    "english": {
+        1: "one",
+        10: "ten",
+        21: "twenty-one",
+        22: "twenty-two",
+        40: "forty",
+        100: "one hundred",
+        101: "one hundred and one",
+        342: "three hundred and forty-two",
+        1000: "one thousand",
+        1001: "one thousand and one",
+        1100: "one thousand one hundred",
+        1342: "one thousand three hundred and forty-two",
+        2000: "two thousand",
+    },
+    "german": {
+        1: "eins",
+        10: "zehn",
+        21: "einundzwanzig",
+        22: "zweiundzwanzig",
+        30: "dreißig",
+        31: "einunddreißig",
+        60: "sechzig",
+        66: "sechsundsechzig",
+        77: "siebenundsiebzig",
+        100: "einhundert",
+        101: "einhunderteins",
+        111: "einhundertelf",
+        121: "einhunderteinundzwanzig",
+        342: "dreihundertzweiundvierzig",
+        1000: "eintausend",
+        1001: "eintausendeins",
+        1101: "eintausendeinhunderteins",
+        1342: "eintausenddreihundertzweiundvierzig",
+        2000: "zweitausend",
+        7017: "siebentausendsiebzehn",
+    },
+    "dutch": {
+        1: "een",
+        10: "tien",
+        21: "eenentwintig",
+        22: "tweeëntwintig",
+        23: "drieëntwintig",
+        24: "vierentwintig",
+        80: "tachtig",
+        88: "achtentachtig",
+        100: "honderd",
+        101: "honderdeen",
+        122: "honderdtweeëntwintig",
+        200: "tweehonderd",
+        342: "driehonderdtweeënveertig",
+        1000: "duizend",
+        1001: "duizend een",
+        1100: "duizend honderd",
+        1342: "duizend driehonderdtweeënveertig",
+        2000: "tweeduizend",
+        3003: "drieduizend drie",
+        7777: "zevenduizend zevenhonderdzevenenzeventig",
+    },
+    "spanish": {
+        1: "uno",
+        10: "diez",
+        20: "veinte",
+        21: "veintiuno",
+        22: "veintidós",
+        23: "veintitrés",
+        26: "veintiséis",
+        31: "treinta y uno",
+        100: "cien",
+        101: "ciento uno",
+        116: "ciento dieciséis",
+        121: "ciento veintiuno",
+        342: "trescientos cuarenta y dos",
+        500: "quinientos",
+        700: "setecientos",
+        900: "novecientos",
+        1000: "mil",
+        1001: "mil uno",
+        1100: "mil cien",
+        1101: "mil ciento uno",
+        1342: "mil trescientos cuarenta y dos",
+        2000: "dos mil",
+        2003: "dos mil tres",
+        5500: "cinco mil quinientos",
+        9631: "nueve mil seiscientos treinta y uno",
+    },
+    "turkish": {
+        1: "bir",
+        10: "on",
+        20: "yirmi",
+        21: "yirmi bir",
+        22: "yirmi iki",
+        30: "otuz",
+        60: "altmış",
+        100: "yüz",
+        101: "yüz bir",
+        342: "üç yüz kırk iki",
+        1000: "bin",
+        1001: "bin bir",
+        1100: "bin yüz",
+        1342: "bin üç yüz kırk iki",
+        2000: "iki bin",
+        5678: "beş bin altı yüz yetmiş sekiz",
+    },
+    "esperanto": {
+        1: "unu",
+        10: "dek",
+        20: "dudek",
+        21: "dudek unu",
+        22: "dudek du",
+        90: "naŭdek",
+        100: "cent",
+        101: "cent unu",
+        110: "cent dek",
+        342: "tricent kvardek du",
+        1000: "mil",
+        1001: "mil unu",
+        1100: "mil cent",
+        1342: "mil tricent kvardek du",
+        2000: "du mil",
+        9999: "naŭ mil naŭcent naŭdek naŭ",
+    },
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_agrees_with_hand_worked_numbers(language):
+    spelled = getattr(spelling, language)
+    assert {number: spelled(number) for number in HAND_WORKED[language]} == HAND_WORKED[language]
+    assert ", ".join(map(spelled, range(11, 20))) == ELEVEN_TO_NINETEEN[language]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_number_reads_back_in_each_language(language):
+    numbers = range(1, 10_000)
+    assert [value_of(getattr(spelling, language)(number), language) for number in numbers] == list(numbers)
+
+
+def test_german_one_is_eins_at_the_end_and_ein_before():
+    words = [spelling.german(number) for number in range(1, 10_000)]
+    assert not any(word.endswith("ein") or re.search("eins(und|hundert|tausend)", word) for word in words)
+
+
+def test_dutch_has_a_trema_after_twee_and_drie_alone():
+    words = [spelling.dutch(number) for number in range(1, 10_000)]
+    assert not any("eeen" in word or "ieen" in word or re.search("(?<!twee)(?<!drie)ë", word) for word in words)
+
+
+def counting_pairs():
+    """(language, words) of each line of counting.tsv."""
+    return [tuple(line.split("\t")) for line in lines_of("counting.tsv")]
+
+
+def test_counting_has_its_lines_of_each_language():
+    counts = Counter(language for language, _ in counting_pairs())
+    assert counts == {"english": 1_200, "german": 1_000, "spanish": 800, "dutch": 600, "turkish": 400, "esperanto": 200}
+
+
+def test_counting_has_no_line_twice_and_no_words_of_two_languages():
+    pairs = counting_pairs()
+    assert len(set(pairs)) == len({words for _, words in pairs}) == len(pairs) == 4_200
+
+
+def test_readme_names_all_the_words_of_two_languages():
+    spelled = {language: {getattr(spelling, language)(number) for number in range(1, 10_000)} for language in LANGUAGES}
+    pairs = {(one, other): spelled[one] & spelled[other] for one, other in combinations(LANGUAGES, 2)}
+    shared = {languages: words for languages, words in pairs.items() if words}
+    assert shared == {("german", "dutch"): {"vier", "acht", "elf"}, ("spanish", "esperanto"): {"mil"}}
+    assert [pair for pair in counting_pairs() if pair[1] in {"vier", "acht", "elf", "mil"}] == [("spanish", "mil")]
+
+
+def test_counting_reads_as_numbers_of_the_language_it_names():
+    values = [(language, value_of(words, language)) for language, words in counting_pairs()]
+    assert all(1 <= value <= 9_999 for _, value in values)
+    assert len(set(values)) == 4_200
+
+
+def test_counting_is_lower_case_and_composed():
+    text = "\n".join(lines_of("counting.tsv"))
+    assert text == unicodedata.normalize("NFC", text)
+    assert not any(character.isupper() for character in text)
+
+
+def test_counting_is_shuffled():
+    counts, tail = (Counter(language for language, _ in pairs) for pairs in (counting_pairs(), counting_pairs()[-420:]))
+    assert all(0.05 * counts[language] < tail[language] < 0.15 * counts[language] for language in LANGUAGES)
+
+
+def test_readme_comparison_figure_is_true_of_counting():
+    languages = [language for language, _ in counting_pairs()]
+    assert round(100 * languages.count("english") / len(languages)) == 29
 
 
 @pytest.mark.parametrize(
@@ -216,7 +478,7 @@ def test_readme_comparison_figures_are_true_of_weather():
     assert [round(100 * right / len(rows)) for right in (always_dry, humid_alone, fell_alone)] == [62, 82, 90]
 
 
-@pytest.mark.parametrize("name", ["places.txt", "namaskar.txt", "numbers.tsv", "weather.tsv"])
+@pytest.mark.parametrize("name", ["places.txt", "namaskar.txt", "numbers.tsv", "counting.tsv", "weather.tsv"])
 def test_readme_states_the_size_of_each_file(name):
     readme = (CORPORA / "README.md").read_text(encoding="utf-8")
     row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}`"))

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from charlm.inference.scoring import score_carried, score_windows, surprisals
+from charlm.inference.scoring import surprisals
+from charlm.inference.text_scoring import score_carried, score_windows
 from charlm.text.bytewise import ByteTokenizer
 from charlm.text.characters import CharacterTokenizer
 

@@ -82,7 +82,7 @@ def test_spaces_and_other_line_ends_stay_within_a_side(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_line_that_is_no_pair_is_named_by_file_number_and_flaw(tmp_path, line, wrong, end):
     message = refusal(tmp_path, end.join(["a\tb", "", "c\td", line, "e\tf"]), "my pairs.tsv")
-    assert f"my pairs.tsv: line 4 has {wrong}; a pair is source<TAB>target" in message
+    assert f"my pairs.tsv: line 4 has {wrong}; a line is source<TAB>target" in message
 
 
 def test_first_of_many_flaws_is_named(tmp_path):

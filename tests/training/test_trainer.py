@@ -11,7 +11,7 @@ from charlm.config import ModelConfig, SamplingConfig, TrainingConfig
 from charlm.errors import DivergedError, StorageError
 from charlm.inference.generation import generate
 from charlm.inference.network import Network as NumpyNetwork
-from charlm.inference.scoring import score_carried
+from charlm.inference.text_scoring import score_carried
 from charlm.records import Saved, Step, Stopped, Validation, Warned
 from charlm.training.objective import Score
 from charlm.training.plan import validation_interval

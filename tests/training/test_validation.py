@@ -8,7 +8,7 @@ import torch
 
 from charlm.config import ModelConfig
 from charlm.inference.network import Network as NumpyNetwork
-from charlm.inference.scoring import score_carried
+from charlm.inference.text_scoring import score_carried
 from charlm.nn.network import Network
 from charlm.text.bytewise import ByteTokenizer
 from charlm.text.characters import CharacterTokenizer

@@ -1,0 +1,75 @@
+"""`charlm classify`: the likeliest label of every line, with its probability."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from charlm.cli import options
+
+EXAMPLES = """\b
+Examples:
+  charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
+  charlm classify --n-best 3 < names.txt
+  cut -f2 surnames.tsv | charlm classify -m surnames.charlm | cut -f1 | paste surnames.tsv -
+"""
+
+
+@click.command("classify", epilog=EXAMPLES, short_help="Say which label every line most likely has.")
+@click.argument("file", required=False, metavar="[FILE]")
+@options.model
+@click.option("--uniform-prior", is_flag=True,
+              help="Take all labels for equally frequent, not as frequent as in training.")
+@click.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
+              help="Labels a line, likeliest first; above 1 each as line, label, probability.")
+@options.jsonl
+@options.errors
+@options.device
+@options.threads
+def command(file: str | None, model: str | None, uniform_prior: bool, n_best: int, jsonl: bool, errors: str,
+            device: str, threads: int | None) -> None:
+    """Say which label every line most likely has: the label, a tab, its probability.
+
+    For models trained with --labels. By Bayes: what each label expects of the line, times how frequent
+    the label was in training. Reads FILE or stdin, and answers each line as soon as it is in.
+    """
+    options.limit_threads(threads)
+    from charlm.cli.filters import Lines
+    from charlm.cli.models import classifier_of, load_model
+    from charlm.cli.streams import Product
+    lines, product = Lines(file, errors), Product()
+    loaded = load_model(model, ("lines",), labelled=True)
+    classifier = classifier_of(loaded, uniform_prior=uniform_prior, device=device)
+    show = _json if jsonl else _row if n_best == 1 else _table
+    for batch in lines.batches():
+        valid = [line for line in batch if line.valid]
+        chances = dict(zip((line.number for line in valid),
+                           classifier.posteriors([line.text for line in valid])))
+        product.write("".join(show(line, _ranked(loaded.labels.names, chances.get(line.number), n_best))
+                              for line in batch))
+    lines.close()
+
+
+def _ranked(names, chances, count: int) -> list[tuple[str, float]] | None:
+    """The likeliest labels and their probabilities, the first of equals first; None for no line."""
+    if chances is None:
+        return None
+    return [(names[number], float(chances[number])) for number in (-chances).argsort(kind="stable")[:count]]
+
+
+def _row(line, ranked) -> str:
+    return "{}\t{:.4f}\n".format(*ranked[0]) if ranked else "\n"
+
+
+def _table(line, ranked) -> str:
+    return "".join(f"{line.text}\t{label}\t{chance:.4f}\n" for label, chance in ranked or ()) or "\n"
+
+
+def _json(line, ranked) -> str:
+    if ranked is None:
+        return json.dumps({"line": line.number, "error": "not UTF-8"}) + "\n"
+    best, chance = ranked[0]
+    labels = [{"label": label, "posterior": round(own, 6)} for label, own in ranked]
+    return json.dumps({"line": line.number, "text": line.text, "label": best, "posterior": round(chance, 6),
+                       "labels": labels}, ensure_ascii=False) + "\n"

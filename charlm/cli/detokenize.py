@@ -1,0 +1,64 @@
+"""`charlm detokenize`: the lines that ids stand for."""
+
+from __future__ import annotations
+
+import click
+
+from charlm.cli import options
+
+EXAMPLES = """\b
+Examples:
+  charlm tokenize < text | charlm detokenize | cmp - text
+  echo '10 3 7' | charlm detokenize -m verse.charlm
+"""
+
+
+@click.command("detokenize", epilog=EXAMPLES, short_help="Write the lines that ids stand for.")
+@click.argument("file", required=False, metavar="[FILE]")
+@options.model
+def command(file: str | None, model: str | None) -> None:
+    """Write the lines that ids stand for, as `charlm tokenize` wrote them.
+
+    A line that is none of ids is told of and answered by an empty one; the exit code is then 4.
+    """
+    options.limit_threads(None)
+    from charlm.cli.filters import Lines
+    from charlm.cli.models import load_model
+    from charlm.cli.streams import Product
+    lines, product = Lines(file, "strict"), Product()
+    reader = _Reader(load_model(model).tokenizer)
+    for batch in lines.batches():
+        product.write("".join(line.begin + reader.read(line) + line.end for line in batch))
+    lines.close()
+    reader.close()
+
+
+class _Reader:
+    """Lines of ids to text; counts those that are none."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+        self._bad = 0
+
+    def read(self, line) -> str:
+        from charlm.text.tokenizer import decode
+        ids = []
+        for word in line.text.split():
+            if not (word.isascii() and word.isdecimal() and int(word) < self._tokenizer.size):
+                self._refuse(line, word)
+                return ""
+            ids.append(int(word))
+        return decode(self._tokenizer, ids)
+
+    def _refuse(self, line, word: str) -> None:
+        from charlm.cli.boundary import say
+        from charlm.cli.filters import MOST_TOLD
+        self._bad += 1
+        if self._bad <= MOST_TOLD:
+            say(f"line {line.number}: {word[:40]!r} is no id from 0 to {self._tokenizer.size - 1}")
+
+    def close(self) -> None:
+        from charlm.errors import CorpusError
+        if self._bad:
+            raise CorpusError(f"lines that are no ids of this model: {self._bad}, each answered by an "
+                              "empty one; name the model that they are of with -m")

@@ -1,0 +1,125 @@
+"""How surprising lines are: cold, each by itself; carried, as one text; or as a model of lines has them.
+
+    scorer = choose_scorer(model, network, carry=False)
+    for score in scorer.score(["one line\\n", "another\\n"]): score.bits_per_character
+
+Not here: how the network is run (scoring.py, text_scoring.py), files and their records (cli/).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from charlm.inference.labelling import LabelScorer
+from charlm.inference.network import Network
+from charlm.inference.scoring import score_rows
+from charlm.inference.text_scoring import Reading
+from charlm.modelfile import Model
+from charlm.text.labels import Labels
+from charlm.text.special import framed
+from charlm.text.tokenizer import NEWLINE, Tokenizer, spelled
+
+_BITS = 1 / math.log(2)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How surprising a text is, token by token."""
+
+    text: str                           # its end included, if that was scored
+    ids: np.ndarray                     # (T,)
+    nats: np.ndarray                    # (T,)
+
+    @property
+    def characters(self) -> int:
+        return len(self.text)
+
+    @property
+    def bits(self) -> float:
+        return float(self.nats.sum()) * _BITS
+
+    @property
+    def bits_per_character(self) -> float:
+        """Zero for no text at all."""
+        return self.bits / max(self.characters, 1)
+
+
+def characters_of(score: Score, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
+    """The text in the smallest parts that its tokens stand for, and the bits of each."""
+    bits, at = score.nats * _BITS, 0
+    ids = score.ids[score.ids < tokenizer.size].tolist()
+    for text, count in spelled(tokenizer, score.text, ids):
+        yield text, float(bits[at:at + count].sum())
+        at += count
+    if at < len(bits):
+        yield NEWLINE, float(bits[at:].sum())               # the end of a line, which is no token
+
+
+class Scorer(Protocol):
+    """Scores texts in the order in which they stand."""
+
+    def score(self, texts: Sequence[str]) -> list[Score]: ...
+
+
+class Cold:
+    """Texts one apart from the other, each as if it stood at the beginning: after the start token."""
+
+    def __init__(self, network: Network, tokenizer: Tokenizer):
+        self._network, self._tokenizer = network, tokenizer
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        start = [self._tokenizer.start_id]
+        rows = [np.concatenate([start, self._tokenizer.encode(text)]).astype(np.int64) for text in texts]
+        nats = score_rows(self._network, self._tokenizer, rows)
+        return [Score(text, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+
+
+class Carried:
+    """Texts that follow each other, as if they were one; each call goes on from the one before.
+
+    A text must end where tokens do, as at the end of a line.
+    """
+
+    def __init__(self, network: Network, tokenizer: Tokenizer):
+        self._reading, self._tokenizer = Reading(network, tokenizer), tokenizer
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        rows = [self._tokenizer.encode(text).astype(np.int64) for text in texts]
+        if not rows:
+            return []
+        nats = self._reading.nats(np.concatenate(rows))
+        ends = np.cumsum([len(row) for row in rows])
+        return [Score(text, row, own) for text, row, own in zip(texts, rows, np.split(nats, ends))]
+
+
+class OfLines:
+    """Lines by a model of lines, with or without their ends: the end always counts, as one character.
+
+    Where lines have labels, `label<TAB>text` is scored given its label, and a text without a tab as
+    what all labels together expect, as frequent as they were in training.
+    """
+
+    def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None):
+        self._network, self._tokenizer = network, tokenizer
+        self._labelled = labels and LabelScorer(network, tokenizer, labels)
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        texts = [text.removesuffix(NEWLINE).removesuffix("\r") for text in texts]
+        if self._labelled:
+            texts, rows, nats = self._labelled.score(texts)
+        else:
+            rows = [framed(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
+            nats = score_rows(self._network, self._tokenizer, rows)
+        return [Score(text + NEWLINE, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+
+
+def choose_scorer(model: Model, network: Network, *, carry: bool = False) -> Scorer:
+    """What scores lines with a model of running text or of lines."""
+    if model.task == "lines":
+        return OfLines(network, model.tokenizer, model.labels)
+    return (Carried if carry else Cold)(network, model.tokenizer)

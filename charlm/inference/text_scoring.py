@@ -1,0 +1,67 @@
+"""How surprising one long text is: nats per token, with carried state or in cold windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from charlm.inference.network import Network
+from charlm.inference.scoring import LOGITS, WINDOW, score_rows, surprisals
+from charlm.text.tokenizer import Tokenizer
+
+
+def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The ids of all pieces, in arrays of `size`; the last may be shorter."""
+    held, count = [], 0
+    for piece in pieces:
+        held.append(piece)
+        count += len(piece)
+        if count >= size:
+            joined = np.concatenate(held)
+            whole = count // size * size
+            yield from joined[:whole].reshape(-1, size)
+            held, count = [joined[whole:]], count - whole
+    if count:
+        yield np.concatenate(held)
+
+
+class Reading:
+    """One text read piece by piece, its state carried from the first token to the last."""
+
+    def __init__(self, network: Network, tokenizer: Tokenizer):
+        self._network, self._tokenizer = network, tokenizer
+        self._state, self._before = network.start(1), tokenizer.start_id
+        self._window = min(WINDOW, max(LOGITS // tokenizer.size, 1))
+
+    def nats(self, ids: np.ndarray) -> np.ndarray:
+        """Of every token of the next piece."""
+        nats = np.empty(len(ids))
+        for start in range(0, len(ids), self._window):
+            targets = ids[start:start + self._window]
+            inputs = np.concatenate([[self._before], targets[:-1]])
+            logits, self._state = self._network.step(inputs[None], self._state)
+            nats[start:start + self._window] = surprisals(logits[0], targets, self._tokenizer)
+            self._before = targets[-1]
+        return nats
+
+
+def score_carried(network: Network, tokenizer: Tokenizer,
+                  pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Nats of every token of one long text, in order, its state carried from start to end."""
+    return map(Reading(network, tokenizer).nats, _regroup(pieces, WINDOW))
+
+
+def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.ndarray], *,
+                  window: int) -> Iterator[np.ndarray]:
+    """Nats of every token when each window of so many tokens starts from an empty state.
+
+    The only context a window has beyond itself is the token before it, as when windows are cut at
+    random from a text (Karpathy's char-rnn and nanoGPT evaluate so).
+    """
+    before = tokenizer.start_id
+    for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
+        ids = np.concatenate([[before], block]).astype(np.int64)
+        before = block[-1]
+        windows = [ids[start:start + window + 1] for start in range(0, len(block), window)]
+        yield np.concatenate(score_rows(network, tokenizer, windows))

@@ -1,0 +1,178 @@
+"""From lines, labelled or not, to two sets of examples: to learn from, and held out.
+
+    texts ─► Spool of lines ─► tokenizer fitted, labels counted ─► Examples, Examples
+
+An example is a line's ids between its begin and its end (`special.framed`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlm.errors import CorpusError
+from charlm.text.corpus import Text
+from charlm.text.examples import Examples
+from charlm.text.kinds import fit
+from charlm.text.known_lines import KnownLines, line_hash
+from charlm.text.labels import Labels
+from charlm.text.lines import split_lines
+from charlm.text.pairs import LABEL_TEXT, TAB, read_pairs
+from charlm.text.special import framed
+from charlm.text.spool import Spool
+from charlm.text.tokenizer import NEWLINE, Tokenizer
+
+HELD_OUT = 0.1                          # of the different lines
+MOST_HELD_OUT = 20_000                  # different lines, unless --validation says otherwise
+LONGEST_EXAMPLE = 1024                  # tokens predicted; a longer line is learned in pieces
+FITTED_AT_ONCE = 4096                   # lines
+
+Line = tuple[str, str]                  # label, which is empty where there are none, and text
+
+
+@dataclass(frozen=True)
+class LineCorpus:
+    """Lines to learn from and lines held out, as ids; and what the model file says of them."""
+
+    tokenizer: Tokenizer
+    labels: Labels | None
+    known_lines: KnownLines
+    train: Examples                     # a line of more than LONGEST_EXAMPLE in pieces
+    validation: Examples                # whole lines
+    lines: int                          # to learn from
+    train_characters: int               # each line's end included, as in the next
+    validation_characters: int
+    digest: str                         # of all lines
+
+    separate_source = None              # nothing is read but what is written
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        return self.tokenizer
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens predicted in every example."""
+        return self.train.lengths - 1
+
+    def describe(self) -> str:
+        """One readable line: the sizes of both parts, labels and vocabulary."""
+        labels = f"{len(self.labels)} labels, " if self.labels else ""
+        return (f"{self.lines:,} lines to learn from, {len(self.validation):,} held out, {labels}"
+                f"{self.tokenizer.kind} vocabulary of {self.tokenizer.size:,}")
+
+    def facts(self) -> dict:
+        """What a model file says of its corpus."""
+        return {"train_lines": self.lines, "validation_lines": len(self.validation),
+                "train_characters": self.train_characters,
+                "validation_characters": self.validation_characters,
+                "longest_line": int(max(self.lengths.max(), (self.validation.lengths - 1).max())),
+                "corpus_digest": self.digest}
+
+
+def read_lines(text: Text, *, labelled: bool) -> Iterator[Line]:
+    """Labels and lines. Raises CorpusError for a line without its label.
+
+    An end of CR LF counts as LF. Blank lines are lines like others, but none where there are labels.
+    """
+    if labelled:
+        yield from read_pairs(text, LABEL_TEXT)
+        return
+    for line in split_lines(text):
+        yield "", line.removesuffix("\r")
+
+
+def _spooled(lines: Iterable[Line], *, labelled: bool) -> Spool:
+    return Spool(f"{label}{TAB}{line}{NEWLINE}" if labelled else line + NEWLINE for label, line in lines)
+
+
+def _lines(spool: Spool, *, labelled: bool) -> Iterator[Line]:
+    for line in split_lines(spool):
+        label, _, text = line.partition(TAB) if labelled else ("", "", line)
+        yield label, text
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[str]:
+    """Many lines at once, as a tokenizer is fitted much faster to long texts."""
+    while some := list(itertools.islice(texts, FITTED_AT_ONCE)):
+        yield NEWLINE.join(some) + NEWLINE
+
+
+def pieces(row: np.ndarray) -> Iterator[np.ndarray]:
+    """A framed line whole, or in pieces that overlap by the token before each.
+
+    >>> [len(piece) for piece in pieces(np.arange(2050))]
+    [1025, 1025, 2]
+    """
+    for start in range(0, len(row) - 1, LONGEST_EXAMPLE):
+        yield row[start:start + LONGEST_EXAMPLE + 1]
+
+
+def _held_out_below(hashes: np.ndarray, fraction: float | None) -> np.uint64:
+    """The hash below which a line is held out, so that equal lines are on one side."""
+    different = np.unique(hashes)
+    wanted = min(len(different) * HELD_OUT, MOST_HELD_OUT) if fraction is None else len(different) * fraction
+    return different[min(max(round(wanted), 1), len(different) - 1)]
+
+
+class _Side:
+    """The lines of one side as examples; counts them and their characters on the way."""
+
+    def __init__(self, lines: Iterable[Line], tokenizer: Tokenizer, labels: Labels | None, *, cut: bool):
+        self.lines = self.characters = 0
+        self._labels = labels
+        self._numbers = {name: number for number, name in enumerate(labels.names)} if labels else {}
+        size = tokenizer.size + 1 + len(self._numbers)
+        rows = self._rows(lines, tokenizer)
+        self.examples = Examples(
+            itertools.chain.from_iterable(map(pieces, rows)) if cut else rows, vocabulary_size=size)
+
+    def _rows(self, lines: Iterable[Line], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+        for label, text in lines:
+            self.lines += 1
+            self.characters += len(text) + 1
+            number = None
+            if self._labels:
+                number = self._numbers.get(label)
+                if number is None:
+                    raise CorpusError(f"label {label!r} of the held-out lines is not one of the {len(self._labels)} to learn")
+            yield framed(tokenizer, tokenizer.encode(text), number)
+
+
+def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str = "char",
+                  vocabulary_size: int | None = None,
+                  validation: float | Text | None = None) -> LineCorpus:
+    """Read, fit, encode. `validation` is a fraction of the different lines, or another text of lines.
+
+    Raises CorpusError for a line without its label, and for texts with too few different lines.
+    """
+    names = ", ".join(text.name for text in texts)
+    spool = _spooled(itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts),
+                     labelled=labelled)
+    hashes = np.fromiter((line_hash(line) for _, line in _lines(spool, labelled=labelled)), np.uint64)
+    if not len(hashes):
+        raise CorpusError(f"{names}: empty; there is nothing to learn")
+    if isinstance(validation, Text):
+        limit = np.uint64(0)
+        held_out = list(read_lines(validation, labelled=labelled))
+        if not held_out:
+            raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
+    else:
+        if (hashes == hashes[0]).all():
+            raise CorpusError(f"{names}: all lines are the same; at least 2 different ones are needed, "
+                              "one of them held out")
+        limit = _held_out_below(hashes, validation)
+        held_out = (line for line, own in zip(_lines(spool, labelled=labelled), hashes) if own < limit)
+    labels = Labels.counted(Counter(label for label, _ in _lines(spool, labelled=True))) if labelled else None
+    fitted = fit(tokenizer, _blocks(line for _, line in _lines(spool, labelled=labelled)),
+                 vocabulary_size=vocabulary_size)
+    kept = (line for line, own in zip(_lines(spool, labelled=labelled), hashes) if own >= limit)
+    train = _Side(kept, fitted, labels, cut=True)
+    validated = _Side(held_out, fitted, labels, cut=False)
+    spool.close()
+    return LineCorpus(fitted, labels, KnownLines(hashes), train.examples, validated.examples, train.lines,
+                      train.characters, validated.characters, spool.digest)

@@ -1,0 +1,79 @@
+"""Lines: predict every token of a line and its end from its begin, a label or none; nothing is carried over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from charlm.config import TrainingConfig
+from charlm.nn.network import Network
+from charlm.text.examples import cut_batches
+from charlm.text.line_corpus import LONGEST_EXAMPLE, LineCorpus
+from charlm.training.batches import Batches
+from charlm.training.objective import Score
+from charlm.training.teacher import IGNORED, forced_loss, inputs_and_targets
+
+AT_ONCE = 256                           # held-out lines, fewer of long ones
+LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
+
+
+class Lines:
+    """Predict every token of a line and its end."""
+
+    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network):
+        self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
+        self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
+        lengths = corpus.validation.lengths
+        order = np.argsort(lengths, kind="stable")
+        self._held_out = [order[rows] for rows in cut_batches(lengths[order], AT_ONCE)]
+        self.updates_per_epoch = self._batches.in_first_epoch
+        self.tokens_per_update = corpus.lengths.sum() / self.updates_per_epoch
+        self.characters_per_update = corpus.train_characters / self.updates_per_epoch
+        self.validation_tokens = (lengths - 1).sum()
+        self.validation_pieces = len(self._held_out)
+
+    def loss(self, step: int) -> torch.Tensor:
+        rows = [self._corpus.train[number] for number in self._batches.at(step)]
+        return forced_loss(self._network, self._network.start(len(rows)), rows,
+                           label_smoothing=self._smoothing)
+
+    def accept(self) -> None:
+        """Nothing is carried from one batch to the next."""
+
+    @torch.inference_mode()
+    def validate(self, interrupted: Callable[[], bool]) -> Score:
+        """The loss of all held-out lines, each given its label."""
+        training = self._network.training
+        self._network.eval()
+        try:
+            nats = 0.0
+            for numbers in self._held_out:
+                if interrupted():
+                    return Score(math.nan, math.nan)
+                nats += self._nats([self._corpus.validation[number] for number in numbers])
+        finally:
+            self._network.train(training)
+        return Score(nats / self.validation_tokens,
+                     nats / math.log(2) / self._corpus.validation_characters)
+
+    def _nats(self, rows: list[np.ndarray]) -> float:
+        """Summed over the rows, unknown tokens as everywhere."""
+        tokenizer, state, nats = self._corpus.tokenizer, self._network.start(len(rows)), 0.0
+        for inputs, targets in self._windows(rows):
+            logits, state = self._network.step(inputs, state)
+            nats += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED,
+                                    reduction="sum").item()
+            if tokenizer.unknown_id is not None:
+                nats += tokenizer.unknown_surprisal * int((targets == tokenizer.unknown_id).sum())
+        return nats
+
+    def _windows(self, rows: list[np.ndarray]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Inputs and targets in pieces that bound the logits held, as long lines need."""
+        inputs, targets = inputs_and_targets(rows, self._network.head.bias.device)
+        known = self._network.config.vocabulary_size
+        stride = min(max(LOGITS // known // len(rows), 1), LONGEST_EXAMPLE)
+        return zip(inputs.split(stride, dim=1), targets.split(stride, dim=1))
