@@ -42,6 +42,15 @@ class State:
                                           (self.memory.values, self.memory.keys, self.memory.present)))
         return State(layers, memory, self.read)
 
+    def reset(self, empty: State, rows: torch.Tensor) -> State:
+        """This state, but the empty one in those rows (B,) that are true; what was read stays."""
+        if not rows.any():
+            return self
+        mask = rows.to(empty.layers[0][0].device)[None, :, None]            # (1, B, 1)
+        layers = tuple(tuple(torch.where(mask, new, old) for old, new in zip(*parts))
+                       for parts in zip(self.layers, empty.layers))
+        return State(layers, self.memory, self.read)
+
     def select(self, rows: torch.Tensor) -> State:
         """The state of these batch rows, in this order; rows may repeat."""
         return State(tuple(tuple(part[:, rows] for part in layer) for layer in self.layers),

@@ -1,10 +1,15 @@
-"""Running text: lanes in windows, their state carried from one to the next (truncated BPTT)."""
+"""Running text: lanes in windows, their state carried from one to the next (truncated BPTT).
+
+Where a window begins a line, its lane is sometimes made to forget what came before: so the network
+learns how lines begin for one who knows nothing yet, as when it scores lines or starts to write.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -15,6 +20,8 @@ from charlm.training.lanes import Lanes
 from charlm.training.objective import Score
 from charlm.training.validation import held_out_loss, window_count
 
+FORGETTING = 0.5                        # of the windows that begin a line
+
 
 class Stream:
     """Predict every next token."""
@@ -23,7 +30,7 @@ class Stream:
         self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
         self._device = network.head.bias.device
         self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt)
-        self._batch_size = run.batch_size
+        self._batch_size, self._seed = run.batch_size, run.seed
         self._state = self._next = None     # none before the first accepted update
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
@@ -34,11 +41,23 @@ class Stream:
     def loss(self, step: int) -> torch.Tensor:
         inputs, targets = self._lanes.window(step)
         # An empty past may have learned parts, so it is made anew for every backward pass.
-        before = self._state or self._network.start(self._batch_size)
+        before = self._network.start(self._batch_size)
+        if self._state is not None:
+            before = self._state.reset(before, self._forgets(inputs[:, 0], step))
         logits, state = self._network.step(inputs.to(self._device), before)
         self._next = state.detach()
         return F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
                                targets.to(self._device).T.flatten(), label_smoothing=self._smoothing)
+
+    def _forgets(self, first: torch.Tensor, step: int) -> torch.Tensor:
+        """Which lanes (B,) start anew, given the token before each one's window.
+
+        A network that reads windows of its past goes on: its lanes turn their pages together.
+        """
+        if self._network.config.window:
+            return torch.zeros(len(first), dtype=torch.bool)
+        chance = np.random.default_rng([self._seed, step]).random(len(first))
+        return (first == self._corpus.tokenizer.start_id) & torch.from_numpy(chance < FORGETTING)
 
     def accept(self) -> None:
         self._state = self._next
