@@ -86,14 +86,28 @@ def read_lines(text: Text, *, labelled: bool) -> Iterator[Line]:
         yield "", line.removesuffix("\r")
 
 
-def _spooled(lines: Iterable[Line], *, labelled: bool) -> Spool:
-    return Spool(f"{label}{TAB}{line}{NEWLINE}" if labelled else line + NEWLINE for label, line in lines)
+class _Store:
+    """The lines of some texts, kept privately to be read again and again, and their hashes."""
 
+    def __init__(self, texts: Iterable[Text], *, labelled: bool):
+        self.labelled = labelled
+        lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts)
+        self._spool = Spool(f"{label}{TAB}{line}{NEWLINE}" if labelled else line + NEWLINE
+                            for label, line in lines)
+        self.hashes = np.fromiter((line_hash(line) for _, line in self), np.uint64)
+        self.digest = self._spool.digest
 
-def _lines(spool: Spool, *, labelled: bool) -> Iterator[Line]:
-    for line in split_lines(spool):
-        label, _, text = line.partition(TAB) if labelled else ("", "", line)
-        yield label, text
+    def __iter__(self) -> Iterator[Line]:
+        for line in split_lines(self._spool):
+            label, _, text = line.partition(TAB) if self.labelled else ("", "", line)
+            yield label, text
+
+    def where(self, chosen: np.ndarray) -> Iterator[Line]:
+        """The lines that are chosen, bool, in their order."""
+        return itertools.compress(self, chosen.tolist())
+
+    def close(self) -> None:
+        self._spool.close()
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[str]:
@@ -139,7 +153,8 @@ class _Side:
             if self._labels:
                 number = self._numbers.get(label)
                 if number is None:
-                    raise CorpusError(f"label {label!r} of the held-out lines is not one of the {len(self._labels)} to learn")
+                    raise CorpusError(f"label {label!r} of the held-out lines is none of the "
+                                      f"{len(self._labels)} to learn from")
             yield framed(tokenizer, tokenizer.encode(text), number)
 
 
@@ -151,10 +166,8 @@ def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str = "ch
     Raises CorpusError for a line without its label, and for texts with too few different lines.
     """
     names = ", ".join(text.name for text in texts)
-    spool = _spooled(itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts),
-                     labelled=labelled)
-    hashes = np.fromiter((line_hash(line) for _, line in _lines(spool, labelled=labelled)), np.uint64)
-    if not len(hashes):
+    store = _Store(texts, labelled=labelled)
+    if not len(store.hashes):
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     if isinstance(validation, Text):
         limit = np.uint64(0)
@@ -162,17 +175,15 @@ def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str = "ch
         if not held_out:
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
     else:
-        if (hashes == hashes[0]).all():
+        if (store.hashes == store.hashes[0]).all():
             raise CorpusError(f"{names}: all lines are the same; at least 2 different ones are needed, "
                               "one of them held out")
-        limit = _held_out_below(hashes, validation)
-        held_out = (line for line, own in zip(_lines(spool, labelled=labelled), hashes) if own < limit)
-    labels = Labels.counted(Counter(label for label, _ in _lines(spool, labelled=True))) if labelled else None
-    fitted = fit(tokenizer, _blocks(line for _, line in _lines(spool, labelled=labelled)),
-                 vocabulary_size=vocabulary_size)
-    kept = (line for line, own in zip(_lines(spool, labelled=labelled), hashes) if own >= limit)
-    train = _Side(kept, fitted, labels, cut=True)
+        limit = _held_out_below(store.hashes, validation)
+        held_out = store.where(store.hashes < limit)
+    labels = Labels.counted(Counter(label for label, _ in store)) if labelled else None
+    fitted = fit(tokenizer, _blocks(line for _, line in store), vocabulary_size=vocabulary_size)
+    train = _Side(store.where(store.hashes >= limit), fitted, labels, cut=True)
     validated = _Side(held_out, fitted, labels, cut=False)
-    spool.close()
-    return LineCorpus(fitted, labels, KnownLines(hashes), train.examples, validated.examples, train.lines,
-                      train.characters, validated.characters, spool.digest)
+    store.close()
+    return LineCorpus(fitted, labels, KnownLines(store.hashes), train.examples, validated.examples,
+                      train.lines, train.characters, validated.characters, store.digest)
