@@ -67,7 +67,7 @@ def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK) -> Iterator[by
         if not chunk:
             return
         if len(start) < len(_MODEL) + 8:
-            start += chunk[:len(_MODEL) + 8]
+            start = (start + chunk[:len(_MODEL) + 8])[:len(_MODEL) + 8]
             if start[8:] == _MODEL:
                 raise CorpusError(f"{describe(source)}: is a model, not a text; name a model with -m")
         yield chunk

@@ -1,7 +1,7 @@
 """Which lines a model was trained on: a set of their hashes, four bytes a line.
 
-A line of the training text is always in the set. Another one is taken for such a line once in 2^32
-times as many trials as there are lines in the set, so "novel" is never said falsely.
+A line of the training text is always in the set, so "novel" is never said falsely. Another line is
+taken for one of n lines of the training text once in 2^32 / n times.
 """
 
 from __future__ import annotations

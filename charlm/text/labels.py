@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,7 +13,13 @@ import numpy as np
 from charlm.errors import CorpusError, ModelFileError, UsageError
 
 MOST_LABELS = 4096
+MOST_WRITTEN = 900_000                  # bytes of them in a model file, whose description has a megabyte
 _NAMED = 3                              # labels that a message names, at most
+
+
+def _is_name(value: object) -> bool:
+    """Whether this could have stood before the tab of a line."""
+    return isinstance(value, str) and bool(value) and not re.search("[\t\n\ud800-\udfff]", value)
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,11 @@ class Labels:
             raise CorpusError(f"{len(counter)} different labels; {MOST_LABELS} are the most; "
                               "--pairs learns to write them")
         names = tuple(sorted(counter))
-        return cls(names, tuple(counter[name] for name in names))
+        labels = cls(names, tuple(counter[name] for name in names))
+        if len(json.dumps(json.dumps(labels.to_json()))) > MOST_WRITTEN:
+            raise CorpusError(f"{len(counter)} labels with names too long for a model file; "
+                              "--pairs learns to write them")
+        return labels
 
     def __len__(self) -> int:
         return len(self.names)
@@ -60,7 +72,7 @@ class Labels:
     def from_json(cls, values: object) -> Labels:
         """Rebuild from `to_json`; raises ModelFileError for anything else."""
         sound = isinstance(values, list) and 0 < len(values) <= MOST_LABELS and all(
-            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and pair[0]
+            isinstance(pair, list) and len(pair) == 2 and _is_name(pair[0])
             and type(pair[1]) is int and 0 < pair[1] < 1 << 53 for pair in values)
         if not sound:
             raise ModelFileError("its labels are not names with counts")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from charlm.errors import CorpusError
 from charlm.text import corpus
 from charlm.text.corpus import Text, byte_chunks
-from charlm.text.pairs import flaw, read_pairs, recognise
+from charlm.text.pairs import LABEL_TEXT, flaw, read_pairs, recognise
 
 SIDE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r"), min_size=1)
 
@@ -50,6 +50,24 @@ def recognised(folder, *files):
     ids=ascii)
 def test_flaw_says_what_keeps_a_line_from_being_a_pair(line, wrong):
     assert flaw(line) == wrong
+
+
+@pytest.mark.parametrize("line, wrong", [("Irish\tO'Malley", ""), ("ab", "no tab"), ("a\tb\tc", "2 tabs"), ("\tb", "an empty label"),
+                                         ("a\t", "an empty text"), ("\t", "an empty label")], ids=ascii)
+def test_flaw_calls_the_fields_by_their_names(tmp_path, line, wrong):
+    assert flaw(line, LABEL_TEXT) == wrong
+    path, pairs = put(tmp_path, f"x\ty\n{line}\n", "names.tsv"), [("x", "y"), tuple(line.split("\t"))]
+    if not wrong:
+        assert list(read_pairs(Text(path), LABEL_TEXT)) == pairs
+        return
+    with pytest.raises(CorpusError) as caught:
+        list(read_pairs(Text(path), LABEL_TEXT))
+    assert str(caught.value).endswith(f"names.tsv: line 2 has {wrong}; a line is label<TAB>text")
+
+
+def test_a_refusal_ends_with_what_else_to_do(tmp_path):
+    with pytest.raises(CorpusError, match="a line is source<TAB>target; try another$"):
+        list(read_pairs(Text(put(tmp_path, "ab\n")), otherwise="; try another"))
 
 
 # Reading

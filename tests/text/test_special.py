@@ -1,9 +1,10 @@
 """Ids beyond a tokenizer's own: apart from each other and from all tokens, and exactly as many as a task has."""
 
+import numpy as np
 import pytest
 
 from charlm.text.kinds import fit
-from charlm.text.special import boundary, gap, vocabulary_sizes
+from charlm.text.special import boundary, framed, gap, label_id, vocabulary_sizes
 
 WRITES = fit("char", ["abc\n"], vocabulary_size=None)       # 5 ids
 READS = fit("byte", [], vocabulary_size=None)               # 256 ids
@@ -26,3 +27,34 @@ def test_a_stream_has_no_ids_but_the_tokenizers():
 def test_a_fill_model_reads_gaps_and_cannot_write_one():
     assert vocabulary_sizes("fill", WRITES, WRITES) == (5 + 1, 5 + 2)
     assert boundary(WRITES) < vocabulary_sizes("fill", WRITES, WRITES)[0] <= gap(WRITES)
+
+
+# Lines
+
+
+@pytest.mark.parametrize("tokenizer", [WRITES, READS], ids=lambda tokenizer: tokenizer.kind)
+def test_labels_follow_the_boundary_without_a_hole(tokenizer):
+    ids = [*range(tokenizer.size), boundary(tokenizer), *(label_id(tokenizer, number) for number in range(3))]
+    assert ids == list(range(vocabulary_sizes("lines", tokenizer, tokenizer, 3)[0]))
+
+
+def test_lines_write_tokens_and_a_boundary_and_know_their_labels():
+    assert vocabulary_sizes("lines", WRITES, WRITES)[0] == vocabulary_sizes("lines", WRITES, WRITES, 0)[0] == 5 + 1
+    assert vocabulary_sizes("lines", WRITES, WRITES, 7)[0] == 5 + 1 + 7
+
+
+@pytest.mark.parametrize("label, begin", [(None, 5), (0, 6), (2, 8)])
+@pytest.mark.parametrize("ids", [[], [3], [1, 4, 4]])
+def test_what_is_written_stands_between_its_begin_and_its_end(ids, label, begin):
+    row = framed(WRITES, np.array(ids, np.int32), label)
+    assert row.tolist() == [begin, *ids, 5] and row.dtype == np.int64
+
+
+def test_a_row_is_a_copy():
+    ids = np.array([1, 2])
+    framed(WRITES, ids)[:] = 0
+    assert ids.tolist() == [1, 2]
+
+
+def test_a_row_takes_ids_beyond_those_of_small_types():
+    assert framed(READS, np.array([255], np.uint8), 4000).tolist() == [4257, 255, 256]
