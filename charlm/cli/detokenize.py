@@ -6,6 +6,8 @@ import click
 
 from charlm.cli import options
 
+MOST_DIGITS = 20                        # of an id
+
 EXAMPLES = """\b
 Examples:
   charlm tokenize < text | charlm detokenize | cmp - text
@@ -44,7 +46,9 @@ class _Reader:
         from charlm.text.tokenizer import decode
         ids = []
         for word in line.text.split():
-            if not (word.isascii() and word.isdecimal() and int(word) < self._tokenizer.size):
+            # Python converts no number of thousands of digits.
+            if not (word.isascii() and word.isdecimal() and len(word) <= MOST_DIGITS
+                    and int(word) < self._tokenizer.size):
                 self._refuse(line, word)
                 return ""
             ids.append(int(word))

@@ -17,6 +17,9 @@ VERSES = "".join(f"{count} green bottles, señor, hanging on the wall;\nand if {
 SOURCES = ["".join(letters) for length in (1, 2, 3, 4) for letters in itertools.product("abé", repeat=length)]
 PAIRS = [(source, source.upper()) for source in SOURCES]
 EAGER = [*TINY, "--lr", "0.03", "--warmup", "3", "--batch-size", "32"]      # learns to copy in 30 steps
+STEMS = ["".join(letters) for letters in itertools.product("BFLM", "aou", "nrt")]
+LABELLED = [(label, form.format(stem)) for stem in STEMS
+            for label, form in (("Irish", "O'{}ey"), ("Icelandic", "{}sson"), ("Español", "{}ñez"), ("Irish", "O'{}an"))]
 WILD = "\ufeff" + "\x1b[45mred\x00[/] :smile: é\r\n" * 60
 
 
@@ -111,6 +114,37 @@ def piped(monkeypatch, capfdbinary):
     return run
 
 
+@pytest.fixture(scope="session")
+def through():
+    """What the command writes for these bytes as stdin, in this process; errors are raised.
+
+    For Hypothesis, too, which wants no fixture that is one test's own.
+    """
+    def run(data, *arguments):
+        written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+            patch.setattr(sys, "stdout", written)
+            run_here(*arguments)
+        return written.buffer.getvalue()
+    return run
+
+
+@pytest.fixture(scope="session")
+def uniform(tmp_path_factory):
+    """A function from a model to one of the same kind that takes all its ids for equally likely."""
+    folder = tmp_path_factory.mktemp("uniform")
+
+    def made_of(path):
+        from charlm.modelfile import load, save
+        model = load(str(path))
+        for values in model.weights.values():
+            values[...] = 0
+        save(str(folder / path.name), model)
+        return folder / path.name
+    return made_of
+
+
 @pytest.fixture
 def tiny():
     """Flags of a network that trains in a moment."""
@@ -200,4 +234,36 @@ def pairs_model(tmp_path_factory, lexicon, held_out_pairs):
 def fill_model(tmp_path_factory, verses):
     path = tmp_path_factory.mktemp("trained") / "fill.charlm"
     run_here("train", verses, "-o", path, *TINY, "--quiet", "--fill")
+    return path
+
+
+@pytest.fixture(scope="session")
+def names(tmp_path_factory):
+    """Lines: short names, some of them with an apostrophe or a letter that is not ASCII."""
+    path = tmp_path_factory.mktemp("texts") / "names.txt"
+    path.write_text("".join(f"{name}\n" for _, name in LABELLED), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def labelled_names(tmp_path_factory):
+    """The same behind their labels, of three; one is twice as frequent as the others."""
+    path = tmp_path_factory.mktemp("texts") / "surnames.tsv"
+    path.write_text("".join(f"{label}\t{name}\n" for label, name in LABELLED), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lines_model(tmp_path_factory, names):
+    """Of lines without labels."""
+    path = tmp_path_factory.mktemp("trained") / "names.charlm"
+    run_here("train", names, "-o", path, *EAGER, "--quiet", "--lines")
+    return path
+
+
+@pytest.fixture(scope="session")
+def labels_model(tmp_path_factory, labelled_names):
+    """Tells the labels of most of its lines."""
+    path = tmp_path_factory.mktemp("trained") / "surnames.charlm"
+    run_here("train", labelled_names, "-o", path, *EAGER, "--quiet", "--labels")
     return path

@@ -1,0 +1,182 @@
+"""`charlm filter`: which lines pass. What it shares with other filters stands in test_filters.py."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.modelfile import load
+
+RAW = b"\xef\xbb\xbfO'Banan\n\nMutsson\r\nx\x00\n\r\nFot\xc3\xb1ez\n\tO'Latan \nqqqq"
+NAMES = "O'Banan\nLutsson\nFotñez\nqqqqqq\nO'Lonan\nMutñez\nBansson\nzzzz\nO'Futey\nqz\n"
+ALL = "1000"
+
+
+@pytest.fixture
+def keep(through, lines_model):
+    """Bytes that `charlm filter` passes on."""
+    def run(data, *flags, model=lines_model):
+        return through(data if isinstance(data, bytes) else data.encode(), "filter", "-m", model, *flags)
+    return run
+
+
+@pytest.fixture
+def rates(through, lines_model):
+    """Bits per character of every line, as `charlm score` has them."""
+    def run(data, *flags, model=lines_model):
+        data = data if isinstance(data, bytes) else data.encode()
+        return [json.loads(row)["bits_per_character"]
+                for row in through(data, "score", "-m", model, "--jsonl", *flags).splitlines()]
+    return run
+
+
+def lines_of(text):
+    return text.splitlines(keepends=True)
+
+
+def test_lines_of_at_most_and_at_least_so_many_bits_pass_in_order(keep, rates):
+    scores = rates(NAMES)
+    low, high = sorted(scores)[2] + 1e-4, sorted(scores)[6] + 1e-4
+    passing = {"--max-bpc": lambda score: score <= high, "--min-bpc": lambda score: score >= low}
+    for flag, bound in (("--max-bpc", high), ("--min-bpc", low)):
+        expected = "".join(line for line, score in zip(lines_of(NAMES), scores) if passing[flag](score))
+        assert keep(NAMES, flag, bound).decode() == expected
+    between = "".join(line for line, score in zip(lines_of(NAMES), scores) if low <= score <= high)
+    assert keep(NAMES, "--min-bpc", low, "--max-bpc", high).decode() == between and between.count("\n") == 4
+
+
+def test_a_line_at_a_bound_passes(keep, uniform, lines_model):
+    bits = math.log2(load(str(lines_model)).config.vocabulary_size)
+    for flag, inside, outside in (("--max-bpc", bits + 1e-6, bits - 1e-6), ("--min-bpc", bits - 1e-6, bits + 1e-6)):
+        assert keep("B\n", flag, inside, model=uniform(lines_model)) == b"B\n"
+        assert keep("B\n", flag, outside, model=uniform(lines_model)) == b""
+
+
+def test_no_bound_is_reached_by_infinity(keep):
+    assert keep(NAMES, "--max-bpc", "inf") == keep(NAMES, "--min-bpc", "-inf") == NAMES.encode()
+    assert keep(NAMES, "--max-bpc", "-inf") == b""
+
+
+@pytest.mark.parametrize("flags", [["--max-bpc", ALL], ["--keep", "100%"], ["--keep", "8"], ["--keep", "9999"],
+                                   ["--min-bpc", 0, "--keep", "100%"]])
+def test_bytes_of_a_line_that_passes_are_unchanged(keep, flags):
+    assert keep(RAW, *flags) == RAW
+
+
+@given(data=st.lists(st.sampled_from([b"a", b"O'", b"\n", b"\r", b"\n", b"\0", b"\t", "é日\u2028\x85\ufeff".encode()]),
+                     max_size=40).map(b"".join), share=st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_all_lines_pass_unchanged_where_all_are_wanted(through, lines_model, data, share):
+    flags = ["--keep", "100%"] if share else ["--max-bpc", ALL]
+    assert through(data, "filter", "-m", lines_model, *flags) == data
+
+
+@pytest.mark.parametrize("keep_flag, count", [
+    ("20%", 2), ("100%", 10), ("0%", 0), ("0", 0), ("3", 3), ("10", 10), ("11", 10), ("33.4%", 3), ("5%", 0), ("7%", 1)])
+def test_the_least_surprising_are_kept_in_order(keep, rates, keep_flag, count):
+    scores = rates(NAMES)
+    best = sorted(range(len(scores)), key=scores.__getitem__)[:count]
+    assert keep(NAMES, "--keep", keep_flag).decode() == "".join(lines_of(NAMES)[number] for number in sorted(best))
+
+
+def test_of_equal_lines_the_first_are_kept(keep):
+    assert keep("q\nBa\nBa\r\nq\nBa\nq", "--keep", 2) == b"Ba\nBa\r\n"
+
+
+def test_a_share_of_thousands_of_lines_is_the_best_of_all_batches(keep, rates):
+    text = "".join(f"O'{'Ban' * (n * 7919 % 23)}{n}\n" for n in range(1500))
+    scores = rates(text)
+    kept = keep(text, "--keep", "10%").decode().splitlines(keepends=True)
+    chosen = [number for number, line in enumerate(text.splitlines(keepends=True)) if line in set(kept)]
+    assert len(kept) == len(chosen) == 150 and kept == [lines_of(text)[number] for number in chosen]
+    rest = sorted(set(range(1500)) - set(chosen))
+    assert max(scores[number] for number in chosen) <= min(scores[number] for number in rest) + 1e-5
+
+
+def test_keep_counts_among_those_within_the_bounds(keep, rates):
+    scores = rates(NAMES)
+    low = sorted(scores)[3] + 1e-4
+    order = sorted((score, number) for number, score in enumerate(scores) if score >= low)[:2]
+    expected = "".join(lines_of(NAMES)[number] for number in sorted(number for _, number in order))
+    assert keep(NAMES, "--min-bpc", low, "--keep", 2).decode() == expected
+
+
+@pytest.mark.parametrize("bad", ["-1", "1.5", "-3%", "101%", "nan", "nan%", "inf", "inf%", "", "%", "all", "20 %%"])
+def test_a_wrong_share_is_wrong_usage(piped, refusal, bad):
+    done = piped(b"a\n", "filter", "-m", "missing.charlm", f"--keep={bad}")
+    assert done.returncode == 2
+    assert "--keep" in refusal(done)
+
+
+@pytest.mark.parametrize("flags, said", [
+    ([], "--max-bpc, --min-bpc or --keep"), (["--with-score"], "nothing to go by"), (["--max-bpc", "nan"], "--max-bpc"),
+    (["--min-bpc", "nan"], "--min-bpc"), (["--max-bpc", "much"], "--max-bpc"), (["--max-bpc", "2", "--carry"], "--carry"),
+    (["--contrast", "missing.charlm"], "nothing to go by")])
+def test_wrong_usage_is_one_line(piped, refusal, lines_model, flags, said):
+    done = piped(b"a\n", "filter", "-m", lines_model, *flags)
+    assert done.returncode == 2
+    assert said in refusal(done)
+
+
+def test_with_score_a_line_stands_behind_what_score_says_of_it(keep, rates):
+    rows = [row.split(b"\t", 1) for row in keep(RAW, "--max-bpc", ALL, "--with-score").split(b"\n")]
+    assert b"\n".join(row[1] for row in rows) == RAW
+    assert [float(row[0]) for row in rows] == pytest.approx(rates(RAW), abs=1e-4)
+    assert keep(NAMES, "--keep", 3, "--with-score").count(b"\n") == 3
+
+
+def test_a_contrast_is_the_difference_of_two_models_whatever_their_tokens_are(here, keep, rates, verses, lines_model, tmp_path):
+    here("train", verses, "-o", tmp_path / "general.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1,
+         "--steps", 2, "--quiet")
+    own, general = rates(NAMES), rates(NAMES, model=tmp_path / "general.charlm")
+    differences = [one - other for one, other in zip(own, general)]
+    contrast = ["--contrast", tmp_path / "general.charlm"]
+    rows = keep(NAMES, "--max-bpc", ALL, "--with-score", *contrast).decode().splitlines()
+    assert [float(row.split("\t")[0]) for row in rows] == pytest.approx(differences, abs=1e-4)
+    best = sorted(range(len(differences)), key=differences.__getitem__)[:3]
+    assert keep(NAMES, "--keep", "30%", *contrast).decode() == "".join(lines_of(NAMES)[at] for at in sorted(best))
+
+
+def test_a_model_in_contrast_to_itself_finds_all_lines_equal(keep, lines_model):
+    assert keep(NAMES, "--min-bpc", 0, "--max-bpc", 0, "--contrast", lines_model) == NAMES.encode()
+
+
+def test_a_contrast_that_is_no_model_is_refused(piped, refusal, lines_model, names, fill_model):
+    for path, said in ((names, "names.txt: "), ("missing.charlm", "cannot be read"), (fill_model, "fill model")):
+        done = piped(b"a\n", "filter", "-m", lines_model, "--max-bpc", 2, "--contrast", path)
+        assert done.returncode == 3
+        assert said in refusal(done)
+
+
+def test_carry_scores_a_line_by_those_before_it(keep, rates, model):
+    text = "10 green bottles\n" * 4
+    scores = rates(text, "--carry", model=model)
+    bound = (min(scores) + max(scores)) / 2
+    expected = "".join(line for line, score in zip(lines_of(text), scores) if score <= bound)
+    assert keep(text, "--max-bpc", bound, "--carry", model=model).decode() == expected
+    assert 0 < expected.count("\n") < 4 and keep(text, "--max-bpc", bound, model=model).decode() in ("", text)
+
+
+def test_lines_that_are_not_utf8_are_left_out_and_the_code_is_4(piped, lines_model):
+    data = b"Ba\r\n\xff\nq\n"
+    for flags in (["--max-bpc", ALL], ["--keep", "100%"]):
+        done = piped(data, "filter", "-m", lines_model, *flags)
+        assert (done.returncode, done.stdout) == (4, b"Ba\r\nq\n")
+        told, error = done.stderr.decode().splitlines()
+        assert told.startswith("charlm: line 2: not UTF-8") and "left out" in error
+
+
+def test_with_errors_replaced_or_ignored_the_bytes_still_come_as_they_were(piped, lines_model):
+    data = b"B\xffa\r\nq\n"
+    for how in ("replace", "ignore"):
+        done = piped(data, "filter", "-m", lines_model, "--max-bpc", ALL, "--errors", how)
+        assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+def test_nothing_is_left_behind_by_keep(keep, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert keep(NAMES, "--keep", 1).count(b"\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,212 @@
+"""`charlm score`: bits a line, a token, or in all. What it shares with other filters stands in test_filters.py."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.errors import CorpusError
+from charlm.modelfile import load, save
+from charlm.text.characters import CODE_POINTS, SURROGATES
+
+MIXED = "O'Banan\n\nx\nMutsson\r\nFotñez\nB\tz\n\0\n日本\nO'Lonan"
+TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\r\n\n\0ñoan 10")))
+
+
+@pytest.fixture
+def score(through, lines_model):
+    """What `charlm score` writes for a text."""
+    def run(text, *flags, model=lines_model):
+        return through(text.encode(), "score", "-m", model, *flags).decode()
+    return run
+
+
+@pytest.fixture
+def records(score):
+    def run(text, *flags, **which):
+        return [json.loads(line) for line in score(text, "--jsonl", *flags, **which).splitlines()]
+    return run
+
+
+def known_ids(path):
+    return load(str(path)).config.vocabulary_size
+
+
+def test_a_uniform_model_of_lines_scores_log2_of_its_ids_a_character_and_the_end_is_one(score, uniform, lines_model):
+    bits = math.log2(known_ids(lines_model))
+    for text, characters in (("", 1), ("B", 2), ("O'Banan", 8)):
+        assert score(f"{text}\n", model=uniform(lines_model)) == f"{bits:.4f}\t{characters * bits:.4f}\t{characters}\t{text}\n"
+
+
+def test_an_unknown_character_costs_its_share_of_all_that_are_unknown(records, uniform, lines_model):
+    model = uniform(lines_model)
+    others = CODE_POINTS - SURROGATES - (load(str(lines_model)).tokenizer.size - 1)
+    known, unknown = records("B\n日\n", model=model)
+    assert unknown["bits"] - known["bits"] == pytest.approx(math.log2(others), abs=1e-5)
+
+
+def test_a_stream_counts_the_line_break_where_there_is_one(records, uniform, model):
+    bits = math.log2(known_ids(model))
+    rows = records("one\n\nt\r\ntwo", model=uniform(model))
+    assert [row["characters"] for row in rows] == [4, 1, 3, 3]
+    assert [row["text"] for row in rows] == ["one", "", "t", "two"]
+    unknown = math.log2(CODE_POINTS - SURROGATES - (load(str(model)).tokenizer.size - 1))     # of the carriage return
+    assert [row["bits"] for row in rows] == pytest.approx([4 * bits, bits, 3 * bits + unknown, 3 * bits], abs=1e-4)
+
+
+def test_bits_per_character_are_per_character_of_the_text_whatever_a_token_is(here, records, uniform, verses, tmp_path):
+    here("train", verses, "-o", tmp_path / "bytes.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1,
+         "--steps", 1, "--quiet")
+    row, = records("ñé日", model=uniform(tmp_path / "bytes.charlm"))
+    assert row["characters"] == 3 and row["bits"] == pytest.approx(7 * 8, abs=1e-4)
+    assert row["bits_per_character"] == pytest.approx(7 * 8 / 3, abs=1e-5)
+
+
+def test_columns_are_bits_per_character_bits_characters_and_the_line(score, records):
+    rows = [line.split("\t", 3) for line in score(MIXED).split("\n")[:-1]]
+    assert [row[3] for row in rows] == [line.removesuffix("\r") for line in MIXED.split("\n")]
+    for row, record in zip(rows, records(MIXED), strict=True):
+        assert float(row[0]) == pytest.approx(record["bits_per_character"], abs=1e-4)
+        assert float(row[1]) == pytest.approx(record["bits"], abs=1e-4)
+        assert float(row[0]) * int(row[2]) == pytest.approx(float(row[1]), abs=2e-3)
+        assert int(row[2]) == record["characters"] == len(row[3]) + 1
+
+
+def test_records_count_lines_and_hold_their_text(records):
+    rows = records(MIXED)
+    assert [row["line"] for row in rows] == [*range(1, MIXED.count("\n") + 2)]
+    assert [set(row) for row in rows] == [{"line", "bits_per_character", "bits", "characters", "text"}] * len(rows)
+    assert rows[6]["text"] == "\0"
+
+
+def test_a_line_scores_the_same_with_crlf_alone_or_among_others(records):
+    together = records(MIXED)
+    for row in together:
+        alone, = records(row["text"] + "\r\n")
+        assert alone["bits"] == pytest.approx(row["bits"], abs=1e-5)
+
+
+def test_order_is_kept_whatever_the_lengths(records):
+    lines = [f"{'O' * (n * 37 % 91)}{n}" for n in range(700)]
+    assert [row["text"] for row in records("\n".join(lines))] == lines
+
+
+@pytest.mark.parametrize("which", ["lines_model", "labels_model", "model"])
+def test_tokens_of_a_line_are_its_characters_and_their_bits_sum_to_its_own(request, records, which):
+    path = request.getfixturevalue(which)
+    text = "O'Banan\n\nx\nMñ日\n"
+    parts = records(text, "--level", "token", model=path)
+    for row in records(text, model=path):
+        own = [part for part in parts if part["line"] == row["line"]]
+        assert [part["text"] for part in own] == [*row["text"], "\n"]
+        assert sum(part["bits"] for part in own) == pytest.approx(row["bits"], abs=1e-4)
+        assert all(part["bits"] >= 0 for part in own)
+
+
+def test_tokens_as_a_table_are_escaped_and_one_a_row(score, records):
+    text = "a\\n\tb\0\rc\n"
+    rows = [line.split("\t") for line in score(text, "--level", "token").split("\n")[:-1]]
+    assert [row[2] for row in rows] == ["a", "\\\\", "n", "\\t", "b", "\\0", "\\r", "c", "\\n"]
+    assert {row[1] for row in rows} == {"1"}
+    parts = records(text, "--level", "token")
+    assert [float(row[0]) for row in rows] == pytest.approx([part["bits"] for part in parts], abs=1e-4)
+
+
+@pytest.mark.parametrize("which", ["lines_model", "labels_model", "model"])
+def test_the_total_is_the_sum_of_the_lines(request, records, score, which):
+    path = request.getfixturevalue(which)
+    text = MIXED.replace("B\t", "Irish\t")
+    rows, (total,) = records(text, model=path), records(text, "--level", "total", model=path)
+    assert total["lines"] == len(rows)
+    assert total["characters"] == total["tokens"] == sum(row["characters"] for row in rows)
+    assert total["bits"] == pytest.approx(sum(row["bits"] for row in rows), abs=1e-4)
+    assert total["bits_per_character"] == pytest.approx(total["bits"] / total["characters"])
+    rate, bits, characters = score(text, "--level", "total", model=path).split("\t")
+    assert (float(rate), float(bits), int(characters)) == pytest.approx(
+        (total["bits_per_character"], total["bits"], total["characters"]), abs=1e-4)
+
+
+@given(text=TEXT.filter(lambda text: text.removeprefix("\ufeff")))
+@settings(deadline=None, max_examples=25)
+def test_the_total_of_a_carried_text_is_what_eval_says(through, model, text):
+    carried = json.loads(through(text.encode(), "score", "-m", model, "--level", "total", "--carry", "--jsonl"))
+    said = json.loads(through(text.encode(), "eval", "-m", model, "--jsonl", "-"))
+    assert (carried["characters"], carried["tokens"]) == (said["characters"], said["tokens"])
+    assert carried["bits_per_character"] == pytest.approx(said["bits_per_character"], abs=1e-5)
+
+
+@given(text=TEXT)
+@settings(deadline=None, max_examples=25)
+def test_every_line_gets_one_record_that_counts_its_characters(through, lines_model, text):
+    lines = text.removeprefix("\ufeff").split("\n")
+    lines = [line.removesuffix("\r") for line in (lines if lines[-1] or text == "\ufeff" else lines[:-1])]
+    rows = [json.loads(line) for line in through(text.encode(), "score", "-m", lines_model, "--jsonl").splitlines()]
+    assert [row["text"] for row in rows] == lines
+    assert [row["characters"] for row in rows] == [len(line) + 1 for line in lines]
+    assert all(0 < row["bits"] < 1000 * row["characters"] for row in rows)
+
+
+def test_carry_reads_on_where_lines_alone_begin_anew(records, model):
+    text = "10 green bottles\n" * 3
+    cold, carried = records(text, model=model), records(text, "--carry", model=model)
+    assert cold[0]["bits"] == cold[1]["bits"] == pytest.approx(carried[0]["bits"], abs=1e-4)
+    assert abs(carried[1]["bits"] - carried[0]["bits"]) > 1e-3
+
+
+def test_the_total_of_an_empty_text_is_nothing(score, records):
+    assert score("", "--level", "total") == "0.000000\t0.0000\t0\n"
+    assert records("", "--level", "total")[0]["lines"] == 0
+
+
+def test_a_line_is_scored_given_its_label_and_without_one_as_all_together(records, labels_model):
+    names = {"O'Banan": "Irish", "Lutsson": "Icelandic", "Fotñez": "Español"}
+    model = load(str(labels_model))
+    shares = [count / sum(model.labels.counts) for count in model.labels.counts]
+    for name, own in names.items():
+        given = [row["bits"] for row in records("".join(f"{label}\t{name}\n" for label in model.labels.names),
+                                                model=labels_model)]
+        free, = records(f"{name}\n", model=labels_model)
+        mixed = -math.log2(sum(share * 2 ** -bits for share, bits in zip(shares, given)))
+        assert free["bits"] == pytest.approx(mixed, abs=1e-4)
+        assert min(given) == given[model.labels.names.index(own)] and free["characters"] == len(name) + 1
+
+
+def test_a_label_is_no_part_of_what_is_scored(records, labels_model, uniform):
+    row, = records("Irish\tO'Banan\n", model=uniform(labels_model))
+    assert row["characters"] == 8
+    assert row["bits"] == pytest.approx(8 * math.log2(known_ids(labels_model)), abs=1e-4)
+
+
+def test_an_unknown_label_is_a_corpus_error_that_names_the_nearest(score, labels_model):
+    with pytest.raises(CorpusError, match="no label 'irisch'; did you mean Irish"):
+        score("irisch\tO'Banan\n", model=labels_model)
+
+
+def test_carry_is_for_running_text_alone(piped, refusal, lines_model):
+    done = piped(b"a\n", "score", "-m", lines_model, "--carry")
+    assert done.returncode == 2
+    assert "--carry" in refusal(done)
+
+
+def test_a_line_that_is_not_utf8_has_its_record_and_no_part_in_the_total(piped, lines_model, records):
+    data = b"Ba\n\xff\nCo\n"
+    done = piped(data, "score", "-m", lines_model, "--jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[1] == {"line": 2, "error": "not UTF-8"} and [row["line"] for row in rows] == [1, 2, 3]
+    assert json.loads(piped(data, "score", "-m", lines_model, "--jsonl", "--level", "token").stdout.splitlines()[3]) == rows[1]
+    total = json.loads(piped(data, "score", "-m", lines_model, "--jsonl", "--level", "total").stdout)
+    assert total["lines"] == 2 and total["bits"] == pytest.approx(rows[0]["bits"] + rows[2]["bits"], abs=1e-4)
+
+
+def test_certain_text_costs_no_bits(records, lines_model, tmp_path):
+    model = load(str(lines_model))
+    for values in model.weights.values():
+        values[...] = 0
+    letter, = model.tokenizer.encode("B")
+    model.weights["head.bias"][letter] = 100
+    save(str(tmp_path / "sure.charlm"), model)
+    first, second, end = records("BB\n", "--level", "token", model=tmp_path / "sure.charlm")
+    assert first["bits"] == second["bits"] == 0
+    assert end["bits"] == pytest.approx(100 / math.log(2), abs=1e-3)
