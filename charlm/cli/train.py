@@ -90,7 +90,7 @@ _TEXT = [
     click.option("--vocab-size", type=click.IntRange(2), help="Tokens in the vocabulary."),
     click.option("--validation", metavar="FRACTION|FILE",
                  help="Held-out part: a share, or another file. Default: the last tenth, at most a "
-                      "million characters; of lines or pairs a tenth drawn at random, at most 20,000 "
+                      "million characters; of lines a twentieth, of pairs a tenth, drawn at random, at most 20,000 "
                       "or 2,000."),
 ]
 

@@ -26,7 +26,7 @@ from charlm.text.special import framed
 from charlm.text.spool import Spool
 from charlm.text.tokenizer import NEWLINE, Tokenizer
 
-HELD_OUT = 0.1                          # of the different lines
+HELD_OUT = 0.05                         # of the different lines
 MOST_HELD_OUT = 20_000                  # different lines, unless --validation says otherwise
 LONGEST_EXAMPLE = 1024                  # tokens predicted; a longer line is learned in pieces
 FITTED_AT_ONCE = 4096                   # lines
