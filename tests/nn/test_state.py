@@ -52,6 +52,39 @@ def test_detach_keeps_the_values_and_cuts_the_graph():
     assert not any(part.requires_grad for layer in cut.layers for part in layer)
 
 
+@pytest.mark.parametrize("forgetting", [[False, True, False], [True, True, True], [True, False, True]], ids=str)
+def test_reset_empties_exactly_the_rows_that_are_true(forgetting):
+    state, empty = counted([1, 2, 3]), counted([7, 8, 9])
+    anew = state.reset(empty, torch.tensor(forgetting))
+    expected = [number + 6 * forgets for number, forgets in zip([1, 2, 3], forgetting)]
+    assert rows_of(anew) == [expected] * 4 and same(anew, counted(expected))
+    assert same(state, counted([1, 2, 3])) and same(empty, counted([7, 8, 9]))
+
+
+def test_reset_of_no_row_is_the_state_itself():
+    state = counted([1, 2])
+    assert state.reset(counted([7, 8]), torch.tensor([False, False])) is state
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@torch.no_grad()
+def test_a_row_that_was_reset_goes_on_as_from_the_start_and_others_as_they_would_have(cell):
+    torch.manual_seed(2)
+    network = Network(ModelConfig(5, cell=cell, hidden_size=6, embedding_size=3))
+    _, state = network.step(torch.tensor([[1, 2], [3, 4], [0, 0]]), network.start(3))
+    tokens = torch.tensor([[4, 1], [2, 2], [1, 0]])
+    logits, _ = network.step(tokens, state.reset(network.start(3), torch.tensor([False, True, False])))
+    carried, fresh = network.step(tokens, state)[0], network.step(tokens, network.start(3))[0]
+    assert torch.equal(logits, torch.stack([carried[0], fresh[1], carried[2]]))
+    assert not torch.allclose(carried[1], fresh[1], atol=1e-3)
+
+
+def test_reset_passes_gradients_to_the_rows_that_went_on_only():
+    old, new = (State(((torch.ones(1, 2, 3, requires_grad=True),),)) for _ in range(2))
+    old.reset(new, torch.tensor([True, False])).layers[0][0].sum().backward()
+    assert old.layers[0][0].grad[0, :, 0].tolist() == [0, 1] and new.layers[0][0].grad[0, :, 0].tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @torch.no_grad()
 def test_selected_rows_go_on_as_they_would_have(cell):
@@ -108,6 +141,14 @@ def test_join_puts_all_that_is_remembered_in_order(attention, window):
     tokens = torch.tensor([[3, 1, 5], [0, 0, 4], [6, 2, 2]])
     together, _ = network.step(tokens[order], joined)
     assert torch.allclose(together, network.step(tokens, state)[0][order], atol=1e-6)
+
+
+@torch.no_grad()
+def test_reset_leaves_what_is_remembered_and_read():
+    network, state = with_memory(attention=True, window=3)
+    anew = state.reset(network.start(3), torch.tensor([True, True, False]))
+    assert anew.memory is state.memory and anew.read is state.read
+    assert not any(part[0, :2].any() for layer in anew.layers for part in layer)
 
 
 @every_memory
