@@ -1,10 +1,12 @@
 """What flags and corpus decide together."""
 
+import itertools
+
 import pytest
 
 from charlm.errors import UsageError
 from charlm.training.choices import Wishes, choose_model, choose_run
-from charlm.training.plan import default_pair_steps, default_steps, pair_sizes
+from charlm.training.plan import default_line_steps, default_pair_steps, default_steps, line_sizes, pair_sizes
 
 
 @pytest.fixture
@@ -158,8 +160,45 @@ def test_a_fill_model_reads_gaps_and_writes_an_end(corpus):
     assert choose_model(corpus, Wishes(task="fill", encoder="shared", attention=False)).encoder == "shared"
 
 
+@pytest.fixture(params=["plain", "labelled"])
+def lines(request, lines_of):
+    texts = [f"line {number}" for number in range(100)]    # 90 to learn from; line 0-9, a space, a line end
+    return lines_of(texts if request.param == "plain" else list(zip(["one", "two", "two", "two"] * 25, texts)), validation=0.1)
+
+
+def test_lines_are_written_by_a_decoder_alone_that_knows_their_end_and_labels(lines):
+    wishes = Wishes(task="lines")
+    model, run = choose_model(lines, wishes), choose_run(lines, wishes)
+    assert (model.encoder, model.has_source, model.attention, model.window) == ("shared", False, False, 0)
+    assert model.vocabulary_size == 1 + 16 + 1 + (2 if lines.labels else 0)
+    tokens = lines.train_characters                         # as many as characters, each end included
+    usual = line_sizes(tokens)
+    assert (model.hidden_size, run.batch_size, run.dropout, run.weight_decay, run.label_smoothing) \
+        == (usual.hidden_size, usual.batch_size, usual.dropout, usual.weight_decay, usual.label_smoothing)
+    assert run.steps == default_line_steps(tokens, -(-90 // run.batch_size))
+
+
+def test_flags_win_over_the_lines(lines):
+    wishes = Wishes(task="lines", hidden=20, batch_size=5, dropout=0.0, weight_decay=0.0, label_smoothing=0.1, steps=7, tied=True)
+    model, run = choose_model(lines, wishes), choose_run(lines, wishes)
+    assert (model.hidden_size, model.embedding_size, model.tied) == (20, 20, True)
+    assert (run.batch_size, run.dropout, run.weight_decay, run.label_smoothing, run.steps) == (5, 0.0, 0.0, 0.1, 7)
+
+
+@pytest.mark.parametrize("epochs, steps", [(1, 9), (10, 90), (0.5, 4), (0.001, 1)])
+def test_epochs_of_lines_are_passes_over_those_learned(lines, epochs, steps):
+    assert choose_run(lines, Wishes(task="lines", epochs=epochs, batch_size=10)).steps == steps
+
+
+@pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
+def test_an_encoder_of_lines_has_nothing_to_read_and_is_refused_before_they_are_read(encoder):
+    with pytest.raises(UsageError, match=f"--encoder {encoder} has nothing to read"):
+        Wishes(task="lines", encoder=encoder)
+    assert Wishes(task="lines", encoder="shared") != Wishes(task="lines") and Wishes(encoder=encoder)
+
+
 @pytest.mark.parametrize("flag, wishes", [
-    ("--attention", {"attention": True}), ("--attention", {"attention": True, "encoder": "shared"}),
+    ("--attention", {"attention": True}), ("--attention", {"attention": True, "task": "lines"}), ("--attention", {"attention": True, "encoder": "shared"}),
     ("--encoder", {"encoder": "both"}), ("--encoder", {"encoder": "both", "task": "pairs"}),
     ("--label-smoothing", {"label_smoothing": 1.0}), ("--label-smoothing", {"label_smoothing": -0.1}),
     ("--tied", {"tied": True, "hidden": 48, "embedding": 20, "task": "pairs"})])
@@ -168,7 +207,7 @@ def test_wishes_that_cannot_be_are_refused_by_their_flag_before_a_corpus_is_read
         Wishes(**wishes)
 
 
-@pytest.mark.parametrize("task", ["stream", "pairs", "fill"])
-@pytest.mark.parametrize("encoder", [None, "shared", "stacked", "bidirectional"])
+@pytest.mark.parametrize("task, encoder", [*itertools.product(["stream", "pairs", "fill"], [None, "shared", "stacked", "bidirectional"]),
+                                           ("lines", None), ("lines", "shared")])
 def test_no_attention_is_possible_for_every_task_and_encoder(task, encoder):
     Wishes(task=task, encoder=encoder, attention=False)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from charlm.training.plan import (MOST_VALIDATIONS, Speed, default_pair_steps, default_steps, fit_window, measure, pair_sizes,
-                                  sizes, validation_interval)
+from charlm.training.plan import (MOST_VALIDATIONS, Speed, default_line_steps, default_pair_steps, default_steps, fit_window,
+                                  line_sizes, measure, pair_sizes, sizes, validation_interval)
 
 
 def never():
@@ -66,6 +66,32 @@ def test_pairs_read_grow_with_the_square_root():
 def test_a_handful_of_pairs_still_has_steps_to_learn_from():
     assert default_pair_steps(1, 64) == default_pair_steps(20, 64) == 312             # 20,000 pairs
     assert default_pair_steps(20, 1000) == 150
+
+
+def test_more_lines_never_get_a_narrower_network_smaller_batches_or_more_dropout():
+    chosen = [line_sizes(10 ** power) for power in range(1, 11)]
+    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size and a.dropout >= b.dropout
+               for a, b in zip(chosen, chosen[1:]))
+    assert len(set(chosen)) > 3
+
+
+@pytest.mark.parametrize("tokens", [20_000, 150_000, 500_000, 20_000_000])
+def test_a_size_for_lines_begins_exactly_at_its_threshold(tokens):
+    assert line_sizes(tokens - 1) != line_sizes(tokens) == line_sizes(tokens + 1)
+
+
+def test_lines_of_a_million_tokens_are_read_six_times():
+    assert default_line_steps(1_000_000, 1000) == 6000
+    assert default_line_steps(1_000_000, 250) == 1500
+
+
+def test_tokens_of_lines_read_grow_with_the_square_root():
+    assert default_line_steps(100_000_000, 100_000) == 10 * default_line_steps(1_000_000, 1000)
+
+
+def test_a_handful_of_lines_still_has_steps_to_learn_from():
+    assert default_line_steps(1000, 5) == 1500              # 300,000 tokens
+    assert default_line_steps(1_000_000, 1) == 150
 
 
 @pytest.mark.parametrize("tokens, wanted, given", [

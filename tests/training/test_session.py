@@ -21,6 +21,22 @@ def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(c
     assert output.read_bytes() == b"the good old model"
 
 
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_run_of_lines_stores_its_labels_and_known_lines(lines_of, tmp_path, monkeypatch, labelled):
+    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    lines = [("one", "two")[number % 2:][:1] + (f"line {number}",) for number in range(20)]
+    corpus = lines_of(lines if labelled else [line for _, line in lines], validation=0.1)
+    output = str(tmp_path / "m.charlm")
+    session = Session(output, "cpu", 1, time.monotonic(), lambda: False)
+    records = list(run(corpus, Wishes(task="lines", hidden=8, layers=1, steps=4, batch_size=4), session))
+    model = load(output)
+    assert (model.task, model.config.encoder, model.separate_source) == ("lines", "shared", None)
+    assert model.labels == corpus.labels and (model.labels is not None) == labelled
+    assert model.known_lines.holds([line for _, line in lines]).all() and "line 20" not in model.known_lines
+    assert (model.training["train_lines"], model.training["validation_lines"]) == (18, 2)
+    assert records[-1].reason == "finished" and model.training["nats_per_token"] == pytest.approx(records[-1].loss)
+
+
 @pytest.mark.parametrize("task, encoder", [("stream", None), ("stream", "bidirectional"), ("pairs", None), ("fill", None)])
 def test_a_run_of_every_task_stores_a_model_that_says_what_it_is(corpus_of, pairs_of, tmp_path, monkeypatch, task, encoder):
     monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
