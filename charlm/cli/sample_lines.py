@@ -22,12 +22,12 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
     prefix = prompt.removesuffix("\n") if flags.prompt_file else prompt
     if "\n" in prefix:
         raise UsageError("--prefix holds a line break; a line of this model never does")
-    if flags.label is not None and not model.labels:
-        raise UsageError("--label: this model has no labels; train one with --labels")
+    _check_label(model, flags.label)
     unknown = int((model.tokenizer.encode(prefix) == model.tokenizer.unknown_id).sum()) if prefix else 0
     if unknown:
         say(f"warning: {unknown} characters of the prefix are unknown to the model")
-    seed = choose_seed(flags.seed, used=flags.num_samples > 0)
+    drawn = flags.temperature > 0 and flags.length != 0 or model.labels and flags.label is None
+    seed = choose_seed(flags.seed, used=drawn and flags.num_samples > 0)
     writer = LineWriter(Network(model.config, model.weights, product=in_blocks), model.tokenizer,
                         model.labels)
     draw = Draw(writer, _manner(model, flags, config, seed=seed, prefix=prefix), wanted)
@@ -38,6 +38,14 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
     if draw.found < flags.num_samples:
         raise CharlmError(f"found {draw.found} of {flags.num_samples} lines among {draw.tried} drawn; "
                           "ask for fewer, a higher --temp, or more --tries")
+
+
+def _check_label(model, label: str | None) -> None:
+    """Refuse a label that the model does not have, before a seed is told."""
+    if label is not None and not model.labels:
+        raise UsageError("--label: this model has no labels; train one with --labels")
+    if label is not None:
+        model.labels.number(label)
 
 
 def _manner(model, flags: Flags, config, *, seed: int, prefix: str):
