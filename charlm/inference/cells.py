@@ -7,11 +7,14 @@ all gates of an LSTM go through one tanh.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from charlm.config import ModelConfig
 
-BLOCK = 64                              # rows
+BLOCKS = (64, 32, 16, 8, 4, 2)          # rows
+_TRIED = 4
 
 Parts = tuple[np.ndarray, ...]          # h, or h and c, each (B, H)
 
@@ -29,18 +32,35 @@ def row_by_row(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return x @ matrix if len(x) == 1 else np.matmul(x[:, None], matrix)[:, 0]
 
 
+@functools.cache
+def _block(inner: int, outer: int) -> int:
+    """Rows of the largest block in which BLAS treats all alike when it multiplies by an (inner, outer) matrix.
+
+    Its kernels take rows in groups, some of which sum in another order than others; which do depends on
+    the processor, so it is tried out.
+    """
+    draw = np.random.default_rng(0)
+    matrix, rows = (draw.standard_normal(size, np.float32) for size in ((inner, outer), (_TRIED, inner)))
+    for size in BLOCKS:
+        products = np.stack([np.tile(row, (size, 1)) @ matrix for row in rows])         # (_TRIED, size, outer)
+        if (products == products[:, :1]).all():
+            return size
+    return 1
+
+
 def in_blocks(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """`x @ matrix` for x (B, K), in blocks of so many rows, the last one filled up.
 
-    Like `row_by_row` a row's result does not depend on the others, as BLAS treats all rows of a product
-    of one size alike; many rows are nearly as fast as by `all_rows`.
+    Like `row_by_row` a row's result does not depend on the others; many rows are faster.
     """
-    blocks = -(-len(x) // BLOCK)
-    filled = x
-    if len(x) < blocks * BLOCK:
-        filled = np.zeros((blocks * BLOCK, x.shape[1]), x.dtype)
+    size = _block(*matrix.shape)
+    blocks = -(-len(x) // size)
+    filled = np.ascontiguousarray(x)
+    if len(x) < blocks * size:
+        filled = np.zeros((blocks * size, x.shape[1]), x.dtype)
         filled[:len(x)] = x
-    return np.matmul(filled.reshape(blocks, BLOCK, -1), matrix).reshape(blocks * BLOCK, -1)[:len(x)]
+    products = np.matmul(filled.reshape(blocks, size, x.shape[1]), matrix)
+    return products.reshape(blocks * size, matrix.shape[1])[:len(x)]
 
 
 def all_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:

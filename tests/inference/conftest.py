@@ -2,11 +2,13 @@
 
 import functools
 import itertools
+import math
 
 import numpy as np
 import pytest
 
 from charlm.config import ENCODERS, ModelConfig
+from charlm.inference.cells import row_by_row
 from charlm.inference.network import Network
 
 CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
@@ -93,10 +95,33 @@ def stream(request, both_streams):
 @pytest.fixture
 def random_network():
     """A function from a vocabulary size to a small network, the same each time."""
-    def build(vocabulary_size, *, scale=1.0, seed=0, **options):
+    def build(vocabulary_size, *, scale=1.0, seed=0, product=row_by_row, **options):
         config = ModelConfig(vocabulary_size, **{"hidden_size": 12, "embedding_size": 6} | options)
         generator = np.random.default_rng(seed)
         return Network(config, {
             name: (scale * generator.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
-            for name, shape in config.parameter_shapes().items()})
+            for name, shape in config.parameter_shapes().items()}, product=product)
     return build
+
+
+@pytest.fixture
+def stepped():
+    """A function from a network and ids to -log p of every id but the first, one step a token."""
+    def nats(network, ids, state=None):
+        state, costs = network.start(1) if state is None else state, []
+        for before, token in zip(ids[:-1], ids[1:]):
+            logits, state = network.step(np.array([[before]]), state)
+            odds = [math.exp(value) for value in logits[0, 0].tolist()]
+            costs.append(-math.log(odds[token] / math.fsum(odds)))
+        return np.array(costs)
+    return nats
+
+
+@pytest.fixture
+def steps_watched():
+    """A function from a network to a list that fills with (rows, tokens) of its steps to come."""
+    def watch(network):
+        seen, step = [], network.step
+        network.step = lambda tokens, state: seen.append(tokens.shape) or step(tokens, state)
+        return seen
+    return watch
