@@ -26,9 +26,11 @@ from charlm.inference.network import Network
 from charlm.inference.translation import LengthLimit, Translation, Translator
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
+from charlm.text.tokenizer import NEWLINE
 
 LENGTH = 500                            # tokens of running text, unless told
 TRIES_A_LINE, FEWEST_TRIES = 100, 10_000
+WIDEST_BEAM = 1000
 
 
 class LanguageModel:
@@ -64,8 +66,7 @@ class LanguageModel:
             line, = self.lines(1, prefix=prompt, length=length, seed=seed, **sampling)
             return iter([line[len(prompt):]])
         pieces = generate(self._steady, self._model.tokenizer, self._model.tokenizer.encode(prompt),
-                          SamplingConfig(**sampling), length=LENGTH if length is None else length,
-                          seed=_seed(seed))
+                          SamplingConfig(**sampling), length=_length(length, LENGTH), seed=_seed(seed))
         return (text for _, text in pieces)
 
     def lines(self, count: int, *, prefix: str = "", label: str | None = None, unique: bool = False,
@@ -76,12 +77,15 @@ class LanguageModel:
         Raises CharlmError when too few of the lines that are drawn are wanted.
         """
         self._require("lines")
+        if label is not None and not self.labels:
+            raise UsageError(f"label {label!r}: this model has no labels; train one with --labels")
+        if NEWLINE in prefix:
+            raise UsageError("a prefix holds no line break, as a line never does")
         writer = LineWriter(Network(self._model.config, self._model.weights, product=in_blocks),
                             self._model.tokenizer, self._model.labels)
         manner = Manner(SamplingConfig(**sampling), _seed(seed),
-                        longest_line(self._model.training) if length is None else length, prefix, label)
-        draw = Draw(writer, manner, Wanted(unique, self._model.known_lines if novel else None,
-                                           None if match is None else re.compile(match)))
+                        _length(length, longest_line(self._model.training)), prefix, label)
+        draw = Draw(writer, manner, Wanted(unique, self._model.known_lines if novel else None, _pattern(match)))
         tries = max(FEWEST_TRIES, TRIES_A_LINE * count)
         found = [line.text for lines in draw.lines(count, tries=tries) for line in lines]
         if len(found) < count:
@@ -107,7 +111,8 @@ class LanguageModel:
             raise UsageError("this model has no labels; train one with --labels")
         classifier = Classifier(self._network, self._model.tokenizer, self._model.labels,
                                 uniform_prior=uniform_prior)
-        chances = zip(self.labels, classifier.posteriors([text])[0].tolist())
+        line = text.removesuffix(NEWLINE).removesuffix("\r")           # as a score has it
+        chances = zip(self.labels, classifier.posteriors([line])[0].tolist())
         return dict(sorted(chances, key=lambda pair: -pair[1]))
 
     def translate(self, source: str, *, beam: int = 5) -> str:
@@ -119,6 +124,8 @@ class LanguageModel:
         self._require("pairs")
         if not source:
             raise UsageError("an empty source has no target")
+        if not 1 <= beam <= WIDEST_BEAM:
+            raise UsageError(f"a beam is from 1 to {WIDEST_BEAM} hypotheses wide, not {beam}")
         translator = Translator(self._network, self._model.tokenizer, self._model.source_tokenizer,
                                 LengthLimit.read(self._model.training))
         return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
@@ -131,7 +138,7 @@ class LanguageModel:
         config = SamplingConfig(**{"temperature": 0.0} | sampling)
         before, *parts = text.split(gap)
         fills = Filler(self._steady, self._model.tokenizer).fill(
-            [[before, *parts]], config, seed=_seed(seed), numbers=[0])[0][0]
+            [[before, *parts]], config, seed=_seed(seed), numbers=[1])[0][0]    # line 1
         return before + "".join(fill + part for fill, part in zip(fills, parts))
 
     @cached_property
@@ -150,7 +157,22 @@ class LanguageModel:
 
 
 def _seed(given: int | None) -> int:
+    if given is not None and given < 0:
+        raise UsageError(f"a seed is 0 or more, not {given}")
     return secrets.randbelow(1 << 32) if given is None else given
+
+
+def _length(given: int | None, usual: int) -> int:
+    if given is not None and given < 0:
+        raise UsageError(f"a length is 0 or more, not {given}")
+    return usual if given is None else given
+
+
+def _pattern(match: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if match is None else re.compile(match)
+    except re.error as error:
+        raise UsageError(f"{match!r} is no regular expression: {error}") from None
 
 
 def load(path: str) -> LanguageModel:
