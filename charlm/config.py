@@ -203,6 +203,7 @@ class TrainingConfig:
     clip: float = 1.0                   # global gradient norm; 0 is off
     clip_value: float = 0.0             # each gradient entry; 0 is off
     label_smoothing: float = 0.0        # share of the target given to all tokens alike; 0 is off
+    averaging: float = 0.0              # decay of the running mean of the weights; 0 is off
     patience: int = 5                   # validations without a better one; 0 is off
     seed: int = 0
 
@@ -218,6 +219,7 @@ class TrainingConfig:
         _real(self.clip, 0, 1e9, "--clip")
         _real(self.clip_value, 0, 1e9, "--clip-value")
         _real(self.label_smoothing, 0, 0.95, "--label-smoothing")
+        _real(self.averaging, 0, 0.999999, "--averaging")
         _whole(self.patience, 0, 1 << 30, "--patience")
         _whole(self.seed, 0, (1 << 63) - 1, "--seed")
 

@@ -6,6 +6,7 @@
       CorpusError               4   a text refused
       DivergedError             5   training produced no finite loss
       StorageError              6   something could not be written
+      InUseError                7   another process is writing the output
 
 A message says what, why and the next thing to type, on one line. Codes above 127 belong to signals
 and closed pipes and are not errors (see `charlm.cli.boundary`).
@@ -46,3 +47,9 @@ class StorageError(CharlmError):
     """An output that could not be written."""
 
     exit_code = 6
+
+
+class InUseError(CharlmError):
+    """An output that another process is writing."""
+
+    exit_code = 7

@@ -23,6 +23,13 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """The run goes on from a checkpoint."""
+
+    step: int                       # updates that were done before
+
+
+@dataclass(frozen=True)
 class Step:
     """One update of the weights."""
 
@@ -80,6 +87,7 @@ class Stopped:
     seconds: float
     error_rate: float | None = None
     task: str = "stream"
+    resume_command: str = ""        # what goes on with an interrupted run
 
     @property
     def next_command(self) -> str:
@@ -90,4 +98,4 @@ class Stopped:
         return f"charlm {use} -m {shlex.quote(self.path)}{flags}" if self.path else ""
 
 
-Record = Planned | Step | Validation | Sampled | Saved | Warned | Stopped
+Record = Planned | Resumed | Step | Validation | Sampled | Saved | Warned | Stopped

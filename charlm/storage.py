@@ -1,16 +1,21 @@
 """Writing a file so that a reader, a crash or a power cut sees the old one or the new one, whole.
 
-Not here: what is in the file (container.py, modelfile.py).
+Every touch of the disk is one call of `os`, so that tests can make any of them fail.
+Not here: what is in the file (container.py, modelfile.py, checkpoint.py), who may write it (lock.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import secrets
 import stat
 import tempfile
 
 from charlm.errors import StorageError
+
+_NAME = 64                              # characters of a file's name in that of its temporary one
 
 
 def _umask() -> int:
@@ -27,25 +32,37 @@ def _sync_directory(folder: str) -> None:
         os.close(descriptor)
 
 
+def _temporary(target: str, token: str) -> str:
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name[:_NAME]}-{token}.charlm-tmp")
+
+
+def _write_new(path: str, data: bytes) -> None:
+    """All the data into a file that was not there, down to the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left):]
+        os.fchmod(descriptor, 0o666 & ~_umask())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_durably(path: str, data: bytes) -> None:
     """Replace `path` by `data`: temporary file beside it, fsync, rename, fsync of the folder.
 
-    A symbolic link is followed: what it points to is replaced. Raises StorageError; then no temporary
-    file remains and the old file, if any, is untouched, unless only the folder's fsync failed.
+    A symbolic link is followed: what it points to is replaced. Raises StorageError; then the old file, if
+    any, is untouched, unless only the folder's fsync failed, and no temporary file remains.
     """
     target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    temporary = None
+    temporary = _temporary(target, secrets.token_hex(6))
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".charlm-", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        _write_new(temporary, data)
         os.replace(temporary, target)
         temporary = None
-        _sync_directory(folder)
+        _sync_directory(os.path.dirname(target))
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror}); "
                            "free some space or name another file with -o") from None
@@ -53,6 +70,24 @@ def write_durably(path: str, data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def remove_durably(path: str) -> None:
+    """Remove a file, if it is there. Raises StorageError."""
+    target = os.path.realpath(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+            _sync_directory(os.path.dirname(target))
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be removed ({error.strerror})") from None
+
+
+def remove_leftovers(path: str) -> None:
+    """Temporary files of `path` that a killed process left; only for who may write it."""
+    for left in glob.glob(_temporary(glob.escape(os.path.realpath(path)), "*")):
+        with contextlib.suppress(OSError):
+            os.unlink(left)
 
 
 def require_writable(path: str) -> None:

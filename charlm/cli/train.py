@@ -8,8 +8,7 @@ import time
 import click
 
 from charlm.cli import options
-from charlm.config import (
-    ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TrainingConfig)
+from charlm.cli.training_options import all_of_them
 
 EXAMPLES = """\b
 Examples:
@@ -23,146 +22,164 @@ Examples:
   charlm train names.txt --lines && charlm sample -N 20 --unique --novel
   charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
 """
-_TASK = [
-    click.option("--text", "task", flag_value="stream", help="Running text, tabs and all."),
-    click.option("--pairs", "task", flag_value="pairs",
-                 help="Lines of source<TAB>target, for `translate`. Default for .tsv, and where "
-                      "a file begins with such lines."),
-    click.option("--lines", "task", flag_value="lines",
-                 help="Lines, each by itself: names, records, verses."),
-    click.option("--labels", "task", flag_value="labels",
-                 help="Lines of label<TAB>text, each conditioned on its label, for `sample --label` "
-                      "and `classify`."),
-    click.option("--fill", "task", flag_value="fill",
-                 help="Running text, of which random gaps are learned, for `fill`."),
-]
-_NETWORK = [
-    click.option("--cell", type=click.Choice(list(GATES)), default="lstm", show_default=True,
-                 help="Recurrent cell."),
-    click.option("--nonlinearity", type=click.Choice(NONLINEARITIES), default="tanh",
-                 show_default=True, help="Of the rnn cell."),
-    click.option("--layers", type=int, default=2, show_default=True, help="Stacked layers."),
-    click.option("--hidden", type=int, help="Width of a layer. Default: by the corpus."),
-    click.option("--embedding", type=int, help="Width of the embedding. Default: 64."),
-    click.option("--tied", is_flag=True, help="Head and embedding share a matrix of --hidden width."),
-    click.option("--encoder", type=click.Choice(ENCODERS),
-                 help="Who reads the source, or a stream's window before this one; shared: the decoder "
-                      "itself. Default: bidirectional for pairs and gaps, else shared."),
-    click.option("--bidirectional", is_flag=True, help="Short for --encoder bidirectional."),
-    click.option("--attention/--no-attention", default=None,
-                 help="Attend to all of what the encoder read, or know its last states only. "
-                      "Default: attention, wherever there is a source."),
-    click.option("--dropout", type=float, help="On non-recurrent connections. Default: by the corpus."),
-]
-_RUN = [
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="muon", show_default=True,
-                 help="Muon moves the recurrent layers' matrices, AdamW the rest or all."),
-    click.option("--lr", type=float, default=TrainingConfig.learning_rate, show_default=True,
-                 help="AdamW's learning rate; Muon's is 10/3 of it."),
-    click.option("--label-smoothing", type=float,
-                 help="Share of each target given to all tokens alike. Default: 0.1 for pairs, else 0."),
-    click.option("--weight-decay", type=float, help="Decoupled decay. Default: by the corpus."),
-    click.option("--warmup", type=int, default=TrainingConfig.warmup, show_default=True,
-                 help="Steps until the full rate, at most a tenth of all; it falls to 0 at the end."),
-    click.option("--batch-size", type=int,
-                 help="Lanes, lines or pairs read side by side. Default: by the corpus."),
-    click.option("--bptt", type=int, default=64, show_default=True, help="Tokens of a window."),
-    click.option("--clip", type=float, default=TrainingConfig.clip, show_default=True,
-                 help="Clip the gradient's global norm; 0 is off."),
-    click.option("--clip-value", type=float, default=0.0, show_default=True,
-                 help="Clip each entry of the gradient; 0 is off."),
-    click.option("--minutes", type=float, help="Train for this long, planned from measured speed."),
-    click.option("--epochs", type=float, help="Train for this many passes."),
-    click.option("--steps", type=int, help="Train for this many updates."),
-    click.option("--patience", type=int,
-                 help="Stop after so many validations without a better one; 0 is off. "
-                      f"Default: {TrainingConfig.patience}, but 0 with --minutes."),
-    click.option("--seed", type=int, default=0, show_default=True,
-                 help="Repeat a run to the bit, or vary it."),
-]
-_TEXT = [
-    click.option("--tokenizer", type=click.Choice(TARGET_TOKENIZERS),
-                 help="What a token of the text, or of a target, is. Default: char; word for targets of "
-                      "few different words."),
-    click.option("--source-tokenizer", type=click.Choice(SOURCE_TOKENIZERS),
-                 help="What a token of a source is. Default: nfd, characters taken apart into letters "
-                      "and marks."),
-    click.option("--vocab-size", type=click.IntRange(2), help="Tokens in the vocabulary."),
-    click.option("--validation", metavar="FRACTION|FILE",
-                 help="Held-out part: a share, or another file. Default: the last tenth, at most a "
-                      "million characters; of lines a twentieth, of pairs a tenth, drawn at random, at most 20,000 "
-                      "or 2,000."),
-]
 
-
-def _all(decorators):
-    def decorate(function):
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-    return decorate
+# Flags about the texts; a resumed run has those that it began with.
+_OF_TEXTS = ("task", "tokenizer", "source_tokenizer", "vocab_size", "validation", "errors")
+_OF_SESSION = ("corpus", "output", "force", "resume", "new_corpus", "checkpoint_every", "device", "threads",
+               "quiet", "bidirectional")
 
 
 @click.command("train", epilog=EXAMPLES, short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
-@_all(_TASK)
-@_all(_TEXT)
-@options.errors
-@_all(_NETWORK)
-@_all(_RUN)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
-              show_default=True, help="auto takes a GPU when there is one.")
-@options.threads
-@click.option("--quiet", is_flag=True, help="Show errors only.")
-def command(corpus, output, force, task, tokenizer, source_tokenizer, vocab_size, validation, errors,
-            encoder, bidirectional, device, threads, quiet, **wishes) -> None:
+@all_of_them
+@click.pass_context
+def command(context: click.Context, **flags) -> None:
     """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.
 
     Without any flag the size of the network and the length of the run follow the size of the text:
-    about five minutes for 1 MB on two cores. After each validation the best model so far is on disk;
-    Ctrl-C ends a run early and keeps it.
+    about five minutes for 1 MB on two cores. After each validation the best model so far is on disk,
+    and from time to time a checkpoint: Ctrl-C ends a run early, --resume goes on with it.
     """
     began = time.monotonic()
     options.yield_when_waiting()
-    held_out = _validation(validation)
-    output = _output(output, [*corpus, *([held_out] if isinstance(held_out, str) else [])], force)
-    if bidirectional and encoder not in (None, "bidirectional"):
-        raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
-    wishes["encoder"] = "bidirectional" if bidirectional else encoder
-    from charlm.cli.boundary import say
-    from charlm.storage import require_writable
-    from charlm.text.corpus import Text
-    from charlm.text.pairs import recognise
-    from charlm.training.choices import Wishes
-    labelled, task = task == "labels", "lines" if task == "labels" else task
-    # Refused now rather than after a long corpus was read; so is a GPU that is not there.
-    Wishes(task=task or "pairs", **wishes)
+    _check(flags)
+    output = _output(flags)
+    from charlm.lock import locked
+    from charlm.storage import remove_leftovers, require_writable
     require_writable(output)
-    if device == "cuda":
+    given = {name for name in flags if context.get_parameter_source(name) not in _NOT_GIVEN}
+    with locked(output):
+        remove_leftovers(output)
+        _run(flags, given, output, began)
+
+
+_NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
+
+
+def _check(flags: dict) -> None:
+    """Refuse now what would be refused after a long corpus was read; so a GPU that is not there."""
+    flags["validation"] = _validation(flags["validation"])
+    encoder = flags["encoder"]
+    if flags["bidirectional"] and encoder not in (None, "bidirectional"):
+        raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
+    if flags["bidirectional"]:
+        flags["encoder"] = "bidirectional"
+    if flags["new_corpus"] and not flags["resume"]:
+        raise click.UsageError("--new-corpus is said with --resume; to start anew name another file with -o")
+    if not 0 <= flags["checkpoint_every"] < 1e9:
+        raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {flags['checkpoint_every']}")
+    from charlm.training.choices import Wishes
+    Wishes(task=_task(flags["task"]) or "pairs", **_wishes(flags))
+    if flags["device"] == "cuda":
         from charlm.training.device import choose_device
-        choose_device(device)
-    texts = [Text(source, errors) for source in corpus]
-    recognised = task is None and recognise(texts)
-    task = task or ("pairs" if recognised else "stream")
-    wishes = Wishes(task=task, **wishes)
-    held_out = Text(held_out, errors) if isinstance(held_out, str) else held_out
-    prepared = _prepare(task, texts, tokenizer, source_tokenizer, recognised=recognised, labelled=labelled,
-                        vocabulary_size=vocab_size, validation=held_out)
-    if recognised and not quiet:
-        say("these are pairs of source<TAB>target; --text would read them as running text")
-    if task == "pairs" and prepared.repeated and not quiet:
-        say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
+        choose_device("cuda")
+
+
+def _wishes(flags: dict) -> dict:
+    """The flags about the network and the run."""
+    return {name: value for name, value in flags.items() if name not in (*_OF_TEXTS, *_OF_SESSION)}
+
+
+def _task(flag: str | None) -> str | None:
+    return "lines" if flag == "labels" else flag
+
+
+def _run(flags: dict, given: set[str], output: str, began: float) -> None:
+    """Read, plan and train, from the beginning or from where a run stood."""
+    from charlm.checkpoint import Checkpoints
+    from charlm.cli.boundary import say
     from charlm.cli.previews import preview
     from charlm.training.session import Session
-    _train(prepared, wishes, quiet=quiet, session=lambda interrupted: Session(
-        output, device, threads, began, interrupted, None if quiet else preview))
+    checkpoints, resumed = Checkpoints(output), None
+    if flags["resume"]:
+        resumed = checkpoints.newest(say)
+        if resumed is None and os.path.exists(output):
+            say(f"{output} is finished; there is nothing to resume")
+            return
+        if resumed is None:
+            say("no checkpoint yet; starting from the beginning")
+    elif flags["force"]:
+        checkpoints.remove()
+    elif checkpoints.exist():
+        raise click.UsageError(f"{output} has an unfinished run; go on with it with --resume, or start anew "
+                               "with --force")
+    if resumed is not None:
+        flags = _resumed_flags(flags, given, resumed)
+    corpus, task = _corpus(flags)
+    wishes = _wishes_of(flags, given, task, resumed)
+    if resumed is not None:
+        _check_corpus(corpus, resumed, new_corpus=flags["new_corpus"])
+    _train(corpus, wishes, quiet=flags["quiet"], session=lambda interrupted: Session(
+        output, flags["device"], flags["threads"], began, interrupted, None if flags["quiet"] else preview,
+        checkpoints, flags["checkpoint_every"], resumed, {name: flags[name] for name in _OF_TEXTS},
+        _resume_command(flags, output)))
 
 
-def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | None, *,
-             recognised: bool, labelled: bool, **how):
-    """The corpus of a task: its texts read, its vocabularies fitted, its tokens made."""
+def _resumed_flags(flags: dict, given: set[str], checkpoint) -> dict:
+    """The flags about texts that the run began with. Raises UsageError where others are given now."""
+    from charlm.training.resuming import described
+    before = described(checkpoint).flags
+    changed = [name for name in _OF_TEXTS if name in given and flags[name] != before.get(name)
+               and not (name == "validation" and flags["new_corpus"])]
+    if changed:
+        listed = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} → {flags[name]}" for name in changed)
+        raise click.UsageError(f"--resume goes on with the run as it is; changed: {listed}")
+    return {**flags, **{name: value for name, value in before.items() if name not in given}}
+
+
+def _wishes_of(flags: dict, given: set[str], task: str, checkpoint):
+    """What is wished of network and run: of a resumed one what it is, but for what is given now."""
+    from charlm.training.choices import Wishes
+    wishes = _wishes(flags)
+    if checkpoint is not None:
+        from charlm.training.resuming import described, wishes_of
+        now = {name: value for name, value in wishes.items() if name in given or name == "encoder" and value}
+        before = wishes_of(described(checkpoint))
+        if not {"steps", "epochs", "minutes"}.isdisjoint(now):
+            before["steps"] = None
+        return Wishes(**before | now)
+    return Wishes(task=task, **wishes)
+
+
+def _check_corpus(corpus, checkpoint, *, new_corpus: bool) -> None:
+    """Raises CorpusError when the text is not the one that the run began with."""
+    from charlm.errors import CorpusError
+    before = checkpoint.run["corpus"].get("corpus_digest")
+    if before != corpus.digest and not new_corpus:
+        raise CorpusError("the text has changed since the run began; go on with the other one by --new-corpus, "
+                          "or start anew with --force")
+
+
+def _resume_command(flags: dict, output: str) -> str:
+    import shlex
+    where = [] if flags["output"] is None else ["-o", output]
+    return shlex.join(["charlm", "train", *flags["corpus"], *where, "--resume"])
+
+
+def _corpus(flags: dict):
+    """The texts read, their vocabularies fitted, their tokens made; and the task, recognised if need be."""
+    from charlm.cli.boundary import say
+    from charlm.text.corpus import Text
+    from charlm.text.pairs import recognise
+    texts = [Text(source, flags["errors"]) for source in flags["corpus"]]
+    held_out = flags["validation"]
+    held_out = Text(held_out, flags["errors"]) if isinstance(held_out, str) else held_out
+    recognised = flags["task"] is None and recognise(texts)
+    task = _task(flags["task"]) or ("pairs" if recognised else "stream")
+    prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out)
+    if recognised and not flags["quiet"]:
+        say("these are pairs of source<TAB>target; --text would read them as running text")
+    if task == "pairs" and prepared.repeated and not flags["quiet"]:
+        say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
+    return prepared, task
+
+
+def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation):
+    """The corpus of a task. Raises CorpusError, UsageError."""
+    tokenizer, source_tokenizer = flags["tokenizer"], flags["source_tokenizer"]
+    how = {"vocabulary_size": flags["vocab_size"], "validation": validation}
     if task == "pairs":
         from charlm.text.pair_corpus import prepare_pairs
         return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd",
@@ -173,18 +190,20 @@ def _prepare(task: str, texts, tokenizer: str | None, source_tokenizer: str | No
         raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
     if task == "lines":
         from charlm.text.line_corpus import prepare_lines
-        return prepare_lines(texts, labelled=labelled, tokenizer=tokenizer or "char", **how)
+        return prepare_lines(texts, labelled=flags["task"] == "labels", tokenizer=tokenizer or "char", **how)
     from charlm.text.prepare import prepare
     return prepare(texts, tokenizer=tokenizer or "char", **how)
 
 
-def _output(given: str | None, texts: list[str], force: bool) -> str:
+def _output(flags: dict) -> str:
     """Where the model goes; an existing file is replaced only with --force, a text of the run never."""
-    path = given or _default_output(texts[0])
+    path = flags["output"] or _default_output(flags["corpus"][0])
+    held_out = flags["validation"]
+    texts = [*flags["corpus"], *([held_out] if isinstance(held_out, str) else [])]
     files = [text for text in texts if text != "-" and os.path.exists(text)]
     if os.path.exists(path) and any(os.path.samefile(text, path) for text in files):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
-    if os.path.exists(path) and not force:
+    if os.path.exists(path) and not flags["force"] and not flags["resume"]:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
     return path
 

@@ -57,6 +57,27 @@ class State:
                      self.memory and self.memory.rows(rows),
                      self.read if self.read is None else self.read[rows])
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every part by name, by reference."""
+        parts = {f"layers.{number}.{part}": value for number, layer in enumerate(self.layers)
+                 for part, value in enumerate(layer)}
+        if self.memory is not None:
+            parts |= {f"memory.{name}": value for name in ("values", "keys", "present")
+                      if (value := getattr(self.memory, name)) is not None}
+        return parts if self.read is None else parts | {"read": self.read}
+
+    @staticmethod
+    def restored(tensors: dict[str, torch.Tensor], like: State) -> State:
+        """The inverse of `tensors`, with the layers, types and device of a state of the same network."""
+        def part(name: str, old: torch.Tensor | None) -> torch.Tensor | None:
+            return None if old is None else tensors[name].to(old.device, old.dtype)
+
+        layers = tuple(tuple(part(f"layers.{number}.{place}", old) for place, old in enumerate(layer))
+                       for number, layer in enumerate(like.layers))
+        memory = like.memory and Memory(*(part(f"memory.{name}", getattr(like.memory, name))
+                                          for name in ("values", "keys", "present")))
+        return State(layers, memory, part("read", like.read))
+
     @staticmethod
     def join(states: list[State]) -> State:
         """States of equally wide memories and windows as one batch, rows in order."""

@@ -7,7 +7,7 @@ import re
 import time
 from typing import TextIO
 
-from charlm.records import Planned, Record, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.records import Planned, Record, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.visible import visible
 
 _PLAIN = re.compile(r"[\w./+:-]+")
@@ -45,6 +45,8 @@ class Lines:
             return _fields(event="plan", model=record.model, corpus=record.corpus,
                            steps=record.steps, epochs=record.epochs,
                            expected_seconds=record.seconds, repeat=record.repeat)
+        if isinstance(record, Resumed):
+            return _fields(event="resumed", step=record.step)
         if isinstance(record, Step):
             return self._step(record)
         if isinstance(record, Validation):
@@ -59,7 +61,8 @@ class Lines:
         if isinstance(record, Stopped):
             return _fields(event="stopped", reason=record.reason, step=record.step, best=record.loss,
                            word_error_rate=record.error_rate, bits_per_character=record.bits_per_character, seconds=record.seconds,
-                           path=record.path or None, next=record.next_command or None)
+                           path=record.path or None, next=record.next_command or None,
+                           resume=record.resume_command or None)
         return ""
 
     def _step(self, record: Step) -> str:

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charlm.records import Planned, Record, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.records import Planned, Record, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.sparkline import sparkline
 from charlm.reports.visible import visible
 
@@ -66,6 +66,8 @@ class Live:
             self._say(f"{record.steps:,} steps, {record.epochs:.3g} epochs, about "
                       f"{_duration(record.seconds)} · repeat with {record.repeat}")
             self._live.start()
+        elif isinstance(record, Resumed):
+            self._say(f"resumed after {record.step:,} steps")
         elif isinstance(record, Step):
             self._note(record)
         elif isinstance(record, Validation):
@@ -130,4 +132,6 @@ class Live:
         score = "not validated" if stopped.loss is None else f"{_measured(stopped)} held out"
         self._say(f"{stopped.reason} after {stopped.step:,} steps in {_duration(stopped.seconds)} · {score}")
         self._say(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path
-                  else "nothing was saved")
+                  else "no model was saved")
+        if stopped.resume_command:
+            self._say(f"resume with: {stopped.resume_command}")

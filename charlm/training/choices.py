@@ -34,6 +34,7 @@ class Wishes:
     attention: bool | None = None       # wherever there is a source
     dropout: float | None = None
     label_smoothing: float | None = None
+    averaging: float = TrainingConfig.averaging
     optimizer: str = "muon"
     lr: float = TrainingConfig.learning_rate
     weight_decay: float | None = None
@@ -129,7 +130,7 @@ def _run(wishes: Wishes, usual: Sizes) -> TrainingConfig:
         weight_decay=_or(wishes.weight_decay, usual.weight_decay),
         dropout=_or(wishes.dropout, usual.dropout),
         label_smoothing=_or(wishes.label_smoothing, usual.label_smoothing),
-        clip=wishes.clip, clip_value=wishes.clip_value,
+        averaging=wishes.averaging, clip=wishes.clip, clip_value=wishes.clip_value,
         patience=_or(wishes.patience, patience), seed=wishes.seed)
 
 

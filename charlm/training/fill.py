@@ -59,6 +59,12 @@ class Fill:
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Nothing was carried."""
+
     @torch.inference_mode()
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """The loss of the held-out gaps."""

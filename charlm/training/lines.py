@@ -31,9 +31,9 @@ class Lines:
         order = np.argsort(lengths, kind="stable")
         self._held_out = [order[rows] for rows in cut_batches(lengths[order], AT_ONCE)]
         self.updates_per_epoch = self._batches.in_first_epoch
-        self.tokens_per_update = corpus.lengths.sum() / self.updates_per_epoch
+        self.tokens_per_update = int(corpus.lengths.sum()) / self.updates_per_epoch
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
-        self.validation_tokens = (lengths - 1).sum()
+        self.validation_tokens = int((lengths - 1).sum())
         self.validation_pieces = len(self._held_out)
 
     def loss(self, step: int) -> torch.Tensor:
@@ -43,6 +43,12 @@ class Lines:
 
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Nothing was carried."""
 
     @torch.inference_mode()
     def validate(self, interrupted: Callable[[], bool]) -> Score:

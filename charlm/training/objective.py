@@ -47,5 +47,11 @@ class Objective(Protocol):
     def accept(self) -> None:
         """The latest loss was finite and its gradient is applied: go on from there."""
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What is carried from one update to the next, beside the weights."""
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of `tensors`."""
+
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """The whole held-out part, training state untouched; a loss of NaN when interrupted."""

@@ -32,6 +32,7 @@ class Optimizers:
         matrices = [p for layer in layers for p in layer.parameters() if p.dim() == 2]
         if config.optimizer == "adamw":
             matrices = []
+        self._names = {parameter: name for name, parameter in network.named_parameters()}
         chosen = set(map(id, matrices))
         rest = [p for p in network.parameters() if id(p) not in chosen]
         rate, decay = config.learning_rate, config.weight_decay
@@ -48,6 +49,23 @@ class Optimizers:
             optimizer.param_groups[0]["lr"] = rate * factor
             optimizer.step()
         return self._rates[0] * factor
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that the optimizers carry from step to step: `<parameter>.<what>`, by reference."""
+        return {f"{self._names[parameter]}.{what}": value for optimizer in self._all
+                for parameter, values in optimizer.state.items() for what, value in values.items()}
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of `tensors`, into optimizers that have not yet made a step."""
+        owned: dict[str, dict[str, torch.Tensor]] = {}
+        for name, value in tensors.items():
+            parameter, _, what = name.rpartition(".")
+            owned.setdefault(parameter, {})[what] = value
+        for optimizer in self._all:
+            for parameter in optimizer.param_groups[0]["params"]:
+                if values := owned.get(self._names[parameter]):
+                    optimizer.state[parameter] = {
+                        what: value.to(parameter.device).clone() for what, value in values.items()}
 
     def zero_grad(self) -> None:
         for optimizer in self._all:

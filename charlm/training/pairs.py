@@ -56,6 +56,12 @@ class Pairs:
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Nothing was carried."""
+
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """As `charlm eval` judges the stored model, but by greedy search."""
         corpus = self._corpus

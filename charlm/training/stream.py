@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
+from charlm.nn.state import State
 from charlm.text.prepare import Corpus
 from charlm.training.lanes import Lanes
 from charlm.training.objective import Score
@@ -61,6 +62,14 @@ class Stream:
 
     def accept(self) -> None:
         self._state = self._next
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every lane's state; none before the first accepted update."""
+        return {} if self._state is None else self._state.tensors()
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        if tensors:
+            self._state = State.restored(tensors, self._network.start(self._batch_size))
 
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         corpus = self._corpus

@@ -1,0 +1,222 @@
+"""The training loop: a generator of records that knows no terminal and no file format.
+
+    for record in train(trainer, keep=save): ...
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from charlm.errors import DivergedError, StorageError
+from charlm.records import Record, Saved, Step, Stopped, Validation, Warned
+from charlm.training.objective import Score
+from charlm.training.plan import validation_interval
+from charlm.training.trainer import Trainer
+
+CHECKPOINT_EVERY = 60.0                 # seconds
+
+
+@dataclass
+class Standing:
+    """How far a run has come, beside what its trainer carries."""
+
+    step: int = 0                       # updates done
+    best: Validation | None = None
+    best_weights: dict[str, torch.Tensor] | None = None
+    since_best: int = 0                 # validations
+    validated: int = 0                  # the step of the last one
+    seconds: float = 0.0                # of sessions before this one
+
+
+class _Keeper:
+    """Hands the best weights so far to `keep`, and tries again later when storage fails."""
+
+    def __init__(self, keep: Callable[[dict, Validation | None], str]):
+        self._keep = keep
+        self._unsaved: tuple | None = None
+        self.path = ""
+
+    def take(self, weights: dict, validation: Validation | None) -> None:
+        """These weights are now the ones to be kept."""
+        self._unsaved = (weights, validation)
+
+    def flush(self) -> Iterator[Saved]:
+        """Write what is not yet written; raises StorageError."""
+        if self._unsaved is not None:
+            self.path = self._keep(*self._unsaved)
+            self._unsaved = None
+            if self.path:
+                yield Saved(self.path)
+
+    def try_flush(self) -> Iterator[Saved | Warned]:
+        """Like `flush`, but a failure is a warning."""
+        try:
+            yield from self.flush()
+        except StorageError as error:
+            yield Warned(f"{error}; trying again at the next validation")
+
+
+class _Pace:
+    """How fast the run goes: a running mean of the time of an update; validations stand apart."""
+
+    def __init__(self, characters_per_update: float):
+        self._characters = characters_per_update
+        self._began = self._last = time.monotonic()
+        self._mean = self._validation = 0.0
+
+    def start_update(self) -> None:
+        self._last = time.monotonic()
+
+    def end_update(self) -> None:
+        gap = time.monotonic() - self._last
+        self._mean = self._mean + 0.05 * (gap - self._mean) if self._mean else gap
+
+    def end_validation(self) -> None:
+        self._validation = time.monotonic() - self._last
+
+    def characters_per_second(self) -> float:
+        return self._characters / max(self._mean, 1e-9)
+
+    def seconds_left(self, updates: int, validations: int) -> float:
+        return updates * self._mean + validations * self._validation
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+
+class _Saver:
+    """Writes checkpoints when they are due; a failure is a warning, and tried again when next due."""
+
+    def __init__(self, write: Callable[[Standing], None] | None, every: float):
+        self._write, self._every = write, every
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._last >= self._every
+
+    def save(self, standing: Standing) -> None:
+        """Raises StorageError."""
+        self._last = time.monotonic()
+        if self._write is not None:
+            self._write(standing)
+
+    def try_save(self, standing: Standing) -> Iterator[Warned]:
+        try:
+            self.save(standing)
+        except StorageError as error:
+            yield Warned(f"{error}; trying again at the next checkpoint")
+
+
+class _Loop:
+    """One run from where it stands to its end."""
+
+    def __init__(self, trainer: Trainer, standing: Standing, keeper: _Keeper, saver: _Saver,
+                 interrupted: Callable[[], bool]):
+        self._trainer, self._standing, self._keeper, self._saver = trainer, standing, keeper, saver
+        self._interrupted = interrupted
+        objective = trainer.objective
+        self._interval = validation_interval(trainer.run.steps, objective.tokens_per_update,
+                                             objective.validation_tokens)
+        self._pace = _Pace(objective.characters_per_update)
+        self._before = standing.seconds
+
+    def run(self) -> Iterator[Record]:
+        standing = self._standing
+        if standing.best is not None:
+            self._keeper.take(standing.best_weights, standing.best)
+        reason = yield from self._steps()
+        if standing.best is None and reason != "interrupted":
+            raise DivergedError("the held-out loss was never finite; try a smaller --lr")
+        if standing.best is None and standing.step:
+            self._keeper.take(self._trainer.kept_weights(), None)
+        if reason == "interrupted" and standing.step:
+            self._saver.save(standing)
+        yield from self._keeper.flush()
+        best = standing.best
+        yield Stopped(reason, standing.step, best and best.loss, best and best.bits_per_character,
+                      self._keeper.path, self._elapsed(), best and best.error_rate, self._trainer.task)
+
+    def _elapsed(self) -> float:
+        return self._before + self._pace.elapsed()
+
+    def _steps(self) -> Iterator[Record]:
+        """Updates, and validations between them; returns why they ended."""
+        standing = self._standing
+        while True:
+            if self._validation_is_due():
+                if not (yield from self._validate()):
+                    return "interrupted"
+                yield from self._keeper.try_flush()
+                yield from self._saver.try_save(standing)
+            elif self._saver.is_due():
+                yield from self._saver.try_save(standing)
+            if self._lost_patience():
+                return "patience"
+            if standing.step >= self._trainer.run.steps:
+                return "finished"
+            if self._interrupted():
+                return "interrupted"
+            yield self._update()
+            standing.seconds = self._elapsed()
+            if self._interrupted():
+                return "interrupted"
+
+    def _validation_is_due(self) -> bool:
+        """Also of a run that was interrupted just before one."""
+        step = self._standing.step
+        return step != self._standing.validated and (
+            step % self._interval == 0 or step == self._trainer.run.steps)
+
+    def _lost_patience(self) -> bool:
+        run = self._trainer.run
+        return bool(run.patience) and self._standing.since_best >= run.patience \
+            and self._standing.step < run.steps
+
+    def _update(self) -> Step:
+        standing, steps, pace = self._standing, self._trainer.run.steps, self._pace
+        pace.start_update()
+        update = self._trainer.update(standing.step)
+        standing.step += 1
+        pace.end_update()
+        left = steps - standing.step
+        return Step(standing.step, steps, update.loss, update.gradient_norm, update.learning_rate,
+                    pace.characters_per_second(), pace.seconds_left(left, -(-left // self._interval)),
+                    update.applied)
+
+    def _validate(self) -> Iterator[Record]:
+        """Score the held-out part; returns False when that was interrupted."""
+        standing = self._standing
+        self._pace.start_update()
+        score = self._trainer.validate(self._interrupted)
+        self._pace.end_validation()
+        if self._interrupted():
+            return False
+        best = standing.best
+        is_best = score.better_than(best and Score(best.loss, best.bits_per_character, best.error_rate))
+        standing.validated = standing.step
+        validation = Validation(standing.step, score.loss, score.bits_per_character, is_best, score.error_rate)
+        standing.since_best = 0 if is_best else standing.since_best + 1
+        if is_best:
+            standing.best, standing.best_weights = validation, self._trainer.kept_weights()
+            self._keeper.take(standing.best_weights, validation)
+        yield validation
+        return True
+
+
+def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
+          interrupted: Callable[[], bool] = lambda: False, standing: Standing | None = None,
+          checkpoint: Callable[[Standing], None] | None = None,
+          checkpoint_every: float = CHECKPOINT_EVERY) -> Iterator[Record]:
+    """Run to the end, to lost patience or to an interruption, keeping the best model.
+
+    `keep(weights, validation)` stores a model and returns where, or "" if it did not want it;
+    `validation` is None for a run interrupted before its first one. `checkpoint(standing)` stores all that
+    the run goes on from: from time to time, at every validation and at an interruption. Interrupted before
+    the first update, nothing is kept. Raises DivergedError, and StorageError when the last try to store failed too.
+    """
+    loop = _Loop(trainer, standing or Standing(), _Keeper(keep), _Saver(checkpoint, checkpoint_every), interrupted)
+    return loop.run()

@@ -1,0 +1,121 @@
+"""A run as a checkpoint, and a checkpoint as a run that goes on.
+
+    Trainer, Standing, facts of the run ─► Checkpoint ─► the same again, to the bit
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig, TrainingConfig
+from charlm.errors import CharlmError, ModelFileError, UsageError
+from charlm.records import Validation
+from charlm.training.choices import AnyCorpus
+from charlm.training.loop import Standing
+from charlm.training.trainer import Trainer
+
+_STORED = {torch.float32: np.float32, torch.int64: np.uint32, torch.bool: np.uint8}
+_BEST = "best."                         # before the names of the best weights
+_CHANGEABLE = ("steps", "learning_rate", "patience")
+_FLAGS = {"cell": "--cell", "nonlinearity": "--nonlinearity", "num_layers": "--layers", "embedding_size": "--embedding",
+          "hidden_size": "--hidden", "tied": "--tied", "encoder": "--encoder", "attention": "--attention",
+          "vocabulary_size": "vocabulary", "source_vocabulary_size": "source vocabulary",
+          "window": "--bptt", "batch_size": "--batch-size", "bptt": "--bptt", "optimizer": "--optimizer",
+          "weight_decay": "--weight-decay", "warmup": "--warmup", "dropout": "--dropout", "clip": "--clip",
+          "clip_value": "--clip-value", "label_smoothing": "--label-smoothing", "averaging": "--averaging",
+          "seed": "--seed"}
+_PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is, beside its corpus: what it was asked for, and where."""
+
+    model: ModelConfig
+    config: TrainingConfig
+    task: str
+    flags: dict                         # given by the user, by name
+    corpus: dict                        # its facts
+    environment: dict                   # what the bits depend on, see `environment`
+    changes: tuple[dict, ...] = ()      # of flags, at resumptions
+
+
+def take(run: Run, trainer: Trainer, standing: Standing) -> Checkpoint:
+    """All that the run goes on from."""
+    numbers = asdict(standing)
+    best_weights = numbers.pop("best_weights") and standing.best_weights
+    tensors = {name: _stored(value) for name, value in trainer.tensors().items()}
+    tensors |= {_BEST + name: _stored(value) for name, value in (best_weights or {}).items()}
+    return Checkpoint({"model": run.model.to_json(), "config": asdict(run.config), "task": run.task,
+                       "standing": numbers, "failures": trainer.failures, "flags": run.flags,
+                       "corpus": run.corpus, "environment": run.environment,
+                       "changes": list(run.changes)}, tensors)
+
+
+def _stored(value: torch.Tensor) -> np.ndarray:
+    return value.detach().cpu().contiguous().numpy().astype(_STORED[value.dtype])
+
+
+def described(checkpoint: Checkpoint) -> Run:
+    """The run of a checkpoint. Raises ModelFileError when it describes none."""
+    facts = checkpoint.run
+    try:
+        if set(facts) != _PARTS or not all(isinstance(facts[name], dict) for name in (
+                "flags", "corpus", "environment", "standing")) or not isinstance(facts["changes"], list):
+            raise ValueError("parts are missing or unknown")
+        return Run(ModelConfig.from_json(facts["model"]), TrainingConfig(**facts["config"]), facts["task"],
+                   facts["flags"], facts["corpus"], facts["environment"], tuple(facts["changes"]))
+    except (TypeError, ValueError, CharlmError) as error:
+        raise ModelFileError(f"the checkpoint describes no run: {error}") from None
+
+
+def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
+    """Put a new trainer of the same run where the checkpoint was taken. Raises ModelFileError."""
+    try:
+        numbers = dict(checkpoint.run["standing"])
+        best = numbers.pop("best")
+        tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()}
+        best_weights = {name.removeprefix(_BEST): tensors.pop(name)
+                        for name in list(tensors) if name.startswith(_BEST)}
+        trainer.restore(tensors)
+        trainer.failures = int(checkpoint.run["failures"])
+        return Standing(best=best and Validation(**best), best_weights=best_weights or None, **numbers)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ModelFileError(f"the checkpoint does not fit its own run: {error}") from None
+
+
+def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: AnyCorpus, step: int) -> Run:
+    """The saved run as it is now wished to go on: its length and rate may change, which is recorded.
+
+    Raises UsageError for any other change, naming old and new.
+    """
+    fields = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
+    fixed = {name: change for name, change in fields.items() if name not in _CHANGEABLE}
+    if fixed:
+        listed = ", ".join(f"{_FLAGS.get(name, name)} {old} → {new}" for name, (old, new) in fixed.items())
+        raise UsageError(f"--resume goes on with the run as it is; changed: {listed}")
+    changes = saved.changes
+    if fields:
+        changes = (*changes, {"step": step, **{name: list(change) for name, change in fields.items()}})
+    return replace(saved, config=config, corpus=corpus.facts(), changes=changes)
+
+
+def _changed(old: dict, new: dict) -> dict[str, tuple]:
+    return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+
+
+def wishes_of(run: Run) -> dict:
+    """The wishes that make this run again, whatever the corpus would suggest."""
+    model, config = run.model, run.config
+    return {"task": run.task, "cell": model.cell, "nonlinearity": model.nonlinearity, "layers": model.num_layers,
+            "hidden": model.hidden_size, "embedding": model.embedding_size, "tied": model.tied,
+            "encoder": model.encoder, "attention": model.attention, "dropout": config.dropout,
+            "label_smoothing": config.label_smoothing, "averaging": config.averaging,
+            "optimizer": config.optimizer, "lr": config.learning_rate, "weight_decay": config.weight_decay,
+            "warmup": config.warmup, "batch_size": config.batch_size, "bptt": config.bptt, "clip": config.clip,
+            "clip_value": config.clip_value, "patience": config.patience, "seed": config.seed,
+            "steps": config.steps}
