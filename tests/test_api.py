@@ -144,6 +144,17 @@ def test_lines_of_a_label_are_the_command_s(models, said):
     assert lines != models["labels"].lines(9, label="odd", seed=2)
 
 
+@pytest.mark.parametrize("kind, worker", [("lines", "LineWriter"), ("fill", "Filler")])
+def test_what_is_drawn_is_computed_to_the_same_bits_in_any_company(models, monkeypatch, kind, worker):
+    networks, make = [], getattr(charlm.api, worker)
+    monkeypatch.setattr(charlm.api, worker, lambda network, *given: networks.append(network) or make(network, *given))
+    CALLS[kind](models[kind])
+    network, states = networks[0], np.random.default_rng(0).standard_normal((100, 12)).astype(np.float32)
+    matrix = np.random.default_rng(1).standard_normal((12, 48)).astype(np.float32)
+    together = network._product(states, matrix)
+    assert all(np.array_equal(network._product(states[row:row + 1], matrix)[0], together[row]) for row in range(100))
+
+
 def test_wanted_lines_are_wanted(models):
     assert "" in models["lines"].lines(300, seed=1)
     lines = models["lines"].lines(60, unique=True, novel=True, match="^a|^$", seed=1)

@@ -15,8 +15,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def shell_commands():
     """Lines of README's blocks that begin a pipeline of charlm's, without their comments."""
-    lines = re.findall(r"^(?: {4})?((?:zcat |charlm |echo )[^\n]*)$", README, re.MULTILINE)
-    return [line.split("  #")[0].strip() for line in lines if "[" not in line and "CORPUS" not in line]
+    lines = re.findall(r"^(?: {4})?((?:zcat|charlm|echo|printf|cat|cut) [^\n]*)$", README, re.MULTILINE)
+    return [line.split("  #")[0].strip() for line in lines if not {"MODEL", "CORPUS", "FILE"}.intersection(re.findall("[A-Z]+", line))]
+
+
+def pipelines():
+    """Commands with the output that README shows for them."""
+    block, = re.findall(r"```sh\n(charlm sample -m places.*?)```", README, re.DOTALL)
+    parts = re.findall(r"^([^#\n][^\n]*)\n((?:#   [^\n]*\n)+)", block, re.MULTILINE)
+    return [(command, [line[4:] for line in shown.splitlines()]) for command, shown in parts]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +34,13 @@ def folder(tmp_path_factory):
     (folder / "corpus.txt").write_text(text, encoding="utf-8")
     (folder / "held-out.txt").write_text(text[-2_000:], encoding="utf-8")
     (folder / "novel.txt").write_text(text, encoding="utf-8")
+    (folder / "ferrywoman.txt").write_text(text, encoding="utf-8")
+    (folder / "server.log").write_text("GET /\nPOST /cart\n", encoding="utf-8")
+    for name in ("places.txt", "counting.tsv", "numbers.tsv"):
+        some = (ROOT / "corpora" / name).read_text(encoding="utf-8").splitlines(keepends=True)[:300]
+        (folder / name).write_text("".join(some), encoding="utf-8")
+    (folder / "names.txt").write_text("emma\nolivia\nava\nisabella\n" * 3 + "mia\n", encoding="utf-8")
+    (folder / "surnames.tsv").write_text("Irish\tO'Malley\nPolish\tKowalski\n" * 5, encoding="utf-8")
     (folder / "damaged.txt").write_text("The river ___ the ___\nno gap\na [?] b\n", encoding="utf-8")
     pairs = (ROOT / "corpora" / "numbers.tsv").read_text(encoding="utf-8").splitlines(keepends=True)[:200]
     (folder / "lexicon.tsv").write_text("".join(pairs), encoding="utf-8")
@@ -40,10 +54,22 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(command, folder):
-    length = {} if "--minutes" in command else {"CHARLM_TRAIN_STEPS": "3"}
+@pytest.fixture(scope="module")
+def models(folder):
+    """The models that pipelines and Python use, hardly trained."""
+    for flags in ("places.txt --lines", "counting.tsv --labels", "ferrywoman.txt", "numbers.tsv",
+                  "ferrywoman.txt --fill -o gaps.charlm"):
+        done = run(f"charlm train {flags} --force --quiet", folder, steps=20)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def run(command, folder, steps=3):
+    """A command with trainings cut short, and a bound that hardly trained models can meet."""
+    length = {} if "--minutes" in command else {"CHARLM_TRAIN_STEPS": str(steps)}
+    command = command.replace("--minutes 10", "--minutes 0.05").replace("--max-bpc 2.5", "--max-bpc 20")
     return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command.replace("--minutes 10", "--minutes 0.05")],
+        ["bash", "-o", "pipefail", "-c", command],
         cwd=folder, capture_output=True, text=True, timeout=120,
         env={**os.environ, **length, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
              "CHARLM_TRAIN_HIDDEN": "16"})
@@ -55,12 +81,33 @@ def test_readme_names_every_verb():
 
 
 def test_every_command_of_readme_runs_in_its_order(folder):
-    commands = shell_commands()
+    shown = [command for command, _ in pipelines()]
+    commands = [command for command in shell_commands() if command not in shown]
     assert len(commands) >= 6
     for command in commands:
         done = run(command, folder)
         assert done.returncode == 0, (command, done.stderr)
         assert "charlm train" in command or done.stdout, command
+
+
+def test_every_pipeline_of_readme_answers_in_the_form_that_is_shown(models):
+    assert len(pipelines()) >= 10
+    for command, shown in pipelines():
+        done = run(command, models)
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0, (command, done.stderr)
+        assert lines and lines[0].count("\t") == shown[0].count("\t"), (command, lines)
+        if "head -" in command or " -N " in command or "total" in command:
+            assert len(lines) == len(shown), (command, lines)
+
+
+def test_readmes_python_runs_without_torch(models):
+    block, = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    for verb in ("sample", "stream", "score", "classify", "translate", "fill"):
+        assert f".{verb}(" in block
+    block += "import sys\nassert 'torch' not in sys.modules\n"
+    done = subprocess.run([sys.executable, "-c", block], cwd=models, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_readme_has_one_setup_command_and_one_test_command():

@@ -12,9 +12,11 @@ ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "what Muon adds"),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
     "searching": ("beam 1", "beam 5"),
-    "processes": ("charlm sample -n 500", "charlm --help", "charlm train --help",
+    "scoring": ("8 lines", "16 lines"),
+    "processes": ("charlm sample -m text.charlm -n 500", "charlm score -m names.charlm names.txt",
+                  "charlm sample -m names.charlm -N 100", "charlm --help", "charlm train --help",
                   "charlm sample --help", "charlm translate --help", "charlm eval --help", "charlm info --help"),
-    "memory": ("train on 20 MB",),
+    "memory": ("train on 20 MB", "score 0.2 MB of lines", "score one line of 0.05 MB"),
 }
 # A row: what was compared, the limit asked, the number reached, its spread, the medians.
 NUMBER = r"-?\d+(\.\d+)?(e[+-]\d+)?"

@@ -96,9 +96,10 @@ def show(rows: Iterable[Row], *notes: str) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
 
 
-def write_text(path: str, size: int) -> None:
+def write_text(path: str, size: int, *, one_line: bool = False) -> None:
     """A text of `size` bytes over ALPHABET, written in blocks so that memory stays small."""
-    block = "".join(random.Random(0).choices(ALPHABET, k=min(size, _BLOCK))).encode("ascii")
+    letters = ALPHABET.replace("\n", "") if one_line else ALPHABET
+    block = "".join(random.Random(0).choices(letters, k=min(size, _BLOCK))).encode("ascii")
     with open(path, "wb") as file:
         for at in range(0, size, len(block)):
             file.write(block[:size - at])

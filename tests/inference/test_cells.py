@@ -32,7 +32,8 @@ def test_the_bits_of_a_row_in_blocks_depend_on_no_other_row(size):
 
 def test_rows_of_a_transposed_or_strided_array_are_the_same_rows():
     whole = in_blocks(X, MATRIX)
-    assert np.array_equal(in_blocks(np.asfortranarray(X), MATRIX), whole)
+    for rows in (len(X), BLOCK):
+        assert np.array_equal(in_blocks(np.asfortranarray(X[:rows]), MATRIX), whole[:rows])
     assert np.array_equal(in_blocks(X[::3], MATRIX), whole[::3])
 
 

@@ -136,6 +136,15 @@ def test_temperature_zero_follows_the_likeliest_token_after_the_prefix(network):
         LETTERS.push(ids[1:])] * 2
 
 
+def test_a_repeat_penalty_counts_the_prefix(network):
+    model = network(scale=0)
+    model._head_bias[:] = LETTERS.encode("abc")[0] == np.arange(len(model._head_bias))      # a, by a little
+    options = {"temperature": 0, "longest": 1, "repeat_penalty": 1e6}
+    assert texts(LineWriter(model, LETTERS), range(1), manner(prefix="b", **options)) == ["ba"]
+    model._head_bias[LETTERS.encode("b")[0]] = 0.5
+    assert texts(LineWriter(model, LETTERS), range(1), manner(prefix="a", **options)) == ["ab"]
+
+
 @pytest.mark.parametrize("longest", [0, 1, 9])
 def test_a_line_has_at_most_the_longest_after_its_prefix(network, longest):
     model = network()

@@ -192,7 +192,7 @@ def test_epochs_of_lines_are_passes_over_those_learned(lines, epochs, steps):
 
 @pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
 def test_an_encoder_of_lines_has_nothing_to_read_and_is_refused_before_they_are_read(encoder):
-    with pytest.raises(UsageError, match=f"--encoder {encoder} has nothing to read"):
+    with pytest.raises(UsageError, match=f"--encoder {encoder} has nothing to read: a line begins with nothing"):
         Wishes(task="lines", encoder=encoder)
     assert Wishes(task="lines", encoder="shared") != Wishes(task="lines") and Wishes(encoder=encoder)
 

@@ -85,6 +85,7 @@ def test_lanes_start_anew_at_the_beginnings_of_about_half_of_the_lines(corpus):
     assert not anew[~begun].any()
     assert begun.sum() > 200 and 0.4 < anew[begun].mean() < 0.6
     assert np.mean([0 < own.mean() < 1 for own in map(np.compress, begun, anew) if len(own) > 1]) > 0.3     # each lane for itself
+    assert all(0.2 < anew[begun[:, lane], lane].mean() < 0.8 for lane in range(5))          # and each time anew
 
 
 def test_all_or_none_start_anew_where_chance_is_certain(corpus, monkeypatch):
