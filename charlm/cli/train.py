@@ -107,7 +107,7 @@ def _run(flags: dict, given: set[str], output: str, began: float) -> None:
                                "with --force")
     if resumed is not None:
         flags = _resumed_flags(flags, given, resumed)
-    corpus, task = _corpus(flags)
+    corpus, task = _corpus(flags, resumed)
     wishes = _wishes_of(flags, given, task, resumed)
     if resumed is not None:
         _check_corpus(corpus, resumed, new_corpus=flags["new_corpus"])
@@ -158,14 +158,21 @@ def _resume_command(flags: dict, output: str) -> str:
     return shlex.join(["charlm", "train", *flags["corpus"], *where, "--resume"])
 
 
-def _corpus(flags: dict):
-    """The texts read, their vocabularies fitted, their tokens made; and the task, recognised if need be."""
+def _corpus(flags: dict, checkpoint=None):
+    """The texts read, their vocabularies fitted, their tokens made; and the task, recognised if need be.
+
+    A run that goes on reads them as it did before.
+    """
     from charlm.cli.boundary import say
     from charlm.text.corpus import Text
     from charlm.text.pairs import recognise
     texts = [Text(source, flags["errors"]) for source in flags["corpus"]]
     held_out = flags["validation"]
     held_out = Text(held_out, flags["errors"]) if isinstance(held_out, str) else held_out
+    if checkpoint is not None:
+        from charlm.training.resuming import described, texts_of
+        task = described(checkpoint).task
+        return _prepare(task, texts, flags, recognised=False, validation=held_out, known=texts_of(checkpoint)), task
     recognised = flags["task"] is None and recognise(texts)
     task = _task(flags["task"]) or ("pairs" if recognised else "stream")
     prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out)
@@ -176,9 +183,10 @@ def _corpus(flags: dict):
     return prepared, task
 
 
-def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation):
-    """The corpus of a task. Raises CorpusError, UsageError."""
-    tokenizer, source_tokenizer = flags["tokenizer"], flags["source_tokenizer"]
+def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, known=None):
+    """The corpus of a task, read with what is known of it already. Raises CorpusError, UsageError."""
+    tokenizer = known.tokenizer if known else flags["tokenizer"]
+    source_tokenizer = known.separate_source if known else flags["source_tokenizer"]
     how = {"vocabulary_size": flags["vocab_size"], "validation": validation}
     if task == "pairs":
         from charlm.text.pair_corpus import prepare_pairs
@@ -190,7 +198,8 @@ def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation):
         raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
     if task == "lines":
         from charlm.text.line_corpus import prepare_lines
-        return prepare_lines(texts, labelled=flags["task"] == "labels", tokenizer=tokenizer or "char", **how)
+        return prepare_lines(texts, labelled=flags["task"] == "labels", tokenizer=tokenizer or "char",
+                             labels=known and known.labels, **how)
     from charlm.text.prepare import prepare
     return prepare(texts, tokenizer=tokenizer or "char", **how)
 

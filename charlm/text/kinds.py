@@ -15,11 +15,13 @@ from charlm.text.tokenizer import Tokenizer
 from charlm.text.words import WordTokenizer
 
 
-def fit(kind: str, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
-    """A tokenizer for the text of these chunks.
+def fit(kind: str | Tokenizer, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
+    """A tokenizer of this kind for the text of these chunks; one that is there already stays as it is.
 
     Raises UsageError when `vocabulary_size` does not suit the kind or the text.
     """
+    if not isinstance(kind, str):
+        return kind
     if kind == "char":
         return CharacterTokenizer.fit(chunks, vocabulary_size=vocabulary_size)
     if kind == "nfd":

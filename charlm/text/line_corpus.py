@@ -153,15 +153,15 @@ class _Side:
             if self._labels:
                 number = self._numbers.get(label)
                 if number is None:
-                    raise CorpusError(f"label {label!r} of the held-out lines is none of the "
-                                      f"{len(self._labels)} to learn from")
+                    raise CorpusError(f"label {label!r} is none of the {len(self._labels)} to learn from")
             yield framed(tokenizer, tokenizer.encode(text), number)
 
 
-def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str = "char",
-                  vocabulary_size: int | None = None,
+def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer = "char",
+                  labels: Labels | None = None, vocabulary_size: int | None = None,
                   validation: float | Text | None = None) -> LineCorpus:
     """Read, fit, encode. `validation` is a fraction of the different lines, or another text of lines.
+    `labels` are those that there may be, where they are known already.
 
     Raises CorpusError for a line without its label, and for texts with too few different lines.
     """
@@ -170,20 +170,21 @@ def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str = "ch
     if not len(store.hashes):
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     if isinstance(validation, Text):
-        limit = np.uint64(0)
-        held_out = list(read_lines(validation, labelled=labelled))
-        if not held_out:
+        limit, other = np.uint64(0), _Store([validation], labelled=labelled)
+        held_out, digest = iter(other), store.digest + other.digest
+        if not len(other.hashes):
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
     else:
         if (store.hashes == store.hashes[0]).all():
             raise CorpusError(f"{names}: all lines are the same; at least 2 different ones are needed, "
                               "one of them held out")
         limit = _held_out_below(store.hashes, validation)
-        held_out = store.where(store.hashes < limit)
-    labels = Labels.counted(Counter(label for label, _ in store)) if labelled else None
+        held_out, digest = store.where(store.hashes < limit), store.digest
+    if labelled and labels is None:
+        labels = Labels.counted(Counter(label for label, _ in store))
     fitted = fit(tokenizer, _blocks(line for _, line in store), vocabulary_size=vocabulary_size)
     train = _Side(store.where(store.hashes >= limit), fitted, labels, cut=True)
     validated = _Side(held_out, fitted, labels, cut=False)
     store.close()
     return LineCorpus(fitted, labels, KnownLines(store.hashes), train.examples, validated.examples,
-                      train.lines, train.characters, validated.characters, store.digest)
+                      train.lines, train.characters, validated.characters, digest)

@@ -41,7 +41,7 @@ class PairCorpus:
     validation: list[Pair]
     target_ratio: float                 # target tokens over source tokens + RATIO_OFFSET, USUAL at most
     repeated: int                       # pairs whose source stood before
-    digest: str                         # of the training pairs' text
+    digest: str                         # of all pairs
 
     labels = known_lines = None         # these are of lines
 
@@ -92,7 +92,8 @@ def _usual_ratio(sources: np.ndarray, targets: np.ndarray) -> float:
     return float(np.quantile(targets / (sources + RATIO_OFFSET), USUAL, method="higher"))
 
 
-def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | None = None, source_tokenizer: str = "nfd",
+def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | Tokenizer | None = None,
+                  source_tokenizer: str | Tokenizer = "nfd",
                   vocabulary_size: int | None = None,
                   validation: float | Text | None = None, otherwise: str = "") -> PairCorpus:
     """Read, fit, encode. `validation` is a fraction of the sources, or another text of pairs.
@@ -125,7 +126,7 @@ def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | None = None, source
     writes = fit(tokenizer, side(1), vocabulary_size=vocabulary_size)
     sources = Examples(map(reads.encode, side(0)), vocabulary_size=reads.size)
     targets = Examples(map(writes.encode, side(1)), vocabulary_size=writes.size)
-    digest = spool.digest
+    digest = spool.digest + (_spooled(held_out).digest if isinstance(validation, Text) else "")
     spool.close()
     return PairCorpus(writes, reads, sources, targets, held_out,
                       _usual_ratio(sources.lengths, targets.lengths),

@@ -31,7 +31,7 @@ class Corpus:
     validation: TokenCache
     train_characters: int
     validation_characters: int
-    digest: str                         # of the training texts
+    digest: str                         # of the texts
 
     separate_source = None              # what is read and what is written share a tokenizer
     labels = known_lines = None         # nor are there lines
@@ -69,9 +69,10 @@ def _share(characters: int, fraction: float) -> int:
     return math.ceil(round(characters * fraction, 6))
 
 
-def prepare(texts: Sequence[Text], *, tokenizer: str = "char", vocabulary_size: int | None = None,
+def prepare(texts: Sequence[Text], *, tokenizer: str | Tokenizer = "char", vocabulary_size: int | None = None,
             validation: float | Text | None = None) -> Corpus:
-    """Read, fit, encode. `validation` is a fraction of the end, or another text.
+    """Read, fit, encode. `validation` is a fraction of the end, or another text. `tokenizer` is a kind, or
+    one that is not to be fitted.
 
     Raises CorpusError for a text that is empty, too short or not UTF-8.
     """
@@ -83,6 +84,7 @@ def prepare(texts: Sequence[Text], *, tokenizer: str = "char", vocabulary_size: 
         raise CorpusError(f"{names}: {spool.characters} characters are too few; "
                           f"the minimum is {FEWEST_CHARACTERS}")
     fitted = fit(tokenizer, spool, vocabulary_size=vocabulary_size)
+    other = None
     if isinstance(validation, Text):
         cut, other = spool.characters, Spool(validation)
         if not other.characters:
@@ -96,7 +98,7 @@ def prepare(texts: Sequence[Text], *, tokenizer: str = "char", vocabulary_size: 
         return TokenCache(encode_chunks(fitted, chunks), vocabulary_size=fitted.size)
 
     corpus = Corpus(fitted, cache(spool.part(0, cut)), cache(held_out), cut,
-                    held_out_characters, spool.digest)
+                    held_out_characters, spool.digest + (other.digest if other else ""))
     spool.close()
     if len(corpus.train) < 2 or not len(corpus.validation):
         raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and "

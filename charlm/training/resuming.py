@@ -14,12 +14,16 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import CharlmError, ModelFileError, UsageError
 from charlm.records import Validation
+from charlm.text.kinds import rebuild, tensor_shapes
+from charlm.text.labels import Labels
+from charlm.text.tokenizer import Tokenizer
 from charlm.training.choices import AnyCorpus
 from charlm.training.loop import Standing
 from charlm.training.trainer import Trainer
 
 _STORED = {torch.float32: np.float32, torch.int64: np.uint32, torch.bool: np.uint8}
 _BEST = "best."                         # before the names of the best weights
+_WRITES, _READS = "writes.", "reads."   # before the names of the tokenizers' tensors
 _CHANGEABLE = ("steps", "learning_rate", "patience")
 _FLAGS = {"cell": "--cell", "nonlinearity": "--nonlinearity", "num_layers": "--layers", "embedding_size": "--embedding",
           "hidden_size": "--hidden", "tied": "--tied", "encoder": "--encoder", "attention": "--attention",
@@ -28,7 +32,7 @@ _FLAGS = {"cell": "--cell", "nonlinearity": "--nonlinearity", "num_layers": "--l
           "weight_decay": "--weight-decay", "warmup": "--warmup", "dropout": "--dropout", "clip": "--clip",
           "clip_value": "--clip-value", "label_smoothing": "--label-smoothing", "averaging": "--averaging",
           "seed": "--seed"}
-_PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes"}
+_PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,17 @@ class Run:
     changes: tuple[dict, ...] = ()      # of flags, at resumptions
 
 
-def take(run: Run, trainer: Trainer, standing: Standing) -> Checkpoint:
-    """All that the run goes on from."""
+@dataclass(frozen=True)
+class Texts:
+    """How a run reads its texts, whatever they hold by now."""
+
+    tokenizer: Tokenizer
+    separate_source: Tokenizer | None
+    labels: Labels | None
+
+
+def take(run: Run, texts: Texts, trainer: Trainer, standing: Standing) -> Checkpoint:
+    """All that the run goes on from. `texts` may be its corpus."""
     numbers = asdict(standing)
     best_weights = numbers.pop("best_weights") and standing.best_weights
     tensors = {name: _stored(value) for name, value in trainer.tensors().items()}
@@ -53,7 +66,34 @@ def take(run: Run, trainer: Trainer, standing: Standing) -> Checkpoint:
     return Checkpoint({"model": run.model.to_json(), "config": asdict(run.config), "task": run.task,
                        "standing": numbers, "failures": trainer.failures, "flags": run.flags,
                        "corpus": run.corpus, "environment": run.environment,
-                       "changes": list(run.changes)}, tensors)
+                       "changes": list(run.changes), "texts": _described_texts(texts)},
+                      tensors | _tensors_of(texts))
+
+
+def _described_texts(texts: Texts) -> dict:
+    source = texts.separate_source
+    return {"tokenizer": texts.tokenizer.kind, "source_tokenizer": source and source.kind,
+            "labels": texts.labels and texts.labels.to_json()}
+
+
+def _tensors_of(texts: Texts) -> dict[str, np.ndarray]:
+    sides = {_WRITES: texts.tokenizer, _READS: texts.separate_source}
+    return {side + name: values for side, tokenizer in sides.items() if tokenizer
+            for name, values in tokenizer.tensors().items()}
+
+
+def texts_of(checkpoint: Checkpoint) -> Texts:
+    """How the run reads its texts. Raises ModelFileError for a checkpoint that does not say."""
+    def tokenizer(side: str, kind: str) -> Tokenizer:
+        return rebuild(kind, {name: checkpoint.tensors[side + name] for name in tensor_shapes(kind)})
+
+    try:
+        facts = checkpoint.run["texts"]
+        source, labels = facts["source_tokenizer"], facts["labels"]
+        return Texts(tokenizer(_WRITES, facts["tokenizer"]), source and tokenizer(_READS, source),
+                     None if labels is None else Labels.from_json(labels))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"the checkpoint does not say how its texts are read: {error}") from None
 
 
 def _stored(value: torch.Tensor) -> np.ndarray:
@@ -81,6 +121,7 @@ def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
         tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()}
         best_weights = {name.removeprefix(_BEST): tensors.pop(name)
                         for name in list(tensors) if name.startswith(_BEST)}
+        tensors = {name: value for name, value in tensors.items() if not name.startswith((_WRITES, _READS))}
         trainer.restore(tensors)
         trainer.failures = int(checkpoint.run["failures"])
         return Standing(best=best and Validation(**best), best_weights=best_weights or None, **numbers)
@@ -88,7 +129,7 @@ def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
         raise ModelFileError(f"the checkpoint does not fit its own run: {error}") from None
 
 
-def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: AnyCorpus, step: int) -> Run:
+def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: AnyCorpus) -> Run:
     """The saved run as it is now wished to go on: its length and rate may change, which is recorded.
 
     Raises UsageError for any other change, naming old and new.
@@ -100,7 +141,7 @@ def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Any
         raise UsageError(f"--resume goes on with the run as it is; changed: {listed}")
     changes = saved.changes
     if fields:
-        changes = (*changes, {"step": step, **{name: list(change) for name, change in fields.items()}})
+        changes = (*changes, {name: list(change) for name, change in fields.items()})
     return replace(saved, config=config, corpus=corpus.facts(), changes=changes)
 
 

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 
 from charlm.checkpoint import Checkpoint, Checkpoints
-from charlm.config import ModelConfig, TrainingConfig
 from charlm.modelfile import Model, save
 from charlm.records import Planned, Record, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
 from charlm.training.device import choose_device, set_up
 from charlm.training.environment import differences, environment
 from charlm.training.loop import CHECKPOINT_EVERY, Standing, train
-from charlm.training.plan import Speed, measure
+from charlm.training.plan import measure
 from charlm.training.resuming import Run, described, go_on, going_on, take
 from charlm.training.trainer import Trainer
 
@@ -54,10 +53,11 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     threads = set_up(session.threads or (saved and saved.environment.get("threads")))
     here = environment(device=device, threads=threads)
     if saved is None:
-        plan, seconds = _planned(corpus, wishes, session, device=device)
-        plan = dataclasses.replace(plan, environment=here)
+        plan = Run(choose_model(corpus, wishes), choose_run(corpus, wishes), wishes.task, session.flags,
+                   corpus.facts(), here)
     else:
-        plan, seconds = _planned_on(saved, corpus, wishes, session, device=device)
+        plan = going_on(saved, choose_model(corpus, wishes), choose_run(corpus, wishes), corpus)
+    plan, seconds = _planned(plan, corpus, wishes, session, device=device)
     trainer = Trainer(corpus, plan.model, plan.config, device=device, task=wishes.task)
     standing = Standing() if saved is None else go_on(session.resumed, trainer)
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
@@ -79,7 +79,7 @@ class _Records:
     def run(self, standing: Standing) -> Iterator[Record]:
         session, checkpoints = self._session, self._session.checkpoints
         if checkpoints and not standing.step:
-            self._checkpoint(standing)          # so that the plan itself cannot be lost
+            self._checkpoint(standing)          # so that a plan made by the clock cannot be lost
         for record in train(self._trainer, keep=self._keep, interrupted=session.interrupted, standing=standing,
                             checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every):
             if isinstance(record, Stopped):
@@ -98,7 +98,7 @@ class _Records:
         return record
 
     def _checkpoint(self, standing: Standing) -> None:
-        self._session.checkpoints.save(take(self._plan, self._trainer, standing))
+        self._session.checkpoints.save(take(self._plan, self._corpus, self._trainer, standing))
 
     def _keep(self, weights: dict, validation: Validation | None) -> str:
         output = self._session.output
@@ -114,44 +114,24 @@ class _Records:
                      corpus.separate_source, corpus.labels, corpus.known_lines)
 
 
-def _planned(corpus: AnyCorpus, wishes: Wishes, session: Session, *, device: str) -> tuple[Run, float]:
-    """A new run with its final number of steps, and the seconds it is expected to take."""
-    model, config = choose_model(corpus, wishes), choose_run(corpus, wishes)
-    speed, trainer = _speed(corpus, model, config, wishes, session, device=device)
-    window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
-    if wishes.minutes is not None:
-        left = 60 * wishes.minutes - (time.monotonic() - session.began) - FINISHING
-        config = dataclasses.replace(config, steps=speed.steps_within(left, window, held_out))
-    run = Run(model, config, wishes.task, session.flags, corpus.facts(), {})
-    return run, speed.duration(config.steps, window, held_out)
-
-
-def _planned_on(saved: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *,
-                device: str) -> tuple[Run, float]:
-    """The run of a checkpoint with what was changed, and the seconds that the rest is expected to take.
-
-    Raises UsageError for a change that makes it another run.
-    """
-    model, config = choose_model(corpus, wishes), choose_run(corpus, wishes)
-    done = session.resumed.run["standing"]["step"]
-    if wishes.minutes is None and done >= config.steps:
-        return going_on(saved, model, config, corpus, done), 0.0
-    speed, trainer = _speed(corpus, model, config, wishes, session, device=device)
-    window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
-    if wishes.minutes is not None:
-        left = 60 * wishes.minutes - (time.monotonic() - session.began) - FINISHING
-        config = dataclasses.replace(config, steps=done + speed.steps_within(left, window, held_out))
-    return (going_on(saved, model, config, corpus, done),
-            speed.duration(max(config.steps - done, 1), window, held_out))
-
-
-def _speed(corpus: AnyCorpus, model: ModelConfig, config: TrainingConfig, wishes: Wishes, session: Session, *,
-           device: str) -> tuple[Speed, Trainer]:
-    """How fast this machine is just now, and the trainer that was used up to find out."""
+def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *, device: str) -> tuple[Run, float]:
+    """The run with its final number of steps, and the seconds that what is left of it should take."""
+    done = session.resumed.run["standing"]["step"] if session.resumed else 0
     budget = None if wishes.minutes is None else 60 * wishes.minutes
+    if budget is None and done >= plan.config.steps:
+        return plan, 0.0
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
-    trainer = Trainer(corpus, model, config, device=device, task=wishes.task)
-    return measure(trainer, seconds=limit, interrupted=session.interrupted), trainer
+    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task)
+    if budget is None and not session.resumed and session.checkpoints:
+        # Nothing is trained yet, but from here on the run can be resumed without its flags.
+        session.checkpoints.save(take(plan, corpus, trainer, Standing()))
+    speed = measure(trainer, seconds=limit, interrupted=session.interrupted)
+    window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
+    if budget is not None:
+        left = budget - (time.monotonic() - session.began) - FINISHING
+        steps = done + speed.steps_within(left, window, held_out)
+        plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps))
+    return plan, speed.duration(plan.config.steps - done, window, held_out)
 
 
 def _summary(plan: Run, validation: Validation | None) -> dict:
