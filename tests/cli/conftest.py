@@ -16,6 +16,7 @@ VERSES = "".join(f"{count} green bottles, señor, hanging on the wall;\nand if {
                  for count in range(40, 10, -1) for word in ("one", "no"))
 SOURCES = ["".join(letters) for length in (1, 2, 3, 4) for letters in itertools.product("abé", repeat=length)]
 PAIRS = [(source, source.upper()) for source in SOURCES]
+BRIEF = ["--hidden", "8", "--layers", "1", "--steps", "2"]
 EAGER = [*TINY, "--lr", "0.03", "--warmup", "3", "--batch-size", "32"]      # learns to copy in 30 steps
 STEMS = ["".join(letters) for letters in itertools.product("BFLM", "aou", "nrt")]
 LABELLED = [(label, form.format(stem)) for stem in STEMS
@@ -143,6 +144,19 @@ def uniform(tmp_path_factory):
         save(str(folder / path.name), model)
         return folder / path.name
     return made_of
+
+
+@pytest.fixture
+def learn(here, tmp_path, capfdbinary):
+    """Trains on a file of this name and content, or on what is there; returns model and progress."""
+    def run(name, content=None, *flags):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        capfdbinary.readouterr()
+        here("train", tmp_path / name, "-o", tmp_path / "learnt.charlm", "--force", *BRIEF, *flags)
+        from charlm.modelfile import load
+        return load(str(tmp_path / "learnt.charlm")), capfdbinary.readouterr().err.decode()
+    return run
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_a_fill_model_measures_a_text_of_one_character_and_refuses_none(measure,
     assert done.returncode == 4 and "empty" in refusal(done)
 
 
-@pytest.mark.parametrize("given", ["pairs_model", "fill_model"])
+@pytest.mark.parametrize("given", ["pairs_model", "fill_model", "lines_model", "labels_model"])
 def test_a_window_is_for_running_text_alone(request, piped, refusal, lexicon, given):
     done = piped(b"", "eval", "-m", request.getfixturevalue(given), "--window", 8, lexicon)
     assert done.returncode == 2
@@ -209,3 +209,78 @@ def test_a_table_of_pairs_begins_with_what_matters(piped, pairs_model, held_out_
     names = [line.split("\t")[0] for line in done.stdout.decode().splitlines()]
     assert names == ["word_error_rate", "character_error_rate", "sources", "pairs", "nats_per_token",
                      "bits_per_character", "perplexity", "tokens", "characters"]
+
+
+def test_eval_of_lines_is_the_total_of_their_scores(measure, through, lines_model, labels_model, names, labelled_names):
+    for model, path in ((lines_model, names), (labels_model, labelled_names)):
+        data = path.read_bytes()
+        said = measure(model, data)
+        total = json.loads(through(data, "score", "-m", model, "--level", "total", "--jsonl"))
+        for name in ("lines", "characters", "tokens"):
+            assert said[name] == total[name]
+        assert said["bits_per_character"] == pytest.approx(total["bits_per_character"], abs=1e-6)
+        assert said["nats_per_token"] * said["tokens"] == pytest.approx(total["bits"] * math.log(2), rel=1e-6)
+        assert said["perplexity"] == pytest.approx(math.exp(said["nats_per_token"]))
+        assert said["lines"] == data.count(b"\n")
+
+
+def test_a_uniform_model_of_lines_has_as_many_choices_as_ids(measure, uniform, lines_model):
+    said = measure(uniform(lines_model), "Ban\n\nO'\n")
+    assert said["perplexity"] == pytest.approx(load(str(lines_model)).config.vocabulary_size, rel=1e-5)
+    assert (said["lines"], said["characters"], said["tokens"]) == (3, 8, 8)
+
+
+def test_the_label_error_rate_is_the_share_of_lines_that_classify_misses(measure, through, labels_model, labelled_names):
+    rows = [row.split("\t") for row in labelled_names.read_text(encoding="utf-8").splitlines()]
+    rows += [("Irish", "Lutsson"), ("Español", "O'Banan"), ("Icelandic", "x")]
+    answers = through("".join(f"{name}\n" for _, name in rows).encode(), "classify", "-m", labels_model)
+    missed = sum(own != row.split("\t")[0] for (own, _), row in zip(rows, answers.decode().splitlines(), strict=True))
+    said = measure(labels_model, as_pairs(rows))
+    assert said["label_error_rate"] == pytest.approx(missed / len(rows)) and 3 <= missed < len(rows) / 4
+
+
+def test_lines_without_labels_have_no_label_error_rate(measure, lines_model):
+    assert list(measure(lines_model, "Ban\n")) == [
+        "lines", "nats_per_token", "bits_per_character", "perplexity", "tokens", "characters"]
+
+
+def test_a_table_of_labelled_lines_begins_with_what_matters(piped, labels_model, labelled_names):
+    done = piped(b"", "eval", "-m", labels_model, labelled_names)
+    assert [line.split("\t")[0] for line in done.stdout.decode().splitlines()] == [
+        "label_error_rate", "lines", "nats_per_token", "bits_per_character", "perplexity", "tokens", "characters"]
+
+
+def test_lines_with_crlf_an_open_end_or_a_mark_before_them_are_the_lines(measure, lines_model):
+    data = "Ban\n\nFotñez\n".encode()
+    for other in (data.replace(b"\n", b"\r\n"), data.removesuffix(b"\n"), b"\xef\xbb\xbf" + data):
+        assert measure(lines_model, other) == measure(lines_model, data)
+
+
+def test_lines_of_several_files_and_of_many_batches_are_measured_together(piped, measure, lines_model, tmp_path, names):
+    data = names.read_bytes()
+    (tmp_path / "one").write_bytes(data.removesuffix(b"\n"))
+    (tmp_path / "two").write_bytes(data * 9)
+    done = piped(b"", "eval", "-m", lines_model, "--jsonl", tmp_path / "one", tmp_path / "two")
+    said, once = json.loads(done.stdout), measure(lines_model, data)
+    assert said["lines"] == 10 * once["lines"] > 1024
+    assert said["bits_per_character"] == pytest.approx(once["bits_per_character"], abs=1e-6)
+
+
+@pytest.mark.parametrize("content, reason", [
+    (b"Irish\tBan\nBan\n", "line 2 has no tab; a line is label<TAB>text"), (b"Irish\tBan\tez\n", "line 1 has 2 tabs"),
+    (b"irish\tBan\n", "no label 'irish'; did you mean Irish?"), (b"", "empty; there is nothing to measure"),
+    (b"Irish\t\xff\n", "0xff at offset 6")])
+def test_labelled_lines_that_are_none_are_a_corpus_error(piped, refusal, labels_model, tmp_path, content, reason):
+    (tmp_path / "names.tsv").write_bytes(content)
+    done = piped(b"", "eval", "-m", labels_model, tmp_path / "names.tsv")
+    assert done.returncode == 4
+    assert reason in refusal(done)
+
+
+def test_eval_of_lines_is_the_training_s_validation(here, measure, names, tmp_path):
+    (tmp_path / "held-out.txt").write_text("O'Banez\n\nLutñey\n日\n", encoding="utf-8")
+    here("train", names, "-o", tmp_path / "m.charlm", "--lines", "--hidden", 8, "--layers", 1, "--steps", 3, "--quiet",
+         "--validation", tmp_path / "held-out.txt")
+    said, trained = measure(tmp_path / "m.charlm", (tmp_path / "held-out.txt").read_bytes()), load(str(tmp_path / "m.charlm")).training
+    for name in ("nats_per_token", "bits_per_character"):
+        assert said[name] == pytest.approx(trained[name], abs=1e-5)

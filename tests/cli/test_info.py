@@ -44,7 +44,7 @@ def damaged(data):
 @pytest.mark.parametrize("fault", ["empty", "text", "truncated", "header only", "flipped bit", "longer"])
 def test_a_file_that_is_no_whole_model_is_refused_in_one_line(piped, refusal, model, tmp_path, fault):
     (tmp_path / "bad.charlm").write_bytes(damaged(model.read_bytes())[fault])
-    for verb in ("sample", "info", "translate", "fill"):
+    for verb in ("sample", "info", "translate", "fill", "score", "classify", "tokenize", "detokenize"):
         done = piped(b"", verb, "-m", tmp_path / "bad.charlm")
         assert done.returncode == 3
         assert "bad.charlm: " in refusal(done)
@@ -61,7 +61,8 @@ def test_a_missing_model_and_a_folder_are_refused_in_one_line(piped, refusal, tm
 @pytest.mark.parametrize("given, task, architecture", [
     ("model", "stream", "lstm 1x16, embedding 64"),
     ("pairs_model", "pairs", "bidirectional encoder lstm 1x16, attention, decoder lstm 1x16, embedding 64"),
-    ("fill_model", "fill", "bidirectional encoder lstm 1x16, attention, decoder lstm 1x16, embedding 64")])
+    ("fill_model", "fill", "bidirectional encoder lstm 1x16, attention, decoder lstm 1x16, embedding 64"),
+    ("lines_model", "lines", "lstm 1x16, embedding 64"), ("labels_model", "lines", "lstm 1x16, embedding 64")])
 def test_info_names_task_and_architecture_in_a_line_each(request, piped, given, task, architecture):
     path = request.getfixturevalue(given)
     rows = dict(line.split("\t") for line in piped(b"", "info", path).stdout.decode().splitlines())
@@ -88,3 +89,23 @@ def test_info_of_pairs_tells_both_vocabularies_and_how_many_errors_it_made(piped
     assert facts["tokenizer"] == "char, 4 tokens"               # A, B, É, and unknown
     assert facts["train_pairs"] == len(lexicon.read_text(encoding="utf-8").splitlines())
     assert 0 < facts["word_error_rate"] < 1 and facts["validation_pairs"] == 15
+
+
+def test_info_of_lines_tells_how_many_are_known_and_what_they_take(piped, lines_model, names):
+    facts = json.loads(piped(b"", "info", lines_model, "--jsonl").stdout)
+    count = len({*names.read_text(encoding="utf-8").splitlines()})
+    assert facts["known_lines"] == f"{count} hashes, {4 * count} bytes"
+    assert "labels" not in facts and facts["train_lines"] + facts["validation_lines"] == 144
+
+
+def test_info_names_the_labels_and_a_model_of_text_has_neither(piped, labels_model, model):
+    rows = dict(line.split("\t") for line in piped(b"", "info", labels_model).stdout.decode().splitlines())
+    assert rows["labels"] == "3: Español, Icelandic, Irish"
+    assert not {"labels", "known_lines"} & set(json.loads(piped(b"", "info", model, "--jsonl").stdout))
+
+
+def test_info_names_twenty_of_many_labels(here, piped, tmp_path):
+    (tmp_path / "many.tsv").write_text("".join(f"label {number:02}\ttext {number}\n" for number in range(21)))
+    here("train", tmp_path / "many.tsv", "--labels", "-o", tmp_path / "m.charlm", "--hidden", 4, "--steps", 1, "--quiet")
+    said = json.loads(piped(b"", "info", tmp_path / "m.charlm", "--jsonl").stdout)["labels"]
+    assert said == "21: " + ", ".join(f"label {number:02}" for number in range(20)) + ", …"

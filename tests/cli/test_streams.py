@@ -129,6 +129,15 @@ def test_text_is_written_unbuffered_and_line_ends_are_not_translated(monkeypatch
     assert written(monkeypatch, stream, lambda: Product().write(text)) == text
 
 
+def test_bytes_of_somebody_s_own_are_passed_on_as_they_are_and_on_a_terminal_made_visible(monkeypatch):
+    for data in (b"\xffa\r\n\x1b", b"", CONTROLS.encode()):
+        plain, terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii"), Terminal(io.BytesIO(), encoding="utf-8")
+        monkeypatch.setattr("sys.stdout", plain)
+        Product().write_bytes(data)
+        assert plain.buffer.getvalue() == data
+        assert written(monkeypatch, terminal, lambda: Product().write_bytes(data)) == visible(data.decode("utf-8", "replace"))
+
+
 def test_a_line_is_ended_once(monkeypatch):
     def write():
         product = Product()

@@ -237,18 +237,6 @@ PAIRS = b"ja\tyes\nnee\tno\nmisschien\tmaybe\n" * 8
 BRIEF = ["--hidden", "8", "--layers", "1", "--steps", "2"]
 
 
-@pytest.fixture
-def learn(here, tmp_path, capfdbinary):
-    """Trains on a file of this name and content, or on what is there; returns model and progress."""
-    def run(name, content=None, *flags):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        capfdbinary.readouterr()
-        here("train", tmp_path / name, "-o", tmp_path / "learnt.charlm", "--force", *BRIEF, *flags)
-        return load(str(tmp_path / "learnt.charlm")), capfdbinary.readouterr().err.decode()
-    return run
-
-
 def plan(said):
     return next(line for line in said.splitlines() if line.startswith("event=plan "))
 
