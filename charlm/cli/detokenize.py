@@ -12,6 +12,7 @@ EXAMPLES = """\b
 Examples:
   charlm tokenize < text | charlm detokenize | cmp - text
   echo '10 3 7' | charlm detokenize -m verse.charlm
+  charlm detokenize -m verse.charlm ids.txt > verse.txt
 """
 
 

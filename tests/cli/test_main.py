@@ -37,11 +37,13 @@ def test_every_help_ends_with_commands_that_parse(name, capsys):
     lines = examples(command)
     assert len(lines) >= 3
     for line in lines:
+        used = []
         for part in line.replace("&&", "|").split(" | "):
             words = without_redirections(shlex.split(part))
             if words[0] == "charlm":
-                assert name in (None, words[1]) or "&&" in line
+                used.append(words[1])
                 verb(words[1]).make_context(words[1], words[2:]).close()
+        assert name is None or name in used
     with pytest.raises(click.exceptions.Exit):
         command.make_context("charlm", ["--help"])
     shown = capsys.readouterr().out
