@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from charlm.version import __version__
+
 if TYPE_CHECKING:
     from charlm.api import LanguageModel
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(path: str) -> LanguageModel:

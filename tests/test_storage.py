@@ -51,7 +51,7 @@ def test_name_without_a_folder_is_in_the_working_directory(tmp_path, monkeypatch
     assert (tmp_path / "model").read_bytes() == b"data"
 
 
-@pytest.mark.parametrize("call", ["fsync", "fchmod", "replace", "fdopen"])
+@pytest.mark.parametrize("call", ["fsync", "fchmod", "replace", "write"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_failure_leaves_the_old_file_and_no_temporary_file(tmp_path, monkeypatch, call, number):
     path = tmp_path / "model"

@@ -7,8 +7,8 @@ import importlib
 
 import click
 
-from charlm import __version__
 from charlm.cli.boundary import guarded
+from charlm.version import __version__
 
 VERBS = {"train": "train", "sample": "sample", "score": "score", "filter": "filter",
          "classify": "classify", "translate": "translate", "fill": "fill", "eval": "evaluate",

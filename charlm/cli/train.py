@@ -25,8 +25,8 @@ Examples:
 
 # Flags about the texts; a resumed run has those that it began with.
 _OF_TEXTS = ("task", "tokenizer", "source_tokenizer", "vocab_size", "validation", "errors")
-_OF_SESSION = ("corpus", "output", "force", "resume", "new_corpus", "checkpoint_every", "device", "threads",
-               "quiet", "bidirectional")
+_OF_SESSION = ("corpus", "output", "force", "resume", "new_corpus", "init_from", "checkpoint_every", "device",
+               "threads", "quiet", "bidirectional")
 
 
 @click.command("train", epilog=EXAMPLES, short_help="Train a model on a text.")
@@ -68,6 +68,8 @@ def _check(flags: dict) -> None:
         flags["encoder"] = "bidirectional"
     if flags["new_corpus"] and not flags["resume"]:
         raise click.UsageError("--new-corpus is said with --resume; to start anew name another file with -o")
+    if flags["init_from"] and flags["resume"]:
+        raise click.UsageError("--init-from begins a run, and --resume goes on with one; give one of them")
     if not 0 <= flags["checkpoint_every"] < 1e9:
         raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {flags['checkpoint_every']}")
     from charlm.training.choices import Wishes
@@ -105,42 +107,47 @@ def _run(flags: dict, given: set[str], output: str, began: float) -> None:
     elif checkpoints.exist():
         raise click.UsageError(f"{output} has an unfinished run; go on with it with --resume, or start anew "
                                "with --force")
+    past = _past(flags, given, resumed)
     if resumed is not None:
-        flags = _resumed_flags(flags, given, resumed)
-    corpus, task = _corpus(flags, resumed)
-    wishes = _wishes_of(flags, given, task, resumed)
+        flags = {**flags, **{name: value for name, value in past.flags.items() if name not in given}}
+    corpus, task = _corpus(flags, past)
+    wishes = _wishes_of(flags, given, task, past)
     if resumed is not None:
         _check_corpus(corpus, resumed, new_corpus=flags["new_corpus"])
     _train(corpus, wishes, quiet=flags["quiet"], session=lambda interrupted: Session(
         output, flags["device"], flags["threads"], began, interrupted, None if flags["quiet"] else preview,
         checkpoints, flags["checkpoint_every"], resumed, {name: flags[name] for name in _OF_TEXTS},
-        _resume_command(flags, output)))
+        _resume_command(flags, output), past and past.model))
 
 
-def _resumed_flags(flags: dict, given: set[str], checkpoint) -> dict:
-    """The flags about texts that the run began with. Raises UsageError where others are given now."""
-    from charlm.training.resuming import described
-    before = described(checkpoint).flags
-    changed = [name for name in _OF_TEXTS if name in given and flags[name] != before.get(name)
-               and not (name == "validation" and flags["new_corpus"])]
+def _past(flags: dict, given: set[str], checkpoint):
+    """What the run goes on from, a checkpoint or a model; None when it begins from nothing.
+
+    Raises UsageError where flags say otherwise.
+    """
+    from charlm.training.past import of_checkpoint, of_model
+    if checkpoint is None and flags["init_from"] is None:
+        return None
+    past = of_checkpoint(checkpoint) if checkpoint is not None else of_model(flags["init_from"])
+    changed = [name for name in _OF_TEXTS if name in given and name in past.flags
+               and flags[name] != past.flags[name] and not (name == "validation" and flags["new_corpus"])]
     if changed:
-        listed = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} → {flags[name]}" for name in changed)
-        raise click.UsageError(f"--resume goes on with the run as it is; changed: {listed}")
-    return {**flags, **{name: value for name, value in before.items() if name not in given}}
+        listed = ", ".join(f"--{name.replace('_', '-')} {past.flags[name]} → {flags[name]}" for name in changed)
+        raise click.UsageError(f"{past.says}; changed: {listed}")
+    return past
 
 
-def _wishes_of(flags: dict, given: set[str], task: str, checkpoint):
-    """What is wished of network and run: of a resumed one what it is, but for what is given now."""
+def _wishes_of(flags: dict, given: set[str], task: str, past):
+    """What is wished of network and run: of one that goes on what it is, but for what is given now."""
     from charlm.training.choices import Wishes
     wishes = _wishes(flags)
-    if checkpoint is not None:
-        from charlm.training.resuming import described, wishes_of
-        now = {name: value for name, value in wishes.items() if name in given or name == "encoder" and value}
-        before = wishes_of(described(checkpoint))
-        if not {"steps", "epochs", "minutes"}.isdisjoint(now):
-            before["steps"] = None
-        return Wishes(**before | now)
-    return Wishes(task=task, **wishes)
+    if past is None:
+        return Wishes(task=task, **wishes)
+    now = {name: value for name, value in wishes.items() if name in given or name == "encoder" and value}
+    before = dict(past.wishes)
+    if not {"steps", "epochs", "minutes"}.isdisjoint(now):
+        before.pop("steps", None)
+    return Wishes(**{**wishes, **before, **now, "task": task})
 
 
 def _check_corpus(corpus, checkpoint, *, new_corpus: bool) -> None:
@@ -158,7 +165,7 @@ def _resume_command(flags: dict, output: str) -> str:
     return shlex.join(["charlm", "train", *flags["corpus"], *where, "--resume"])
 
 
-def _corpus(flags: dict, checkpoint=None):
+def _corpus(flags: dict, past=None):
     """The texts read, their vocabularies fitted, their tokens made; and the task, recognised if need be.
 
     A run that goes on reads them as it did before.
@@ -169,13 +176,9 @@ def _corpus(flags: dict, checkpoint=None):
     texts = [Text(source, flags["errors"]) for source in flags["corpus"]]
     held_out = flags["validation"]
     held_out = Text(held_out, flags["errors"]) if isinstance(held_out, str) else held_out
-    if checkpoint is not None:
-        from charlm.training.resuming import described, texts_of
-        task = described(checkpoint).task
-        return _prepare(task, texts, flags, recognised=False, validation=held_out, known=texts_of(checkpoint)), task
-    recognised = flags["task"] is None and recognise(texts)
-    task = _task(flags["task"]) or ("pairs" if recognised else "stream")
-    prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out)
+    recognised = past is None and flags["task"] is None and recognise(texts)
+    task = past.task if past else _task(flags["task"]) or ("pairs" if recognised else "stream")
+    prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out, past=past)
     if recognised and not flags["quiet"]:
         say("these are pairs of source<TAB>target; --text would read them as running text")
     if task == "pairs" and prepared.repeated and not flags["quiet"]:
@@ -183,10 +186,10 @@ def _corpus(flags: dict, checkpoint=None):
     return prepared, task
 
 
-def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, known=None):
+def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, past=None):
     """The corpus of a task, read with what is known of it already. Raises CorpusError, UsageError."""
-    tokenizer = known.tokenizer if known else flags["tokenizer"]
-    source_tokenizer = known.separate_source if known else flags["source_tokenizer"]
+    tokenizer = past.tokenizer if past else flags["tokenizer"]
+    source_tokenizer = past.source_tokenizer if past else flags["source_tokenizer"]
     how = {"vocabulary_size": flags["vocab_size"], "validation": validation}
     if task == "pairs":
         from charlm.text.pair_corpus import prepare_pairs
@@ -198,8 +201,8 @@ def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, kno
         raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
     if task == "lines":
         from charlm.text.line_corpus import prepare_lines
-        return prepare_lines(texts, labelled=flags["task"] == "labels", tokenizer=tokenizer or "char",
-                             labels=known and known.labels, **how)
+        return prepare_lines(texts, labelled=past.labels is not None if past else flags["task"] == "labels",
+                             tokenizer=tokenizer or "char", labels=past and past.labels, **how)
     from charlm.text.prepare import prepare
     return prepare(texts, tokenizer=tokenizer or "char", **how)
 

@@ -85,6 +85,9 @@ _GOING_ON = [
                  help="Go on with an interrupted run, to the very bits that it would have come to."),
     click.option("--new-corpus", is_flag=True,
                  help="With --resume: the text is another one now, and that is meant."),
+    click.option("--init-from", metavar="MODEL",
+                 help="Begin with this model's weights, to learn another text on top; new characters are "
+                      "added to its vocabulary."),
     click.option("--checkpoint-every", type=float, default=60.0, show_default=True, metavar="SECONDS",
                  help="How often at least a checkpoint is written, beside one at every validation."),
 ]

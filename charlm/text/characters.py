@@ -63,6 +63,14 @@ class CharacterTokenizer:
             raise ModelFileError("its character table is not one of characters in order")
         return cls(codes)
 
+    def joined(self, other: CharacterTokenizer) -> CharacterTokenizer:
+        """One that knows all that both know."""
+        return type(self)(np.union1d(self._known, other._known))
+
+    def all_known(self) -> str:
+        """Its characters, in the order of their ids."""
+        return "".join(self._characters[1:])
+
     def tensors(self) -> dict[str, np.ndarray]:
         return {"tokenizer.characters": self._known}
 

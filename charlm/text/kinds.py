@@ -10,16 +10,20 @@ from charlm.errors import ModelFileError
 from charlm.text.bytewise import ByteTokenizer
 from charlm.text.characters import CharacterTokenizer
 from charlm.text.decomposed import DecomposedTokenizer
+from charlm.text.growing import Growing
 from charlm.text.subwords import SubwordTokenizer
 from charlm.text.tokenizer import Tokenizer
 from charlm.text.words import WordTokenizer
 
 
-def fit(kind: str | Tokenizer, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
-    """A tokenizer of this kind for the text of these chunks; one that is there already stays as it is.
+def fit(kind: str | Tokenizer | Growing, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
+    """A tokenizer of this kind for the text of these chunks; one that is there already stays as it is, or
+    grows.
 
     Raises UsageError when `vocabulary_size` does not suit the kind or the text.
     """
+    if isinstance(kind, Growing):
+        return kind.fitted(chunks)
     if not isinstance(kind, str):
         return kind
     if kind == "char":

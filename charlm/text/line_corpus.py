@@ -17,6 +17,7 @@ import numpy as np
 from charlm.errors import CorpusError
 from charlm.text.corpus import Text
 from charlm.text.examples import Examples
+from charlm.text.growing import Growing
 from charlm.text.kinds import fit
 from charlm.text.known_lines import KnownLines, line_hash
 from charlm.text.labels import Labels
@@ -157,11 +158,11 @@ class _Side:
             yield framed(tokenizer, tokenizer.encode(text), number)
 
 
-def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer = "char",
+def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Growing = "char",
                   labels: Labels | None = None, vocabulary_size: int | None = None,
                   validation: float | Text | None = None) -> LineCorpus:
     """Read, fit, encode. `validation` is a fraction of the different lines, or another text of lines.
-    `labels` are those that there may be, where they are known already.
+    `labels` are those that are known already: there may be no others, unless the tokenizer grows, too.
 
     Raises CorpusError for a line without its label, and for texts with too few different lines.
     """
@@ -180,8 +181,9 @@ def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tok
                               "one of them held out")
         limit = _held_out_below(store.hashes, validation)
         held_out, digest = store.where(store.hashes < limit), store.digest
-    if labelled and labels is None:
-        labels = Labels.counted(Counter(label for label, _ in store))
+    if labelled and (labels is None or isinstance(tokenizer, Growing)):
+        counts = Counter(label for label, _ in store)
+        labels = Labels.counted(Counter(labels.names if labels else ()) | counts)
     fitted = fit(tokenizer, _blocks(line for _, line in store), vocabulary_size=vocabulary_size)
     train = _Side(store.where(store.hashes >= limit), fitted, labels, cut=True)
     validated = _Side(held_out, fitted, labels, cut=False)

@@ -15,6 +15,7 @@ import numpy as np
 from charlm.errors import CorpusError
 from charlm.text.corpus import Text
 from charlm.text.examples import Examples
+from charlm.text.growing import Growing
 from charlm.text.kinds import fit
 from charlm.text.lines import split_lines
 from charlm.text.pairs import TAB, read_pairs
@@ -92,8 +93,8 @@ def _usual_ratio(sources: np.ndarray, targets: np.ndarray) -> float:
     return float(np.quantile(targets / (sources + RATIO_OFFSET), USUAL, method="higher"))
 
 
-def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | Tokenizer | None = None,
-                  source_tokenizer: str | Tokenizer = "nfd",
+def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Growing | None = None,
+                  source_tokenizer: str | Tokenizer | Growing = "nfd",
                   vocabulary_size: int | None = None,
                   validation: float | Text | None = None, otherwise: str = "") -> PairCorpus:
     """Read, fit, encode. `validation` is a fraction of the sources, or another text of pairs.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from charlm.errors import CorpusError
 from charlm.text.cache import TokenCache
 from charlm.text.corpus import Text
+from charlm.text.growing import Growing
 from charlm.text.kinds import fit
 from charlm.text.spool import Spool
 from charlm.text.tokenizer import Tokenizer, encode_chunks
@@ -69,10 +70,10 @@ def _share(characters: int, fraction: float) -> int:
     return math.ceil(round(characters * fraction, 6))
 
 
-def prepare(texts: Sequence[Text], *, tokenizer: str | Tokenizer = "char", vocabulary_size: int | None = None,
+def prepare(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Growing = "char", vocabulary_size: int | None = None,
             validation: float | Text | None = None) -> Corpus:
     """Read, fit, encode. `validation` is a fraction of the end, or another text. `tokenizer` is a kind, or
-    one that is not to be fitted.
+    one that is there already.
 
     Raises CorpusError for a text that is empty, too short or not UTF-8.
     """

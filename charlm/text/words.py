@@ -89,6 +89,14 @@ class WordTokenizer:
             raise ModelFileError("its table of words is not one of words in order")
         return cls(words)
 
+    def joined(self, other: WordTokenizer) -> WordTokenizer:
+        """One that knows all that both know."""
+        return WordTokenizer(sorted({*self._words[1:], *other._words[1:]}))
+
+    def all_known(self) -> str:
+        """Its words, in the order of their ids."""
+        return _SPACE.join(self._words[1:])
+
     def tensors(self) -> dict[str, np.ndarray]:
         return {"tokenizer.words": np.frombuffer(_SPACE.join(self._words[1:]).encode("utf-8"), np.uint8)}
 

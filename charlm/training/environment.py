@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-from charlm import __version__
+from charlm.version import __version__
 
 _NAMES = {"charlm": "charlm", "torch": "torch", "processor": "processor", "device": "device",
           "threads": "--threads", "processes": "processes"}

@@ -14,6 +14,7 @@ from charlm.records import Planned, Record, Resumed, Sampled, Stopped, Validatio
 from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
 from charlm.training.device import choose_device, set_up
 from charlm.training.environment import differences, environment
+from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, Standing, train
 from charlm.training.plan import measure
 from charlm.training.resuming import Run, described, go_on, going_on, take
@@ -40,6 +41,7 @@ class Session:
     resumed: Checkpoint | None = None           # where to go on from
     flags: dict = dataclasses.field(default_factory=dict)       # about the texts, as the user gave them
     resume_command: str = ""
+    initial: Model | None = None                # whose weights are the first ones
 
 
 def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]:
@@ -58,7 +60,7 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     else:
         plan = going_on(saved, choose_model(corpus, wishes), choose_run(corpus, wishes), corpus)
     plan, seconds = _planned(plan, corpus, wishes, session, device=device)
-    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=wishes.task)
+    trainer = _trainer(plan, corpus, session, device=device)
     standing = Standing() if saved is None else go_on(session.resumed, trainer)
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
                   plan.config.steps / trainer.objective.updates_per_epoch, seconds,
@@ -121,7 +123,7 @@ def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *, 
     if budget is None and done >= plan.config.steps:
         return plan, 0.0
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
-    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task)
+    trainer = _trainer(plan, corpus, session, device=device)
     if budget is None and not session.resumed and session.checkpoints:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.
         session.checkpoints.save(take(plan, corpus, trainer, Standing()))
@@ -132,6 +134,14 @@ def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *, 
         steps = done + speed.steps_within(left, window, held_out)
         plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps))
     return plan, speed.duration(plan.config.steps - done, window, held_out)
+
+
+def _trainer(plan: Run, corpus: AnyCorpus, session: Session, *, device: str) -> Trainer:
+    """A trainer that has not yet made a step."""
+    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task)
+    if session.initial:
+        trainer.begin_with(initial_weights(session.initial, corpus, plan.model))
+    return trainer
 
 
 def _summary(plan: Run, validation: Validation | None) -> dict:

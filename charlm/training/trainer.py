@@ -62,6 +62,11 @@ class Trainer:
         self._parameters = list(self.network.parameters())
         self.failures = 0               # updates skipped since the last applied one
 
+    def begin_with(self, weights: dict[str, np.ndarray]) -> None:
+        """These weights instead of random ones, before the first update."""
+        self.network.load_weights(weights)
+        self._average = Average(self.network, self.run.averaging)
+
     def update(self, step: int) -> Update:
         """One update; steps count from 0. A batch without a finite loss and gradient is skipped.
 

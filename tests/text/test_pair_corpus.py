@@ -233,6 +233,6 @@ def test_digest_is_of_the_pairs_not_of_files_line_ends_and_blank_lines(tmp_path)
     assert len({one, *(prepare(put(tmp_path, data)).digest for data in others)}) == 5
 
 
-def test_held_out_file_is_not_part_of_the_digest(tmp_path):
+def test_held_out_file_is_part_of_the_digest(tmp_path):
     path, held_out = put(tmp_path, NUMBERS), put(tmp_path, [("x", "y")], "held.tsv")
-    assert prepare(path).digest == prepare(path, validation=held_out).digest
+    assert prepare(path).digest != prepare(path, validation=held_out).digest

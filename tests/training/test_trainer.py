@@ -15,7 +15,8 @@ from charlm.inference.text_scoring import score_carried
 from charlm.records import Saved, Step, Stopped, Validation, Warned
 from charlm.training.objective import Score
 from charlm.training.plan import validation_interval
-from charlm.training.trainer import Trainer, train
+from charlm.training.loop import train
+from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
