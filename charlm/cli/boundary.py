@@ -1,6 +1,6 @@
 """The error boundary: every way a command can end, as one line on stderr and an exit code.
 
-    0 done   1 internal, memory   2 usage   3 model   4 corpus   5 diverged   6 storage
+    0 done   1 internal, memory   2 usage   3 model   4 corpus   5 diverged   6 storage   7 in use
     141 the reader of stdout went away; death by INT, TERM or HUP is by that signal itself
 """
 

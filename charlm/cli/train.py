@@ -9,6 +9,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.training_options import all_of_them
+from charlm.cli.training_texts import held_out_part, read_corpus, task_of
 
 EXAMPLES = """\b
 Examples:
@@ -45,14 +46,35 @@ def command(context: click.Context, **flags) -> None:
     began = time.monotonic()
     options.yield_when_waiting()
     _check(flags)
+    given = {name for name in flags if context.get_parameter_source(name) not in _NOT_GIVEN}
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _run_together(flags, given, began)
+    else:
+        _run_alone(flags, given, began)
+
+
+def _run_alone(flags: dict, given: set[str], began: float, **world) -> None:
+    """Train as the one who may write the output."""
     output = _output(flags)
     from charlm.lock import locked
     from charlm.storage import remove_leftovers, require_writable
     require_writable(output)
-    given = {name for name in flags if context.get_parameter_source(name) not in _NOT_GIVEN}
     with locked(output):
         remove_leftovers(output)
-        _run(flags, given, output, began)
+        _run(flags, given, output, began, **world)
+
+
+def _run_together(flags: dict, given: set[str], began: float) -> None:
+    """Train as one of the processes of torchrun, of which the first one writes and talks."""
+    if "-" in flags["corpus"]:
+        raise click.UsageError("standard input reaches one process only; name a file")
+    from charlm.training.device import choose_device
+    from charlm.training.world import joined
+    with joined(choose_device(flags["device"])) as world:
+        if world.leads:
+            _run_alone(flags, given, began, world=world)
+        else:
+            _run({**flags, "quiet": True}, given, _output_name(flags), began, world=world)
 
 
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
@@ -60,7 +82,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT, click.core.ParameterSour
 
 def _check(flags: dict) -> None:
     """Refuse now what would be refused after a long corpus was read; so a GPU that is not there."""
-    flags["validation"] = _validation(flags["validation"])
+    flags["validation"] = held_out_part(flags["validation"])
     encoder = flags["encoder"]
     if flags["bidirectional"] and encoder not in (None, "bidirectional"):
         raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
@@ -73,7 +95,7 @@ def _check(flags: dict) -> None:
     if not 0 <= flags["checkpoint_every"] < 1e9:
         raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {flags['checkpoint_every']}")
     from charlm.training.choices import Wishes
-    Wishes(task=_task(flags["task"]) or "pairs", **_wishes(flags))
+    Wishes(task=task_of(flags["task"]) or "pairs", **_wishes(flags))
     if flags["device"] == "cuda":
         from charlm.training.device import choose_device
         choose_device("cuda")
@@ -84,40 +106,46 @@ def _wishes(flags: dict) -> dict:
     return {name: value for name, value in flags.items() if name not in (*_OF_TEXTS, *_OF_SESSION)}
 
 
-def _task(flag: str | None) -> str | None:
-    return "lines" if flag == "labels" else flag
-
-
-def _run(flags: dict, given: set[str], output: str, began: float) -> None:
+def _run(flags: dict, given: set[str], output: str, began: float, world=None) -> None:
     """Read, plan and train, from the beginning or from where a run stood."""
     from charlm.checkpoint import Checkpoints
     from charlm.cli.boundary import say
     from charlm.cli.previews import preview
     from charlm.training.session import Session
-    checkpoints, resumed = Checkpoints(output), None
-    if flags["resume"]:
-        resumed = checkpoints.newest(say)
-        if resumed is None and os.path.exists(output):
-            say(f"{output} is finished; there is nothing to resume")
-            return
-        if resumed is None:
-            say("no checkpoint yet; starting from the beginning")
-    elif flags["force"]:
-        checkpoints.remove()
-    elif checkpoints.exist():
-        raise click.UsageError(f"{output} has an unfinished run; go on with it with --resume, or start anew "
-                               "with --force")
+    from charlm.training.world import World
+    checkpoints, world = Checkpoints(output), world or World()
+    resumed = _resumed(checkpoints, flags, output) if world.leads or flags["resume"] else None
+    world.wait()                        # before the first process writes another checkpoint
+    if resumed is None and flags["resume"] and os.path.exists(output):
+        say(f"{output} is finished; there is nothing to resume")
+        return
     past = _past(flags, given, resumed)
     if resumed is not None:
         flags = {**flags, **{name: value for name, value in past.flags.items() if name not in given}}
-    corpus, task = _corpus(flags, past)
+    corpus, task = read_corpus(flags, past)
     wishes = _wishes_of(flags, given, task, past)
     if resumed is not None:
         _check_corpus(corpus, resumed, new_corpus=flags["new_corpus"])
     _train(corpus, wishes, quiet=flags["quiet"], session=lambda interrupted: Session(
         output, flags["device"], flags["threads"], began, interrupted, None if flags["quiet"] else preview,
         checkpoints, flags["checkpoint_every"], resumed, {name: flags[name] for name in _OF_TEXTS},
-        _resume_command(flags, output), past and past.model))
+        _resume_command(flags, output), past and past.model, world))
+
+
+def _resumed(checkpoints, flags: dict, output: str):
+    """The checkpoint to go on from, if that is wished and there is one; else none is left."""
+    from charlm.cli.boundary import say
+    if flags["resume"]:
+        resumed = checkpoints.newest(say)
+        if resumed is None and not os.path.exists(output):
+            say("no checkpoint yet; starting from the beginning")
+        return resumed
+    if flags["force"]:
+        checkpoints.remove()
+    elif checkpoints.exist():
+        raise click.UsageError(f"{output} has an unfinished run; go on with it with --resume, or start anew "
+                               "with --force")
+    return None
 
 
 def _past(flags: dict, given: set[str], checkpoint):
@@ -165,51 +193,9 @@ def _resume_command(flags: dict, output: str) -> str:
     return shlex.join(["charlm", "train", *flags["corpus"], *where, "--resume"])
 
 
-def _corpus(flags: dict, past=None):
-    """The texts read, their vocabularies fitted, their tokens made; and the task, recognised if need be.
-
-    A run that goes on reads them as it did before.
-    """
-    from charlm.cli.boundary import say
-    from charlm.text.corpus import Text
-    from charlm.text.pairs import recognise
-    texts = [Text(source, flags["errors"]) for source in flags["corpus"]]
-    held_out = flags["validation"]
-    held_out = Text(held_out, flags["errors"]) if isinstance(held_out, str) else held_out
-    recognised = past is None and flags["task"] is None and recognise(texts)
-    task = past.task if past else _task(flags["task"]) or ("pairs" if recognised else "stream")
-    prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out, past=past)
-    if recognised and not flags["quiet"]:
-        say("these are pairs of source<TAB>target; --text would read them as running text")
-    if task == "pairs" and prepared.repeated and not flags["quiet"]:
-        say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
-    return prepared, task
-
-
-def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, past=None):
-    """The corpus of a task, read with what is known of it already. Raises CorpusError, UsageError."""
-    tokenizer = past.tokenizer if past else flags["tokenizer"]
-    source_tokenizer = past.source_tokenizer if past else flags["source_tokenizer"]
-    how = {"vocabulary_size": flags["vocab_size"], "validation": validation}
-    if task == "pairs":
-        from charlm.text.pair_corpus import prepare_pairs
-        return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd",
-                             otherwise="; --text reads it as running text" if recognised else "", **how)
-    if source_tokenizer is not None:
-        raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
-    if tokenizer == "word":
-        raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
-    if task == "lines":
-        from charlm.text.line_corpus import prepare_lines
-        return prepare_lines(texts, labelled=past.labels is not None if past else flags["task"] == "labels",
-                             tokenizer=tokenizer or "char", labels=past and past.labels, **how)
-    from charlm.text.prepare import prepare
-    return prepare(texts, tokenizer=tokenizer or "char", **how)
-
-
 def _output(flags: dict) -> str:
     """Where the model goes; an existing file is replaced only with --force, a text of the run never."""
-    path = flags["output"] or _default_output(flags["corpus"][0])
+    path = _output_name(flags)
     held_out = flags["validation"]
     texts = [*flags["corpus"], *([held_out] if isinstance(held_out, str) else [])]
     files = [text for text in texts if text != "-" and os.path.exists(text)]
@@ -218,6 +204,10 @@ def _output(flags: dict) -> str:
     if os.path.exists(path) and not flags["force"] and not flags["resume"]:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
     return path
+
+
+def _output_name(flags: dict) -> str:
+    return flags["output"] or _default_output(flags["corpus"][0])
 
 
 def _default_output(corpus: str) -> str:
@@ -233,19 +223,6 @@ def _default_output(corpus: str) -> str:
     if ending.lower() in (".gz", ".bz2", ".xz"):
         stem = os.path.splitext(stem)[0]
     return f"{stem or name}.charlm"
-
-
-def _validation(given: str | None) -> float | str | None:
-    """A fraction when it is a number, else the name of a text."""
-    if given is None:
-        return None
-    try:
-        fraction = float(given)
-    except ValueError:
-        return given
-    if not 0 < fraction < 1:
-        raise click.UsageError(f"--validation {given}: a fraction lies between 0 and 1")
-    return fraction
 
 
 def _train(corpus, wishes, *, quiet: bool, session) -> None:

@@ -16,7 +16,8 @@ from charlm.text.gaps import (
 from charlm.text.prepare import Corpus
 from charlm.text.special import framed
 from charlm.training.objective import Score
-from charlm.training.teacher import encoded, forced_loss
+from charlm.training.teacher import encoded, forced_loss, no_loss
+from charlm.training.world import World
 
 AT_ONCE = 64                            # held-out texts
 
@@ -24,8 +25,9 @@ AT_ONCE = 64                            # held-out texts
 class Fill:
     """Predict every token of every gap and its end, given the text around, other gaps missing in it."""
 
-    def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network):
-        self._corpus, self._network, self._run = corpus, network, run
+    def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network,
+                 world: World = World()):
+        self._corpus, self._network, self._run, self._world = corpus, network, run, world
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
@@ -43,7 +45,10 @@ class Fill:
         starts = chance.integers(0, len(tokens) - size + 1, rows)
         texts = [cut_gaps(ids, draw_gaps(size, chance, longest=longest), self._corpus.tokenizer)
                  for ids in tokens.ring(starts, size)]
-        return self._loss(texts, label_smoothing=self._run.label_smoothing)
+        own = self._world.share(texts)
+        if not own:
+            return no_loss(self._network)
+        return self._loss(own, label_smoothing=self._run.label_smoothing) / _tokens(texts)
 
     def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
         state = encoded(self._network, [text.source for text in texts], all_places(texts))
@@ -76,9 +81,14 @@ class Fill:
                 if interrupted():
                     return Score(math.nan, math.nan)
                 some = self._held_out[start:start + AT_ONCE]
-                nats += self._loss(some, reduction="sum").item() + self._unknown_nats(some)
+                nats += self._loss(some).item() + self._unknown_nats(some)
         finally:
             self._network.train(training)
-        tokens = sum(len(ids) + 1 for text in self._held_out for ids in text.gaps)
+        tokens = _tokens(self._held_out)
         characters = gap_characters(self._held_out, self._corpus.tokenizer)
         return Score(nats / tokens, nats / math.log(2) / characters)
+
+
+def _tokens(texts: list[Gapped]) -> int:
+    """What is predicted in all gaps, each end included."""
+    return sum(len(ids) + 1 for text in texts for ids in text.gaps)

@@ -16,10 +16,11 @@ from charlm.text.cache import TokenCache
 class Lanes:
     """`batch_size` lanes over a token cache, in windows of `bptt` tokens."""
 
-    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int):
+    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, share: slice = slice(None)):
+        """Of the `batch_size` lanes those of a share are read here."""
         self._tokens = tokens
         self._bptt = bptt
-        self._starts = np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size
+        self._starts = (np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size)[share]
 
     def window(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets (B, T) of a step, counted from 0; targets are inputs one later."""

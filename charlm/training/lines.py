@@ -15,7 +15,8 @@ from charlm.text.examples import cut_batches
 from charlm.text.line_corpus import LONGEST_EXAMPLE, LineCorpus
 from charlm.training.batches import Batches
 from charlm.training.objective import Score
-from charlm.training.teacher import IGNORED, forced_loss, inputs_and_targets
+from charlm.training.teacher import IGNORED, forced_loss, inputs_and_targets, no_loss
+from charlm.training.world import World
 
 AT_ONCE = 256                           # held-out lines, fewer of long ones
 LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
@@ -24,8 +25,10 @@ LOGITS = 4_000_000                      # numbers held at once, whatever the voc
 class Lines:
     """Predict every token of a line and its end."""
 
-    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network):
-        self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
+    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network,
+                 world: World = World()):
+        self._corpus, self._network, self._world = corpus, network, world
+        self._smoothing = run.label_smoothing
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         lengths = corpus.validation.lengths
         order = np.argsort(lengths, kind="stable")
@@ -37,9 +40,12 @@ class Lines:
         self.validation_pieces = len(self._held_out)
 
     def loss(self, step: int) -> torch.Tensor:
-        rows = [self._corpus.train[number] for number in self._batches.at(step)]
+        numbers = self._batches.at(step)
+        rows = [self._corpus.train[number] for number in self._world.share(numbers)]
+        if not rows:
+            return no_loss(self._network)
         return forced_loss(self._network, self._network.start(len(rows)), rows,
-                           label_smoothing=self._smoothing)
+                           label_smoothing=self._smoothing) / int(self._corpus.lengths[numbers].sum())
 
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""

@@ -91,17 +91,17 @@ class _Pace:
 class _Saver:
     """Writes checkpoints when they are due; a failure is a warning, and tried again when next due."""
 
-    def __init__(self, write: Callable[[Standing], None] | None, every: float):
-        self._write, self._every = write, every
-        self._last = time.monotonic()
+    def __init__(self, write: Callable[[Standing], None] | None, every: float, clock: Callable[[], float]):
+        self._write, self._every, self._clock = write, every, clock
+        self._last = clock()
 
     def is_due(self) -> bool:
-        return time.monotonic() - self._last >= self._every
+        return self._write is not None and self._clock() - self._last >= self._every
 
     def save(self, standing: Standing) -> None:
         """Raises StorageError."""
-        self._last = time.monotonic()
         if self._write is not None:
+            self._last = self._clock()
             self._write(standing)
 
     def try_save(self, standing: Standing) -> Iterator[Warned]:
@@ -218,5 +218,6 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
     the run goes on from: from time to time, at every validation and at an interruption. Interrupted before
     the first update, nothing is kept. Raises DivergedError, and StorageError when the last try to store failed too.
     """
-    loop = _Loop(trainer, standing or Standing(), _Keeper(keep), _Saver(checkpoint, checkpoint_every), interrupted)
+    loop = _Loop(trainer, standing or Standing(), _Keeper(keep), _Saver(checkpoint, checkpoint_every, trainer.clock),
+                 interrupted)
     return loop.run()

@@ -42,7 +42,7 @@ class Objective(Protocol):
     validation_pieces: int              # calls of `interrupted` in one validation
 
     def loss(self, step: int) -> torch.Tensor:
-        """The loss to lower at a step counted from 0, as a scalar."""
+        """The loss to lower at a step counted from 0, as a scalar: this process's part of its mean."""
 
     def accept(self) -> None:
         """The latest loss was finite and its gradient is applied: go on from there."""

@@ -18,7 +18,8 @@ from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special import framed
 from charlm.training.batches import Batches
 from charlm.training.objective import Score
-from charlm.training.teacher import encoded, forced_loss
+from charlm.training.teacher import encoded, forced_loss, no_loss
+from charlm.training.world import World
 
 FORGOTTEN = 0.003                       # share of source tokens read as unknown
 GREEDY_COST = 4                         # a token searched for in NumPy, over a token trained on
@@ -27,8 +28,10 @@ GREEDY_COST = 4                         # a token searched for in NumPy, over a 
 class Pairs:
     """Predict every token of a target and its end, given the source and what came before."""
 
-    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network):
-        self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
+    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network,
+                 world: World = World()):
+        self._corpus, self._network, self._world = corpus, network, world
+        self._smoothing = run.label_smoothing
         self._seed = run.seed
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         self.updates_per_epoch = self._batches.in_first_epoch
@@ -41,10 +44,13 @@ class Pairs:
     def loss(self, step: int) -> torch.Tensor:
         numbers = self._batches.at(step)
         chance = np.random.default_rng([self._seed, step])
-        sources = [self._forget(self._corpus.sources[number], chance) for number in numbers]
-        targets = [framed(self._corpus.tokenizer, self._corpus.targets[number]) for number in numbers]
+        sources = self._world.share([self._forget(self._corpus.sources[number], chance) for number in numbers])
+        targets = [framed(self._corpus.tokenizer, self._corpus.targets[number])
+                   for number in self._world.share(numbers)]
+        if not targets:
+            return no_loss(self._network)
         return forced_loss(self._network, encoded(self._network, sources), targets,
-                           label_smoothing=self._smoothing)
+                           label_smoothing=self._smoothing) / int((self._corpus.targets.lengths[numbers] + 1).sum())
 
     def _forget(self, ids: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         """Some source tokens as unknown ones, so that the network has met them when a true one comes."""

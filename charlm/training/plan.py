@@ -6,7 +6,6 @@ Sizes depend on the corpus alone, never on the clock, so that `--steps` repeats 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,6 +99,8 @@ def validation_interval(steps: int, window: float, held_out: float) -> int:
 class Updates(Protocol):
     """What a measurement needs of a trainer."""
 
+    def clock(self) -> float: ...
+
     def update(self, step: int) -> object: ...
 
     def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float: ...
@@ -135,11 +136,12 @@ class Speed:
 def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]) -> Speed:
     """Run a trainer that will be thrown away for about this long, and a piece of a validation."""
     times: list[float] = []
-    began = time.monotonic()
-    while not times or (len(times) <= SKIPPED or time.monotonic() - began < seconds) \
-            and not interrupted():
-        start = time.monotonic()
+    clock = trainer.clock
+    began = start = clock()
+    while not times or (len(times) <= SKIPPED or start - began < seconds) and not interrupted():
         trainer.update(len(times))
-        times.append(time.monotonic() - start)
+        now = clock()
+        times.append(now - start)
+        start = now
     return Speed(statistics.fmean(times[SKIPPED:] or times),
                  trainer.validation_seconds(seconds / 3, interrupted))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from charlm.checkpoint import Checkpoint, Checkpoints
+from charlm.errors import UsageError
 from charlm.modelfile import Model, save
 from charlm.records import Planned, Record, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
@@ -19,6 +20,7 @@ from charlm.training.loop import CHECKPOINT_EVERY, Standing, train
 from charlm.training.plan import measure
 from charlm.training.resuming import Run, described, go_on, going_on, take
 from charlm.training.trainer import Trainer
+from charlm.training.world import World
 
 MEASURED = 1.0                          # seconds spent on measuring the speed
 MEASURED_SHARE = 0.03                   # with --minutes, this share of the time
@@ -42,6 +44,11 @@ class Session:
     flags: dict = dataclasses.field(default_factory=dict)       # about the texts, as the user gave them
     resume_command: str = ""
     initial: Model | None = None                # whose weights are the first ones
+    world: World = World()
+
+    def agreed(self) -> bool:
+        """Whether any of the processes is asked to stop."""
+        return self.world.any(self.interrupted())
 
 
 def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]:
@@ -53,12 +60,15 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     device = choose_device(session.device)
     saved = session.resumed and described(session.resumed)
     threads = set_up(session.threads or (saved and saved.environment.get("threads")))
-    here = environment(device=device, threads=threads)
+    here = environment(device=device, threads=threads, processes=session.world.size)
     if saved is None:
         plan = Run(choose_model(corpus, wishes), choose_run(corpus, wishes), wishes.task, session.flags,
                    corpus.facts(), here)
     else:
         plan = going_on(saved, choose_model(corpus, wishes), choose_run(corpus, wishes), corpus)
+    if plan.config.batch_size < session.world.size:
+        raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
+                         f"{session.world.size} processes")
     plan, seconds = _planned(plan, corpus, wishes, session, device=device)
     trainer = _trainer(plan, corpus, session, device=device)
     standing = Standing() if saved is None else go_on(session.resumed, trainer)
@@ -82,7 +92,7 @@ class _Records:
         session, checkpoints = self._session, self._session.checkpoints
         if checkpoints and not standing.step:
             self._checkpoint(standing)          # so that a plan made by the clock cannot be lost
-        for record in train(self._trainer, keep=self._keep, interrupted=session.interrupted, standing=standing,
+        for record in train(self._trainer, keep=self._keep, interrupted=session.agreed, standing=standing,
                             checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every):
             if isinstance(record, Stopped):
                 record = self._stopped(record)
@@ -96,15 +106,18 @@ class _Records:
             return record
         if record.reason == "interrupted":
             return dataclasses.replace(record, resume_command=self._session.resume_command)
-        self._session.checkpoints.remove()
+        if self._session.world.leads:
+            self._session.checkpoints.remove()
         return record
 
     def _checkpoint(self, standing: Standing) -> None:
-        self._session.checkpoints.save(take(self._plan, self._corpus, self._trainer, standing))
+        checkpoint = take(self._plan, self._corpus, self._trainer, standing)    # of all processes
+        if self._session.world.leads:
+            self._session.checkpoints.save(checkpoint)
 
     def _keep(self, weights: dict, validation: Validation | None) -> str:
         output = self._session.output
-        if validation is None and os.path.exists(output):
+        if not self._session.world.leads or validation is None and os.path.exists(output):
             return ""                   # a model nobody has scored never replaces another
         save(output, self._stored(weights, validation))
         return output
@@ -124,21 +137,21 @@ def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *, 
         return plan, 0.0
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
     trainer = _trainer(plan, corpus, session, device=device)
-    if budget is None and not session.resumed and session.checkpoints:
+    if budget is None and not session.resumed and session.checkpoints and session.world.leads:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.
         session.checkpoints.save(take(plan, corpus, trainer, Standing()))
-    speed = measure(trainer, seconds=limit, interrupted=session.interrupted)
+    speed = measure(trainer, seconds=limit, interrupted=session.agreed)
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
     if budget is not None:
         left = budget - (time.monotonic() - session.began) - FINISHING
-        steps = done + speed.steps_within(left, window, held_out)
+        steps = session.world.from_first(done + speed.steps_within(left, window, held_out))
         plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps))
     return plan, speed.duration(plan.config.steps - done, window, held_out)
 
 
 def _trainer(plan: Run, corpus: AnyCorpus, session: Session, *, device: str) -> Trainer:
     """A trainer that has not yet made a step."""
-    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task)
+    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task, world=session.world)
     if session.initial:
         trainer.begin_with(initial_weights(session.initial, corpus, plan.model))
     return trainer

@@ -20,6 +20,7 @@ from charlm.text.prepare import Corpus
 from charlm.training.lanes import Lanes
 from charlm.training.objective import Score
 from charlm.training.validation import held_out_loss, window_count
+from charlm.training.world import World
 
 FORGETTING = 0.5                        # of the windows that begin a line
 
@@ -27,10 +28,13 @@ FORGETTING = 0.5                        # of the windows that begin a line
 class Stream:
     """Predict every next token."""
 
-    def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network):
-        self._corpus, self._network, self._smoothing = corpus, network, run.label_smoothing
+    def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network,
+                 world: World = World()):
+        self._corpus, self._network, self._world = corpus, network, world
+        self._smoothing = run.label_smoothing
         self._device = network.head.bias.device
-        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt)
+        own = slice(world.rank, None, world.size)
+        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt, share=own)
         self._batch_size, self._seed = run.batch_size, run.seed
         self._state = self._next = None     # none before the first accepted update
         self.tokens_per_update = run.batch_size * run.bptt
@@ -42,13 +46,14 @@ class Stream:
     def loss(self, step: int) -> torch.Tensor:
         inputs, targets = self._lanes.window(step)
         # An empty past may have learned parts, so it is made anew for every backward pass.
-        before = self._network.start(self._batch_size)
+        before = self._network.start(len(inputs))
         if self._state is not None:
             before = self._state.reset(before, self._forgets(inputs[:, 0], step))
         logits, state = self._network.step(inputs.to(self._device), before)
         self._next = state.detach()
-        return F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
+        loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
                                targets.to(self._device).T.flatten(), label_smoothing=self._smoothing)
+        return loss * (len(inputs) / self._batch_size)
 
     def _forgets(self, first: torch.Tensor, step: int) -> torch.Tensor:
         """Which lanes (B,) start anew, given the token before each one's window.
@@ -57,7 +62,7 @@ class Stream:
         """
         if self._network.config.window:
             return torch.zeros(len(first), dtype=torch.bool)
-        chance = np.random.default_rng([self._seed, step]).random(len(first))
+        chance = self._world.share(np.random.default_rng([self._seed, step]).random(self._batch_size))
         return (first == self._corpus.tokenizer.start_id) & torch.from_numpy(chance < FORGETTING)
 
     def accept(self) -> None:
@@ -65,11 +70,12 @@ class Stream:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every lane's state; none before the first accepted update."""
-        return {} if self._state is None else self._state.tensors()
+        return {} if self._state is None else self._world.gathered(self._state, self._batch_size).tensors()
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         if tensors:
-            self._state = State.restored(tensors, self._network.start(self._batch_size))
+            whole = State.restored(tensors, self._network.start(self._batch_size))
+            self._state = whole.select(self._world.share(torch.arange(self._batch_size)))
 
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         corpus = self._corpus

@@ -38,13 +38,18 @@ def inputs_and_targets(rows: Sequence[np.ndarray], device: torch.device) -> tupl
     return torch.from_numpy(read).to(device), torch.from_numpy(written).to(device)
 
 
-def forced_loss(network: Network, state: State, rows: Sequence[np.ndarray], *,
-                label_smoothing: float = 0.0, reduction: str = "mean") -> torch.Tensor:
-    """Loss of every token of framed rows but the first, read from a state with a row for each.
+def no_loss(network: Network) -> torch.Tensor:
+    """The loss of no rows at all, which has a gradient of zero."""
+    return 0.0 * network.head.bias.sum()
 
-    The mean over all tokens, or their sum. Padding counts nowhere.
+
+def forced_loss(network: Network, state: State, rows: Sequence[np.ndarray], *,
+                label_smoothing: float = 0.0) -> torch.Tensor:
+    """Summed loss of every token of framed rows but the first, read from a state with a row for each.
+
+    Padding counts nowhere.
     """
     inputs, targets = inputs_and_targets(rows, network.head.bias.device)
     logits, _ = network.step(inputs, state)                             # (B, T, V)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED,
-                           label_smoothing=label_smoothing, reduction=reduction)
+                           label_smoothing=label_smoothing, reduction="sum")

@@ -6,7 +6,6 @@ Not here: how many updates, validations and savings there are (loop.py).
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from charlm.training.objective import Objective, Score
 from charlm.training.optimizers import Optimizers
 from charlm.training.pairs import Pairs
 from charlm.training.stream import Stream
+from charlm.training.world import World
 
 MOST_FAILURES = 3                       # updates in a row without a finite loss and gradient
 OBJECTIVES = {"stream": Stream, "lines": Lines, "pairs": Pairs, "fill": Fill}
@@ -39,9 +39,9 @@ class Update:
     applied: bool                       # False: skipped, the loss or gradient was not finite
 
 
-def step_seed(seed: int, step: int) -> int:
+def step_seed(seed: int, step: int, rank: int) -> int:
     """What chance a step has: a number of its own, so that no generator's state need ever be saved."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Trainer:
@@ -51,12 +51,12 @@ class Trainer:
     """
 
     def __init__(self, corpus: AnyCorpus, model: ModelConfig, run: TrainingConfig, *,
-                 device: str, task: str = "stream"):
+                 device: str, task: str = "stream", world: World = World()):
         torch.manual_seed(run.seed)
-        self.run, self.task = run, task
+        self.run, self.task, self.world = run, task, world
         self.network = Network(model, dropout=run.dropout).to(torch.device(device))
         self.network.train()
-        self.objective: Objective = OBJECTIVES[task](corpus, run, self.network)
+        self.objective: Objective = OBJECTIVES[task](corpus, run, self.network, world)
         self._optimizers = Optimizers(self.network, run)
         self._average = Average(self.network, run.averaging)
         self._parameters = list(self.network.parameters())
@@ -72,12 +72,12 @@ class Trainer:
 
         Raises DivergedError when that happens three times in a row.
         """
-        torch.manual_seed(step_seed(self.run.seed, step))
+        torch.manual_seed(step_seed(self.run.seed, step, self.world.rank))
         loss = self.objective.loss(step)
         self._optimizers.zero_grad()
         loss.backward()
+        value = self.world.sum_gradients(self._parameters, loss)
         norm = self._clip()
-        value = loss.item()
         if not (math.isfinite(value) and math.isfinite(norm)):
             self._count_failure(step)
             return Update(value, norm, 0.0, False)
@@ -104,7 +104,8 @@ class Trainer:
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """The held-out part, scored with the weights that would be kept."""
         with self._average.in_place():
-            return self.objective.validate(interrupted)
+            # Every process scores all of it, and the first one's figures count.
+            return self.world.from_first(self.objective.validate(interrupted))
 
     def kept_weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights as a model has them: the averaged ones, where the run averages."""
@@ -128,16 +129,20 @@ class Trainer:
         self._optimizers.restore(part("optimizer"))
         self.objective.restore(part("objective"))
 
+    def clock(self) -> float:
+        """Seconds, the same in all processes."""
+        return self.world.clock()
+
     def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float:
         """What a validation takes, estimated from as many pieces as fit into `limit` seconds."""
-        read, began = 0, time.monotonic()
+        read, began = 0, self.clock()
 
         def enough() -> bool:
             nonlocal read
-            if read and (time.monotonic() - began > limit or interrupted()):
+            if read and (self.clock() - began > limit or interrupted()):
                 return True
             read += 1
             return False
 
         self.objective.validate(enough)
-        return (time.monotonic() - began) * max(self.objective.validation_pieces / read, 1.0)
+        return (self.clock() - began) * max(self.objective.validation_pieces / read, 1.0)

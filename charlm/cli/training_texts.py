@@ -1,0 +1,64 @@
+"""The texts of a training run: which task they are for, and the corpus that they make."""
+
+from __future__ import annotations
+
+import click
+
+
+def task_of(flag: str | None) -> str | None:
+    return "lines" if flag == "labels" else flag
+
+
+def held_out_part(given: str | None) -> float | str | None:
+    """A fraction when it is a number, else the name of a text."""
+    if given is None:
+        return None
+    try:
+        fraction = float(given)
+    except ValueError:
+        return given
+    if not 0 < fraction < 1:
+        raise click.UsageError(f"--validation {given}: a fraction lies between 0 and 1")
+    return fraction
+
+
+def read_corpus(flags: dict, past=None):
+    """The texts read, their vocabularies fitted, their tokens made; and the task, recognised if need be.
+
+    A run that goes on reads them as it did before.
+    """
+    from charlm.cli.boundary import say
+    from charlm.text.corpus import Text
+    from charlm.text.pairs import recognise
+    texts = [Text(source, flags["errors"]) for source in flags["corpus"]]
+    held_out = flags["validation"]
+    held_out = Text(held_out, flags["errors"]) if isinstance(held_out, str) else held_out
+    recognised = past is None and flags["task"] is None and recognise(texts)
+    task = past.task if past else task_of(flags["task"]) or ("pairs" if recognised else "stream")
+    prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out, past=past)
+    if recognised and not flags["quiet"]:
+        say("these are pairs of source<TAB>target; --text would read them as running text")
+    if task == "pairs" and prepared.repeated and not flags["quiet"]:
+        say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
+    return prepared, task
+
+
+def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, past=None):
+    """The corpus of a task, read with what is known of it already. Raises CorpusError, UsageError."""
+    tokenizer = past.tokenizer if past else flags["tokenizer"]
+    source_tokenizer = past.source_tokenizer if past else flags["source_tokenizer"]
+    how = {"vocabulary_size": flags["vocab_size"], "validation": validation}
+    if task == "pairs":
+        from charlm.text.pair_corpus import prepare_pairs
+        return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd",
+                             otherwise="; --text reads it as running text" if recognised else "", **how)
+    if source_tokenizer is not None:
+        raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
+    if tokenizer == "word":
+        raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
+    if task == "lines":
+        from charlm.text.line_corpus import prepare_lines
+        return prepare_lines(texts, labelled=past.labels is not None if past else flags["task"] == "labels",
+                             tokenizer=tokenizer or "char", labels=past and past.labels, **how)
+    from charlm.text.prepare import prepare
+    return prepare(texts, tokenizer=tokenizer or "char", **how)
