@@ -53,7 +53,7 @@ class Fill:
     def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
         state = encoded(self._network, [text.source for text in texts], all_places(texts))
         rows = [framed(self._corpus.tokenizer, ids) for text in texts for ids in text.gaps]
-        return forced_loss(self._network, state, rows, **how)
+        return forced_loss(self._network, state, rows, reduction="sum", **how)
 
     def _unknown_nats(self, texts: list[Gapped]) -> float:
         """What unknown tokens cost on top of p(unk), as everywhere."""

@@ -42,10 +42,11 @@ class Lines:
     def loss(self, step: int) -> torch.Tensor:
         numbers = self._batches.at(step)
         rows = [self._corpus.train[number] for number in self._world.share(numbers)]
+        tokens = int(self._corpus.lengths[numbers].sum())
         if not rows:
             return no_loss(self._network)
         return forced_loss(self._network, self._network.start(len(rows)), rows,
-                           label_smoothing=self._smoothing) / int(self._corpus.lengths[numbers].sum())
+                           label_smoothing=self._smoothing, reduction="sum") / tokens
 
     def accept(self) -> None:
         """Nothing is carried from one batch to the next."""

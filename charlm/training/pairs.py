@@ -47,10 +47,11 @@ class Pairs:
         sources = self._world.share([self._forget(self._corpus.sources[number], chance) for number in numbers])
         targets = [framed(self._corpus.tokenizer, self._corpus.targets[number])
                    for number in self._world.share(numbers)]
+        tokens = int((self._corpus.targets.lengths[numbers] + 1).sum())
         if not targets:
             return no_loss(self._network)
         return forced_loss(self._network, encoded(self._network, sources), targets,
-                           label_smoothing=self._smoothing) / int((self._corpus.targets.lengths[numbers] + 1).sum())
+                           label_smoothing=self._smoothing, reduction="sum") / tokens
 
     def _forget(self, ids: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         """Some source tokens as unknown ones, so that the network has met them when a true one comes."""

@@ -44,12 +44,12 @@ def no_loss(network: Network) -> torch.Tensor:
 
 
 def forced_loss(network: Network, state: State, rows: Sequence[np.ndarray], *,
-                label_smoothing: float = 0.0) -> torch.Tensor:
-    """Summed loss of every token of framed rows but the first, read from a state with a row for each.
+                label_smoothing: float = 0.0, reduction: str = "mean") -> torch.Tensor:
+    """Loss of every token of framed rows but the first, read from a state with a row for each.
 
-    Padding counts nowhere.
+    The mean over all tokens, or their sum. Padding counts nowhere.
     """
     inputs, targets = inputs_and_targets(rows, network.head.bias.device)
     logits, _ = network.step(inputs, state)                             # (B, T, V)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED,
-                           label_smoothing=label_smoothing, reduction="sum")
+                           label_smoothing=label_smoothing, reduction=reduction)

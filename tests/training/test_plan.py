@@ -1,6 +1,7 @@
 """How large and how long, from the size of the corpus and the measured speed."""
 
 import itertools
+import time
 import statistics
 from types import SimpleNamespace
 
@@ -138,15 +139,14 @@ def test_without_validations_every_second_is_spent():
     assert Speed(0.5, 0.0).steps_within(-5, 64, 100) == 1
 
 
-def test_measuring_ignores_the_first_updates_which_warm_up(monkeypatch):
+def test_measuring_ignores_the_first_updates_which_warm_up():
     costs, clock, steps, asked = itertools.chain([50.0, 30.0], itertools.repeat(2.0)), [0.0], [], []
-    monkeypatch.setattr("charlm.training.plan.time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def update(step):
         steps.append(step)
         clock[0] += next(costs)
 
-    trainer = SimpleNamespace(update=update, validation_seconds=lambda limit, interrupted: asked.append(limit) or 7.0)
+    trainer = SimpleNamespace(update=update, clock=lambda: clock[0], validation_seconds=lambda limit, interrupted: asked.append(limit) or 7.0)
     assert measure(trainer, seconds=90.0, interrupted=never) == Speed(2.0, 7.0)
     assert steps == [0, 1, 2, 3, 4, 5, 6]                   # 50 + 30 + 5 * 2 seconds
     assert asked == [30.0]
@@ -154,18 +154,18 @@ def test_measuring_ignores_the_first_updates_which_warm_up(monkeypatch):
 
 def test_measuring_takes_at_least_one_update_that_counts():
     steps = []
-    measure(SimpleNamespace(update=steps.append, validation_seconds=lambda limit, interrupted: 0.0), seconds=0.0, interrupted=never)
+    measure(SimpleNamespace(update=steps.append, clock=time.monotonic, validation_seconds=lambda limit, interrupted: 0.0), seconds=0.0, interrupted=never)
     assert steps == [0, 1, 2]
 
 
 def test_measuring_stops_when_interrupted():
     done = []
-    trainer = SimpleNamespace(update=done.append, validation_seconds=lambda limit, interrupted: 1.0)
+    trainer = SimpleNamespace(update=done.append, clock=time.monotonic, validation_seconds=lambda limit, interrupted: 1.0)
     speed = measure(trainer, seconds=1e9, interrupted=lambda: len(done) >= 2)
     assert len(done) == 2 and speed.update >= 0
 
 
 def test_an_interruption_before_the_first_update_is_not_an_error():
-    trainer = SimpleNamespace(update=lambda step: None, validation_seconds=lambda limit, interrupted: 1.0)
+    trainer = SimpleNamespace(update=lambda step: None, clock=time.monotonic, validation_seconds=lambda limit, interrupted: 1.0)
     speed = measure(trainer, seconds=1.0, interrupted=lambda: True)
     assert speed.update >= 0 and speed.validation == 1.0
