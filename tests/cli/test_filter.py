@@ -81,8 +81,9 @@ def test_the_least_surprising_are_kept_in_order(keep, rates, keep_flag, count):
     assert keep(NAMES, "--keep", keep_flag).decode() == "".join(lines_of(NAMES)[number] for number in sorted(best))
 
 
-def test_of_equal_lines_the_first_are_kept(keep):
-    assert keep("q\nBa\nBa\r\nq\nBa\nq", "--keep", 2) == b"Ba\nBa\r\n"
+def test_of_equal_scores_the_first_are_kept(keep, uniform, lines_model):
+    lines = [f"{letter}\n" for letter in "BFLMaou" * 60]
+    assert keep("".join(lines), "--keep", 100, model=uniform(lines_model)).decode() == "".join(lines[:100])
 
 
 def test_a_share_of_thousands_of_lines_is_the_best_of_all_batches(keep, rates):
