@@ -120,6 +120,14 @@ def test_a_line_that_is_not_utf8_has_its_record(piped, labels_model):
     assert json.loads(rows[1]) == {"line": 2, "error": "not UTF-8"} and len(rows) == 2
 
 
+@pytest.mark.parametrize("flags, rows", [([], 1), (["--n-best", 2], 2)])
+def test_a_line_that_is_not_utf8_is_answered_by_an_empty_line(piped, labels_model, flags, rows):
+    done = piped(b"Ba\n\xff\nBa\n", "classify", "-m", labels_model, *flags)
+    answers = done.stdout.decode().split("\n")
+    assert (done.returncode, len(answers)) == (4, 2 * rows + 2) and answers[rows] == ""
+    assert done.stderr.startswith(b"charlm: line 2: not UTF-8")
+
+
 def test_a_line_of_10000_characters_has_a_label(records):
     record, = records(["O'Banan" * 1429], "--n-best", 3)
     assert sum(label["posterior"] for label in record["labels"]) == pytest.approx(1, abs=1e-5)

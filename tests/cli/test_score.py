@@ -59,7 +59,11 @@ def test_a_stream_counts_the_line_break_where_there_is_one(records, uniform, mod
 def test_bits_per_character_are_per_character_of_the_text_whatever_a_token_is(here, records, uniform, verses, tmp_path):
     here("train", verses, "-o", tmp_path / "bytes.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1,
          "--steps", 1, "--quiet")
-    row, = records("ñé日", model=uniform(tmp_path / "bytes.charlm"))
+    bytewise = uniform(tmp_path / "bytes.charlm")
+    row, = records("ñé日", model=bytewise)
+    total, = records("ñé日", "--level", "total", model=bytewise)
+    assert (total["characters"], total["tokens"]) == (3, 7)
+    assert total["bits_per_character"] == pytest.approx(row["bits_per_character"], abs=1e-5)
     assert row["characters"] == 3 and row["bits"] == pytest.approx(7 * 8, abs=1e-4)
     assert row["bits_per_character"] == pytest.approx(7 * 8 / 3, abs=1e-5)
 
