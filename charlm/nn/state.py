@@ -68,9 +68,17 @@ class State:
 
     @staticmethod
     def restored(tensors: dict[str, torch.Tensor], like: State) -> State:
-        """The inverse of `tensors`, with the layers, types and device of a state of the same network."""
+        """The inverse of `tensors`, with the layers, types and device of a state of the same network and batch.
+
+        Raises KeyError, ValueError for those of another one.
+        """
         def part(name: str, old: torch.Tensor | None) -> torch.Tensor | None:
-            return None if old is None else tensors[name].to(old.device, old.dtype)
+            if old is None:
+                return None
+            batch = 1 if name.startswith("layers") else 0       # the dimension; of others, lengths differ
+            if tensors[name].dim() != old.dim() or tensors[name].shape[batch] != old.shape[batch]:
+                raise ValueError(f"{name} is a state of another batch")
+            return tensors[name].to(old.device, old.dtype)
 
         layers = tuple(tuple(part(f"layers.{number}.{place}", old) for place, old in enumerate(layer))
                        for number, layer in enumerate(like.layers))

@@ -46,5 +46,9 @@ class Average:
         return self._mean
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of `tensors`. Raises ValueError for those of another network or decay."""
+        if {name: mean.shape for name, mean in self._mean.items()} != {
+                name: value.shape for name, value in tensors.items()}:
+            raise ValueError("the averaged weights are of another run")
         for name, mean in self._mean.items():
             mean.copy_(tensors[name])

@@ -10,6 +10,7 @@ from charlm.training.muon import Muon
 
 MUON_OVER_ADAMW = 10 / 3                # Muon's rate over AdamW's: 0.02 beside 0.006
 BETAS = (0.9, 0.99)
+_CARRIED = {torch.optim.AdamW: {"exp_avg", "exp_avg_sq", "step"}, Muon: {"mean"}}
 
 
 def rate_factor(step: int, config: TrainingConfig) -> float:
@@ -56,7 +57,10 @@ class Optimizers:
                 for parameter, values in optimizer.state.items() for what, value in values.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `tensors`, into optimizers that have not yet made a step."""
+        """The inverse of `tensors`, into optimizers that have not yet made a step.
+
+        Raises ValueError for those of other optimizers or parameters.
+        """
         owned: dict[str, dict[str, torch.Tensor]] = {}
         for name, value in tensors.items():
             parameter, _, what = name.rpartition(".")
@@ -64,6 +68,9 @@ class Optimizers:
         for optimizer in self._all:
             for parameter in optimizer.param_groups[0]["params"]:
                 if values := owned.get(self._names[parameter]):
+                    if set(values) != _CARRIED[type(optimizer)] or any(
+                            value.dim() and value.shape != parameter.shape for value in values.values()):
+                        raise ValueError(f"{self._names[parameter]} is moved by another optimizer")
                     optimizer.state[parameter] = {
                         what: value.to(parameter.device).clone() for what, value in values.items()}
 

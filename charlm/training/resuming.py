@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ _FLAGS = {"cell": "--cell", "nonlinearity": "--nonlinearity", "num_layers": "--l
           "weight_decay": "--weight-decay", "warmup": "--warmup", "dropout": "--dropout", "clip": "--clip",
           "clip_value": "--clip-value", "label_smoothing": "--label-smoothing", "averaging": "--averaging",
           "seed": "--seed"}
+_NUMBERS = {field.name for field in fields(Standing)} - {"best_weights"}
 _PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts"}
 
 
@@ -59,10 +60,11 @@ class Texts:
 
 def take(run: Run, texts: Texts, trainer: Trainer, standing: Standing) -> Checkpoint:
     """All that the run goes on from. `texts` may be its corpus."""
-    numbers = asdict(standing)
-    best_weights = numbers.pop("best_weights") and standing.best_weights
+    best_weights = standing.best_weights or {}
+    numbers = asdict(replace(standing, best_weights=None))      # which would be copied
+    del numbers["best_weights"]
     tensors = {name: _stored(value) for name, value in trainer.tensors().items()}
-    tensors |= {_BEST + name: _stored(value) for name, value in (best_weights or {}).items()}
+    tensors |= {_BEST + name: _stored(value) for name, value in best_weights.items()}
     return Checkpoint({"model": run.model.to_json(), "config": asdict(run.config), "task": run.task,
                        "standing": numbers, "failures": trainer.failures, "flags": run.flags,
                        "corpus": run.corpus, "environment": run.environment,
@@ -117,6 +119,8 @@ def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
     """Put a new trainer of the same run where the checkpoint was taken. Raises ModelFileError."""
     try:
         numbers = dict(checkpoint.run["standing"])
+        if set(numbers) != _NUMBERS:
+            raise ValueError("numbers of its standing are missing or unknown")
         best = numbers.pop("best")
         tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()}
         best_weights = {name.removeprefix(_BEST): tensors.pop(name)
@@ -124,6 +128,9 @@ def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
         tensors = {name: value for name, value in tensors.items() if not name.startswith((_WRITES, _READS))}
         trainer.restore(tensors)
         trainer.failures = int(checkpoint.run["failures"])
+        expected = trainer.network.config.parameter_shapes() if best else {}
+        if {name: tuple(value.shape) for name, value in best_weights.items()} != expected:
+            raise ValueError("its best weights are not those of its network")
         return Standing(best=best and Validation(**best), best_weights=best_weights or None, **numbers)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"the checkpoint does not fit its own run: {error}") from None
@@ -134,14 +141,14 @@ def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Any
 
     Raises UsageError for any other change, naming old and new.
     """
-    fields = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
-    fixed = {name: change for name, change in fields.items() if name not in _CHANGEABLE}
+    changed = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
+    fixed = {name: change for name, change in changed.items() if name not in _CHANGEABLE}
     if fixed:
         listed = ", ".join(f"{_FLAGS.get(name, name)} {old} → {new}" for name, (old, new) in fixed.items())
         raise UsageError(f"--resume goes on with the run as it is; changed: {listed}")
     changes = saved.changes
-    if fields:
-        changes = (*changes, {name: list(change) for name, change in fields.items()})
+    if changed:
+        changes = (*changes, {name: list(change) for name, change in changed.items()})
     return replace(saved, config=config, corpus=corpus.facts(), changes=changes)
 
 

@@ -119,7 +119,7 @@ class Trainer:
         return {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `tensors`. Raises KeyError, RuntimeError for those of another run."""
+        """The inverse of `tensors`. Raises KeyError, ValueError, RuntimeError for those of another run."""
         def part(name: str) -> dict[str, torch.Tensor]:
             return {key.removeprefix(f"{name}."): value for key, value in tensors.items()
                     if key.startswith(f"{name}.")}

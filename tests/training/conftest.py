@@ -1,13 +1,24 @@
-"""Small corpora for training."""
+"""Small corpora for training, and runs on them."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
 
 import numpy as np
 import pytest
 
+from charlm.checkpoint import Checkpoint
+from charlm.records import Step, Stopped
 from charlm.text.cache import TokenCache
 from charlm.text.corpus import Text
 from charlm.text.line_corpus import prepare_lines
 from charlm.text.pair_corpus import prepare_pairs
 from charlm.text.prepare import prepare
+from charlm.training.choices import Wishes, choose_model, choose_run
+from charlm.training.loop import Standing, train
+from charlm.training.resuming import Run, go_on, take
+from charlm.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -54,3 +65,91 @@ def cache_of():
         ids = list(ids)
         return TokenCache([np.array(ids)], vocabulary_size=max(ids) + 1)
     return make
+
+
+_NAMES = ["".join(letters) for letters in itertools.product("bfl", "aé", "nrt")]
+TEXTS = {"stream": "a small cat sat\non a mat é\n" * 6, "fill": "one or two words\nand then some\n" * 2,
+         "lines": "".join(f"{name}\n" for name in _NAMES),
+         "labels": "".join(f"{'Low High'.split()[number % 2]}\t{name}\n" for number, name in enumerate(_NAMES)),
+         "pairs": "".join(f"{name}\t{name.upper()}\n" for name in _NAMES)}
+PREPARES = {"stream": prepare, "fill": lambda texts: prepare(texts, validation=0.4), "pairs": prepare_pairs,
+            "lines": lambda texts: prepare_lines(texts, labelled=False),
+            "labels": lambda texts: prepare_lines(texts, labelled=True)}
+
+
+@dataclasses.dataclass
+class Ended:
+    """What is left of a run that went to its end."""
+
+    tensors: str                        # a hash of all that its trainer holds
+    kept: str                           # a hash of the last model kept, and of its validation
+    checkpoints: dict                   # by step
+
+
+class Runner:
+    """Runs of one task on one small corpus."""
+
+    def __init__(self, kind, corpus, **wishes):
+        self.task, self.corpus = "lines" if kind == "labels" else kind, corpus
+        self.wishes = Wishes(**{"task": self.task, "hidden": 8, "embedding": 6, "layers": 1, "steps": 30,
+                                "batch_size": 4, "bptt": 8, "dropout": 0.0, "warmup": 3,
+                                "patience": 0} | wishes)
+        self.run = Run(choose_model(corpus, self.wishes), choose_run(corpus, self.wishes), self.task,
+                       {"task": kind}, corpus.facts(), {"threads": 1})
+
+    def trainer(self):
+        return Trainer(self.corpus, self.run.model, self.run.config, device="cpu", task=self.task)
+
+    @functools.cached_property
+    def whole(self):
+        return self.to_the_end()
+
+    def at_the_beginning(self):
+        return copied(take(self.run, self.corpus, self.trainer(), Standing()))
+
+    def to_the_end(self, checkpoint=None, every=10):
+        """From the beginning, or from a checkpoint that has been to the disk and back."""
+        trainer, standing, kept, checkpoints = self.trainer(), Standing(), [], {}
+        if checkpoint:
+            standing = go_on(checkpoint, trainer)
+        for record in train(trainer, keep=lambda *what: kept.append(what) or "model", standing=standing):
+            if isinstance(record, Step) and record.step % every == 0:
+                checkpoints[record.step] = copied(take(self.run, self.corpus, trainer, standing))
+        assert isinstance(record, Stopped) and record.reason == "finished"
+        return Ended(hashed(trainer.tensors()), f"{hashed(kept[-1][0])} {kept[-1][1]}", checkpoints)
+
+
+def copied(checkpoint):
+    """Nothing shared with the run that goes on; the tensors as the file gives them back."""
+    return Checkpoint(checkpoint.run, {name: np.array(values) for name, values in checkpoint.tensors.items()})
+
+
+def hashed(tensors):
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        values = value.detach().contiguous().numpy()
+        digest.update(f"{name} {values.dtype} {values.shape}".encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def runner_of(tmp_path_factory):
+    """A function from a task and wishes to its runner."""
+    folder = tmp_path_factory.mktemp("texts")
+
+    @functools.cache
+    def corpus_of_kind(kind):
+        (folder / kind).write_text(TEXTS[kind], encoding="utf-8")
+        return PREPARES[kind]([Text(str(folder / kind))])
+
+    @functools.cache
+    def make(kind, **wishes):
+        return Runner(kind, corpus_of_kind(kind), **wishes)
+    return make
+
+
+@pytest.fixture
+def rich(runner_of, one_thread):
+    """A runner whose checkpoints have everything, and its run, once for all tests."""
+    runner = runner_of("stream", encoder="bidirectional", averaging=0.9, dropout=0.3, cell="gru")
+    return runner, runner.whole
