@@ -1,7 +1,9 @@
 """What several rooms' tests share."""
 
+import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,29 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def _helper(name):
+    """A module beside this file; tests have no package to import it from."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def faults():
+    """The module of disks that fail."""
+    return _helper("faults")
+
+
+@pytest.fixture(scope="session")
+def power():
+    """The module of disks that lose what was not yet synced."""
+    return _helper("power")
+
+
+@pytest.fixture(scope="session")
+def forging():
+    """The module of model files changed in one place."""
+    return _helper("forging")

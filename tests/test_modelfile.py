@@ -102,19 +102,10 @@ def refusal_of(folder, *, model=None, metadata=(), tensors=(), without=()):
     return refusal(folder, pack(table | dict(metadata), arrays))
 
 
-def rewritten(change):
-    """The small model's file with its header as JSON changed by `change`, under a checksum that matches."""
-    blob = pack(*parts_of(model_of()))
-    length = int.from_bytes(blob[:8], "little")
-    header, data = json.loads(blob[8:8 + length]), blob[8 + length:]
-    metadata = json.loads(header["__metadata__"]["charlm"])
-    metadata["checksum"] = "0" * 64
-    header = {"__metadata__": header.pop("__metadata__")} | header
-    change(metadata, header)
-    header["__metadata__"]["charlm"] = json.dumps(metadata, separators=(",", ":"))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    blob = len(text).to_bytes(8, "little") + text + data
-    return blob.replace(b"0" * 64, hashlib.blake2b(blob, digest_size=32).hexdigest().encode())
+@pytest.fixture
+def rewritten(forging):
+    """The small model's file with its header as JSON changed by a function, under a checksum that matches."""
+    return lambda change: forging.reforged(pack(*parts_of(model_of())), change)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -255,7 +246,7 @@ def test_device_is_refused():
 
 # Lies under a checksum that matches.
 
-def test_rewriting_without_a_change_is_accepted(tmp_path):
+def test_rewriting_without_a_change_is_accepted(tmp_path, rewritten):
     assert load(put(tmp_path, rewritten(lambda metadata, header: None))).config == SMALL
 
 
@@ -272,7 +263,7 @@ def test_tensor_too_many_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [*SMALL.parameter_shapes(), "tokenizer.characters"])
-def test_renamed_tensor_is_refused(tmp_path, name):
+def test_renamed_tensor_is_refused(tmp_path, rewritten, name):
     def rename(metadata, header):
         header[name.upper()] = header.pop(name)
     assert "not those of its configuration" in refusal(tmp_path, rewritten(rename))
@@ -339,16 +330,16 @@ def test_wrong_metadata_is_refused(tmp_path, metadata):
 
 
 @pytest.mark.parametrize("part", ["task", "model", "tokenizer", "source_tokenizer", "training", "format"])
-def test_missing_metadata_is_refused(tmp_path, part):
+def test_missing_metadata_is_refused(tmp_path, rewritten, part):
     refusal(tmp_path, rewritten(lambda metadata, header: metadata.pop(part)))
 
 
-def test_newer_model_is_refused_naming_both_versions(tmp_path):
+def test_newer_model_is_refused_naming_both_versions(tmp_path, rewritten):
     message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=4)))
     assert "format 4 " in message and "format 3," in message
 
 
-def test_newer_model_is_recognised_whatever_else_is_new_in_its_metadata(tmp_path):
+def test_newer_model_is_recognised_whatever_else_is_new_in_its_metadata(tmp_path, rewritten):
     def change(metadata, header):
         metadata.update(format=4, optimizer={"kind": "new"}, model=[])
         header["more"] = header.pop("head.bias")
@@ -462,7 +453,7 @@ def test_file_of_format_1_that_is_wrong_is_refused(tmp_path, changes):
     refusal(tmp_path, old_file(random_weights(SMALL), **changes))
 
 
-def test_exchanged_offsets_are_another_model_and_overlapping_ones_none(tmp_path):
+def test_exchanged_offsets_are_another_model_and_overlapping_ones_none(tmp_path, rewritten):
     first, second = "decoder.0.bias_ih_l0", "decoder.0.bias_hh_l0"
 
     def exchange(metadata, header):

@@ -6,11 +6,7 @@ one very long line (test_one_line.py).
 
 import bz2
 import gzip
-import io
-import os
 import random
-import sys
-from unittest import mock
 
 import pytest
 
@@ -82,36 +78,12 @@ PLAIN = [name for name, (data, _) in ZOO.items() if data is not None and not nam
 
 
 @pytest.fixture(scope="module")
-def charlm():
-    """The command in this process, error boundary and all: its exit code, stdout and the lines of stderr."""
-    import torch
-    from charlm.cli.boundary import guarded
-    from charlm.cli.main import cli
-
-    def run(*arguments, stdin=b""):
-        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-        with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-            patch.setattr(sys, "stdout", out)
-            patch.setattr(sys, "stderr", err)
-            patch.setattr("charlm.training.session.MEASURED", 0.001)
-            with pytest.raises(SystemExit) as left:
-                guarded(lambda: cli.main([str(one) for one in arguments], prog_name="charlm", standalone_mode=False))
-            err.flush()
-        return left.value.code, out.buffer.getvalue(), err.buffer.getvalue().decode().splitlines()
-
-    threads = torch.get_num_threads()
-    yield run
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory, charlm):
+def models(tmp_path_factory, inside):
     """Of characters, most of them of the zoo unknown, and of bytes, to which none is."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "text").write_bytes(WORDS * 5)
     for kind in ("char", "byte"):
-        assert charlm("train", folder / "text", "-o", folder / kind, "--tokenizer", kind, *TINY) == (0, b"", [])
+        assert inside("train", folder / "text", "-o", folder / kind, "--tokenizer", kind, *TINY) == (0, b"", [])
     return folder
 
 
@@ -145,27 +117,27 @@ def checked(run):
 
 
 @pytest.mark.parametrize("name", ZOO, ids=ascii)
-def test_every_verb_ends_as_expected(charlm, models, tmp_path, monkeypatch, name):
+def test_every_verb_ends_as_expected(inside, models, tmp_path, monkeypatch, name):
     put(tmp_path, name, models)
     monkeypatch.chdir(tmp_path)
     use, learn = ["-m", models / "char"], [*TINY, "-o", "out.charlm", "--force"]
-    ended = {"train": checked(charlm("train", *learn, "--", name))[0],
-             "lines": checked(charlm("train", "--lines", *learn, "--", name))[0],
-             "sample": checked(charlm("sample", *use, "-n", 5, "--seed", 1, "-f", name))[0],
-             "score": checked(charlm("score", *use, "--", name))[0],
-             "eval": checked(charlm("eval", *use, "--", name))[0]}
-    ended["tokens"], ids = checked(charlm("tokenize", "-m", models / "byte", "--", name))
-    code, back = checked(charlm("detokenize", "-m", models / "byte", stdin=ids))
+    ended = {"train": checked(inside("train", *learn, "--", name))[0],
+             "lines": checked(inside("train", "--lines", *learn, "--", name))[0],
+             "sample": checked(inside("sample", *use, "-n", 5, "--seed", 1, "-f", name))[0],
+             "score": checked(inside("score", *use, "--", name))[0],
+             "eval": checked(inside("eval", *use, "--", name))[0]}
+    ended["tokens"], ids = checked(inside("tokenize", "-m", models / "byte", "--", name))
+    code, back = checked(inside("detokenize", "-m", models / "byte", stdin=ids))
     assert {verb: str(code) for verb, code in ended.items()} == dict(zip(VERBS, ZOO[name][1]))
     assert code == 0 and (ended["tokens"] or back == bytes_of(name))
     assert {one.name for one in tmp_path.iterdir()} - {name} == ({"out.charlm"} if 0 in (ended["train"], ended["lines"]) else set())
 
 
 @pytest.mark.parametrize("name", PLAIN, ids=ascii)
-def test_standard_input_ends_like_a_file(charlm, models, tmp_path, name):
+def test_standard_input_ends_like_a_file(inside, models, tmp_path, name):
     data, codes = ZOO[name]
     use, output = ["-m", models / "char"], tmp_path / "out"
-    ended = [charlm("train", *TINY, "-o", output, "-", stdin=data), charlm("sample", *use, "-n", 5, "-f", "-", stdin=data),
-             charlm("score", *use, stdin=data), charlm("eval", *use, "-", stdin=data)]
+    ended = [inside("train", *TINY, "-o", output, "-", stdin=data), inside("sample", *use, "-n", 5, "-f", "-", stdin=data),
+             inside("score", *use, stdin=data), inside("eval", *use, "-", stdin=data)]
     assert "".join(str(checked(run)[0]) for run in ended) == codes[0] + codes[2:5]
     assert output.exists() == (codes[0] == "0")
