@@ -16,7 +16,7 @@ import numpy as np
 
 from charlm.container import pack, read_header, read_tensor
 from charlm.errors import ModelFileError
-from charlm.storage import remove_durably, remove_leftovers, write_durably
+from charlm.storage import open_without_waiting, remove_durably, remove_leftovers, write_durably
 
 ENDINGS = (".checkpoint-a", ".checkpoint-b")
 _PARTS = {"checksum", "format", "generation", "run"}
@@ -34,7 +34,7 @@ class Checkpoint:
 def _read(path: str) -> tuple[int, Checkpoint]:
     """The generation and the checkpoint. Raises ModelFileError, FileNotFoundError."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ModelFileError("not a regular file")
             header = read_header(file)

@@ -14,7 +14,7 @@ import numpy as np
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TASKS, TOKENIZERS, ModelConfig
 from charlm.container import Header, pack, peek_metadata, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
-from charlm.storage import write_durably
+from charlm.storage import open_without_waiting, write_durably
 from charlm.text.kinds import rebuild, tensor_shapes
 from charlm.text.known_lines import TENSOR as KNOWN, KnownLines
 from charlm.text.labels import Labels
@@ -65,7 +65,7 @@ def save(path: str, model: Model) -> None:
 def load(path: str) -> Model:
     """Read a model. Raises ModelFileError naming the file, for anything that is not exactly one."""
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ModelFileError("not a regular file")
             return _load(file)
@@ -82,16 +82,11 @@ def claims(path: str) -> tuple[str, bool]:
     The task is empty when it says nothing.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=open_without_waiting) as file:
             metadata = peek_metadata(file)
             return str(metadata.get("task", "stream")), bool(metadata.get("labels"))
     except (ModelFileError, OSError, ValueError):
         return "", False
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open even a FIFO at once, instead of waiting for somebody to write into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @dataclass(frozen=True)

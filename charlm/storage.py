@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import os
 import secrets
 import stat
@@ -15,7 +16,8 @@ import tempfile
 
 from charlm.errors import StorageError
 
-_NAME = 64                              # characters of a file's name in that of its temporary one
+_NAME = 64                              # bytes of a file's name in that of its temporary one, at most
+_DIGITS = 12                            # of what tells temporary files of one file apart
 
 
 def _umask() -> int:
@@ -33,8 +35,11 @@ def _sync_directory(folder: str) -> None:
 
 
 def _temporary(target: str, token: str) -> str:
+    """Beside the target, named after it and nothing else; long names are told apart by a hash."""
     folder, name = os.path.split(target)
-    return os.path.join(folder, f".{name[:_NAME]}-{token}.charlm-tmp")
+    if len(os.fsencode(name)) > _NAME:
+        name = f"{name[:_NAME // 4]}~{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
+    return os.path.join(folder, f".{name}-{token}.charlm-tmp")
 
 
 def _write_new(path: str, data: bytes) -> None:
@@ -50,6 +55,11 @@ def _write_new(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
+def open_without_waiting(path: str, flags: int) -> int:
+    """Open even a FIFO at once, instead of waiting for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def write_durably(path: str, data: bytes) -> None:
     """Replace `path` by `data`: temporary file beside it, fsync, rename, fsync of the folder.
 
@@ -57,7 +67,7 @@ def write_durably(path: str, data: bytes) -> None:
     any, is untouched, unless only the folder's fsync failed, and no temporary file remains.
     """
     target = os.path.realpath(path)
-    temporary = _temporary(target, secrets.token_hex(6))
+    temporary = _temporary(target, secrets.token_hex(_DIGITS // 2))
     try:
         _write_new(temporary, data)
         os.replace(temporary, target)
@@ -85,7 +95,8 @@ def remove_durably(path: str) -> None:
 
 def remove_leftovers(path: str) -> None:
     """Temporary files of `path` that a killed process left; only for who may write it."""
-    for left in glob.glob(_temporary(glob.escape(os.path.realpath(path)), "*")):
+    pattern = glob.escape(_temporary(os.path.realpath(path), "\0")).replace("\0", "[0-9a-f]" * _DIGITS)
+    for left in glob.glob(pattern):
         with contextlib.suppress(OSError):
             os.unlink(left)
 
