@@ -9,27 +9,25 @@ Nothing here needs torch. Not here: the command line (cli/), which adds files, p
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from charlm.config import SamplingConfig
 from charlm.errors import CharlmError, UsageError
-from charlm.inference.cells import all_rows, in_blocks
+from charlm.inference.cells import all_rows
 from charlm.inference.filling import Filler
 from charlm.inference.generation import generate
 from charlm.inference.labelling import Classifier
-from charlm.inference.line_sampling import Draw, LineWriter, Manner, Wanted, longest_line
+from charlm.inference.line_sampling import Draw, Manner, longest_line
 from charlm.inference.line_scoring import Score, characters_of, choose_scorer
 from charlm.inference.network import Network
 from charlm.inference.translation import LengthLimit, Translation, Translator
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
-from charlm.text.tokenizer import NEWLINE
+from charlm.text.lines import without_end
 
 LENGTH = 500                            # tokens of running text, unless told
-TRIES_A_LINE, FEWEST_TRIES = 100, 10_000
 WIDEST_BEAM = 1000
 
 
@@ -77,17 +75,10 @@ class LanguageModel:
         Raises CharlmError when too few of the lines that are drawn are wanted.
         """
         self._require("lines")
-        if label is not None and not self.labels:
-            raise UsageError(f"label {label!r}: this model has no labels; train one with --labels")
-        if NEWLINE in prefix:
-            raise UsageError("a prefix holds no line break, as a line never does")
-        writer = LineWriter(Network(self._model.config, self._model.weights, product=in_blocks),
-                            self._model.tokenizer, self._model.labels)
         manner = Manner(SamplingConfig(**sampling), _seed(seed),
                         _length(length, longest_line(self._model.training)), prefix, label)
-        draw = Draw(writer, manner, Wanted(unique, self._model.known_lines if novel else None, _pattern(match)))
-        tries = max(FEWEST_TRIES, TRIES_A_LINE * count)
-        found = [line.text for lines in draw.lines(count, tries=tries) for line in lines]
+        draw = Draw.of(self._model, manner, unique=unique, novel=novel, match=match)
+        found = [line.text for lines in draw.lines(count) for line in lines]
         if len(found) < count:
             raise CharlmError(f"found {len(found)} of {count} lines among {draw.tried} drawn")
         return found
@@ -99,7 +90,8 @@ class LanguageModel:
     def scores(self, texts: Sequence[str]) -> list[Score]:
         """The same of many texts, each by itself; much faster than one after the other."""
         self._require("stream", "lines")
-        return choose_scorer(self._model, self._network).score(texts)
+        scorer = choose_scorer(self._model, self._network)
+        return scorer.score(texts if scorer.takes_ends else [without_end(text) for text in texts])
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:
         """The bits of every character, or of the parts that tokens stand for; the last of a line is its end."""
@@ -111,9 +103,8 @@ class LanguageModel:
             raise UsageError("this model has no labels; train one with --labels")
         classifier = Classifier(self._network, self._model.tokenizer, self._model.labels,
                                 uniform_prior=uniform_prior)
-        line = text.removesuffix(NEWLINE).removesuffix("\r")           # as a score has it
-        chances = zip(self.labels, classifier.posteriors([line])[0].tolist())
-        return dict(sorted(chances, key=lambda pair: -pair[1]))
+        posteriors = classifier.posteriors([without_end(text)])[0].tolist()
+        return dict(sorted(zip(self.labels, posteriors), key=lambda pair: -pair[1]))
 
     def translate(self, source: str, *, beam: int = 5) -> str:
         """The likeliest target of a source."""
@@ -130,7 +121,7 @@ class LanguageModel:
                                 LengthLimit.read(self._model.training))
         return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
 
-    def fill(self, text: str, *, gap: str = "___", seed: int | None = 0, **sampling) -> str:
+    def fill(self, text: str, *, gap: str = "___", seed: int | None = None, **sampling) -> str:
         """A line with its gaps filled, greedily unless a temperature is given."""
         self._require("fill")
         if not gap:
@@ -166,13 +157,6 @@ def _length(given: int | None, usual: int) -> int:
     if given is not None and given < 0:
         raise UsageError(f"a length is 0 or more, not {given}")
     return usual if given is None else given
-
-
-def _pattern(match: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if match is None else re.compile(match)
-    except re.error as error:
-        raise UsageError(f"{match!r} is no regular expression: {error}") from None
 
 
 def load(path: str) -> LanguageModel:

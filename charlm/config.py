@@ -62,6 +62,7 @@ class ModelConfig:
     source_vocabulary_size: int = 0     # what the encoder reads; 0: there is no source
     attention: bool = False
     window: int = 0                     # stream: the encoder reads windows of this many past tokens
+    labels: int = 0                     # lines: ids that the decoder reads beside its vocabulary
 
     def __post_init__(self) -> None:
         _among(self.cell, GATES, "--cell")
@@ -73,6 +74,7 @@ class ModelConfig:
         _whole(self.embedding_size, 1, LARGEST_SIZE, "--embedding")
         _whole(self.hidden_size, 1, LARGEST_SIZE, "--hidden")
         _whole(self.window, 0, LARGEST_SIZE, "--bptt")
+        _whole(self.labels, 0, LARGEST_SIZE, "--labels")
         _require(isinstance(self.tied, bool), "--tied must be true or false")
         _require(isinstance(self.attention, bool), "--attention must be true or false")
         _require(not self.tied or self.embedding_size == self.hidden_size,
@@ -125,7 +127,7 @@ class ModelConfig:
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every stored tensor, in order; the same names as `charlm.nn.Network`."""
         shapes: dict[str, tuple[int, ...]] = {
-            "embedding.weight": (self.vocabulary_size, self.embedding_size)}
+            "embedding.weight": (self.vocabulary_size + self.labels, self.embedding_size)}
         for layer in range(self.num_layers):
             width = self.hidden_size if layer else self.embedding_size
             shapes |= self._layer_shapes(f"decoder.{layer}", width)

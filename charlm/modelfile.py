@@ -128,7 +128,9 @@ def _load(file) -> Model:
 def _check_sizes(model: Model) -> None:
     """The network must know exactly the ids that its task and tokenizers have."""
     config = model.config
-    sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer, len(model.labels or ()))
+    sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer)
+    if config.labels != len(model.labels or ()):
+        raise ModelFileError(f"it has {len(model.labels or ())} labels, its network {config.labels}")
     known = config.vocabulary_size, config.source_vocabulary_size if config.has_source else sizes[1]
     if known != sizes:
         raise ModelFileError(f"its tokenizers have {sizes} ids, its network {known}")
@@ -139,7 +141,9 @@ def _upgraded(metadata: dict) -> dict:
     if metadata["format"] == 1 and isinstance(metadata.get("model"), dict):
         model = {"source_vocabulary_size": 0, "attention": False, "window": 0, **metadata["model"]}
         metadata = {"task": "stream", "source_tokenizer": None, **metadata, "model": model}
-    return {"labels": None, **metadata} if metadata["format"] < 3 else metadata
+    if metadata["format"] < 3 and isinstance(metadata.get("model"), dict):
+        metadata = {"labels": None, **metadata, "model": {"labels": 0, **metadata["model"]}}
+    return metadata
 
 
 def _described(header: Header) -> _Description:

@@ -13,6 +13,7 @@ from charlm.api import LanguageModel
 from charlm.cli.main import cli
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, ModelFileError, UsageError
+from charlm.inference import line_sampling
 from charlm.modelfile import Model, save
 from charlm.text.characters import CharacterTokenizer
 from charlm.text.known_lines import KnownLines, line_hash
@@ -37,9 +38,9 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 def random_model(kind):
     """Of random weights, whose lines are a dozen letters long."""
     task, labels = TASKS[kind], LABELS if kind == "labels" else None
-    writes, reads = vocabulary_sizes(task, LETTERS, LETTERS, len(labels or ()))
+    writes, reads = vocabulary_sizes(task, LETTERS, LETTERS)
     source = {"source_vocabulary_size": reads, "encoder": "bidirectional", "attention": True}
-    config = ModelConfig(writes, hidden_size=12, embedding_size=6, **source if task in ("pairs", "fill") else {})
+    config = ModelConfig(writes, labels=len(labels or ()), hidden_size=12, embedding_size=6, **source if task in ("pairs", "fill") else {})
     draw = np.random.default_rng(3)
     weights = {name: (3 * draw.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
                for name, shape in config.parameter_shapes().items()}
@@ -144,10 +145,10 @@ def test_lines_of_a_label_are_the_command_s(models, said):
     assert lines != models["labels"].lines(9, label="odd", seed=2)
 
 
-@pytest.mark.parametrize("kind, worker", [("lines", "LineWriter"), ("fill", "Filler")])
-def test_what_is_drawn_is_computed_to_the_same_bits_in_any_company(models, monkeypatch, kind, worker):
-    networks, make = [], getattr(charlm.api, worker)
-    monkeypatch.setattr(charlm.api, worker, lambda network, *given: networks.append(network) or make(network, *given))
+@pytest.mark.parametrize("kind, home, worker", [("lines", line_sampling, "LineWriter"), ("fill", charlm.api, "Filler")])
+def test_what_is_drawn_is_computed_to_the_same_bits_in_any_company(models, monkeypatch, kind, home, worker):
+    networks, make = [], getattr(home, worker)
+    monkeypatch.setattr(home, worker, lambda network, *given: networks.append(network) or make(network, *given))
     CALLS[kind](models[kind])
     network, states = networks[0], np.random.default_rng(0).standard_normal((100, 12)).astype(np.float32)
     matrix = np.random.default_rng(1).standard_normal((12, 48)).astype(np.float32)

@@ -10,7 +10,8 @@ from charlm.config import (ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingCon
 from charlm.errors import UsageError
 
 MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,
-         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True, "window": 0}
+         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True, "window": 0,
+         "labels": 0}
 SOURCES = [{"encoder": encoder, "attention": attention, "source_vocabulary_size": 7}
            for encoder, attention in itertools.product(ENCODERS, (False, True))]
 WINDOWS = [{"encoder": encoder, "attention": attention, "source_vocabulary_size": 5, "window": 8}
@@ -55,7 +56,7 @@ def test_parameters_are_those_of_torchs_network(architecture, cell, tied):
     network = Network(config)
     shapes = {name: tuple(values.shape) for name, values in network.named_parameters()}
     if tied:                                                # torch names what is shared once, too
-        assert network.head.weight is network.embedding.weight
+        assert network.head.weight is None
     assert shapes == config.parameter_shapes()
     assert config.parameter_count() == sum(values.numel() for values in network.parameters())
 
@@ -132,17 +133,17 @@ def test_other_than_the_exact_entries_is_refused(values):
         ModelConfig.from_json(values)
 
 
-@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size", "window")])
+@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size", "window", "labels")])
 @pytest.mark.parametrize("value", [None, True, 1.0, -1, 0, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
 def test_wrong_value_of_a_model_is_refused(name, value):
     with pytest.raises(UsageError):
         ModelConfig.from_json(MODEL | {"tied": False} | {name: value})
 
 
-@pytest.mark.parametrize("name", ["source_vocabulary_size", "window"])
+@pytest.mark.parametrize("name", ["source_vocabulary_size", "window", "labels"])
 @pytest.mark.parametrize("value", [None, True, False, 1.0, -1, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
 def test_wrong_size_of_what_may_be_zero_is_refused(name, value):
-    flag = {"source_vocabulary_size": "source vocabulary size", "window": "--bptt"}[name]
+    flag = {"source_vocabulary_size": "source vocabulary size", "window": "--bptt", "labels": "--labels"}[name]
     with pytest.raises(UsageError, match=f"^{flag} "):
         ModelConfig.from_json(MODEL | {name: value})
 

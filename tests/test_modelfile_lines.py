@@ -31,7 +31,7 @@ def random_weights(config):
 
 
 def lines_model(labels=LABELS, tokenizer=CHARACTERS, known=KNOWN, more=0, **shape):
-    config = ModelConfig(**{"vocabulary_size": tokenizer.size + 1 + len(labels or ()) + more, "cell": "rnn", "num_layers": 1,
+    config = ModelConfig(**{"vocabulary_size": tokenizer.size + 1 + more, "labels": len(labels or ()), "cell": "rnn", "num_layers": 1,
                             "embedding_size": 3, "hidden_size": 4} | shape)
     return Model(config, tokenizer, random_weights(config), {"steps": 7}, "lines", None, labels, known)
 
@@ -104,11 +104,11 @@ def test_as_many_long_labels_as_can_be_learned_can_be_stored(tmp_path):
     [], "ABC", {"A": 1, "B": 1, "C": 1}, {}, 3, 0, True, False, "", None], ids=ascii)
 def test_labels_that_are_wrong_or_of_another_number_are_refused(tmp_path, labels):
     message = refusal_of(tmp_path, metadata={"labels": labels})
-    assert "its labels are not" in message or "its tokenizers have" in message
+    assert "its labels are not" in message or "labels, its network 3" in message
 
 
 def test_labels_where_the_network_knows_none_are_refused(tmp_path):
-    assert "its tokenizers have" in refusal_of(tmp_path, lines_model(None), metadata={"labels": [["A", 1]]})
+    assert "1 labels, its network 0" in refusal_of(tmp_path, lines_model(None), metadata={"labels": [["A", 1]]})
 
 
 @pytest.mark.parametrize("more", [-3, -1, 1, 100])
@@ -157,7 +157,8 @@ def other_model(task):
 def old_parts(model):
     """Metadata in the order of format 2, and tensors, of a model that has no labels."""
     source = model.separate_source
-    metadata = {"task": model.task, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
+    config = {name: value for name, value in model.config.to_json().items() if name != "labels"}
+    metadata = {"task": model.task, "model": config, "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind}, "training": model.training}
     sources = {f"source.{name}": values for name, values in source.tensors().items()} if source else {}
     return metadata, {**model.weights, **model.tokenizer.tensors(), **sources}
@@ -170,6 +171,7 @@ every_other_task = pytest.mark.parametrize("task", ["stream", "pairs", "fill"])
 @pytest.mark.parametrize("labels", [[["A", 1]], [], False, 0, ""], ids=str)
 def test_other_tasks_with_labels_are_refused(tmp_path, task, labels):
     metadata, tensors = old_parts(other_model(task))
+    metadata["model"]["labels"] = 0
     (tmp_path / "file.charlm").write_bytes(pack(metadata | {"labels": labels}, tensors))
     with pytest.raises(ModelFileError, match="its task knows no labels"):
         load(str(tmp_path / "file.charlm"))
@@ -178,6 +180,7 @@ def test_other_tasks_with_labels_are_refused(tmp_path, task, labels):
 @every_other_task
 def test_other_tasks_with_hashes_are_refused(tmp_path, task):
     metadata, tensors = old_parts(other_model(task))
+    metadata["model"]["labels"] = 0
     (tmp_path / "file.charlm").write_bytes(pack(metadata | {"labels": None}, tensors | {"lines.hashes": KNOWN.tensor}))
     with pytest.raises(ModelFileError, match="not those of its configuration"):
         load(str(tmp_path / "file.charlm"))
@@ -186,6 +189,7 @@ def test_other_tasks_with_hashes_are_refused(tmp_path, task):
 @pytest.mark.parametrize("task", ["pairs", "fill"])
 def test_a_network_that_reads_a_source_is_none_of_lines(tmp_path, task):
     metadata, tensors = old_parts(other_model(task))
+    metadata["model"]["labels"] = 0
     (tmp_path / "file.charlm").write_bytes(
         pack(metadata | {"task": "lines", "labels": None, "source_tokenizer": None}, tensors | {"lines.hashes": KNOWN.tensor}))
     with pytest.raises(ModelFileError, match="task and its network do not belong"):

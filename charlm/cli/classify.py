@@ -42,20 +42,43 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
     loaded = load_model(model, ("lines",), labelled=True)
     classifier = classifier_of(loaded, uniform_prior=uniform_prior, device=device)
     show = _json if jsonl else _row if n_best == 1 else _table
+    doubts = _Labelled(loaded.labels)
     for batch in lines.batches():
-        valid = [line for line in batch if line.valid]
-        chances = dict(zip((line.number for line in valid),
-                           classifier.posteriors([line.text for line in valid])))
-        product.write("".join(show(line, _ranked(loaded.labels.names, chances.get(line.number), n_best))
-                              for line in batch))
+        doubts.look(batch)
+        answers = lines.answered(batch, lambda good: classifier.posteriors([line.text for line in good]))
+        product.write("".join(show(line, _ranked(loaded.labels.names, posteriors, n_best))
+                              for line, posteriors in answers))
+    doubts.close()
     lines.close()
 
 
-def _ranked(names, chances, count: int) -> list[tuple[str, float]] | None:
+class _Labelled:
+    """Tells of lines that stand behind their label already: those read `label<TAB>text` as their text."""
+
+    def __init__(self, labels):
+        self._labels, self._count = frozenset(labels.names), 0
+
+    def look(self, lines) -> None:
+        from charlm.cli.boundary import say
+        for line in lines:
+            if "\t" in line.text and line.text.partition("\t")[0] in self._labels:
+                self._count += 1
+                if self._count == 1:
+                    say(f"line {line.number} begins with a label and a tab; a text stands alone on its line "
+                        "(cut -f2 takes it out)")
+
+    def close(self) -> None:
+        from charlm.cli.boundary import say
+        if self._count > 1:
+            say(f"{self._count} lines begin with a label and a tab")
+
+
+def _ranked(names, posteriors, count: int) -> list[tuple[str, float]] | None:
     """The likeliest labels and their probabilities, the first of equals first; None for no line."""
-    if chances is None:
+    if posteriors is None:
         return None
-    return [(names[number], float(chances[number])) for number in (-chances).argsort(kind="stable")[:count]]
+    order = (-posteriors).argsort(kind="stable")[:count]
+    return [(names[number], float(posteriors[number])) for number in order]
 
 
 def _row(line, ranked) -> str:
@@ -63,13 +86,13 @@ def _row(line, ranked) -> str:
 
 
 def _table(line, ranked) -> str:
-    return "".join(f"{line.text}\t{label}\t{chance:.4f}\n" for label, chance in ranked or ()) or "\n"
+    return "".join(f"{line.text}\t{label}\t{posterior:.4f}\n" for label, posterior in ranked or ()) or "\n"
 
 
 def _json(line, ranked) -> str:
     if ranked is None:
         return json.dumps({"line": line.number, "error": "not UTF-8"}) + "\n"
-    best, chance = ranked[0]
+    best, posterior = ranked[0]
     labels = [{"label": label, "posterior": round(own, 6)} for label, own in ranked]
-    return json.dumps({"line": line.number, "text": line.text, "label": best, "posterior": round(chance, 6),
+    return json.dumps({"line": line.number, "text": line.text, "label": best, "posterior": round(posterior, 6),
                        "labels": labels}, ensure_ascii=False) + "\n"

@@ -32,7 +32,7 @@ def command(file: str | None, model: str | None) -> None:
     reader = _Reader(load_model(model).tokenizer)
     for batch in lines.batches():
         product.write("".join(line.begin + reader.read(line) + line.end for line in batch))
-    lines.close()
+    lines.close(advice="they are no output of charlm tokenize")
     reader.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import click
@@ -52,8 +53,8 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     from charlm.cli.streams import Product
     lines, product = Lines(file, errors), Product()
     scored = _Scored(model, contrast, carry=carry, device=device)
-    passing = ([(data, score) for data, score in scored.batch(batch) if bounds[0] <= score <= bounds[1]]
-               for batch in lines.batches())
+    passing = ([(line.data, score) for line, score in lines.answered(batch, scored.scores, scored.flaw)
+                if score is not None and bounds[0] <= score <= bounds[1]] for batch in lines.batches())
     show = _with_score if with_score else _alone
     if share is not None:
         passing = _least(passing, share, lines)
@@ -70,13 +71,15 @@ class _Share:
     percent: bool
 
     def of(self, lines: int) -> int:
-        return min(round(lines * self.amount / 100) if self.percent else int(self.amount), lines)
+        return min(math.ceil(round(lines * self.amount / 100, 6)) if self.percent else int(self.amount), lines)
 
 
 def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
     for flag, value in (("--min-bpc", low), ("--max-bpc", high)):
         if value is not None and math.isnan(value):
             raise click.UsageError(f"{flag} must be a number, not {value}")
+    if low is not None and high is not None and low > high:
+        raise click.UsageError(f"no line has at least {low} and at most {high} bits per character")
     return (-math.inf if low is None else low, math.inf if high is None else high)
 
 
@@ -86,11 +89,9 @@ def _share(keep: str | None) -> _Share | None:
         return None
     digits = keep.removesuffix("%")
     percent = digits != keep
-    try:
-        amount = float(digits) if percent else int(digits)
-    except ValueError:
-        amount = -1
-    if not 0 <= amount < (100.0000001 if percent else 1 << 53):
+    number = re.fullmatch(r"[0-9]+([.][0-9]+)?" if percent else "[0-9]{1,15}", digits, re.ASCII)
+    amount = float(digits) if number else -1
+    if not 0 <= amount <= (100 if percent else 1e15):
         raise click.UsageError(f"--keep {keep}: give a number of lines, or a share as 20%")
     return _Share(amount, percent)
 
@@ -105,12 +106,14 @@ class _Scored:
         models += [] if contrast is None else [load_model(contrast, tasks)]
         self._scorers = [scorer_of(loaded, carry=carry, device=device) for loaded in models]
 
-    def batch(self, lines):
-        """The bytes of every line and its score; lines that are not UTF-8 have none."""
-        valid = [line for line in lines if line.valid]
-        texts = [line.text + line.end for line in valid]
-        rates = [[score.bits_per_character for score in scorer.score(texts)] for scorer in self._scorers]
-        return zip((line.data for line in valid), (own[0] - sum(own[1:]) for own in zip(*rates)))
+    def scores(self, lines) -> list[float]:
+        rates = [[score.bits_per_character for score in scorer.score([line.scored(scorer) for line in lines])]
+                 for scorer in self._scorers]
+        return [own[0] - sum(own[1:]) for own in zip(*rates)]
+
+    def flaw(self, text: str) -> str:
+        """What keeps one of the models from scoring a line."""
+        return next(filter(None, (scorer.flaw(text) for scorer in self._scorers)), "")
 
 
 def _alone(data: bytes, score: float) -> bytes:
@@ -145,8 +148,11 @@ def _least(passing, share: _Share, lines):
 
 
 def _lowest(scores, count: int):
-    """Which of the scores are the `count` lowest; of equal ones the first."""
+    """Which of the scores are the `count` lowest; of those that are equal as shown the first.
+
+    The last digits of a score depend on the lines that it was computed beside.
+    """
     import numpy as np
     kept = np.zeros(len(scores), bool)
-    kept[np.argsort(np.array(scores), kind="stable")[:count]] = True
+    kept[np.argsort(np.round(scores, 4), kind="stable")[:count]] = True
     return kept

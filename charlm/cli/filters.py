@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import click
 
 from charlm.cli.boundary import say
 from charlm.errors import CorpusError
+
+Answer = TypeVar("Answer")
 
 CHUNK = 1 << 16                         # bytes read at once
 MOST_LINES = 256                        # answered at once
@@ -27,6 +30,10 @@ class Line:
     data: bytes                         # all of it as it came
     valid: bool = True                  # False: not UTF-8, and `text` is empty
 
+    def scored(self, scorer) -> str:
+        """What of it a scorer scores."""
+        return self.text + self.end if scorer.takes_ends else self.text
+
     @property
     def begin(self) -> str:
         """The byte order mark, where the first line has one that is not part of its text."""
@@ -42,7 +49,7 @@ class Lines:
 
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = _source(file), errors
-        self._number = self._bad = 0
+        self._number = self._bad = self._refused = 0
 
     def batches(self) -> Iterator[list[Line]]:
         """What has arrived, up to MOST_LINES lines at once; waits only when nothing has."""
@@ -60,15 +67,31 @@ class Lines:
             if last := b"".join(rest):
                 yield [self._line(last, "")]
 
+    def answered(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
+                 flaw: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
+        """Each line with its answer, None for those that are not UTF-8 or in which `flaw` finds something."""
+        good = [line for line in batch if line.valid and not self._refuse(line, flaw(line.text))]
+        answers = dict(zip((line.number for line in good), answer(good)))
+        return [(line, answers.get(line.number)) for line in batch]
+
+    def _refuse(self, line: Line, flaw: str) -> bool:
+        """Tell of a flaw, if there is one."""
+        self._refused += bool(flaw)
+        if flaw and self._refused <= MOST_TOLD:
+            say(f"line {line.number}: {flaw}")
+        return bool(flaw)
+
     @property
     def count(self) -> int:
         """Lines that have come so far."""
         return self._number
 
-    def close(self, fate: str = "each answered by an empty one") -> None:
+    def close(self, fate: str = "each answered by an empty one",
+              advice: str = "convert them, or pass --errors replace or ignore") -> None:
         if self._bad:
-            raise CorpusError(f"lines that are not UTF-8: {self._bad}, {fate}; "
-                              "convert them, or pass --errors replace or ignore")
+            raise CorpusError(f"lines that are not UTF-8: {self._bad}, {fate}; {advice}")
+        if self._refused:
+            raise CorpusError(f"lines that this model cannot take: {self._refused}, {fate}")
 
     def _line(self, data: bytes, end: str) -> Line:
         self._number += 1

@@ -27,6 +27,9 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
     from charlm.cli.models import find_model
     from charlm.cli.streams import write_pairs
     from charlm.modelfile import load
+    if file is not None and model is not None and click.get_current_context().get_parameter_source(
+            "model") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("a model is named twice; give FILE or -m")
     path = find_model(file or model)
     loaded = load(path)
     facts = {"file": path, "task": loaded.task, "model": loaded.config.describe(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from charlm.inference.translation import Translator
     from charlm.modelfile import Model
 
-USES = {"stream": "charlm sample", "lines": "charlm sample", "pairs": "charlm translate",
-        "fill": "charlm fill"}
+USES = {"stream": "sample, score, filter, eval", "lines": "sample, score, filter, eval",
+        "labels": "classify, sample, score, filter, eval", "pairs": "translate, eval", "fill": "fill, eval"}
 
 
 def find_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = False,
@@ -55,9 +54,9 @@ def load_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = 
     model = load(found)
     if tasks and model.task not in tasks or labelled and not model.labels:
         kind = "model of lines without labels" if model.task == "lines" and labelled else f"{model.task} model"
-        use = f"{USES[model.task]} -m {shlex.quote(found)}"
+        verbs = USES["labels" if model.labels else model.task]
         also = "; labels are learned by `charlm train FILE --labels`" if labelled else ""
-        raise ModelFileError(f"{found} is a {kind}; it works with `{use}`{also}")
+        raise ModelFileError(f"{found} is a {kind}; it works with charlm {verbs}{also}")
     return model
 
 

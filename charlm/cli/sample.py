@@ -12,7 +12,7 @@ Examples:
   charlm sample --temp 0.8
   charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
   charlm sample -N 20 -n 200 --jsonl | jq -r .text
-  echo 'Once upon a time' | charlm sample -f - --stop '.'
+  printf 'Once upon a time' | charlm sample -f - --stop '.'
   charlm sample -m names.charlm -N 20 --unique --novel --prefix Jo
   charlm sample -m surnames.charlm --label Irish -N 5 --match '^O'
 """
@@ -28,8 +28,8 @@ Examples:
 @click.option("--repeat-penalty", type=float, default=1.0, show_default=True,
               help="Divide the logits of the last 64 tokens by this; 1 is off.")
 @click.option("-n", "--length", type=click.IntRange(0),
-              help="Tokens to write: characters, for a character model. Default: 500; of a line, at most "
-                   "these or as many as the longest line of the training.")
+              help="Tokens to write: characters, for a character model. Default: 500; of a line at most "
+                   "500, or as many as the longest line of the training.")
 @click.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
               help="Samples to write, a line break after each.")
 @click.option("-p", "--prompt", "--prefix", "prompt", metavar="TEXT",
@@ -39,7 +39,7 @@ Examples:
 @click.option("--stop", metavar="TEXT", multiple=True,
               help="End before this text; may be given several times.")
 @click.option("--label", metavar="NAME",
-              help="Lines of this label; without it each line stands behind a label of its own.")
+              help="Lines of this label; without it labels are drawn, too, and written as label<TAB>line.")
 @click.option("--unique", is_flag=True, help="No line twice.")
 @click.option("--novel", is_flag=True, help="No line of the training text.")
 @click.option("--match", metavar="REGEX", help="Only lines in which this is found.")

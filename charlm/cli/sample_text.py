@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from charlm.cli.boundary import say
+from charlm.cli.prompts import warn_of_unknown
 from charlm.cli.sampling_flags import Flags
 from charlm.cli.seeds import choose_seed
 from charlm.errors import UsageError
@@ -20,9 +20,7 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
     if wrong := flags.of_lines_only():
         raise UsageError(f"{wrong} is for models of lines; train one with --lines or --labels")
     ids = model.tokenizer.encode(prompt)
-    unknown = int((ids == model.tokenizer.unknown_id).sum()) if prompt else 0
-    if unknown:
-        say(f"warning: {unknown} characters of the prompt are unknown to the model")
+    warn_of_unknown(model.tokenizer, prompt)
     length = LENGTH if flags.length is None else flags.length
     seed = choose_seed(flags.seed, used=flags.temperature > 0 and length > 0 and flags.num_samples > 0)
     network = Network(model.config, model.weights)

@@ -34,8 +34,8 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
 
     Reads FILE or stdin and answers each line as soon as it is in. The end of a line counts as a
     character. Bits per character are per character of the text, so that models with different
-    tokenizers compare. With --level token a record is bits, the number of the line, and the token with
-    tabs and line breaks written as \\t and \\n.
+    tokenizers compare. With --level token a record is bits, the number of the line, and the token, with
+    \\t, \\n, \\r, \\0 and \\\\ for what a record cannot hold.
 
     A model of running text reads each line as if it stood at a beginning, or with --carry all lines as
     one text, as `eval` does. Where lines have labels, label<TAB>text is scored given its label, and a
@@ -50,12 +50,10 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
     scorer = scorer_of(loaded, carry=carry, device=device)
     writer = {"token": _Tokens, "line": _Lines, "total": _Total}[level](product, loaded.tokenizer, jsonl)
     for batch in lines.batches():
-        valid = [line for line in batch if line.valid]
-        scores = dict(zip((line.number for line in valid),
-                          scorer.score([line.text + line.end for line in valid])))
-        writer.write([(line, scores.get(line.number)) for line in batch])
+        writer.write(lines.answered(
+            batch, lambda good: scorer.score([line.scored(scorer) for line in good]), scorer.flaw))
     writer.close()
-    lines.close()
+    lines.close("each answered by an empty one" if level == "line" else "left out")
 
 
 def _json(**record) -> str:

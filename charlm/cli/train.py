@@ -9,7 +9,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.training_options import all_of_them
-from charlm.cli.training_texts import held_out_part, read_corpus, task_of
+from charlm.cli.training_texts import held_out_part, read_corpus, task_flag, task_of
 
 EXAMPLES = """\b
 Examples:
@@ -45,8 +45,10 @@ def command(context: click.Context, **flags) -> None:
     """
     began = time.monotonic()
     options.yield_when_waiting()
-    _check(flags)
     given = {name for name in flags if context.get_parameter_source(name) not in _NOT_GIVEN}
+    flags["task"] = task_flag(flags)
+    given |= {"task"} if flags["task"] else set()
+    _check(flags)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _run_together(flags, given, began)
     else:

@@ -9,16 +9,16 @@ from charlm.config import (
     ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TrainingConfig)
 
 _TASK = [
-    click.option("--text", "task", flag_value="stream", help="Running text, tabs and all."),
-    click.option("--pairs", "task", flag_value="pairs",
+    click.option("--text", "text", is_flag=True, help="Running text, tabs and all."),
+    click.option("--pairs", "pairs", is_flag=True,
                  help="Lines of source<TAB>target, for `translate`. Default for .tsv, and where "
                       "a file begins with such lines."),
-    click.option("--lines", "task", flag_value="lines",
+    click.option("--lines", "lines", is_flag=True,
                  help="Lines, each by itself: names, records, verses."),
-    click.option("--labels", "task", flag_value="labels",
+    click.option("--labels", "labels", is_flag=True,
                  help="Lines of label<TAB>text, each conditioned on its label, for `sample --label` "
                       "and `classify`."),
-    click.option("--fill", "task", flag_value="fill",
+    click.option("--fill", "fill", is_flag=True,
                  help="Running text, of which random gaps are learned, for `fill`."),
 ]
 _NETWORK = [

@@ -5,6 +5,17 @@ from __future__ import annotations
 import click
 
 
+TASK_FLAGS = {"text": "stream", "lines": "lines", "labels": "labels", "pairs": "pairs", "fill": "fill"}
+
+
+def task_flag(flags: dict) -> str | None:
+    """Which of the task's flags is given; they leave `flags`. Raises UsageError for two of them."""
+    given = [name for name in TASK_FLAGS if flags.pop(name)]
+    if len(given) > 1:
+        raise click.UsageError(f"--{given[0]} and --{given[1]} are two tasks; give one")
+    return TASK_FLAGS[given[0]] if given else None
+
+
 def task_of(flag: str | None) -> str | None:
     return "lines" if flag == "labels" else flag
 
@@ -37,7 +48,8 @@ def read_corpus(flags: dict, past=None):
     task = past.task if past else task_of(flags["task"]) or ("pairs" if recognised else "stream")
     prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out, past=past)
     if recognised and not flags["quiet"]:
-        say("these are pairs of source<TAB>target; --text would read them as running text")
+        say("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as "
+            "running text")
     if task == "pairs" and prepared.repeated and not flags["quiet"]:
         say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
     return prepared, task

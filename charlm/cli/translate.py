@@ -12,7 +12,7 @@ EXAMPLES = """\b
 Examples:
   charlm train lexicon.tsv && echo 'abszolút' | charlm translate
   charlm translate --beam 5 --n-best 3 --jsonl < words.txt
-  cut -f1 lexicon.tsv | charlm translate -m lexicon.charlm | paste words.txt -
+  cut -f1 lexicon.tsv | charlm translate -m lexicon.charlm | paste lexicon.tsv -
 """
 
 

@@ -6,15 +6,20 @@ A line is the same text in whatever batch it is drawn: its number names its rand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from charlm.config import SamplingConfig
+from charlm.errors import UsageError
+from charlm.inference.cells import in_blocks
+from charlm.inference.generation import StopAt
 from charlm.inference.network import Network
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms
+from charlm.inference.state import State
 from charlm.inference.writing import write_to_ends
+from charlm.modelfile import Model
 from charlm.text.known_lines import KnownLines
 from charlm.text.labels import Labels
 from charlm.text.special import boundary, label_id
@@ -23,6 +28,7 @@ from charlm.text.tokenizer import NEWLINE, Tokenizer, decode, tokens_holding
 LONGEST = 500                           # tokens, unless lines of the training were longer
 SIDE_BY_SIDE = 1024                     # lines drawn at once
 FEWEST_AT_ONCE = 64                     # of lines that may not be wanted
+FEWEST_TRIES, TRIES_A_LINE = 10_000, 100
 
 
 def longest_line(training: dict) -> int:
@@ -49,6 +55,7 @@ class Manner:
     longest: int                        # tokens, the prefix not counted
     prefix: str = ""                    # every line begins with it
     label: str | None = None            # of all lines; None: each line's own, as frequent as in training
+    stop: tuple[str, ...] = ()          # a line ends before any of these
 
 
 class LineWriter:
@@ -56,36 +63,55 @@ class LineWriter:
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None = None):
         self._network, self._tokenizer, self._labels = network, tokenizer, labels
-        label_ids = [label_id(tokenizer, number) for number in range(len(labels or ()))]
-        self._never = [*tokenizer.never_sampled, *tokens_holding(tokenizer, NEWLINE), *label_ids]
+        self._never = [*tokenizer.never_sampled, *tokens_holding(tokenizer, NEWLINE)]
 
     def write(self, numbers: range, manner: Manner) -> list[Line]:
         """The lines of these numbers. Raises UsageError for an unknown label."""
         uniforms = Uniforms(manner.seed, [(number,) for number in numbers])
         labels, rows = self._choose_labels(len(numbers), manner, uniforms)
         prefix = self._tokenizer.encode(manner.prefix)
-        begins = [boundary(self._tokenizer)] if labels is None else [
-            label_id(self._tokenizer, label) for label in labels]
-        ids = np.array([[begin, *prefix] for begin in begins], np.int64)        # (L, 1 + P)
-        logits, state = self._network.step(ids, self._network.start(len(ids)))
+        logits, state = self._begun(labels, prefix)
         recent = np.tile(prefix[-REPEAT_WINDOW:].astype(np.intp), (len(rows), 1))
-        written = write_to_ends(self._network, logits[rows, -1], state.select(rows),
+        written = write_to_ends(self._network, logits[rows], state.select(rows),
                                 end=boundary(self._tokenizer), never=self._never, config=manner.config,
                                 uniforms=uniforms, longest=manner.longest, recent=recent)
-        return [Line(number, manner.prefix + decode(self._tokenizer, ids),
+        return [Line(number, manner.prefix + _until(manner.stop, decode(self._tokenizer, ids)),
                      None if labels is None else self._labels.names[labels[row]])
                 for number, row, ids in zip(numbers, rows, written)]
 
+    def is_certain(self, manner: Manner) -> bool:
+        """Whether every line is the same: nothing is drawn, neither labels nor tokens."""
+        return manner.config.temperature == 0 and (self._labels is None or manner.label is not None)
+
+    def _begun(self, labels: Sequence[int] | None, prefix: np.ndarray) -> tuple[np.ndarray, State]:
+        """Logits (L, V) and state after each label, or none, and the prefix.
+
+        Read token by token, so that no label's bits depend on the others.
+        """
+        begins = [boundary(self._tokenizer)] if labels is None else [
+            label_id(self._tokenizer, label) for label in labels]
+        tokens, state = np.array(begins)[:, None], self._network.start(len(begins))
+        logits, state = self._network.step(tokens, state)
+        for token in prefix:
+            logits, state = self._network.step(np.full(tokens.shape, token), state)
+        return logits[:, 0], state
+
     def _choose_labels(self, count: int, manner: Manner,
-                       uniforms: Uniforms) -> tuple[list[int] | None, np.ndarray]:
-        """The labels that any line may have, and the place among them of each line's own."""
+                       uniforms: Uniforms) -> tuple[Sequence[int] | None, np.ndarray]:
+        """The labels that these lines have, and the place among them of each line's own."""
         if self._labels is None:
             return None, np.zeros(count, np.intp)
         if manner.label is not None:
             return [self._labels.number(manner.label)], np.zeros(count, np.intp)
         chances = np.cumsum(np.exp(self._labels.log_prior()))
         drawn = np.searchsorted(chances, uniforms.next() * chances[-1], side="right")
-        return list(range(len(self._labels))), drawn
+        return np.unique(drawn, return_inverse=True)
+
+
+def _until(stops: Sequence[str], text: str) -> str:
+    """What stands before the first of these."""
+    stop = StopAt(stops)
+    return stop.push(text) + stop.flush()
 
 
 @dataclass(frozen=True)
@@ -109,8 +135,40 @@ class Draw:
         self._seen: set[str] = set()
         self.found = self.tried = 0
 
-    def lines(self, count: int, *, tries: int) -> Iterator[list[Line]]:
-        """Batches of wanted lines, in the order of their numbers."""
+    @classmethod
+    def of(cls, model: Model, manner: Manner, *, unique: bool = False, novel: bool = False,
+           match: str | None = None) -> Draw:
+        """Of a model of lines: none twice, none of its training text, only those in which `match` is found.
+
+        Raises UsageError for a label that the model lacks, a line break in the prefix, a wrong expression.
+        """
+        if manner.label is not None and not model.labels:
+            raise UsageError(f"--label {manner.label!r}: this model has no labels; train one with --labels")
+        if manner.label is not None:
+            model.labels.number(manner.label)
+        if NEWLINE in manner.prefix:
+            raise UsageError("--prefix holds a line break; a line of this model never does")
+        try:
+            pattern = None if match is None else re.compile(match)
+        except re.error as error:
+            raise UsageError(f"--match {match!r} is no regular expression: {error}") from None
+        network = Network(model.config, model.weights, product=in_blocks)
+        return cls(LineWriter(network, model.tokenizer, model.labels), manner,
+                   Wanted(unique, model.known_lines if novel else None, pattern))
+
+    def seeded(self, seed: int) -> Draw:
+        """The same with another seed."""
+        return Draw(self._writer, replace(self._manner, seed=seed), self._wanted)
+
+    def lines(self, count: int, *, tries: int | None = None) -> Iterator[list[Line]]:
+        """Batches of wanted lines, in the order of their numbers; once for each draw.
+
+        Without a number of tries there are 100 for each line, at least 10,000; one is enough where nothing
+        is left to chance.
+        """
+        tries = tries or max(FEWEST_TRIES, TRIES_A_LINE * count)
+        if self._writer.is_certain(self._manner) and not self._wanted.all:
+            tries = 1
         while self.found < count and self.tried < tries:
             size = count - self.found if self._wanted.all else max(count - self.found, FEWEST_AT_ONCE)
             numbers = range(self.tried, self.tried + min(size, SIDE_BY_SIDE, tries - self.tried))

@@ -27,7 +27,7 @@ from charlm.text.tokenizer import NEWLINE, Tokenizer, spelled
 _BITS = 1 / math.log(2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Score:
     """How surprising a text is, token by token."""
 
@@ -63,10 +63,24 @@ def characters_of(score: Score, tokenizer: Tokenizer) -> Iterator[tuple[str, flo
 class Scorer(Protocol):
     """Scores texts in the order in which they stand."""
 
+    takes_ends: bool                    # whether the end of a line belongs to its text
+
     def score(self, texts: Sequence[str]) -> list[Score]: ...
 
+    def flaw(self, text: str) -> str:
+        """What keeps a text from being scored; nothing when nothing does."""
 
-class Cold:
+
+class _Any:
+    """What scores whatever text there is."""
+
+    takes_ends = True
+
+    def flaw(self, text: str) -> str:
+        return ""
+
+
+class Cold(_Any):
     """Texts one apart from the other, each as if it stood at the beginning: after the start token."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
@@ -79,7 +93,7 @@ class Cold:
         return [Score(text, row[1:], own) for text, row, own in zip(texts, rows, nats)]
 
 
-class Carried:
+class Carried(_Any):
     """Texts that follow each other, as if they were one; each call goes on from the one before.
 
     A text must end where tokens do, as at the end of a line.
@@ -97,25 +111,37 @@ class Carried:
         return [Score(text, row, own) for text, row, own in zip(texts, rows, np.split(nats, ends))]
 
 
+_NOTHING = Score("", np.zeros(0, np.int64), np.zeros(0))
+
+
+def _scores(texts: Sequence[str], rows: Sequence[np.ndarray], nats: Sequence[np.ndarray]) -> list[Score]:
+    """Of whole lines, from their framed rows."""
+    return [Score(text + NEWLINE, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+
+
 class OfLines:
-    """Lines by a model of lines, with or without their ends: the end always counts, as one character.
+    """Lines by a model of lines, without their ends: the end always counts, as one character.
 
     Where lines have labels, `label<TAB>text` is scored given its label, and a text without a tab as
-    what all labels together expect, as frequent as they were in training.
+    what all labels together expect, as frequent as they were in training. Blank lines do not count there,
+    as in training.
     """
+
+    takes_ends = False
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None):
         self._network, self._tokenizer = network, tokenizer
         self._labelled = labels and LabelScorer(network, tokenizer, labels)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
-        texts = [text.removesuffix(NEWLINE).removesuffix("\r") for text in texts]
         if self._labelled:
-            texts, rows, nats = self._labelled.score(texts)
-        else:
-            rows = [framed(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
-            nats = score_rows(self._network, self._tokenizer, rows)
-        return [Score(text + NEWLINE, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+            written = iter(_scores(*self._labelled.score([text for text in texts if text])))
+            return [next(written) if text else _NOTHING for text in texts]
+        rows = [framed(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
+        return _scores(texts, rows, score_rows(self._network, self._tokenizer, rows))
+
+    def flaw(self, text: str) -> str:
+        return self._labelled.flaw(text) if self._labelled else ""
 
 
 def choose_scorer(model: Model, network: Network, *, carry: bool = False) -> Scorer:

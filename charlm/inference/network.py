@@ -29,7 +29,7 @@ class Network:
                         for number in range(config.num_layers)]
         embedding = weights["embedding.weight"]
         self._table = self._layers[0].project(embedding, all_rows)      # (V, G*H)
-        head = embedding if config.tied else weights["head.weight"]
+        head = embedding[:config.vocabulary_size] if config.tied else weights["head.weight"]
         self._head = np.ascontiguousarray(head.T)                       # (H, V)
         self._head_bias = weights["head.bias"]
         if config.has_source:

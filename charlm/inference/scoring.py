@@ -21,7 +21,7 @@ ROWS = 256                              # texts side by side, fewer of long ones
 TOKENS_AT_ONCE = 2048                   # of all texts side by side: what stays in a processor's cache
 
 
-def surprisals(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+def token_nats(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """-log p of each target in nats, float64: logits (..., V), targets (...).
 
     An unknown token costs p(unk) spread evenly over all unknown characters.
@@ -68,7 +68,7 @@ def _read(network: Network, tokenizer: Tokenizer, ids: np.ndarray, lengths: np.n
         stop = at + _stride(reading, tokenizer.size)
         now = slice(at, min(stop, nats.shape[1]))
         logits, state = network.step(ids[:reading, now], state)
-        nats[:reading, now] = surprisals(logits, ids[:reading, now.start + 1:now.stop + 1], tokenizer)
+        nats[:reading, now] = token_nats(logits, ids[:reading, now.start + 1:now.stop + 1], tokenizer)
         at = now.stop
     return nats
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from charlm.inference.network import Network
-from charlm.inference.scoring import LOGITS, WINDOW, score_rows, surprisals
+from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
 from charlm.text.tokenizer import Tokenizer
 
 
@@ -41,7 +41,7 @@ class Reading:
             targets = ids[start:start + self._window]
             inputs = np.concatenate([[self._before], targets[:-1]])
             logits, self._state = self._network.step(inputs[None], self._state)
-            nats[start:start + self._window] = surprisals(logits[0], targets, self._tokenizer)
+            nats[start:start + self._window] = token_nats(logits[0], targets, self._tokenizer)
             self._before = targets[-1]
         return nats
 

@@ -27,7 +27,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.dropout = dropout
-        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size)
+        self.embedding = nn.Embedding(config.vocabulary_size + config.labels, config.embedding_size)
         self.decoder = nn.ModuleList(
             recurrent_layer(config, config.hidden_size if number else config.embedding_size)
             for number in range(config.num_layers))
@@ -45,11 +45,12 @@ class Network(nn.Module):
     def _initialise(self) -> None:
         for layer in self.decoder:
             initialise_layer(layer, self.config)
-        nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        if self.config.tied:
-            self.embedding.weight = self.head.weight
+        if self.config.tied:            # the head's matrix is the embedding of what can be written
+            self.head.register_parameter("weight", None)
+            nn.init.xavier_uniform_(self.embedding.weight)
         else:
+            nn.init.xavier_uniform_(self.head.weight)
             nn.init.normal_(self.embedding.weight)
 
     def start(self, batch: int) -> State:
@@ -132,7 +133,8 @@ class Network(nn.Module):
         x = self._drop(x)
         if state.memory is not None:
             x = self._drop(self.context(x, state.memory))
-        return self.head(x).transpose(0, 1), State(tuple(layers), state.memory)
+        matrix = self.embedding.weight[:self.config.vocabulary_size] if self.config.tied else self.head.weight
+        return F.linear(x, matrix, self.head.bias).transpose(0, 1), State(tuple(layers), state.memory)
 
     def _drop(self, x: torch.Tensor) -> torch.Tensor:
         return F.dropout(x, self.dropout, self.training)
@@ -145,7 +147,4 @@ class Network(nn.Module):
 
     def load_weights(self, weights: dict) -> None:
         """The inverse of `weights`; takes NumPy arrays or tensors."""
-        state = {name: torch.as_tensor(values) for name, values in weights.items()}
-        if self.config.tied:
-            state["head.weight"] = state["embedding.weight"]
-        self.load_state_dict(state)
+        self.load_state_dict({name: torch.as_tensor(values) for name, values in weights.items()})

@@ -21,7 +21,7 @@ from charlm.text.growing import Growing
 from charlm.text.kinds import fit
 from charlm.text.known_lines import KnownLines, line_hash
 from charlm.text.labels import Labels
-from charlm.text.lines import split_lines
+from charlm.text.lines import split_lines, without_end
 from charlm.text.pairs import LABEL_TEXT, TAB, read_pairs
 from charlm.text.special import framed
 from charlm.text.spool import Spool
@@ -84,7 +84,7 @@ def read_lines(text: Text, *, labelled: bool) -> Iterator[Line]:
         yield from read_pairs(text, LABEL_TEXT)
         return
     for line in split_lines(text):
-        yield "", line.removesuffix("\r")
+        yield "", without_end(line)
 
 
 class _Store:

@@ -4,7 +4,7 @@
     size                the boundary (lines, pairs, fill): stands before the first token of what is
                         written, and ends it; one id serves, as the first is only read and the last
                         only written
-    size+1 …            the labels (lines): one stands in the place of the first boundary
+    size+1 …            the labels (lines): one stands in the place of the first boundary, only ever read
     size+1              the gap (fill): stands in a source for what is missing
 
 A stream has only the tokenizer's: text goes on for ever.
@@ -41,10 +41,9 @@ def framed(tokenizer: Tokenizer, ids: np.ndarray, label: int | None = None) -> n
     return row
 
 
-def vocabulary_sizes(task: str, tokenizer: Tokenizer, source_tokenizer: Tokenizer,
-                     labels: int = 0) -> tuple[int, int]:
-    """Ids that the decoder knows, and ids that an encoder would read."""
+def vocabulary_sizes(task: str, tokenizer: Tokenizer, source_tokenizer: Tokenizer) -> tuple[int, int]:
+    """Ids that the decoder writes, and ids that an encoder would read."""
     return {"stream": (tokenizer.size, tokenizer.size),
-            "lines": (tokenizer.size + 1 + labels, tokenizer.size),
+            "lines": (tokenizer.size + 1, tokenizer.size),
             "pairs": (tokenizer.size + 1, source_tokenizer.size),
             "fill": (tokenizer.size + 1, tokenizer.size + 2)}[task]

@@ -64,10 +64,9 @@ class Wishes:
 
 def choose_model(corpus: AnyCorpus, wishes: Wishes) -> ModelConfig:
     """The architecture; an embedding of 64, or as wide as the hidden layer where tied."""
-    known = vocabulary_sizes(wishes.task, corpus.tokenizer, corpus.source_tokenizer,
-                             len(corpus.labels or ()))
+    known = vocabulary_sizes(wishes.task, corpus.tokenizer, corpus.source_tokenizer)
     bptt = choose_run(corpus, wishes).bptt if isinstance(corpus, Corpus) else wishes.bptt
-    return _model(wishes, known, bptt, hidden=_usual(corpus).hidden_size)
+    return _model(wishes, known, bptt, hidden=_usual(corpus).hidden_size, labels=len(corpus.labels or ()))
 
 
 def choose_run(corpus: AnyCorpus, wishes: Wishes) -> TrainingConfig:
@@ -100,7 +99,7 @@ def _usual(corpus: AnyCorpus) -> Sizes:
     return sizes(len(corpus.train))
 
 
-def _model(wishes: Wishes, known: tuple[int, int], bptt: int, *, hidden: int) -> ModelConfig:
+def _model(wishes: Wishes, known: tuple[int, int], bptt: int, *, hidden: int, labels: int = 0) -> ModelConfig:
     """The wished architecture over so many ids known to decoder and encoder, `hidden` wide where
     nothing else is wished."""
     hidden = hidden if wishes.hidden is None else wishes.hidden
@@ -116,7 +115,7 @@ def _model(wishes: Wishes, known: tuple[int, int], bptt: int, *, hidden: int) ->
                        embedding_size=embedding, hidden_size=hidden, tied=wishes.tied,
                        encoder=encoder, source_vocabulary_size=known[1] if has_source else 0,
                        attention=_or(wishes.attention, has_source),
-                       window=bptt if stream and has_source else 0)
+                       window=bptt if stream and has_source else 0, labels=labels)
 
 
 def _run(wishes: Wishes, usual: Sizes) -> TrainingConfig:

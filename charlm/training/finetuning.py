@@ -14,10 +14,6 @@ from charlm.text.special import boundary, gap, label_id
 from charlm.text.tokenizer import Tokenizer
 from charlm.training.choices import AnyCorpus
 
-# Which tensors have a row an id, of what is written and of what is read.
-_WRITTEN = ("embedding.weight", "head.weight", "head.bias")
-_READ = ("encoder.embedding.weight",)
-
 
 def initial_weights(model: Model, corpus: AnyCorpus, config: ModelConfig) -> dict[str, np.ndarray]:
     """The weights that a network of this configuration starts from to go on learning on this corpus.
@@ -25,13 +21,15 @@ def initial_weights(model: Model, corpus: AnyCorpus, config: ModelConfig) -> dic
     Raises UsageError when it differs from the model in more than its vocabulary.
     """
     written = _written_ids(model, corpus)
+    begun = np.concatenate([written, _label_ids(model, corpus)])
     read = written if model.task == "stream" else _read_ids(model, corpus)
     shapes = config.parameter_shapes()
     if set(shapes) != set(model.weights):
         raise UsageError(f"--init-from: the model is {model.config.describe()}; give no other architecture")
     weights = {}
     for name, values in model.weights.items():
-        ids = written if name in _WRITTEN else read if name in _READ else None
+        ids = {"embedding.weight": begun, "head.weight": written, "head.bias": written,
+               "encoder.embedding.weight": read}.get(name)
         weights[name] = values if ids is None else _spread(values, ids, shapes[name][0])
         if weights[name].shape != shapes[name]:
             raise UsageError(f"--init-from: the model is {model.config.describe()}; give no other architecture")
@@ -46,13 +44,17 @@ def _spread(values: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
 
 
 def _written_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
-    """The new id of everything that the model's decoder knows."""
+    """The new id of everything that the model's decoder writes."""
     ids = [moved_ids(model.tokenizer, corpus.tokenizer)]
     if model.task != "stream":
         ids.append(np.array([boundary(corpus.tokenizer)]))
-    for name in model.labels.names if model.labels else ():
-        ids.append(np.array([label_id(corpus.tokenizer, corpus.labels.number(name))]))
     return np.concatenate(ids)
+
+
+def _label_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
+    """The new id of every label of the model."""
+    names = model.labels.names if model.labels else ()
+    return np.array([label_id(corpus.tokenizer, corpus.labels.number(name)) for name in names], np.int64)
 
 
 def _read_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:

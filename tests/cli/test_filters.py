@@ -290,7 +290,7 @@ def test_a_model_of_another_kind_is_refused_and_the_verb_that_works_is_named(
     path = request.getfixturevalue(given)
     done = piped(b"a\n", verb, "-m", path)
     assert done.returncode == 3
-    assert f"it works with `charlm {right} -m {path}`" in refusal(done)
+    assert right in refusal(done).partition("it works with charlm ")[2].partition(";")[0].replace("\n", "").split(", ")
 
 
 @pytest.mark.parametrize("verb, flags", [

@@ -92,7 +92,7 @@ def test_a_file_says_whether_it_has_labels_before_it_is_read(lines_model, labels
 
 def test_labels_are_asked_for_of_a_model_that_is_named(lines_model, labels_model):
     assert load_model(str(labels_model), ("lines",), labelled=True).labels.names == ("Español", "Icelandic", "Irish")
-    with pytest.raises(ModelFileError, match="model of lines without labels; it works with `charlm sample -m"):
+    with pytest.raises(ModelFileError, match="model of lines without labels; it works with charlm sample, score"):
         load_model(str(lines_model), ("lines",), labelled=True)
 
 

@@ -116,7 +116,7 @@ def test_a_prefix_may_come_from_a_file_or_stdin_with_its_line_break(through, lin
 def test_a_prefix_of_unknown_characters_is_warned_about_and_works(piped, lines_model):
     done = piped(b"", "sample", "-m", lines_model, "--seed", 1, "-p", "日本")
     assert done.returncode == 0 and done.stdout.decode().startswith("日本")
-    assert done.stderr == b"charlm: warning: 2 characters of the prefix are unknown to the model\n"
+    assert done.stderr == b"charlm: warning: 2 characters of the prompt are unknown to the model\n"
 
 
 def test_records_carry_number_seed_prompt_and_text(records, lines):
@@ -137,7 +137,8 @@ def test_lines_of_a_label_are_like_those_of_the_training(lines, labels_model, th
     for label in LABELS:
         found = lines("-N", 60, "--label", label, "--temp", 0.5, model=labels_model)
         answers = through("".join(f"{line}\n" for line in found).encode(), "classify", "-m", labels_model, "--uniform-prior")
-        assert Counter(row.split("\t")[0] for row in answers.decode().splitlines())[label] > 30
+        (likeliest, _), = Counter(row.split("\t")[0] for row in answers.decode().splitlines()).most_common(1)
+        assert likeliest == label
 
 
 def test_without_a_label_each_line_stands_behind_its_own_as_frequent_as_in_training(lines, labels_model, uniform):

@@ -104,7 +104,8 @@ def test_tokens_of_a_line_are_its_characters_and_their_bits_sum_to_its_own(reque
     parts = records(text, "--level", "token", model=path)
     for row in records(text, model=path):
         own = [part for part in parts if part["line"] == row["line"]]
-        assert [part["text"] for part in own] == [*row["text"], "\n"]
+        blank = which == "labels_model" and not row["text"]
+        assert [part["text"] for part in own] == ([] if blank else [*row["text"], "\n"])
         assert sum(part["bits"] for part in own) == pytest.approx(row["bits"], abs=1e-4)
         assert all(part["bits"] >= 0 for part in own)
 
@@ -183,9 +184,10 @@ def test_a_label_is_no_part_of_what_is_scored(records, labels_model, uniform):
     assert row["bits"] == pytest.approx(8 * math.log2(known_ids(labels_model)), abs=1e-4)
 
 
-def test_an_unknown_label_is_a_corpus_error_that_names_the_nearest(score, labels_model):
-    with pytest.raises(CorpusError, match="no label 'irisch'; did you mean Irish"):
-        score("irisch\tO'Banan\n", model=labels_model)
+def test_an_unknown_label_is_told_of_by_its_line_and_the_others_are_answered(piped, labels_model):
+    done = piped("Irish\tO'Ban\nirisch\tO'Banan\nBan\n".encode(), "score", "-m", labels_model)
+    assert done.returncode == 4 and [bool(line) for line in done.stdout.split(b"\n")[:-1]] == [True, False, True]
+    assert b"line 2: no label 'irisch'; did you mean Irish" in done.stderr
 
 
 def test_carry_is_for_running_text_alone(piped, refusal, lines_model):

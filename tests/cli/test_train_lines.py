@@ -33,7 +33,7 @@ def test_lines_are_learnt_each_by_itself_and_without_labels(learn):
 def test_labels_are_counted_and_are_no_part_of_the_text(learn):
     model, said = learn("names.tsv", LABELLED, "--labels")
     assert (model.task, model.labels.names, model.labels.counts) == ("lines", ("even number", "odd"), (8, 8))
-    assert model.config.vocabulary_size == model.tokenizer.size + 1 + 2
+    assert (model.config.vocabulary_size, model.config.labels) == (model.tokenizer.size + 1, 2)
     assert (model.tokenizer.encode("\tdv") == model.tokenizer.unknown_id).all()
     assert "2 labels" in plan(said)
 
@@ -100,7 +100,7 @@ def test_held_out_lines_may_be_another_file(learn, tmp_path):
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"odd\tBan\neven\tBan\n", "label 'even' of the held-out lines is none of the 2 to learn from"),
+    (b"odd\tBan\neven\tBan\n", "label 'even' is none of the 2 to learn from"),
     (b"odd\n", "other.tsv: line 1 has no tab"), (b"", "other.tsv: empty; there is nothing to validate on")])
 def test_held_out_lines_without_a_known_label_are_refused(learn, tmp_path, content, reason):
     (tmp_path / "other.tsv").write_bytes(content)

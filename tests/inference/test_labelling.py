@@ -129,7 +129,7 @@ def test_no_lines_have_no_posteriors_and_no_scores():
 
 @pytest.fixture
 def network(random_network):
-    return random_network(LETTERS.size + 1 + len(MANY), scale=2)
+    return random_network(LETTERS.size + 1, labels=len(MANY), scale=2)
 
 
 def slow_posterior(stepped, network, text, prior):

@@ -25,7 +25,7 @@ END = boundary(LETTERS)
 def network(random_network):
     """A function to a network whose lines are a dozen characters long."""
     def build(labels=0, **options):
-        return random_network(LETTERS.size + 1 + labels, **{"scale": 2, "product": in_blocks} | options)
+        return random_network(LETTERS.size + 1, **{"labels": labels,"scale": 2, "product": in_blocks} | options)
     return build
 
 
@@ -162,7 +162,7 @@ def test_lines_may_be_as_long_as_those_of_the_training(training, longest):
 @pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"temperature": 50}])
 def test_no_line_holds_a_newline_a_label_or_an_unknown_token(network, options):
     model = network(3)
-    model._head_bias[[LETTERS.unknown_id, LETTERS.start_id, *range(END + 1, END + 4)]] = 50
+    model._head_bias[[LETTERS.unknown_id, LETTERS.start_id]] = 50
     for label in (None, "wild"):
         found = texts(LineWriter(model, LETTERS, LABELS), range(20), manner(label=label, **options))
         assert set("".join(found)) <= set("abcdefgh ")
@@ -184,6 +184,9 @@ class Told:
 
     def __init__(self, *lines):
         self.lines, self.asked = lines, []
+
+    def is_certain(self, how):
+        return False
 
     def write(self, numbers, how):
         self.asked.append(numbers)

@@ -31,7 +31,7 @@ def tokenizer(request):
 @pytest.fixture
 def network(random_network):
     """A function from a tokenizer, and ids beyond its own, to a network."""
-    return lambda tokenizer, besides=0: random_network(tokenizer.size + besides, scale=2)
+    return lambda tokenizer, besides=0, labels=0: random_network(tokenizer.size + besides, labels=labels, scale=2)
 
 
 def scored(tokenizer, text, *, end=False):
@@ -132,24 +132,24 @@ def test_a_line_is_scored_between_its_begin_and_its_end_which_counts(network, st
 
 
 @pytest.mark.parametrize("labels", [None, LABELS])
-def test_a_line_costs_the_same_with_whatever_end(network, labels):
+def test_a_line_has_its_end_counted_and_a_blank_one_counts_where_there_are_no_labels(network, labels):
     tokenizer = TOKENIZERS["char"]
-    scores = OfLines(network(tokenizer, 3), tokenizer, labels).score(["a cat", "a cat\n", "a cat\r\n", "", "\n", "\r\n"])
-    assert [score.text for score in scores] == ["a cat\n"] * 3 + ["\n"] * 3
-    assert np.ptp([score.bits for score in scores[:3]]) < 1e-4
-    assert np.ptp([score.bits for score in scores[3:]]) < 1e-4
+    scores = OfLines(network(tokenizer, 1, 2 if labels else 0), tokenizer, labels).score(["a cat", "", "a cat"])
+    assert [score.text for score in scores] == ["a cat\n", "" if labels else "\n", "a cat\n"]
+    assert scores[0].bits == pytest.approx(scores[2].bits, abs=1e-4)
+    assert (scores[1].bits == 0) == bool(labels)             # a blank line has no label, and does not count
 
 
 def test_carriage_returns_and_newlines_within_a_line_are_characters(network):
     tokenizer = TOKENIZERS["char"]
-    scores = OfLines(network(tokenizer, 1), tokenizer, None).score(["a\rb\n", "a\nb", "a\r\r\n"])
+    scores = OfLines(network(tokenizer, 1), tokenizer, None).score(["a\rb", "a\nb", "a\r"])
     assert [(score.text, len(score.nats)) for score in scores] == [("a\rb\n", 4), ("a\nb\n", 4), ("a\r\n", 3)]
 
 
 def test_a_label_is_no_part_of_the_text_but_conditions_it(network, stepped):
     tokenizer = TOKENIZERS["char"]
-    model, end = network(tokenizer, 3), tokenizer.size
-    calm, wild, free = OfLines(model, tokenizer, LABELS).score(["calm\ta cat\r\n", "wild\ta cat\n", "a cat"])
+    model, end = network(tokenizer, 1, 2), tokenizer.size
+    calm, wild, free = OfLines(model, tokenizer, LABELS).score(["calm\ta cat", "wild\ta cat", "a cat"])
     for score, label in ((calm, 0), (wild, 1)):
         assert score.text == "a cat\n"
         slow = stepped(model, [end + 1 + label, *tokenizer.encode("a cat"), end])
@@ -174,6 +174,6 @@ def test_the_scorer_of_a_model_is_that_of_its_task(network, task, carry, kind):
 
 def test_a_labelled_model_of_lines_scores_by_its_labels(network):
     tokenizer = TOKENIZERS["byte"]
-    model = Model(ModelConfig(259), tokenizer, {}, {}, "lines", labels=LABELS)
-    score, = choose_scorer(model, network(tokenizer, 3)).score(["wild\tab"])
+    model = Model(ModelConfig(257, labels=2), tokenizer, {}, {}, "lines", labels=LABELS)
+    score, = choose_scorer(model, network(tokenizer, 1, 2)).score(["wild\tab"])
     assert score.text == "ab\n"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlm.inference.cells import all_rows
-from charlm.inference.scoring import LOGITS, TOKENS_AT_ONCE, WINDOW, forced_nats, score_rows, surprisals
+from charlm.inference.scoring import LOGITS, TOKENS_AT_ONCE, WINDOW, forced_nats, score_rows, token_nats
 from charlm.text.bytewise import ByteTokenizer
 from charlm.text.characters import CharacterTokenizer
 from charlm.text.special import boundary, framed
@@ -136,14 +136,14 @@ def test_ids_beyond_the_tokenizers_own_have_their_part_of_the_probability(random
 
 def test_surprisal_survives_logits_beyond_the_range_of_exp():
     logits = np.float32([[5000, 4999, -5000], [-6000, -6000, -6000]])
-    nats = surprisals(logits, np.array([0, 2]), ByteTokenizer())
+    nats = token_nats(logits, np.array([0, 2]), ByteTokenizer())
     assert np.allclose(nats, [math.log(1 + math.exp(-1)), math.log(3)], atol=1e-6)
-    assert surprisals(logits, np.array([2, 0]), ByteTokenizer())[0] == pytest.approx(10_000, rel=1e-3)
+    assert token_nats(logits, np.array([2, 0]), ByteTokenizer())[0] == pytest.approx(10_000, rel=1e-3)
 
 
 def test_surprisals_of_a_window_are_those_of_its_places():
     """By hand: odds 1:3 and 1:1:2, and an unknown character among two thousand."""
     tokenizer = types.SimpleNamespace(unknown_id=0, unknown_surprisal=math.log(2000))
     logits = np.log(np.float32([[[1, 3, 4], [1, 1, 2]], [[2, 1, 1], [1, 1, 1]]]))
-    nats = surprisals(logits, np.array([[1, 2], [0, 2]]), tokenizer)
+    nats = token_nats(logits, np.array([[1, 2], [0, 2]]), tokenizer)
     assert np.allclose(nats, np.log([[8 / 3, 2], [2 * 2000, 3]]), atol=1e-6)

@@ -110,7 +110,7 @@ LINES = ["abc", "", "c" * 40, "b?a", "a"]
 def test_lines_are_scored_as_by_the_numpy_network(task, labels, carry):
     lines = [*LINES, "two\tcab", "one\t"] if labels else [line + "\n" for line in LINES]
     found = []
-    for network in both(LETTERS.size + (task == "lines") + len(labels or ())):
+    for network in both(LETTERS.size + (task == "lines"), labels=len(labels or ())):
         model = Model(network.config, LETTERS, {}, {}, task, None, labels)
         found.append(choose_scorer(model, network, carry=carry).score(lines))
     for one, other in zip(*found, strict=True):
@@ -119,7 +119,7 @@ def test_lines_are_scored_as_by_the_numpy_network(task, labels, carry):
 
 
 def test_labels_are_told_as_by_the_numpy_network():
-    mine, yours = (Classifier(network, LETTERS, LABELS).posteriors(LINES) for network in both(LETTERS.size + 1 + 2))
+    mine, yours = (Classifier(network, LETTERS, LABELS).posteriors(LINES) for network in both(LETTERS.size + 1, labels=2))
     assert yours == pytest.approx(mine, abs=1e-5) and np.ptp(mine[:, 0]) > 0.01
 
 

@@ -170,7 +170,7 @@ def test_lines_are_written_by_a_decoder_alone_that_knows_their_end_and_labels(li
     wishes = Wishes(task="lines")
     model, run = choose_model(lines, wishes), choose_run(lines, wishes)
     assert (model.encoder, model.has_source, model.attention, model.window) == ("shared", False, False, 0)
-    assert model.vocabulary_size == 1 + 16 + 1 + (2 if lines.labels else 0)
+    assert (model.vocabulary_size, model.labels) == (1 + 16 + 1, 2 if lines.labels else 0)
     tokens = lines.train_characters                         # as many as characters, each end included
     usual = line_sizes(tokens)
     assert (model.hidden_size, run.batch_size, run.dropout, run.weight_decay, run.label_smoothing) \

@@ -29,8 +29,8 @@ def never():
 
 def trainer_for(corpus, *, cell="lstm", hidden=10, layers=2, **options):
     run = TrainingConfig(**{"steps": 20, "batch_size": 3, "dropout": 0.0, "warmup": 2} | options)
-    size, _ = vocabulary_sizes("lines", corpus.tokenizer, corpus.tokenizer, len(corpus.labels or ()))
-    model = ModelConfig(size, cell=cell, num_layers=layers, embedding_size=6, hidden_size=hidden)
+    size, _ = vocabulary_sizes("lines", corpus.tokenizer, corpus.tokenizer)
+    model = ModelConfig(size, labels=len(corpus.labels or ()), cell=cell, num_layers=layers, embedding_size=6, hidden_size=hidden)
     return Trainer(corpus, model, run, device="cpu", task="lines")
 
 
@@ -97,7 +97,7 @@ def test_a_network_that_knows_nothing_loses_log_of_all_that_it_could_write(corpu
     trainer = trainer_for(corpus)
     with torch.no_grad():
         trainer.network.head.weight.zero_()
-    size = corpus.tokenizer.size + 1 + len(corpus.labels or ())
+    size = corpus.tokenizer.size + 1
     assert trainer.objective.loss(0).item() == pytest.approx(math.log(size), rel=1e-6)
     score = trainer.objective.validate(never)
     tokens = sum(len(row) - 1 for row in held_out_rows(corpus))     # all characters are known, and as many as tokens

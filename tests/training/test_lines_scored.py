@@ -27,8 +27,8 @@ LONG = ["sea shells " * 3 + "?", "a" * (WINDOW + 1), "she sells " * (LONGEST_EXA
 
 def trained(corpus, **shape):
     """A trainer after a few updates, its biases moved away from nothing."""
-    size, _ = vocabulary_sizes("lines", corpus.tokenizer, corpus.tokenizer, len(corpus.labels or ()))
-    model = ModelConfig(size, **{"cell": "lstm", "num_layers": 2, "embedding_size": 6, "hidden_size": 12} | shape)
+    size, _ = vocabulary_sizes("lines", corpus.tokenizer, corpus.tokenizer)
+    model = ModelConfig(size, labels=len(corpus.labels or ()), **{"cell": "lstm", "num_layers": 2, "embedding_size": 6, "hidden_size": 12} | shape)
     run = TrainingConfig(steps=5, batch_size=8, dropout=0.3, warmup=1, learning_rate=0.02)
     trainer = Trainer(corpus, model, run, device="cpu", task="lines")
     with torch.no_grad():
