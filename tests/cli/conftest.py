@@ -279,5 +279,5 @@ def lines_model(tmp_path_factory, names):
 def labels_model(tmp_path_factory, labelled_names):
     """Tells the labels of most of its lines."""
     path = tmp_path_factory.mktemp("trained") / "surnames.charlm"
-    run_here("train", labelled_names, "-o", path, *EAGER, "--quiet", "--labels")
+    run_here("train", labelled_names, "-o", path, *EAGER, "--steps", 90, "--quiet", "--labels")
     return path
