@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def shell_commands():
     """Lines of README's blocks that begin a pipeline of charlm's, without their comments."""
-    lines = re.findall(r"^(?: {4})?((?:zcat|charlm|echo|printf|cat|cut) [^\n]*)$", README, re.MULTILINE)
+    lines = re.findall(r"^(?: {4})?((?:zcat|charlm|echo|printf|cat|cut|torchrun) [^\n]*)$", README, re.MULTILINE)
     return [line.split("  #")[0].strip() for line in lines if not {"MODEL", "CORPUS", "FILE"}.intersection(re.findall("[A-Z]+", line))]
 
 
@@ -33,7 +34,8 @@ def folder(tmp_path_factory):
     text = (ROOT / "corpora" / "ferrywoman.txt").read_text(encoding="utf-8")[:20_000]
     (folder / "corpus.txt").write_text(text, encoding="utf-8")
     (folder / "held-out.txt").write_text(text[-2_000:], encoding="utf-8")
-    (folder / "novel.txt").write_text(text, encoding="utf-8")
+    for name in ("novel.txt", "diary.txt", "more.txt"):
+        (folder / name).write_text(text, encoding="utf-8")
     (folder / "ferrywoman.txt").write_text(text, encoding="utf-8")
     (folder / "server.log").write_text("GET /\nPOST /cart\n", encoding="utf-8")
     for name in ("places.txt", "counting.tsv", "numbers.tsv"):
@@ -67,7 +69,8 @@ def models(folder):
 def run(command, folder, steps=3):
     """A command with trainings cut short, and a bound that hardly trained models can meet."""
     length = {} if "--minutes" in command else {"CHARLM_TRAIN_STEPS": str(steps)}
-    command = command.replace("--minutes 10", "--minutes 0.05").replace("--max-bpc 2.5", "--max-bpc 20")
+    command = re.sub(r"--minutes \d+", "--minutes 0.05", command).replace("--max-bpc 2.5", "--max-bpc 20")
+    command = command.replace("torchrun", f"{shlex.quote(sys.executable)} -m torch.distributed.run")
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=folder, capture_output=True, text=True, timeout=120,
@@ -88,6 +91,11 @@ def test_every_command_of_readme_runs_in_its_order(folder):
         done = run(command, folder)
         assert done.returncode == 0, (command, done.stderr)
         assert "charlm train" in command or done.stdout, command
+
+
+def test_every_test_that_readme_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)`", README)
+    assert len(named) > 10 and all((ROOT / name).is_file() for name in named)
 
 
 def test_every_pipeline_of_readme_answers_in_the_form_that_is_shown(models):

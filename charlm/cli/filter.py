@@ -54,7 +54,7 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     lines, product = Lines(file, errors), Product()
     scored = _Scored(model, contrast, carry=carry, device=device)
     passing = ([(line.data, score) for line, score in lines.answered(batch, scored.scores, scored.flaw)
-                if score is not None and bounds[0] <= score <= bounds[1]] for batch in lines.batches())
+                if score is not None and score < math.inf and bounds[0] <= score <= bounds[1]] for batch in lines.batches())
     show = _with_score if with_score else _alone
     if share is not None:
         passing = _least(passing, share, lines)
@@ -107,13 +107,18 @@ class _Scored:
         self._scorers = [scorer_of(loaded, carry=carry, device=device) for loaded in models]
 
     def scores(self, lines) -> list[float]:
-        rates = [[score.bits_per_character for score in scorer.score([line.scored(scorer) for line in lines])]
+        rates = [[_rate(score) for score in scorer.score([line.scored(scorer) for line in lines])]
                  for scorer in self._scorers]
         return [own[0] - sum(own[1:]) for own in zip(*rates)]
 
     def flaw(self, text: str) -> str:
         """What keeps one of the models from scoring a line."""
         return next(filter(None, (scorer.flaw(text) for scorer in self._scorers)), "")
+
+
+def _rate(score) -> float:
+    """Bits per character; of a line that does not count as one, more than any bound."""
+    return score.bits_per_character if score.characters else math.inf
 
 
 def _alone(data: bytes, score: float) -> bytes:

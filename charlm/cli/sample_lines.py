@@ -22,6 +22,8 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
     seed = choose_seed(flags.seed, used=bool(drawn) and flags.num_samples > 0)
     show = _Show(flags, prefix, seed)
     draw = draw.seeded(seed)
+    if longest == 0:
+        return                          # no text at all, as of running text
     for lines in draw.lines(flags.num_samples, tries=flags.tries):
         product.write("".join(map(show, lines)))
     if draw.found < flags.num_samples:

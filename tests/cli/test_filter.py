@@ -81,6 +81,11 @@ def test_the_least_surprising_are_kept_in_order(keep, rates, keep_flag, count):
     assert keep(NAMES, "--keep", keep_flag).decode() == "".join(lines_of(NAMES)[number] for number in sorted(best))
 
 
+def test_a_blank_line_is_none_where_lines_have_labels(through, labels_model):
+    assert through(b"\nO'Banan\n\n", "filter", "-m", labels_model, "--keep", "1") == b"O'Banan\n"
+    assert through(b"\nO'Banan\n\n", "filter", "-m", labels_model, "--max-bpc", "99") == b"O'Banan\n"
+
+
 def test_of_equal_scores_the_first_are_kept(keep, uniform, lines_model):
     lines = [f"{letter}\n" for letter in "日BF日LMa日ou" * 60]
     known = [line for line in lines if line != "日\n"]             # which score alike, better than the others

@@ -190,13 +190,28 @@ def test_a_line_never_holds_a_line_break_or_an_id_that_no_text_has(lines, lines_
 
 @pytest.mark.parametrize("flags, found, tried", [
     (["-N", 5, "--match", "qqq", "--tries", 70], 0, 70), (["-N", 9, "--tries", 4], 4, 4),
-    (["-N", 2, "--unique", "--temp", 0, "--tries", 1], 1, 1), (["-N", 3, "--unique", "-n", 0, "--tries", 300], 1, 300)])
+    (["-N", 2, "--unique", "--temp", 0, "--tries", 1], 1, 1), (["-N", 2, "--unique", "--temp", 0], 1, 1)])
 def test_what_cannot_be_found_is_said_with_the_tries_and_the_code_is_1(piped, lines_model, flags, found, tried):
     done = piped(b"", "sample", "-m", lines_model, "--seed", 5, *flags)
     assert (done.returncode, done.stdout.count(b"\n")) == (1, found)
     message = done.stderr.decode()
     assert message.startswith(f"charlm: error: found {found} of {flags[1]} lines among {tried} drawn;")
     assert "--tries" in message and message.count("\n") == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("--unique",), ("-p", "Ba")])
+def test_no_tokens_are_no_text(piped, lines_model, flags):
+    done = piped(b"", "sample", "-m", lines_model, "-N", 3, "-n", 0, *flags)
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+@pytest.mark.parametrize("flags", [("--unique",), ("--novel",), ("--match", "a")])
+def test_what_a_stop_text_leaves_is_what_is_wanted(lines, names, flags):
+    drawn = lines("-N", 60, "--stop", "a", "--tries", 3000, *flags) if flags != ("--match", "a") else \
+        lines("-N", 60, "--stop", "e", "--tries", 3000, *flags)
+    assert len(set(drawn)) == len(drawn) or "--unique" not in flags
+    assert not set(drawn) & set(names.read_text(encoding="utf-8").split("\n")) or "--novel" not in flags
+    assert all("a" in line for line in drawn) or "--match" not in flags
 
 
 def test_those_found_are_written_before_giving_up(piped, lines_model, lines):

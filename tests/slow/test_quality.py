@@ -5,6 +5,7 @@ result depends on how fast the machine is.
 """
 
 import bz2
+import gzip
 import json
 import math
 import subprocess
@@ -39,13 +40,14 @@ def test_two_passes_over_tinyshakespeare_beat_published_recurrent_models(tmp_pat
     assert model["nats_per_token"] < 1.548          # minGRU of Feng et al. 2024, its own best
 
 
-def test_a_bidirectional_encoder_of_the_past_beats_bzip2_after_a_pass_and_a_half(tmp_path, real_data):
+def test_a_bidirectional_encoder_of_the_past_beats_gzip_after_half_a_pass(tmp_path, real_data):
     path = real_data("tinyshakespeare.txt")
-    model = train(path, tmp_path, "--epochs", 1.5, "--bidirectional")
-    assert model["bits_per_character"] < bits_of_bzip2(path)
+    model = train(path, tmp_path, "--epochs", 0.5, "--bidirectional")
+    text = path.read_bytes()
+    assert model["bits_per_character"] < 8 * len(gzip.compress(text, 9)) / len(text)
 
 
-@pytest.mark.parametrize("name, epochs", [("basque.txt", 1), ("chinese-poetry.txt", 1), ("names.txt", 4)])
+@pytest.mark.parametrize("name, epochs", [("basque.txt", 1), ("chinese-poetry.txt", 0.5)])
 def test_real_text_is_modelled_better_than_bzip2_compresses_it(tmp_path, real_data, name, epochs):
     path = real_data(name)
     model = train(path, tmp_path, "--epochs", epochs)
