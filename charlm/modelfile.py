@@ -125,6 +125,20 @@ def _load(file) -> Model:
     return model
 
 
+def check_together(model: Model) -> None:
+    """Task, network, tokenizers and labels must belong to one model. Raises ModelFileError."""
+    pairs, source = model.task == "pairs", model.separate_source
+    _kind({"kind": model.tokenizer.kind}, TARGET_TOKENIZERS if pairs else TOKENIZERS)
+    if (source is not None) != pairs:
+        raise ModelFileError("its task and its tokenizers do not belong together")
+    if source is not None:
+        _kind({"kind": source.kind}, SOURCE_TOKENIZERS)
+    if model.labels is not None and model.task != "lines":
+        raise ModelFileError("its task knows no labels")
+    _check_source(model.task, model.config)
+    _check_sizes(model)
+
+
 def _check_sizes(model: Model) -> None:
     """The network must know exactly the ids that its task and tokenizers have."""
     config = model.config

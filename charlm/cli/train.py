@@ -123,7 +123,7 @@ def _run(flags: dict, given: set[str], output: str, began: float, world=None) ->
         return
     past = _past(flags, given, resumed)
     if resumed is not None:
-        flags = {**flags, **{name: value for name, value in past.flags.items() if name not in given}}
+        flags = {**flags, **{name: past.flags[name] for name in _OF_TEXTS if name in past.flags and name not in given}}
     corpus, task = read_corpus(flags, past)
     wishes = _wishes_of(flags, given, task, past)
     if resumed is not None:

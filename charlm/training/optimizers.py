@@ -65,6 +65,8 @@ class Optimizers:
         for name, value in tensors.items():
             parameter, _, what = name.rpartition(".")
             owned.setdefault(parameter, {})[what] = value
+        if owned and set(owned) != set(self._names.values()):
+            raise ValueError("some parameters were moved, others never")
         for optimizer in self._all:
             for parameter in optimizer.param_groups[0]["params"]:
                 if values := owned.get(self._names[parameter]):

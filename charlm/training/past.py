@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from charlm.checkpoint import Checkpoint
-from charlm.modelfile import Model, load
+from charlm.modelfile import Model, check_together, load
 from charlm.text.growing import Growing
 from charlm.text.labels import Labels
 from charlm.text.tokenizer import Tokenizer
@@ -32,6 +32,7 @@ class Past:
 def of_checkpoint(checkpoint: Checkpoint) -> Past:
     """The run as it was. Raises ModelFileError."""
     run, texts = described(checkpoint), texts_of(checkpoint)
+    check_together(Model(run.model, texts.tokenizer, {}, {}, run.task, texts.separate_source, texts.labels))
     return Past(run.task, run.flags, wishes_of(run), texts.tokenizer, texts.separate_source, texts.labels,
                 "--resume goes on with the run as it is")
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from charlm.text.kinds import rebuild, tensor_shapes
 from charlm.text.labels import Labels
 from charlm.text.tokenizer import Tokenizer
 from charlm.training.choices import AnyCorpus
+from charlm.training.facts import check
 from charlm.training.loop import Standing
 from charlm.training.trainer import Trainer
 
 _STORED = {torch.float32: np.float32, torch.int64: np.uint32, torch.bool: np.uint8}
+_TEXTS = {"U32": np.dtype(np.uint32), "U8": np.dtype(np.uint8)}
 _BEST = "best."                         # before the names of the best weights
 _WRITES, _READS = "writes.", "reads."   # before the names of the tokenizers' tensors
 _CHANGEABLE = ("steps", "learning_rate", "patience")
@@ -32,8 +34,6 @@ _FLAGS = {"cell": "--cell", "nonlinearity": "--nonlinearity", "num_layers": "--l
           "weight_decay": "--weight-decay", "warmup": "--warmup", "dropout": "--dropout", "clip": "--clip",
           "clip_value": "--clip-value", "label_smoothing": "--label-smoothing", "averaging": "--averaging",
           "seed": "--seed"}
-_NUMBERS = {field.name for field in fields(Standing)} - {"best_weights"}
-_PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts"}
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,25 @@ def _tensors_of(texts: Texts) -> dict[str, np.ndarray]:
 
 def texts_of(checkpoint: Checkpoint) -> Texts:
     """How the run reads its texts. Raises ModelFileError for a checkpoint that does not say."""
+    read = set()
+
     def tokenizer(side: str, kind: str) -> Tokenizer:
-        return rebuild(kind, {name: checkpoint.tensors[side + name] for name in tensor_shapes(kind)})
+        tensors = {}
+        for name, (dtype, dimensions) in tensor_shapes(kind).items():
+            tensors[name] = values = checkpoint.tensors[side + name]
+            if (values.dtype, values.ndim) != (_TEXTS[dtype], dimensions):
+                raise ValueError(f"{name} has the wrong type or shape")
+            read.add(side + name)
+        return rebuild(kind, tensors)
 
     try:
         facts = checkpoint.run["texts"]
         source, labels = facts["source_tokenizer"], facts["labels"]
-        return Texts(tokenizer(_WRITES, facts["tokenizer"]), source and tokenizer(_READS, source),
-                     None if labels is None else Labels.from_json(labels))
+        texts = Texts(tokenizer(_WRITES, facts["tokenizer"]), source and tokenizer(_READS, source),
+                      None if labels is None else Labels.from_json(labels))
+        if read != {name for name in checkpoint.tensors if name.startswith((_WRITES, _READS))}:
+            raise ValueError("there are tensors of other tokenizers")
+        return texts
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"the checkpoint does not say how its texts are read: {error}") from None
 
@@ -106,9 +117,7 @@ def described(checkpoint: Checkpoint) -> Run:
     """The run of a checkpoint. Raises ModelFileError when it describes none."""
     facts = checkpoint.run
     try:
-        if set(facts) != _PARTS or not all(isinstance(facts[name], dict) for name in (
-                "flags", "corpus", "environment", "standing")) or not isinstance(facts["changes"], list):
-            raise ValueError("parts are missing or unknown")
+        check(facts)
         return Run(ModelConfig.from_json(facts["model"]), TrainingConfig(**facts["config"]), facts["task"],
                    facts["flags"], facts["corpus"], facts["environment"], tuple(facts["changes"]))
     except (TypeError, ValueError, CharlmError) as error:
@@ -118,22 +127,27 @@ def described(checkpoint: Checkpoint) -> Run:
 def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
     """Put a new trainer of the same run where the checkpoint was taken. Raises ModelFileError."""
     try:
+        check(checkpoint.run)
         numbers = dict(checkpoint.run["standing"])
-        if set(numbers) != _NUMBERS:
-            raise ValueError("numbers of its standing are missing or unknown")
         best = numbers.pop("best")
-        tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()}
+        tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()
+                   if not name.startswith((_WRITES, _READS))}
         best_weights = {name.removeprefix(_BEST): tensors.pop(name)
                         for name in list(tensors) if name.startswith(_BEST)}
-        tensors = {name: value for name, value in tensors.items() if not name.startswith((_WRITES, _READS))}
         trainer.restore(tensors)
-        trainer.failures = int(checkpoint.run["failures"])
+        trainer.failures = checkpoint.run["failures"]
+        if _forms(tensors) != _forms({name: torch.from_numpy(_stored(value)) for name, value in trainer.tensors().items()}):
+            raise ValueError("its tensors are not those of its trainer")
         expected = trainer.network.config.parameter_shapes() if best else {}
-        if {name: tuple(value.shape) for name, value in best_weights.items()} != expected:
+        if _forms(best_weights) != {name: (shape, torch.float32) for name, shape in expected.items()}:
             raise ValueError("its best weights are not those of its network")
         return Standing(best=best and Validation(**best), best_weights=best_weights or None, **numbers)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"the checkpoint does not fit its own run: {error}") from None
+
+
+def _forms(tensors: dict[str, torch.Tensor]) -> dict[str, tuple]:
+    return {name: (tuple(value.shape), value.dtype) for name, value in tensors.items()}
 
 
 def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: AnyCorpus) -> Run:
