@@ -83,6 +83,7 @@ def test_readme_names_every_verb():
     assert all(f"charlm {verb}" in README for verb in VERBS)
 
 
+@pytest.mark.slow
 def test_every_command_of_readme_runs_in_its_order(folder):
     shown = [command for command, _ in pipelines()]
     commands = [command for command in shell_commands() if command not in shown]
@@ -98,6 +99,7 @@ def test_every_test_that_readme_names_is_there():
     assert len(named) > 10 and all((ROOT / name).is_file() for name in named)
 
 
+@pytest.mark.slow
 def test_every_pipeline_of_readme_answers_in_the_form_that_is_shown(models):
     assert len(pipelines()) >= 10
     for command, shown in pipelines():
@@ -109,6 +111,7 @@ def test_every_pipeline_of_readme_answers_in_the_form_that_is_shown(models):
             assert len(lines) == len(shown), (command, lines)
 
 
+@pytest.mark.slow
 def test_readmes_python_runs_without_torch(models):
     block, = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     for verb in ("sample", "stream", "score", "classify", "translate", "fill"):

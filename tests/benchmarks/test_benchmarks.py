@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow            # each starts many processes
+
 HERE = Path(__file__).resolve().parent
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "what Muon adds"),

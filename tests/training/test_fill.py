@@ -202,6 +202,7 @@ def test_validation_asks_as_often_as_it_has_pieces(corpus_of, tokens, pieces):
 # Learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder, attention", ENCODERS[::2] + [ENCODERS[1]])
 def test_some_dozen_updates_lower_the_loss(corpus, encoder, attention):
     trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=12, steps=60, learning_rate=0.03)
