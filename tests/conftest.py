@@ -53,3 +53,35 @@ def power():
 def forging():
     """The module of model files changed in one place."""
     return _helper("forging")
+
+
+@pytest.fixture(scope="session")
+def every_damage():
+    """A function that cuts a file at every place and flips every one of its bits, and each time demands a ModelFileError."""
+    from charlm.errors import ModelFileError
+
+    def refused(read):
+        try:
+            read()
+        except ModelFileError:
+            return True
+        return False
+
+    def damage(path, read):
+        read()
+        with open(path, "rb") as file:
+            whole = file.read()
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            for place, byte in enumerate(whole):
+                for bit in range(8):
+                    os.pwrite(descriptor, bytes([byte ^ 1 << bit]), place)
+                    assert refused(read), f"bit {bit} of byte {place}"
+                os.pwrite(descriptor, whole[place:place + 1], place)
+            read()                                          # it was put together again
+            for length in reversed(range(len(whole))):
+                os.ftruncate(descriptor, length)
+                assert refused(read), f"cut after {length} bytes"
+        finally:
+            os.close(descriptor)
+    return damage

@@ -75,9 +75,11 @@ class State:
         def part(name: str, old: torch.Tensor | None) -> torch.Tensor | None:
             if old is None:
                 return None
-            batch = 1 if name.startswith("layers") else 0       # the dimension; of others, lengths differ
-            if tensors[name].dim() != old.dim() or tensors[name].shape[batch] != old.shape[batch]:
-                raise ValueError(f"{name} is a state of another batch")
+            mine, its = list(tensors[name].shape), list(old.shape)
+            if not name.startswith("layers"):
+                mine[1:2] = its[1:2] = []                       # how much was read may differ
+            if mine != its:
+                raise ValueError(f"{name} is a state of another network or batch")
             return tensors[name].to(old.device, old.dtype)
 
         layers = tuple(tuple(part(f"layers.{number}.{place}", old) for place, old in enumerate(layer))
