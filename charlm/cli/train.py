@@ -111,12 +111,13 @@ def _wishes(flags: dict) -> dict:
 def _run(flags: dict, given: set[str], output: str, began: float, world=None) -> None:
     """Read, plan and train, from the beginning or from where a run stood."""
     from charlm.checkpoint import Checkpoints
-    from charlm.cli.boundary import say
+    from charlm.cli import boundary
     from charlm.cli.previews import preview
     from charlm.training.session import Session
     from charlm.training.world import World
     checkpoints, world = Checkpoints(output), world or World()
-    resumed = _resumed(checkpoints, flags, output) if world.leads or flags["resume"] else None
+    say = boundary.say if world.leads else lambda message: None
+    resumed = _resumed(checkpoints, flags, output, say) if world.leads or flags["resume"] else None
     world.wait()                        # before the first process writes another checkpoint
     if resumed is None and flags["resume"] and os.path.exists(output):
         say(f"{output} is finished; there is nothing to resume")
@@ -134,9 +135,8 @@ def _run(flags: dict, given: set[str], output: str, began: float, world=None) ->
         _resume_command(flags, output), past and past.model, world))
 
 
-def _resumed(checkpoints, flags: dict, output: str):
+def _resumed(checkpoints, flags: dict, output: str, say):
     """The checkpoint to go on from, if that is wished and there is one; else none is left."""
-    from charlm.cli.boundary import say
     if flags["resume"]:
         resumed = checkpoints.newest(say)
         if resumed is None and not os.path.exists(output):

@@ -1,0 +1,175 @@
+"""`charlm train`: going on with a run, beginning with a model, and what is refused of both."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from charlm.errors import CorpusError, InUseError
+from charlm.lock import locked
+from charlm.modelfile import load
+
+FLAGS = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--batch-size", "4", "--bptt", "16", "--steps", "12",
+         "--dropout", "0.2", "--averaging", "0.9"]
+TEXT = "a cat sat\non a mat\n" * 30
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").write_text(TEXT, encoding="utf-8")
+    return tmp_path / "corpus"
+
+
+@pytest.fixture
+def train(piped):
+    """Trains in this process with the error boundary; returns exit code and what was said."""
+    def run(*flags):
+        done = piped(b"", "train", "corpus", "-o", "model", *flags)
+        return done.returncode, done.stderr.decode()
+    return run
+
+
+@pytest.fixture
+def unfinished(corpus, monkeypatch, train):
+    """A run of `FLAGS` that stands at step 6: as if it had been killed there."""
+    from charlm.training import trainer
+    real = trainer.Trainer.update
+
+    def until_the_sixth(self, step):
+        if step == 6:
+            raise MemoryError
+        return real(self, step)
+
+    def no_measurement(self, *_, **__):
+        from charlm.training.plan import Speed
+        return Speed(1e-3, 1e-3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "update", until_the_sixth)
+        patch.setattr("charlm.training.session.measure", no_measurement)
+        code, said = train(*FLAGS, "--checkpoint-every", "0")
+    assert code == 1 and "out of memory" in said
+    return corpus
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_path, corpus, clean_environment):
+    def process(output, *flags):
+        return subprocess.Popen([sys.executable, "-m", "charlm", "train", "corpus", "-o", output, "--threads", "1", *flags],
+                                cwd=tmp_path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+
+    long = [*FLAGS[:-6], "--steps", "400", "--dropout", "0.2", "--averaging", "0.9", "--patience", "0"]
+    started = process("cut", *long, "--checkpoint-every", "0.2")
+    said = ""
+    while "step=" not in said.split("event=planned")[-1]:
+        said += started.stderr.readline()
+    started.send_signal(signal.SIGINT)
+    said += started.stderr.read()
+    assert started.wait(20) == -signal.SIGINT
+    assert "charlm train corpus -o cut --resume" in said
+    for output, flags in (("cut", ["--resume"]), ("whole", long)):
+        done = process(output, *flags)
+        assert done.stderr.read() and done.wait(60) == 0
+    assert (tmp_path / "cut").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "cut", "whole"]
+
+
+def test_resume_without_any_flag_of_the_run_is_that_run(unfinished, train, tmp_path):
+    code, said = train("--resume")
+    assert code == 0 and "event=resumed step=6" in said
+    resumed = (tmp_path / "model").read_bytes()
+    assert train(*FLAGS, "--force")[0] == 0
+    assert (tmp_path / "model").read_bytes() == resumed
+
+
+def test_resume_without_a_checkpoint_begins_at_the_beginning(corpus, train):
+    code, said = train(*FLAGS, "--resume")
+    assert code == 0 and "no checkpoint yet; starting from the beginning" in said
+
+
+def test_resume_of_a_finished_run_says_so(corpus, train, tmp_path):
+    assert train(*FLAGS)[0] == 0
+    before = (tmp_path / "model").read_bytes()
+    code, said = train("--resume")
+    assert code == 0 and said == "charlm: model is finished; there is nothing to resume\n"
+    assert (tmp_path / "model").read_bytes() == before
+
+
+def test_an_unfinished_run_is_neither_forgotten_nor_replaced_unasked(unfinished, train, tmp_path):
+    (tmp_path / "model").unlink(missing_ok=True)
+    code, said = train(*FLAGS)
+    assert code == 2 and "--resume" in said and "--force" in said
+    assert "event=resumed step=6" in train("--resume")[1]
+
+
+def test_force_starts_anew(unfinished, train):
+    code, said = train(*FLAGS, "--force")
+    assert code == 0 and "event=resumed" not in said
+    assert sorted(path.name for path in unfinished.parent.iterdir()) == ["corpus", "model"]
+
+
+def test_a_changed_corpus_is_refused_unless_it_is_meant(unfinished, train):
+    unfinished.write_text(TEXT + "a cat\n", encoding="utf-8")
+    code, said = train("--resume")
+    assert code == CorpusError.exit_code == 4 and "--new-corpus" in said
+    code, said = train("--resume", "--new-corpus")
+    assert code == 0 and "event=resumed step=6" in said
+
+
+@pytest.mark.parametrize(("flags", "named"), [
+    (["--hidden", "9"], "--hidden 8 → 9"), (["--seed", "1"], "--seed 0 → 1"), (["--cell", "gru"], "--cell lstm → gru"),
+    (["--tokenizer", "byte"], "--tokenizer None → byte"), (["--lines"], "--task None → lines")])
+def test_flags_that_would_make_another_run_are_refused(unfinished, train, flags, named):
+    code, said = train("--resume", *flags)
+    assert code == 2 and named in said, said
+    assert train("--resume")[0] == 0
+
+
+def test_rate_and_length_may_change_and_the_model_says_so(unfinished, train, tmp_path):
+    assert train("--resume", "--steps", "14", "--lr", "0.001")[0] == 0
+    assert load(str(tmp_path / "model")).training["changes"] == [{"steps": [12, 14], "learning_rate": [0.006, 0.001]}]
+
+
+def test_resume_and_init_from_exclude_each_other(corpus, train):
+    assert train("--resume", "--init-from", "x")[0] == 2
+    assert train("--new-corpus")[0] == 2
+
+
+# Beginning with a model
+
+
+@pytest.fixture
+def first(corpus, train, tmp_path):
+    """A model of the corpus, under another name."""
+    assert train(*FLAGS)[0] == 0
+    os.rename(tmp_path / "model", tmp_path / "first")
+    return corpus
+
+
+def test_init_from_learns_more_characters_on_top(first, train, tmp_path):
+    first.write_text(TEXT.replace("cat", "çæt"), encoding="utf-8")
+    code, said = train("--init-from", "first", "--steps", "5")
+    assert code == 0, said
+    model = load(str(tmp_path / "model"))
+    assert set("çæcat") <= set(model.tokenizer.all_known())
+    assert model.config.hidden_size == 8 and model.training["steps"] == 5
+
+
+@pytest.mark.parametrize("flags", [["--tokenizer", "byte"], ["--lines"], ["--fill"], ["--hidden", "9"], ["--cell", "gru"],
+                                   ["--layers", "2"], ["--bidirectional"]], ids=str)
+def test_init_from_another_kind_of_model_is_refused(first, train, flags, tmp_path):
+    code, said = train("--init-from", "first", "--steps", "5", *flags)
+    assert code == 2 and "--init-from" in said and said.count("\n") == 1, said
+    assert not (tmp_path / "model").exists()
+
+
+# One writer
+
+
+def test_a_second_training_on_the_same_output_names_the_first(corpus, tmp_path, charlm):
+    with locked(str(tmp_path / "model")):
+        done = charlm("train", "corpus", "-o", "model", *FLAGS)
+    assert done.returncode == InUseError.exit_code == 7
+    assert f"process {os.getpid()}" in done.stderr.decode()
