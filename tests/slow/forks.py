@@ -1,0 +1,143 @@
+"""Many short lives of the `charlm` command, forked from one process that has imported everything already.
+
+Reads lines of JSON on stdin, each a life; answers with its process id and, when it is over, its wait status.
+    {"arguments": [...], "folder": "...", "hook": [name, number] or null, "seed": 0}
+What the command says on stderr goes to `stderr` in the folder. Hooks say on `marks` there, a pipe, that a life
+has come to some place, for the number-th time, and let it rest there for a moment; or kill it.
+"""
+
+import json
+import mmap
+import os
+import random
+import signal
+import struct
+import sys
+import time
+import types
+
+import numpy.random  # noqa: F401
+import safetensors.numpy  # noqa: F401
+import torch
+import torch._dynamo  # noqa: F401: what the first optimizer would import, in two seconds
+
+import charlm.training.session as session
+from charlm import lock, storage  # noqa: F401
+from charlm.checkpoint import Checkpoints
+from charlm.cli import boundary, previews, signals, train  # noqa: F401: imported once for all
+from charlm.cli.main import main
+from charlm.inference import generation  # noqa: F401
+from charlm.reports import lines, progress  # noqa: F401
+from charlm.text import line_corpus, pair_corpus, prepare  # noqa: F401
+from charlm.training.loop import _Loop
+from charlm.training.trainer import Trainer
+
+REST = 0.1                              # seconds
+PLACES = {"measuring": (session, "measure"), "update": (_Loop, "_update"), "validating": (Trainer, "validate"),
+          "saving": (storage, "_write_new"), "finishing": (session._Records, "_stopped")}
+DISK = ("open", "write", "fchmod", "fsync", "replace", "unlink")
+
+
+def rest_at(place, number):
+    """Say so when this place is reached for the number-th time, and stay there for a moment."""
+    owner, name = PLACES[place]
+    original, left = getattr(owner, name), [number]
+
+    def resting(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            with open("marks", "wb", buffering=0) as marks:
+                marks.write(b".")
+            time.sleep(REST)
+        return original(*arguments, **options)
+    setattr(owner, name, resting)
+
+
+def die_in_a_save(number, chance):
+    """Be killed at the number-th touch of the disk: before it, or after it."""
+    left, before = [number], chance.random() < 0.5
+
+    def touching(touch):
+        def deadly(*arguments, **options):
+            left[0] -= 1
+            if left[0] == 0 and before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done = touch(*arguments, **options)
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return done
+        return deadly
+    storage.os = types.SimpleNamespace(**{**vars(os), **{name: touching(getattr(os, name)) for name in DISK}})
+
+
+def note_times():
+    """When each update began, as a double each in `times`, which outlives a killed process."""
+    with open("times", "r+b") as file:
+        times = mmap.mmap(file.fileno(), 0)
+    original = _Loop._update
+
+    def noting(loop):
+        struct.pack_into("d", times, 8 * loop._standing.step, time.monotonic())
+        return original(loop)
+    _Loop._update = noting
+
+
+def keep_the_end():
+    """Leave the last checkpoint of a finished run as `last`: what it ended with, optimizer and all."""
+    original = Checkpoints.remove
+
+    def keeping(checkpoints):
+        newest = max((path for path in checkpoints._paths if os.path.exists(path)), key=os.path.getmtime, default=None)
+        if newest:
+            with open(newest, "rb") as file, open("last", "wb") as last:
+                last.write(file.read())
+        original(checkpoints)
+    Checkpoints.remove = keeping
+
+
+def live(life):
+    os.chdir(life["folder"])
+    for number in signals.SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for descriptor, path, mode in ((0, os.devnull, os.O_RDONLY), (1, os.devnull, os.O_WRONLY),
+                                   (2, "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
+        os.dup2(os.open(path, mode), descriptor)
+    sys.stderr = open(2, "w", closefd=False)
+    if os.path.exists("times"):
+        note_times()
+    keep_the_end()
+    if life["hook"]:
+        name, number = life["hook"]
+        if name == "killed":
+            die_in_a_save(number, random.Random(life["seed"]))
+        else:
+            rest_at(name, number)
+    sys.argv = ["charlm", *life["arguments"]]
+    main()
+
+
+def fork(life):
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            live(life)
+        except SystemExit as left:
+            code = left.code
+        finally:
+            sys.stderr.flush()
+            os._exit(code or 0)
+    return child
+
+
+def serve():
+    torch.set_num_threads(1)
+    session.MEASURED = 0.02
+    for line in sys.stdin:
+        child = fork(json.loads(line))
+        print(child, flush=True)
+        print(os.waitpid(child, 0)[1], flush=True)
+
+
+if __name__ == "__main__":
+    serve()
