@@ -309,3 +309,42 @@ def test_hostile_header_takes_little_memory(tmp_path, blob):
         finally:
             tracemalloc.stop()
     assert most < 100 << 20
+
+
+class Shrunk:
+    """A file that was longer when its size was asked for."""
+
+    def __init__(self, file, left):
+        self._file, self._left = file, left
+
+    def fileno(self):
+        return self._file.fileno()
+
+    def seek(self, place):
+        self._file.seek(place)
+
+    def read(self, size):
+        return self._file.read(min(size, max(self._left - self._file.tell(), 0)))
+
+
+@pytest.mark.parametrize("left", [0, 4, 50, 200])
+def test_file_that_shrinks_while_it_is_read_is_refused(tmp_path, left):
+    (tmp_path / "file.charlm").write_bytes(pack({}, TENSORS))
+    with open(tmp_path / "file.charlm", "rb") as file:
+        with pytest.raises(ModelFileError, match="ends too early"):
+            read_header(Shrunk(file, left))
+        file.seek(0)
+        header = read_header(file)
+        with pytest.raises(ModelFileError, match="ends too early"):
+            read_tensor(Shrunk(file, header.data_begin + 3), header, "a")
+
+
+def test_nothing_is_written_where_safetensors_writes_in_another_order(monkeypatch):
+    from safetensors.numpy import save
+
+    def elsewhere(tensors, metadata):
+        return save(tensors, metadata={"another": "1" * 200})
+
+    monkeypatch.setattr("safetensors.numpy.save", elsewhere)
+    with pytest.raises(RuntimeError, match="another place"):
+        pack({}, TENSORS)

@@ -3,6 +3,7 @@
 Not here: the container's own form (test_container.py), safe writing (test_storage.py).
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -19,6 +20,7 @@ from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError, StorageError
 from charlm.modelfile import Model, load, save
 from charlm.text.kinds import fit
+from charlm.text.labels import Labels
 from charlm.text.special import vocabulary_sizes
 
 TEXT = "abc\nabba cab\n" * 40
@@ -404,6 +406,27 @@ def test_network_of_other_sizes_than_its_tokenizers_is_refused(tmp_path, model):
 def test_word_table_that_is_wrong_is_refused(tmp_path, words):
     tensors = {"tokenizer.words": np.frombuffer(words, np.uint8)}
     assert "table of words" in refusal_of(tmp_path, model=pairs_model("word", "nfd", vocabulary_size=4), tensors=tensors)
+
+
+# The same of parts that are no file, as those of a checkpoint.
+
+@pytest.mark.parametrize("build", [model_of, *TASKED.values()], ids=["stream", *TASKED])
+def test_parts_of_a_model_belong_together(build):
+    modelfile.check_together(build())
+
+
+@pytest.mark.parametrize("changes, why", [
+    ({"task": "lines"}, "its network"), ({"task": "fill"}, "task and its network"), ({"task": "pairs"}, "task and its tokenizers"),
+    ({"tokenizer": tokenizer_of("byte")}, "its tokenizers have"), ({"tokenizer": tokenizer_of("nfd")}, "none of the tokenizers"),
+    ({"separate_source": tokenizer_of("char")}, "task and its tokenizers"), ({"labels": Labels(("x",), (1,))}, "knows no labels")], ids=str)
+def test_parts_of_different_models_are_told_apart(changes, why):
+    with pytest.raises(ModelFileError, match=why):
+        modelfile.check_together(dataclasses.replace(model_of(), **changes))
+
+
+def test_source_tokenizer_that_pairs_cannot_have_is_refused():
+    with pytest.raises(ModelFileError, match="none of the tokenizers"):
+        modelfile.check_together(dataclasses.replace(pairs_model(), separate_source=tokenizer_of("word")))
 
 
 # Format 1: streams only, before there were sources.

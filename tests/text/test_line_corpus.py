@@ -195,6 +195,7 @@ def test_facts_count_lines_and_characters_with_their_ends(tmp_path):
     assert corpus.facts() == {"train_lines": 3, "validation_lines": 2, "train_characters": 2 + 1 + 4, "validation_characters": 3 + 2,
                               "longest_line": 5, "corpus_digest": corpus.digest}
     assert corpus.describe() == "3 lines to learn from, 2 held out, byte vocabulary of 256"
+    assert corpus.source_tokenizer is corpus.tokenizer and corpus.separate_source is None
 
 
 def test_digest_is_of_the_lines_not_of_files_and_line_ends(tmp_path):

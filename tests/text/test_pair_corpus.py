@@ -223,6 +223,8 @@ def test_longest_target_for_its_source_is_counted_in_tokens_of_what_is_learned(t
     facts = corpus.facts()
     assert (facts["train_pairs"], facts["validation_pairs"], facts["target_ratio"]) == (3, 1, corpus.target_ratio)
     assert "3 pairs to learn from, 1 held out" in corpus.describe() and "\n" not in corpus.describe()
+    assert corpus.separate_source is corpus.source_tokenizer is not corpus.tokenizer
+    assert corpus.lengths.tolist() == (corpus.sources.lengths + corpus.targets.lengths).tolist()
 
 
 def test_digest_is_of_the_pairs_not_of_files_line_ends_and_blank_lines(tmp_path):

@@ -200,3 +200,14 @@ def test_vocabulary_size_reaches_the_tokenizer(tmp_path):
     assert prepare([put(tmp_path, "aaabbc\n")], vocabulary_size=3).tokenizer.size == 3
     with pytest.raises(UsageError, match="--vocab-size"):
         prepare([put(tmp_path, "abc")], tokenizer="byte", vocabulary_size=10)
+
+
+def test_facts_count_characters_and_tokens_of_both_parts(tmp_path):
+    corpus = prepare([put(tmp_path, "é" * 20)], tokenizer="byte")
+    assert corpus.facts() == {"train_characters": 18, "train_tokens": 36, "validation_characters": 2, "corpus_digest": corpus.digest}
+    assert corpus.describe() == "18 characters to learn from, 2 held out, byte vocabulary of 256"
+
+
+def test_what_is_read_is_what_is_written(tmp_path):
+    corpus = prepare([put(tmp_path, "abc")])
+    assert corpus.source_tokenizer is corpus.tokenizer and corpus.separate_source is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import CharlmError, CorpusError, ModelFileError, UsageError
 from charlm.text.kinds import fit, rebuild, tensor_shapes
-from charlm.text.tokenizer import decode, encode_chunks
+from charlm.text.tokenizer import decode, encode_chunks, tokens_holding
 
 KINDS = ("char", "byte", "bpe", "unigram")
 OPEN_KINDS = ("byte", "bpe", "unigram")     # no character is unknown to these
@@ -299,3 +299,18 @@ def test_tiny_text_is_learned_or_refused_in_our_own_words(kind, text):
     except CharlmError:
         return
     assert decode(tokenizer, tokenizer.encode(text)) == text
+
+
+def test_subwords_are_learned_from_the_beginning_of_a_long_text(monkeypatch):
+    monkeypatch.setattr("charlm.text.subwords.LEARN_FROM", len(PLAIN))
+    whole = fit("bpe", [PLAIN[:100], PLAIN[100:], "zebra " * 100], vocabulary_size=None)
+    assert whole.tensors()["tokenizer.sentencepiece"].tobytes() == \
+        fit("bpe", [PLAIN[:100], PLAIN[100:]], vocabulary_size=None).tensors()["tokenizer.sentencepiece"].tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_holding_a_line_break_are_those_that_decode_to_one(kind):
+    tokenizer = learned(kind)
+    holding = tokens_holding(tokenizer, "\n\r")
+    assert holding == [index for index in range(tokenizer.size) if set("\n\r") & set(tokenizer.piece(index))]
+    assert {*tokenizer.encode("\n").tolist(), *tokenizer.encode("\r").tolist()} <= set(holding)
