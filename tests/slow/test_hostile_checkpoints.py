@@ -110,7 +110,7 @@ def test_a_changed_run_is_refused(begun, forging, resumed, tmp_path, name):
     refused(resumed(forging.reforged(begun[0], CHANGED[name])), tmp_path)
 
 
-@pytest.mark.parametrize("flag, value", [("output", "evil"), ("force", True), ("init_from", "/dev/zero"), ("steps", 10 ** 9), ("lr", 50.0)])
+@pytest.mark.parametrize("flag, value", [("output", "evil"), ("device", "abacus"), ("checkpoint_every", "x"), ("steps", 10 ** 9)])
 def test_flags_of_anything_but_texts_are_not_taken_from_it(begun, forging, resumed, tmp_path, flag, value):
     assert resumed(forging.reforged(begun[0], put("run", "flags", flag, value))) == (0, [])
     assert (tmp_path / "m").read_bytes() == begun[1]
