@@ -3,6 +3,7 @@
 Prints how many were taken and how many refused; whatever else happens ends the process. Run by test_fuzz.py.
 """
 
+import copy
 import hashlib
 import json
 import random
@@ -52,9 +53,9 @@ def changed(table, chance):
     elif what == 2 and isinstance(table[key], int):
         table[key] += chance.choice((-8, -4, -1, 1, 4, 8))
     elif what == 3 and isinstance(table, dict):
-        table[str(chance.choice(HOSTILE))] = table[key]
+        table[str(chance.choice(HOSTILE))] = copy.deepcopy(table[key])
     else:
-        table[key] = chance.choice(HOSTILE)
+        table[key] = copy.deepcopy(chance.choice(HOSTILE))
 
 
 def scribbled(text, chance):
