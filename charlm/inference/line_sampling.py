@@ -26,6 +26,7 @@ from charlm.text.special import boundary, label_id
 from charlm.text.tokenizer import NEWLINE, Tokenizer, decode, tokens_holding
 
 LONGEST = 500                           # tokens, unless lines of the training were longer
+MOST_TOKENS = 1_000_000                 # whatever a file says
 SIDE_BY_SIDE = 1024                     # lines drawn at once
 FEWEST_AT_ONCE = 64                     # of lines that may not be wanted
 FEWEST_TRIES, TRIES_A_LINE = 10_000, 100
@@ -34,7 +35,7 @@ FEWEST_TRIES, TRIES_A_LINE = 10_000, 100
 def longest_line(training: dict) -> int:
     """Tokens that a line may have, from what a model file says of its training."""
     known = training.get("longest_line")
-    return max(LONGEST, known if isinstance(known, int) else 0)
+    return max(LONGEST, min(known, MOST_TOKENS) if isinstance(known, int) else 0)
 
 
 @dataclass(frozen=True)
