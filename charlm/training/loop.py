@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -133,9 +134,11 @@ class _Loop:
             raise DivergedError("the held-out loss was never finite; try a smaller --lr")
         if standing.best is None and standing.step:
             self._keeper.take(self._trainer.kept_weights(), None)
-        if reason == "interrupted" and standing.step:
-            self._saver.save(standing)
-        yield from self._keeper.flush()
+        with contextlib.ExitStack() as afterwards:
+            # Neither a failing checkpoint nor a failing model keeps the other from being tried.
+            if reason == "interrupted" and standing.step:
+                afterwards.callback(self._saver.save, standing)
+            yield from self._keeper.flush()
         best = standing.best
         yield Stopped(reason, standing.step, best and best.loss, best and best.bits_per_character,
                       self._keeper.path, self._elapsed(), best and best.error_rate, self._trainer.task)

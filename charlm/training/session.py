@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from charlm.checkpoint import Checkpoint, Checkpoints
-from charlm.errors import UsageError
+from charlm.errors import StorageError, UsageError
 from charlm.modelfile import Model, save
 from charlm.records import Planned, Record, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
@@ -94,21 +94,22 @@ class _Records:
             self._checkpoint(standing)          # so that a plan made by the clock cannot be lost
         for record in train(self._trainer, keep=self._keep, interrupted=session.agreed, standing=standing,
                             checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every):
-            if isinstance(record, Stopped):
-                record = self._stopped(record)
+            if isinstance(record, Stopped) and checkpoints:
+                if record.reason == "interrupted":
+                    record = dataclasses.replace(record, resume_command=session.resume_command)
+                else:
+                    yield from self._clear_up()
             yield record
             if isinstance(record, Validation) and session.preview:
                 yield Sampled(session.preview(self._stored(self._trainer.kept_weights(), record), self._corpus))
 
-    def _stopped(self, record: Stopped) -> Stopped:
-        """A run that is over needs no checkpoint; one that was interrupted says how to go on."""
-        if not self._session.checkpoints:
-            return record
-        if record.reason == "interrupted":
-            return dataclasses.replace(record, resume_command=self._session.resume_command)
-        if self._session.world.leads:
-            self._session.checkpoints.remove()
-        return record
+    def _clear_up(self) -> Iterator[Warned]:
+        """A run that is over needs no checkpoint."""
+        try:
+            if self._session.world.leads:
+                self._session.checkpoints.remove()
+        except StorageError as error:
+            yield Warned(f"{error}; the model is stored, and the checkpoint may go")
 
     def _checkpoint(self, standing: Standing) -> None:
         checkpoint = take(self._plan, self._corpus, self._trainer, standing)    # of all processes

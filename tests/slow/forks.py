@@ -34,7 +34,7 @@ from charlm.training.trainer import Trainer
 
 REST = 0.1                              # seconds
 PLACES = {"measuring": (session, "measure"), "update": (_Loop, "_update"), "validating": (Trainer, "validate"),
-          "saving": (storage, "_write_new"), "finishing": (session._Records, "_stopped")}
+          "saving": (storage, "_write_new"), "finishing": (session._Records, "_clear_up")}
 DISK = ("open", "write", "fchmod", "fsync", "replace", "unlink")
 
 
