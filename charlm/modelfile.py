@@ -127,16 +127,23 @@ def _load(file) -> Model:
 
 def check_together(model: Model) -> None:
     """Task, network, tokenizers and labels must belong to one model. Raises ModelFileError."""
-    pairs, source = model.task == "pairs", model.separate_source
-    _kind({"kind": model.tokenizer.kind}, TARGET_TOKENIZERS if pairs else TOKENIZERS)
-    if (source is not None) != pairs:
-        raise ModelFileError("its task and its tokenizers do not belong together")
-    if source is not None:
-        _kind({"kind": source.kind}, SOURCE_TOKENIZERS)
-    if model.labels is not None and model.task != "lines":
-        raise ModelFileError("its task knows no labels")
-    _check_source(model.task, model.config)
+    source = model.separate_source
+    _check_parts(_Description(model.task, model.config, model.tokenizer.kind, source and source.kind,
+                              model.labels))
     _check_sizes(model)
+
+
+def _check_parts(what: _Description) -> None:
+    """Each part must be one that the task has; sizes cannot be known before tokenizers are read."""
+    pairs = what.task == "pairs"
+    if (what.source_kind is not None) != pairs:
+        raise ModelFileError("its task and its tokenizers do not belong together")
+    _check_kind(what.kind, TARGET_TOKENIZERS if pairs else TOKENIZERS)
+    if pairs:
+        _check_kind(what.source_kind, SOURCE_TOKENIZERS)
+    if what.labels is not None and what.task != "lines":
+        raise ModelFileError("its task knows no labels")
+    _check_source(what.task, what.config)
 
 
 def _check_sizes(model: Model) -> None:
@@ -167,21 +174,16 @@ def _described(header: Header) -> _Description:
         raise ModelFileError("its metadata has missing or unknown parts")
     if metadata["task"] not in TASKS:
         raise ModelFileError(f"its task is none of {', '.join(TASKS)}")
-    pairs, source = metadata["task"] == "pairs", metadata["source_tokenizer"]
-    if (source is not None) != pairs:
-        raise ModelFileError("its task and its tokenizers do not belong together")
     try:
         config = ModelConfig.from_json(metadata["model"])
     except CharlmError as error:
         raise ModelFileError(str(error)) from None
-    _check_source(metadata["task"], config)
-    labels = metadata["labels"]
-    if labels is not None and metadata["task"] != "lines":
-        raise ModelFileError("its task knows no labels")
-    kinds = TARGET_TOKENIZERS if pairs else TOKENIZERS
-    return _Description(metadata["task"], config, _kind(metadata["tokenizer"], kinds),
-                        None if source is None else _kind(source, SOURCE_TOKENIZERS),
-                        None if labels is None else Labels.from_json(labels))
+    source, labels = metadata["source_tokenizer"], metadata["labels"]
+    what = _Description(metadata["task"], config, _kind(metadata["tokenizer"]),
+                        None if source is None else _kind(source),
+                        Labels.from_json(labels) if labels is not None and metadata["task"] == "lines" else labels)
+    _check_parts(what)
+    return what
 
 
 def _check_source(task: str, config: ModelConfig) -> None:
@@ -191,10 +193,16 @@ def _check_source(task: str, config: ModelConfig) -> None:
         raise ModelFileError("its task and its network do not belong together")
 
 
-def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
-    if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"} or tokenizer["kind"] not in kinds:
-        raise ModelFileError(f"it has none of the tokenizers of its task, {', '.join(kinds)}")
+def _kind(tokenizer: object) -> object:
+    """What a tokenizer's metadata says that it is."""
+    if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"}:
+        raise ModelFileError("it does not say which tokenizer it has")
     return tokenizer["kind"]
+
+
+def _check_kind(kind: object, kinds: tuple[str, ...]) -> None:
+    if kind not in kinds:
+        raise ModelFileError(f"it has none of the tokenizers of its task, {', '.join(kinds)}")
 
 
 def _check_tensors(header: Header, what: _Description) -> None:

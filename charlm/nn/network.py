@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -138,6 +141,16 @@ class Network(nn.Module):
 
     def _drop(self, x: torch.Tensor) -> torch.Tensor:
         return F.dropout(x, self.dropout, self.training)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """While active there is no dropout; the mode before comes back however it ends."""
+        training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(training)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Every stored tensor by name, float32 on the CPU; a tied matrix once."""

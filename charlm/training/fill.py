@@ -15,14 +15,14 @@ from charlm.text.gaps import (
     gap_characters, held_out_gaps)
 from charlm.text.prepare import Corpus
 from charlm.text.special import framed
-from charlm.training.objective import Score
+from charlm.training.objective import Score, Unconnected
 from charlm.training.teacher import encoded, forced_loss, no_loss
 from charlm.training.world import World
 
 AT_ONCE = 64                            # held-out texts
 
 
-class Fill:
+class Fill(Unconnected):
     """Predict every token of every gap and its end, given the text around, other gaps missing in it."""
 
     def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network,
@@ -61,29 +61,16 @@ class Fill:
         return tokenizer.unknown_surprisal * sum(
             int((ids == tokenizer.unknown_id).sum()) for text in texts for ids in text.gaps)
 
-    def accept(self) -> None:
-        """Nothing is carried from one batch to the next."""
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Nothing was carried."""
-
     @torch.inference_mode()
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """The loss of the held-out gaps."""
-        training = self._network.training
-        self._network.eval()
-        try:
-            nats = 0.0
+        nats = 0.0
+        with self._network.evaluating():
             for start in range(0, len(self._held_out), AT_ONCE):
                 if interrupted():
                     return Score(math.nan, math.nan)
                 some = self._held_out[start:start + AT_ONCE]
                 nats += self._loss(some).item() + self._unknown_nats(some)
-        finally:
-            self._network.train(training)
         tokens = _tokens(self._held_out)
         characters = gap_characters(self._held_out, self._corpus.tokenizer)
         return Score(nats / tokens, nats / math.log(2) / characters)

@@ -10,19 +10,19 @@ import torch
 from torch.nn import functional as F
 
 from charlm.config import TrainingConfig
+from charlm.inference.scoring import LOGITS
 from charlm.nn.network import Network
 from charlm.text.examples import cut_batches
 from charlm.text.line_corpus import LONGEST_EXAMPLE, LineCorpus
 from charlm.training.batches import Batches
-from charlm.training.objective import Score
+from charlm.training.objective import Score, Unconnected
 from charlm.training.teacher import IGNORED, forced_loss, inputs_and_targets, no_loss
 from charlm.training.world import World
 
 AT_ONCE = 256                           # held-out lines, fewer of long ones
-LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
 
 
-class Lines:
+class Lines(Unconnected):
     """Predict every token of a line and its end."""
 
     def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network,
@@ -48,28 +48,15 @@ class Lines:
         return forced_loss(self._network, self._network.start(len(rows)), rows,
                            label_smoothing=self._smoothing, reduction="sum") / tokens
 
-    def accept(self) -> None:
-        """Nothing is carried from one batch to the next."""
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Nothing was carried."""
-
     @torch.inference_mode()
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """The loss of all held-out lines, each given its label."""
-        training = self._network.training
-        self._network.eval()
-        try:
-            nats = 0.0
+        nats = 0.0
+        with self._network.evaluating():
             for numbers in self._held_out:
                 if interrupted():
                     return Score(math.nan, math.nan)
                 nats += self._nats([self._corpus.validation[number] for number in numbers])
-        finally:
-            self._network.train(training)
         return Score(nats / self.validation_tokens,
                      nats / math.log(2) / self._corpus.validation_characters)
 

@@ -1,6 +1,6 @@
 """What a task asks of a network: a loss to lower at each step, and how good it is on held-out data.
 
-The trainer and its loop know only this; stream.py, pairs.py and fill.py are the tasks.
+The trainer and its loop know only this; stream.py, lines.py, pairs.py and fill.py are the tasks.
 """
 
 from __future__ import annotations
@@ -55,3 +55,16 @@ class Objective(Protocol):
 
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """The whole held-out part, training state untouched; a loss of NaN when interrupted."""
+
+
+class Unconnected:
+    """What objectives share whose batches have nothing to do with each other: nothing is carried on."""
+
+    def accept(self) -> None:
+        """Nothing to go on from."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Nothing was carried."""

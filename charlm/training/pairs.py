@@ -17,7 +17,7 @@ from charlm.nn.network import Network
 from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special import framed
 from charlm.training.batches import Batches
-from charlm.training.objective import Score
+from charlm.training.objective import Score, Unconnected
 from charlm.training.teacher import encoded, forced_loss, no_loss
 from charlm.training.world import World
 
@@ -25,7 +25,7 @@ FORGOTTEN = 0.003                       # share of source tokens read as unknown
 GREEDY_COST = 4                         # a token searched for in NumPy, over a token trained on
 
 
-class Pairs:
+class Pairs(Unconnected):
     """Predict every token of a target and its end, given the source and what came before."""
 
     def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network,
@@ -59,15 +59,6 @@ class Pairs:
         if unknown is not None:
             ids[chance.random(len(ids)) < FORGOTTEN] = unknown
         return ids
-
-    def accept(self) -> None:
-        """Nothing is carried from one batch to the next."""
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Nothing was carried."""
 
     def validate(self, interrupted: Callable[[], bool]) -> Score:
         """As `charlm eval` judges the stored model, but by greedy search."""

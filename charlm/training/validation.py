@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from charlm.inference.scoring import LOGITS
 from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.text.cache import TokenCache
@@ -21,7 +22,6 @@ from charlm.text.tokenizer import Tokenizer
 WARM_UP = 512                           # tokens
 TOKENS_A_LANE = 16_384
 MOST_LANES = 32
-LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
 LONGEST_WINDOW = 1024                   # tokens of a lane read at once
 
 
@@ -75,9 +75,7 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
     size, before = _aligned(len(tokens) // lanes, window)
     starts = [lane * size for lane in range(lanes)]
     text = _HeldOut(tokens, tokenizer, network.head.bias.device)
-    training = network.training
-    network.eval()
-    try:
+    with network.evaluating():
         state = network.start(1)
         if lanes > 1:
             warm = network.start(lanes - 1)
@@ -89,8 +87,6 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
         last = state.select(torch.tensor([lanes - 1], device=network.head.bias.device))
         tail, _ = _read(network, text.windows([lanes * size], rest), last, tokenizer, interrupted)
         return (total + tail) / len(tokens)
-    finally:
-        network.train(training)
 
 
 def _aligned(size: int, window: int) -> tuple[int, int]:
