@@ -16,7 +16,7 @@ import numpy as np
 
 from charlm.container import pack, read_header, read_tensor
 from charlm.errors import ModelFileError
-from charlm.storage import open_without_waiting, remove_durably, remove_leftovers, write_durably
+from charlm.storage import open_without_waiting, remove_durably, remove_leftovers, require_writable, write_durably
 
 ENDINGS = (".checkpoint-a", ".checkpoint-b")
 _PARTS = {"checksum", "format", "generation", "run"}
@@ -60,6 +60,11 @@ class Checkpoints:
         self._paths = [os.path.realpath(output) + ending for ending in ENDINGS]
         self._generation = 0            # of the newest one
         self._next = 0                  # which of the paths is written next
+
+    def require_writable(self) -> None:
+        """Raise StorageError now if `save` could not work later."""
+        for path in self._paths:
+            require_writable(path)
 
     def exist(self) -> bool:
         return any(map(os.path.lexists, self._paths))

@@ -418,7 +418,7 @@ def test_parts_of_a_model_belong_together(build):
 @pytest.mark.parametrize("changes, why", [
     ({"task": "lines"}, "its network"), ({"task": "fill"}, "task and its network"), ({"task": "pairs"}, "task and its tokenizers"),
     ({"tokenizer": tokenizer_of("byte")}, "its tokenizers have"), ({"tokenizer": tokenizer_of("nfd")}, "none of the tokenizers"),
-    ({"separate_source": tokenizer_of("char")}, "task and its tokenizers"), ({"labels": Labels(("x",), (1,))}, "knows no labels")], ids=str)
+    ({"separate_source": tokenizer_of("char")}, "task and its tokenizers"), ({"labels": Labels(("x",), (1,))}, "knows no labels")], ids=lambda part: part if isinstance(part, str) else "-".join(part))
 def test_parts_of_different_models_are_told_apart(changes, why):
     with pytest.raises(ModelFileError, match=why):
         modelfile.check_together(dataclasses.replace(model_of(), **changes))

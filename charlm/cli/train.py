@@ -58,9 +58,11 @@ def command(context: click.Context, **flags) -> None:
 def _run_alone(flags: dict, given: set[str], began: float, **world) -> None:
     """Train as the one who may write the output."""
     output = _output(flags)
+    from charlm.checkpoint import Checkpoints
     from charlm.lock import locked
     from charlm.storage import remove_leftovers, require_writable
     require_writable(output)
+    Checkpoints(output).require_writable()
     with locked(output):
         remove_leftovers(output)
         _run(flags, given, output, began, **world)

@@ -129,6 +129,8 @@ class _Loop:
         standing = self._standing
         if standing.best is not None:
             self._keeper.take(standing.best_weights, standing.best)
+        if not standing.step:
+            yield from self._saver.try_save(standing)   # so that a plan made by the clock cannot be lost
         reason = yield from self._steps()
         if standing.best is None and reason != "interrupted":
             raise DivergedError("the held-out loss was never finite; try a smaller --lr")
@@ -218,8 +220,8 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
 
     `keep(weights, validation)` stores a model and returns where, or "" if it did not want it;
     `validation` is None for a run interrupted before its first one. `checkpoint(standing)` stores all that
-    the run goes on from: from time to time, at every validation and at an interruption. Interrupted before
-    the first update, nothing is kept. Raises DivergedError, and StorageError when the last try to store failed too.
+    the run goes on from: before the first update, from time to time, at every validation and at an
+    interruption. Interrupted before the first update, no model is kept. Raises DivergedError, and StorageError when the last try to store failed too.
     """
     loop = _Loop(trainer, standing or Standing(), _Keeper(keep), _Saver(checkpoint, checkpoint_every, trainer.clock),
                  interrupted)

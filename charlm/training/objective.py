@@ -40,6 +40,7 @@ class Objective(Protocol):
     updates_per_epoch: float
     validation_tokens: float            # what one validation costs, in tokens predicted
     validation_pieces: int              # calls of `interrupted` in one validation
+    carries: bool                       # whether an update goes on from where the one before it ended
 
     def loss(self, step: int) -> torch.Tensor:
         """The loss to lower at a step counted from 0, as a scalar: this process's part of its mean."""
@@ -59,6 +60,8 @@ class Objective(Protocol):
 
 class Unconnected:
     """What objectives share whose batches have nothing to do with each other: nothing is carried on."""
+
+    carries = False
 
     def accept(self) -> None:
         """Nothing to go on from."""

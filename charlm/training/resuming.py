@@ -138,6 +138,9 @@ def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
         trainer.failures = checkpoint.run["failures"]
         if _forms(tensors) != _forms({name: torch.from_numpy(_stored(value)) for name, value in trainer.tensors().items()}):
             raise ValueError("its tensors are not those of its trainer")
+        begun = checkpoint.run["standing"]["step"] > trainer.failures       # an update was applied
+        if trainer.objective.carries and bool(trainer.objective.tensors()) != begun:
+            raise ValueError("what its lanes have read is missing, or comes too early")
         expected = trainer.network.config.parameter_shapes() if best else {}
         if _forms(best_weights) != {name: (shape, torch.float32) for name, shape in expected.items()}:
             raise ValueError("its best weights are not those of its network")

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.errors import StorageError, UsageError
@@ -69,7 +69,7 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     if plan.config.batch_size < session.world.size:
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
                          f"{session.world.size} processes")
-    plan, seconds = _planned(plan, corpus, wishes, session, device=device)
+    plan, seconds = yield from _planned(plan, corpus, wishes, session, device=device)
     trainer = _trainer(plan, corpus, session, device=device)
     standing = Standing() if saved is None else go_on(session.resumed, trainer)
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
@@ -90,8 +90,6 @@ class _Records:
 
     def run(self, standing: Standing) -> Iterator[Record]:
         session, checkpoints = self._session, self._session.checkpoints
-        if checkpoints and not standing.step:
-            self._checkpoint(standing)          # so that a plan made by the clock cannot be lost
         for record in train(self._trainer, keep=self._keep, interrupted=session.agreed, standing=standing,
                             checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every):
             if isinstance(record, Stopped) and checkpoints:
@@ -130,8 +128,9 @@ class _Records:
                      corpus.separate_source, corpus.labels, corpus.known_lines)
 
 
-def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *, device: str) -> tuple[Run, float]:
-    """The run with its final number of steps, and the seconds that what is left of it should take."""
+def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *,
+             device: str) -> Generator[Record, None, tuple[Run, float]]:
+    """Return the run with its final number of steps, and the seconds that what is left of it should take."""
     done = session.resumed.run["standing"]["step"] if session.resumed else 0
     budget = None if wishes.minutes is None else 60 * wishes.minutes
     if budget is None and done >= plan.config.steps:
@@ -140,7 +139,10 @@ def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *, 
     trainer = _trainer(plan, corpus, session, device=device)
     if budget is None and not session.resumed and session.checkpoints and session.world.leads:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.
-        session.checkpoints.save(take(plan, corpus, trainer, Standing()))
+        try:
+            session.checkpoints.save(take(plan, corpus, trainer, Standing()))
+        except StorageError as error:
+            yield Warned(f"{error}; trying again when the speed is known")
     speed = measure(trainer, seconds=limit, interrupted=session.agreed)
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
     if budget is not None:

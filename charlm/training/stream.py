@@ -28,6 +28,8 @@ FORGETTING = 0.5                        # of the windows that begin a line
 class Stream:
     """Predict every next token."""
 
+    carries = True
+
     def __init__(self, corpus: Corpus, run: TrainingConfig, network: Network,
                  world: World = World()):
         self._corpus, self._network, self._world = corpus, network, world

@@ -76,6 +76,7 @@ class Work:
     def __init__(self, forks, folder, task, steps):
         self.forks, self.folder = forks, folder
         self.trained = 0                # lives that came to an update
+        self.kills = self.in_a_save = 0
         (folder / "corpus").write_text(text_of(task), encoding="utf-8")
         self.train = ["train", "corpus", "-o", "model", *NETWORK, *TASKS[task], "--steps", str(steps)]
         assert forks.run(folder, *self.train) == 0, self.said()
@@ -118,9 +119,9 @@ def lost(work):
 
 
 def killed(work, chance, *more):
-    """One life, killed at a random instant unless it ends before; whether it was killed."""
+    """One life, killed at a random instant or between two touches of the disk, unless it ends before; whether it was killed."""
     (work.folder / "times").write_bytes(struct.pack("d", 0) * 1000)
-    in_a_save = chance.random() < IN_A_SAVE
+    in_a_save = work.in_a_save <= IN_A_SAVE * work.kills
     pid = work.forks.start(work.folder, *work.train, *more, seed=chance.random(),
                            hook=["killed", chance.randrange(1, 40)] if in_a_save else None)
     if not in_a_save:
@@ -130,26 +131,26 @@ def killed(work, chance, *more):
     code = work.forks.ended()
     assert code in (0, -signal.SIGKILL), work.said()
     work.trained += np.frombuffer((work.folder / "times").read_bytes()).any()
+    work.kills += code != 0
+    work.in_a_save += code != 0 and in_a_save
     return code != 0
 
 
 def kill_until_it_is_done(work, chance):
-    """Kills of one training until it has ended, each at most one interval before a checkpoint."""
-    kills = 0
+    """Kill one training until it has ended, each time at most one interval after a checkpoint."""
     while killed(work, chance, "--resume"):
-        kills += 1
         assert lost(work) < INTERVAL + LATE
     assert work.ending() == (work.model, work.tensors)
     assert not work.left()
-    return kills
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bits(work_of, task):
-    work, chance, kills = work_of(task), random.Random(task), 0
-    while kills < KILLS // len(TASKS):
-        kills += kill_until_it_is_done(work, chance)
-    assert work.trained > kills / 2                         # not only while it was still starting
+    work, chance = work_of(task), random.Random(task)
+    while work.kills < KILLS // len(TASKS):
+        kill_until_it_is_done(work, chance)
+    assert work.trained > work.kills / 2                    # not only while it was still starting
+    assert work.in_a_save >= IN_A_SAVE * work.kills
 
 
 # INT, TERM, HUP
