@@ -39,8 +39,8 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
 
     A model of pairs is measured on pairs: the share of sources whose target it does not write exactly,
     the edits that its targets need, and its loss. A model of lines is measured on lines, each by itself
-    with its end; where they have labels, the share of lines whose label `classify` misses, too. A fill model is measured on gaps drawn in the text:
-    the share that greedy search fills exactly, and its loss.
+    with its end; where they have labels, the share of lines whose label `classify` misses, too. A fill
+    model is measured on gaps drawn in the text: the share that greedy search fills exactly, and its loss.
     """
     options.limit_threads(threads)
     from charlm.cli.models import load_model

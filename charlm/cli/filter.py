@@ -53,8 +53,9 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     from charlm.cli.streams import Product
     lines, product = Lines(file, errors), Product()
     scored = _Scored(model, contrast, carry=carry, device=device)
-    passing = ([(line.data, score) for line, score in lines.answered(batch, scored.scores, scored.flaw)
-                if score is not None and score < math.inf and bounds[0] <= score <= bounds[1]] for batch in lines.batches())
+    answered = (lines.answered(batch, scored.scores, scored.flaw) for batch in lines.batches())
+    passing = ([(line.data, score) for line, score in batch
+                if score is not None and score < math.inf and bounds[0] <= score <= bounds[1]] for batch in answered)
     show = _with_score if with_score else _alone
     if share is not None:
         passing = _least(passing, share, lines)

@@ -54,7 +54,8 @@ def cli() -> None:
     """Character language models for the shell.
 
     Train a recurrent network on any text, then write new text in its manner, or say how surprising any
-    line is, filter by it, classify, translate, fill gaps. Every flag has an environment twin: CHARLM_SAMPLE_TEMPERATURE is `sample --temp`.
+    line is, filter by it, classify, translate, fill gaps. Every flag has an environment twin:
+    CHARLM_SAMPLE_TEMPERATURE is `sample --temp`.
     """
 
 

@@ -51,7 +51,8 @@ class Lines:
             return self._step(record)
         if isinstance(record, Validation):
             return _fields(event="validation", step=record.step, loss=record.loss,
-                           word_error_rate=record.error_rate, bits_per_character=record.bits_per_character, best=int(record.best))
+                           word_error_rate=record.error_rate, bits_per_character=record.bits_per_character,
+                           best=int(record.best))
         if isinstance(record, Sampled):
             return _fields(event="sample", text=record.text)
         if isinstance(record, Saved):
@@ -60,8 +61,8 @@ class Lines:
             return _fields(event="warning", message=record.message)
         if isinstance(record, Stopped):
             return _fields(event="stopped", reason=record.reason, step=record.step, best=record.loss,
-                           word_error_rate=record.error_rate, bits_per_character=record.bits_per_character, seconds=record.seconds,
-                           path=record.path or None, next=record.next_command or None,
+                           word_error_rate=record.error_rate, bits_per_character=record.bits_per_character,
+                           seconds=record.seconds, path=record.path or None, next=record.next_command or None,
                            resume=record.resume_command or None)
         return ""
 

@@ -13,6 +13,7 @@ from charlm.config import TASKS, TrainingConfig
 from charlm.records import Validation
 
 PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts"}
+_TABLES = ("config", "standing", "flags", "corpus", "environment", "texts")
 _STANDING = {"step", "best", "since_best", "validated", "seconds"}
 _MOST = 1 << 40                         # of anything that is counted
 _MOST_THREADS = 1024
@@ -21,8 +22,7 @@ _MOST_THREADS = 1024
 def check(facts: dict) -> None:
     """Raises ValueError for facts that no run has."""
     _require(set(facts) == PARTS, "parts are missing or unknown")
-    _require(all(isinstance(facts[name], dict) for name in ("config", "standing", "flags", "corpus", "environment", "texts")),
-             "parts are no tables")
+    _require(all(isinstance(facts[name], dict) for name in _TABLES), "parts are no tables")
     _require(set(facts["config"]) == _names(TrainingConfig), "flags are missing or unknown")
     _require(facts["task"] in TASKS, f"its task is none of {', '.join(TASKS)}")
     _require(_counted(facts["failures"]), "its failures are no number")
@@ -44,12 +44,14 @@ def _check_standing(standing: dict) -> None:
         _require(isinstance(best, dict) and set(best) == _names(Validation), "its best validation is none")
         rate = best["error_rate"]
         _require(_counted(best["step"]) and _measured(best["loss"]) and _measured(best["bits_per_character"])
-                 and isinstance(best["best"], bool) and (rate is None or _measured(rate)), "its best validation is none")
+                 and isinstance(best["best"], bool) and (rate is None or _measured(rate)),
+                 "its best validation is none")
 
 
 def _check_flags(flags: dict) -> None:
     """Of texts, which are read by them before anything else of the run is known."""
-    _require(all(value is None or isinstance(value, (str, int, float)) for value in flags.values()), "flags are no values")
+    _require(all(value is None or isinstance(value, (str, int, float)) for value in flags.values()),
+             "flags are no values")
     _require(flags.get("errors", "strict") in ("strict", "replace", "ignore"), "its --errors is none")
     size, part = flags.get("vocab_size"), flags.get("validation")
     _require(size is None or _counted(size), "its --vocab-size is none")

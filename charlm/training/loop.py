@@ -221,7 +221,8 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
     `keep(weights, validation)` stores a model and returns where, or "" if it did not want it;
     `validation` is None for a run interrupted before its first one. `checkpoint(standing)` stores all that
     the run goes on from: before the first update, from time to time, at every validation and at an
-    interruption. Interrupted before the first update, no model is kept. Raises DivergedError, and StorageError when the last try to store failed too.
+    interruption. Interrupted before the first update, no model is kept. Raises DivergedError, and StorageError
+    when the last try to store failed too.
     """
     loop = _Loop(trainer, standing or Standing(), _Keeper(keep), _Saver(checkpoint, checkpoint_every, trainer.clock),
                  interrupted)

@@ -71,7 +71,8 @@ class Optimizers:
             for parameter in optimizer.param_groups[0]["params"]:
                 if values := owned.get(self._names[parameter]):
                     if set(values) != _CARRIED[type(optimizer)] or any(
-                            value.shape != (() if what == "step" else parameter.shape) for what, value in values.items()):
+                            value.shape != (() if what == "step" else parameter.shape)
+                            for what, value in values.items()):
                         raise ValueError(f"{self._names[parameter]} is moved by another optimizer")
                     optimizer.state[parameter] = {
                         what: value.to(parameter.device).clone() for what, value in values.items()}

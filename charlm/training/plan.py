@@ -1,14 +1,11 @@
-"""How large and how long: sizes from the corpus, steps from passes or from measured speed.
+"""How large and how long: sizes, steps and validations from the corpus alone.
 
-Sizes depend on the corpus alone, never on the clock, so that `--steps` repeats a run bit for bit.
+Never from the clock, so that `--steps` repeats a run bit for bit. Steps from measured speed are speed.py's.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from charlm.text.cache import TokenCache
 
@@ -17,7 +14,6 @@ VALIDATION_SHARE = 0.25                 # tokens validated at most, over tokens 
 TOKENS_AT_A_MILLION = 5e6               # training tokens for a corpus of a million: five passes
 FEWEST_TOKENS = 150_000                 # even a tiny corpus is read this far
 FEWEST_STEPS = 150
-SKIPPED = 2                             # first updates of a measurement, which warm up caches
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
 FEWEST_PAIRS_SEEN = 20_000
 LINE_TOKENS_AT_A_MILLION = 6e6          # training tokens for lines of a million in all: six passes
@@ -94,54 +90,3 @@ def validation_interval(steps: int, window: float, held_out: float) -> int:
     """
     count = int(VALIDATION_SHARE * steps * window / held_out)
     return -(-steps // min(max(count, 1), MOST_VALIDATIONS, steps))
-
-
-class Updates(Protocol):
-    """What a measurement needs of a trainer."""
-
-    def clock(self) -> float: ...
-
-    def update(self, step: int) -> object: ...
-
-    def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float: ...
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds that one update and one validation take on this machine, just now."""
-
-    update: float
-    validation: float
-
-    def duration(self, steps: int, window: float, held_out: float) -> float:
-        """Expected seconds of a whole run."""
-        validations = -(-steps // validation_interval(steps, window, held_out))
-        return steps * self.update + validations * self.validation
-
-    def steps_within(self, seconds: float, window: float, held_out: float) -> int:
-        """Steps whose expected duration just fits into `seconds`; at least one.
-
-        Where one more step brings one more validation, slightly more might have fitted.
-        """
-        low, high = 1, max(int(seconds / self.update), 1)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.duration(middle, window, held_out) <= seconds:
-                low = middle
-            else:
-                high = middle - 1
-        return low
-
-
-def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]) -> Speed:
-    """Run a trainer that will be thrown away for about this long, and a piece of a validation."""
-    times: list[float] = []
-    clock = trainer.clock
-    began = start = clock()
-    while not times or (len(times) <= SKIPPED or start - began < seconds) and not interrupted():
-        trainer.update(len(times))
-        now = clock()
-        times.append(now - start)
-        start = now
-    return Speed(statistics.fmean(times[SKIPPED:] or times),
-                 trainer.validation_seconds(seconds / 3, interrupted))

@@ -136,7 +136,8 @@ def go_on(checkpoint: Checkpoint, trainer: Trainer) -> Standing:
                         for name in list(tensors) if name.startswith(_BEST)}
         trainer.restore(tensors)
         trainer.failures = checkpoint.run["failures"]
-        if _forms(tensors) != _forms({name: torch.from_numpy(_stored(value)) for name, value in trainer.tensors().items()}):
+        its_own = {name: torch.from_numpy(_stored(value)) for name, value in trainer.tensors().items()}
+        if _forms(tensors) != _forms(its_own):
             raise ValueError("its tensors are not those of its trainer")
         begun = checkpoint.run["standing"]["step"] > trainer.failures       # an update was applied
         if trainer.objective.carries and bool(trainer.objective.tensors()) != begun:

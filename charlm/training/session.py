@@ -17,8 +17,8 @@ from charlm.training.device import choose_device, set_up
 from charlm.training.environment import differences, environment
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, Standing, train
-from charlm.training.plan import measure
 from charlm.training.resuming import Run, described, go_on, going_on, take
+from charlm.training.speed import measure
 from charlm.training.trainer import Trainer
 from charlm.training.world import World
 

@@ -44,7 +44,7 @@ def unfinished(corpus, monkeypatch, train):
         return real(self, step)
 
     def no_measurement(self, *_, **__):
-        from charlm.training.plan import Speed
+        from charlm.training.speed import Speed
         return Speed(1e-3, 1e-3)
 
     with monkeypatch.context() as patch:

@@ -1,18 +1,11 @@
-"""How large and how long, from the size of the corpus and the measured speed."""
+"""How large and how long, from the size of the corpus."""
 
 import itertools
-import time
-import statistics
-from types import SimpleNamespace
 
 import pytest
 
-from charlm.training.plan import (MOST_VALIDATIONS, Speed, default_line_steps, default_pair_steps, default_steps, fit_window,
-                                  line_sizes, measure, pair_sizes, sizes, validation_interval)
-
-
-def never():
-    return False
+from charlm.training.plan import (MOST_VALIDATIONS, default_line_steps, default_pair_steps, default_steps,
+                                  fit_window, line_sizes, pair_sizes, sizes, validation_interval)
 
 
 def test_larger_corpora_never_get_a_narrower_network_or_fewer_lanes():
@@ -117,55 +110,3 @@ def test_validations_read_at_most_a_quarter_of_the_tokens_trained_on(steps, wind
     validations = len({*range(interval, steps + 1, interval), steps})
     assert 1 <= interval <= steps and validations <= MOST_VALIDATIONS
     assert validations == 1 or 4 * validations * held_out <= steps * window
-
-
-def test_duration_counts_updates_and_validations():
-    assert Speed(0.5, 3.0).duration(100, 1000, 1) == 100 * 0.5 + 10 * 3
-    assert Speed(0.5, 3.0).duration(100, 10, 10 ** 6) == 100 * 0.5 + 3
-
-
-@pytest.mark.parametrize("speed, seconds, held_out", list(itertools.product(
-    (Speed(0.01, 0.0), Speed(0.01, 0.3), Speed(1.0, 20.0)), (5.0, 60.0, 1000.0), (50, 100_000))))
-def test_planned_steps_fit_the_time_and_nearly_fill_it(speed, seconds, held_out):
-    steps = speed.steps_within(seconds, 64, held_out)
-    assert steps == 1 or speed.duration(steps, 64, held_out) <= seconds
-    # Another tenth would not fit, give or take one update and one validation.
-    assert speed.duration(int(1.1 * steps) + 2, 64, held_out) > seconds - 2 * (speed.update + speed.validation)
-
-
-def test_without_validations_every_second_is_spent():
-    assert Speed(0.5, 0.0).steps_within(60, 64, 100) == 120
-    assert Speed(0.5, 0.0).steps_within(0.1, 64, 100) == 1
-    assert Speed(0.5, 0.0).steps_within(-5, 64, 100) == 1
-
-
-def test_measuring_ignores_the_first_updates_which_warm_up():
-    costs, clock, steps, asked = itertools.chain([50.0, 30.0], itertools.repeat(2.0)), [0.0], [], []
-
-    def update(step):
-        steps.append(step)
-        clock[0] += next(costs)
-
-    trainer = SimpleNamespace(update=update, clock=lambda: clock[0], validation_seconds=lambda limit, interrupted: asked.append(limit) or 7.0)
-    assert measure(trainer, seconds=90.0, interrupted=never) == Speed(2.0, 7.0)
-    assert steps == [0, 1, 2, 3, 4, 5, 6]                   # 50 + 30 + 5 * 2 seconds
-    assert asked == [30.0]
-
-
-def test_measuring_takes_at_least_one_update_that_counts():
-    steps = []
-    measure(SimpleNamespace(update=steps.append, clock=time.monotonic, validation_seconds=lambda limit, interrupted: 0.0), seconds=0.0, interrupted=never)
-    assert steps == [0, 1, 2]
-
-
-def test_measuring_stops_when_interrupted():
-    done = []
-    trainer = SimpleNamespace(update=done.append, clock=time.monotonic, validation_seconds=lambda limit, interrupted: 1.0)
-    speed = measure(trainer, seconds=1e9, interrupted=lambda: len(done) >= 2)
-    assert len(done) == 2 and speed.update >= 0
-
-
-def test_an_interruption_before_the_first_update_is_not_an_error():
-    trainer = SimpleNamespace(update=lambda step: None, clock=time.monotonic, validation_seconds=lambda limit, interrupted: 1.0)
-    speed = measure(trainer, seconds=1.0, interrupted=lambda: True)
-    assert speed.update >= 0 and speed.validation == 1.0
