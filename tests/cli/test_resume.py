@@ -173,3 +173,9 @@ def test_a_second_training_on_the_same_output_names_the_first(corpus, tmp_path, 
         done = charlm("train", "corpus", "-o", "model", *FLAGS)
     assert done.returncode == InUseError.exit_code == 7
     assert f"process {os.getpid()}" in done.stderr.decode()
+
+
+def test_a_name_too_long_for_a_checkpoint_is_refused_before_the_corpus_is_read(tmp_path, train):
+    code, said = train(*FLAGS, "-o", "m" * 245)
+    assert code == 6 and "File name too long" in said and len(said.splitlines()) == 1
+    assert "event=plan" not in said and not list(tmp_path.glob("m*"))

@@ -11,6 +11,7 @@ from charlm.training.resuming import described, go_on, take
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+
 def assert_every_resumption_ends_alike(runner):
     whole = runner.whole
     assert sorted(whole.checkpoints) == [10, 20, 30]
@@ -67,6 +68,24 @@ def test_no_single_tensor_can_be_left_out(rich):
     free = [name for name in whole.tensors if not name.startswith(("writes.", "reads."))
             and not differs(rich, Checkpoint(whole.run, {key: value for key, value in whole.tensors.items() if key != name}))]
     assert not free
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_lanes_without_the_state_they_came_to_are_refused(runner_of, cell):
+    runner = runner_of("stream", cell=cell)
+    whole = runner.whole.checkpoints[20]
+    left = {name: values for name, values in whole.tensors.items() if not name.startswith("objective.")}
+    assert len(left) == len(whole.tensors) - (2 if cell == "lstm" else 1)
+    with pytest.raises(ModelFileError, match="lanes"):
+        go_on(Checkpoint(whole.run, left), runner.trainer())
+
+
+def test_lanes_with_a_state_before_the_first_update_are_refused(runner_of):
+    runner = runner_of("stream")
+    whole = runner.whole.checkpoints[20]
+    standing = whole.run["standing"] | {"step": 0, "validated": 0}
+    with pytest.raises(ModelFileError, match="lanes"):
+        go_on(Checkpoint(whole.run | {"standing": standing}, whole.tensors), runner.trainer())
 
 
 def test_the_whole_checkpoint_makes_no_difference(rich):
