@@ -14,7 +14,7 @@ _NAMES = {"charlm": "charlm", "torch": "torch", "processor": "processor", "devic
 
 def environment(*, device: str, threads: int, processes: int = 1) -> dict:
     """Plain values that are equal where a training gives equal bits."""
-    return {"charlm": __version__, "torch": torch.__version__, "processor": _processor(device),
+    return {"charlm": __version__, "torch": str(torch.__version__), "processor": _processor(device),
             "device": device, "threads": threads, "processes": processes}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 
@@ -14,26 +15,22 @@ from charlm.text.special import boundary, gap, label_id
 from charlm.text.tokenizer import Tokenizer
 from charlm.training.choices import AnyCorpus
 
+_GROWING = ("vocabulary_size", "source_vocabulary_size", "labels", "window")
+
 
 def initial_weights(model: Model, corpus: AnyCorpus, config: ModelConfig) -> dict[str, np.ndarray]:
     """The weights that a network of this configuration starts from to go on learning on this corpus.
 
-    Raises UsageError when it differs from the model in more than its vocabulary.
+    Raises UsageError when it differs from the model in more than its vocabulary and the length of its windows.
     """
+    if any(getattr(config, name) != value for name, value in asdict(model.config).items() if name not in _GROWING):
+        raise UsageError(f"--init-from: the model is {model.config.describe()}; give no other architecture")
     written = _written_ids(model, corpus)
     begun = np.concatenate([written, _label_ids(model, corpus)])
-    read = written if model.task == "stream" else _read_ids(model, corpus)
-    shapes = config.parameter_shapes()
-    if set(shapes) != set(model.weights):
-        raise UsageError(f"--init-from: the model is {model.config.describe()}; give no other architecture")
-    weights = {}
-    for name, values in model.weights.items():
-        ids = {"embedding.weight": begun, "head.weight": written, "head.bias": written,
-               "encoder.embedding.weight": read}.get(name)
-        weights[name] = values if ids is None else _spread(values, ids, shapes[name][0])
-        if weights[name].shape != shapes[name]:
-            raise UsageError(f"--init-from: the model is {model.config.describe()}; give no other architecture")
-    return weights
+    moved = {"embedding.weight": begun, "head.weight": written, "head.bias": written,
+             "encoder.embedding.weight": _read_ids(model, corpus)}
+    return {name: _spread(values, moved[name], config.parameter_shapes()[name][0]) if name in moved else values
+            for name, values in model.weights.items()}
 
 
 def _spread(values: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
