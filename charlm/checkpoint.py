@@ -7,6 +7,7 @@ so one rename commits everything and the newer one is there until it is done. No
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class Checkpoints:
         self._paths = [os.path.realpath(output) + ending for ending in ENDINGS]
         self._generation = 0            # of the newest one
         self._next = 0                  # which of the paths is written next
+        self._given_up = False          # whether what is there is of a run that another one replaces
 
     def require_writable(self) -> None:
         """Raise StorageError now if `save` could not work later."""
@@ -92,15 +94,28 @@ class Checkpoints:
             warn(f"{refused[0][0]}; going on from the other checkpoint")
         return newest
 
+    def give_up(self) -> None:
+        """The next one saved begins another run: only when it is whole does the run before lose its own."""
+        with contextlib.suppress(ModelFileError):
+            self.newest(lambda warning: None)
+        self._given_up = True
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Write it over the older one. Raises StorageError; then the newest one is still there."""
         data = pack({"generation": self._generation + 1, "run": checkpoint.run}, checkpoint.tensors)
         write_durably(self._paths[self._next], data)
         self._generation += 1
         self._next = 1 - self._next
+        if self._given_up:
+            remove_durably(self._paths[self._next])
+            self._given_up = False
 
     def remove(self) -> None:
-        """Both, the older one first, and what killed processes left. Raises StorageError."""
+        """Both, the older one first. Raises StorageError."""
         for path in (self._paths[self._next], self._paths[1 - self._next]):
             remove_durably(path)
+
+    def remove_leftovers(self) -> None:
+        """What killed processes left of saving; only for who may write the output."""
+        for path in self._paths:
             remove_leftovers(path)

@@ -211,13 +211,52 @@ def test_a_linked_output_has_its_checkpoints_beside_what_it_links_to(tmp_path):
     assert newest(str(tmp_path / "link")) == newest(str(tmp_path / "folder" / "m.charlm")) == (3, [])
 
 
+# Giving up what another run has
+
+
+@pytest.mark.parametrize("before", [1, 2, 3])
+def test_a_run_that_is_given_up_keeps_its_own_until_the_next_one_has_one(output, tmp_path, before):
+    saved(output, before)
+    checkpoints = Checkpoints(output)
+    checkpoints.give_up()
+    assert newest(output) == (before, [])
+    checkpoints.save(Checkpoint({"number": 10}, {}))
+    assert Checkpoints(output).newest(pytest.fail).run == {"number": 10}
+    assert len(names_in(tmp_path)) == 1
+    checkpoints.save(Checkpoint({"number": 11}, {}))
+    assert Checkpoints(output).newest(pytest.fail).run == {"number": 11}
+    assert names_in(tmp_path) == ["m.charlm.checkpoint-a", "m.charlm.checkpoint-b"]
+
+
+@pytest.mark.parametrize("damaged", ["a", "b", "ab"])
+def test_a_run_that_is_given_up_may_be_damaged(output, tmp_path, damaged):
+    saved(output, 2)
+    for one in damaged:
+        (tmp_path / f"m.charlm.checkpoint-{one}").write_bytes(b"damaged")
+    checkpoints = Checkpoints(output)
+    checkpoints.give_up()
+    checkpoints.save(Checkpoint({"number": 10}, {}))
+    assert Checkpoints(output).newest(pytest.fail).run == {"number": 10} and len(names_in(tmp_path)) == 1
+
+
+def test_nothing_can_be_given_up_too(output, tmp_path):
+    checkpoints = Checkpoints(output)
+    checkpoints.give_up()
+    assert not names_in(tmp_path)
+    checkpoints.save(Checkpoint({"number": 10}, {}))
+    assert Checkpoints(output).newest(pytest.fail).run == {"number": 10} and len(names_in(tmp_path)) == 1
+
+
 # Removing
 
-def test_removed_checkpoints_and_what_killed_processes_left_are_gone(output, tmp_path):
+def test_removed_checkpoints_are_gone_and_so_is_what_killed_processes_left(output, tmp_path):
     checkpoints = saved(output, 3)
     for name in (".m.charlm.checkpoint-a-0123456789ab.charlm-tmp", ".m.charlm.checkpoint-b-abcdef012345.charlm-tmp",
                  "m.charlm", "other", ".n.charlm.checkpoint-a-0123456789ab.charlm-tmp"):
         (tmp_path / name).write_bytes(b"")
+    checkpoints.remove_leftovers()
+    assert names_in(tmp_path) == [".n.charlm.checkpoint-a-0123456789ab.charlm-tmp", "m.charlm", "m.charlm.checkpoint-a",
+                                  "m.charlm.checkpoint-b", "other"]
     checkpoints.remove()
     assert names_in(tmp_path) == [".n.charlm.checkpoint-a-0123456789ab.charlm-tmp", "m.charlm", "other"]
     checkpoints.remove()                                    # nothing more to do

@@ -124,6 +124,33 @@ def test_a_checkpoint_saved_over_an_older_one_leaves_the_newest_or_the_new(fault
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
+def test_another_run_that_begins_leaves_the_newest_of_the_one_before_or_its_own(faults, tmp_path, kind, for_good):
+    cases = 0
+    for saved in (2, 3):                                    # the newest is -b, or -a
+        for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
+            folder = tmp_path / f"{saved} {number}"
+            folder.mkdir()
+            output = str(folder / "m.charlm")
+            before, said = Checkpoints(output), []
+            for earlier in range(1, saved + 1):
+                before.save(checkpoint_of(earlier))
+            checkpoints = Checkpoints(output)
+            checkpoints.give_up()
+            with disk.under(storage):
+                became = outcome(lambda: checkpoints.save(checkpoint_of(10)), faults, StorageError)
+            assert number_found(output, said) in ((10,) if became == "done" else (saved, 10)) and not said
+            if became != "ended":
+                checkpoints.save(checkpoint_of(11))
+                assert number_found(output) == 11
+                checkpoints.save(checkpoint_of(12))
+                (folder / "m.charlm.checkpoint-a").unlink()     # whichever is left is of the new run
+                assert number_found(output) in (11, 12)
+            cases += bool(disk.failed)
+    assert cases >= (2 if kind == "short write" else 2 * (len(WRITE) + 4))
+
+
+@EVERY_KIND
+@ONCE_AND_FOR_GOOD
 def test_removing_checkpoints_leaves_the_newest_or_none(faults, tmp_path, kind, for_good):
     cases = 0
     for saved in (2, 3):                                    # the newest is -b, or -a
@@ -134,7 +161,6 @@ def test_removing_checkpoints_leaves_the_newest_or_none(faults, tmp_path, kind, 
             checkpoints, said = Checkpoints(output), []
             for earlier in range(1, saved + 1):
                 checkpoints.save(checkpoint_of(earlier))
-            (folder / ".m.charlm.checkpoint-a-0123456789ab.charlm-tmp").write_bytes(b"left by a killed process")
             with disk.under(storage):
                 became = outcome(checkpoints.remove, faults, StorageError)
             assert number_found(output, said) in ((None,) if became == "done" else (saved, None)) and not said

@@ -125,4 +125,4 @@ def test_readme_has_one_setup_command_and_one_test_command():
     blocks = re.findall(r"```sh\n(python3 -m venv [^\n]*)\n```", README)
     assert len(blocks) == 2
     assert "charlm train corpora/ferrywoman.txt" in blocks[0] and "charlm sample" in blocks[0]
-    assert blocks[1].endswith("-m pytest")
+    assert blocks[1].endswith("-m pytest -n 2 --dist worksteal")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 import click
 
 from charlm.cli import options
 from charlm.cli.training_options import all_of_them
-from charlm.cli.training_texts import held_out_part, read_corpus, task_flag, task_of
+from charlm.cli.training_texts import held_out_part, named_change, read_corpus, task_flag, task_of
+from charlm.errors import CharlmError
 
 EXAMPLES = """\b
 Examples:
@@ -61,10 +63,12 @@ def _run_alone(flags: dict, given: set[str], began: float, **world) -> None:
     from charlm.checkpoint import Checkpoints
     from charlm.lock import locked
     from charlm.storage import remove_leftovers, require_writable
+    checkpoints = Checkpoints(output)
     require_writable(output)
-    Checkpoints(output).require_writable()
+    checkpoints.require_writable()
     with locked(output):
         remove_leftovers(output)
+        checkpoints.remove_leftovers()
         _run(flags, given, output, began, **world)
 
 
@@ -77,8 +81,11 @@ def _run_together(flags: dict, given: set[str], began: float) -> None:
     with joined(choose_device(flags["device"])) as world:
         if world.leads:
             _run_alone(flags, given, began, world=world)
-        else:
+            return
+        try:
             _run({**flags, "quiet": True}, given, _output_name(flags), began, world=world)
+        except (CharlmError, click.ClickException) as error:
+            sys.exit(error.exit_code)   # the first process tells what it sees of it
 
 
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
@@ -122,7 +129,8 @@ def _run(flags: dict, given: set[str], output: str, began: float, world=None) ->
     resumed = _resumed(checkpoints, flags, output, say) if world.leads or flags["resume"] else None
     world.wait()                        # before the first process writes another checkpoint
     if resumed is None and flags["resume"] and os.path.exists(output):
-        say(f"{output} is finished; there is nothing to resume")
+        say(f"{output} has no checkpoint: its run is finished, or never began; --init-from {output} begins another "
+            "from its weights, --force from the beginning")
         return
     past = _past(flags, given, resumed)
     if resumed is not None:
@@ -138,14 +146,14 @@ def _run(flags: dict, given: set[str], output: str, began: float, world=None) ->
 
 
 def _resumed(checkpoints, flags: dict, output: str, say):
-    """The checkpoint to go on from, if that is wished and there is one; else none is left."""
+    """The checkpoint to go on from, if that is wished and there is one."""
     if flags["resume"]:
         resumed = checkpoints.newest(say)
         if resumed is None and not os.path.exists(output):
-            say("no checkpoint yet; starting from the beginning")
+            say("no checkpoint yet; starting from the beginning, with the flags given now")
         return resumed
     if flags["force"]:
-        checkpoints.remove()
+        checkpoints.give_up()
     elif checkpoints.exist():
         raise click.UsageError(f"{output} has an unfinished run; go on with it with --resume, or start anew "
                                "with --force")
@@ -162,11 +170,16 @@ def _past(flags: dict, given: set[str], checkpoint):
         return None
     past = of_checkpoint(checkpoint) if checkpoint is not None else of_model(flags["init_from"])
     changed = [name for name in _OF_TEXTS if name in given and name in past.flags
-               and flags[name] != past.flags[name] and not (name == "validation" and flags["new_corpus"])]
+               and not _same(name, past.flags[name], flags[name], new_corpus=flags["new_corpus"])]
     if changed:
-        listed = ", ".join(f"--{name.replace('_', '-')} {past.flags[name]} → {flags[name]}" for name in changed)
+        listed = ", ".join(named_change(name, past.flags[name], flags[name]) for name in changed)
         raise click.UsageError(f"{past.says}; changed: {listed}")
     return past
+
+
+def _same(name: str, old, new, *, new_corpus: bool) -> bool:
+    """Whether a flag says what it said; a held-out text may have another name, for its digest is compared."""
+    return old == new or name == "validation" and (new_corpus or isinstance(old, str) and isinstance(new, str))
 
 
 def _wishes_of(flags: dict, given: set[str], task: str, past):
@@ -178,7 +191,7 @@ def _wishes_of(flags: dict, given: set[str], task: str, past):
     now = {name: value for name, value in wishes.items() if name in given or name == "encoder" and value}
     before = dict(past.wishes)
     if not {"steps", "epochs", "minutes"}.isdisjoint(now):
-        before.pop("steps", None)
+        before = {name: value for name, value in before.items() if name not in ("steps", "minutes")}
     return Wishes(**{**wishes, **before, **now, "task": task})
 
 
@@ -194,7 +207,9 @@ def _check_corpus(corpus, checkpoint, *, new_corpus: bool) -> None:
 def _resume_command(flags: dict, output: str) -> str:
     import shlex
     where = [] if flags["output"] is None else ["-o", output]
-    return shlex.join(["charlm", "train", *flags["corpus"], *where, "--resume"])
+    processes = os.environ.get("WORLD_SIZE", "1")
+    together = ["torchrun", "--nproc-per-node", processes, "-m"] if processes != "1" else []
+    return shlex.join([*together, "charlm", "train", *flags["corpus"], *where, "--resume"])
 
 
 def _output(flags: dict) -> str:

@@ -16,6 +16,14 @@ def task_flag(flags: dict) -> str | None:
     return TASK_FLAGS[given[0]] if given else None
 
 
+def named_change(name: str, old, new) -> str:
+    """A flag about the texts as it was and is now, as the user would type it."""
+    if name == "task":
+        flags = {task: f"--{flag}" for flag, task in TASK_FLAGS.items()}
+        return f"{flags[old]} → {flags[new]}"
+    return f"--{name.replace('_', '-')} {old} → {new}"
+
+
 def task_of(flag: str | None) -> str | None:
     return "lines" if flag == "labels" else flag
 

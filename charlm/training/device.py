@@ -7,8 +7,13 @@ import torch
 from charlm.errors import UsageError
 
 
-def choose_device(wish: str) -> str:
-    """`auto` takes a GPU when there is one. Raises UsageError for a GPU that is not there."""
+def choose_device(wish: str, before: str | None = None) -> str:
+    """`auto` stays where the run was before, else takes a GPU, when there is one.
+
+    Raises UsageError for a GPU that is wished and not there.
+    """
+    if wish == "auto" and before == "cpu":
+        return "cpu"
     available = torch.cuda.is_available()
     if wish == "cuda" and not available:
         raise UsageError("--device cuda: torch sees no GPU here; use --device cpu")

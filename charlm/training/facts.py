@@ -12,7 +12,8 @@ from dataclasses import fields
 from charlm.config import TASKS, TrainingConfig
 from charlm.records import Validation
 
-PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts"}
+PARTS = {"model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes",
+         "minutes", "texts"}
 _TABLES = ("config", "standing", "flags", "corpus", "environment", "texts")
 _STANDING = {"step", "best", "since_best", "validated", "seconds"}
 _MOST = 1 << 40                         # of anything that is counted
@@ -28,6 +29,8 @@ def check(facts: dict) -> None:
     _require(_counted(facts["failures"]), "its failures are no number")
     _require(isinstance(facts["changes"], list) and all(isinstance(change, dict) for change in facts["changes"]),
              "its changes are no list of them")
+    minutes = facts["minutes"]
+    _require(minutes is None or _measured(minutes) and minutes > 0, "its minutes are none")
     _check_standing(facts["standing"])
     _check_flags(facts["flags"])
     _require(all(isinstance(value, (str, int)) for value in facts["environment"].values()), "its environment is none")

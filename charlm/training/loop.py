@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -31,6 +31,10 @@ class Standing:
     since_best: int = 0                 # validations
     validated: int = 0                  # the step of the last one
     seconds: float = 0.0                # of sessions before this one
+
+    def on_another_text(self) -> Standing:
+        """The same, but for what was measured on the text before."""
+        return replace(self, best=None, best_weights=None, since_best=0, validated=0)
 
 
 class _Keeper:
@@ -171,10 +175,10 @@ class _Loop:
                 return "interrupted"
 
     def _validation_is_due(self) -> bool:
-        """Also of a run that was interrupted just before one."""
+        """Also of a run that was interrupted just before one, or is now to be shorter than it is."""
         step = self._standing.step
         return step != self._standing.validated and (
-            step % self._interval == 0 or step == self._trainer.run.steps)
+            step % self._interval == 0 or step >= self._trainer.run.steps)
 
     def _lost_patience(self) -> bool:
         run = self._trainer.run

@@ -33,7 +33,8 @@ def of_checkpoint(checkpoint: Checkpoint) -> Past:
     """The run as it was. Raises ModelFileError."""
     run, texts = described(checkpoint), texts_of(checkpoint)
     check_together(Model(run.model, texts.tokenizer, {}, {}, run.task, texts.separate_source, texts.labels))
-    return Past(run.task, run.flags, wishes_of(run), texts.tokenizer, texts.separate_source, texts.labels,
+    flags = {**run.flags, **_of_texts(run.task, texts.tokenizer, texts.separate_source, texts.labels)}
+    return Past(run.task, flags, wishes_of(run), texts.tokenizer, texts.separate_source, texts.labels,
                 "--resume goes on with the run as it is")
 
 
@@ -41,9 +42,7 @@ def of_model(path: str) -> Past:
     """A model's network and vocabulary for a run of its own. Raises ModelFileError."""
     model = load(path)
     config, source = model.config, model.separate_source
-    flags = {"task": "labels" if model.labels else model.task, "tokenizer": model.tokenizer.kind, "vocab_size": None}
-    if source:
-        flags["source_tokenizer"] = source.kind
+    flags = {**_of_texts(model.task, model.tokenizer, source, model.labels), "vocab_size": None}
     wishes = {"cell": config.cell, "nonlinearity": config.nonlinearity, "layers": config.num_layers,
               "hidden": config.hidden_size, "embedding": config.embedding_size, "tied": config.tied,
               "encoder": config.encoder, "attention": config.attention}
@@ -51,3 +50,9 @@ def of_model(path: str) -> Past:
         wishes["bptt"] = config.window
     return Past(model.task, flags, wishes, Growing(model.tokenizer), source and Growing(source), model.labels,
                 f"--init-from goes on with the task and the tokens of {path}", model)
+
+
+def _of_texts(task: str, tokenizer: Tokenizer, source: Tokenizer | None, labels: Labels | None) -> dict:
+    """The flags that read texts like this, whether they were given or found out."""
+    flags = {"task": "labels" if labels else task, "tokenizer": tokenizer.kind}
+    return flags if source is None else {**flags, "source_tokenizer": source.kind}

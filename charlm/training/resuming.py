@@ -47,6 +47,7 @@ class Run:
     corpus: dict                        # its facts
     environment: dict                   # what the bits depend on, see `environment`
     changes: tuple[dict, ...] = ()      # of flags, at resumptions
+    minutes: float | None = None        # from which its steps are yet to be planned
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def take(run: Run, texts: Texts, trainer: Trainer, standing: Standing) -> Checkp
     return Checkpoint({"model": run.model.to_json(), "config": asdict(run.config), "task": run.task,
                        "standing": numbers, "failures": trainer.failures, "flags": run.flags,
                        "corpus": run.corpus, "environment": run.environment,
-                       "changes": list(run.changes), "texts": _described_texts(texts)},
+                       "changes": list(run.changes), "minutes": run.minutes, "texts": _described_texts(texts)},
                       tensors | _tensors_of(texts))
 
 
@@ -119,7 +120,8 @@ def described(checkpoint: Checkpoint) -> Run:
     try:
         check(facts)
         return Run(ModelConfig.from_json(facts["model"]), TrainingConfig(**facts["config"]), facts["task"],
-                   facts["flags"], facts["corpus"], facts["environment"], tuple(facts["changes"]))
+                   facts["flags"], facts["corpus"], facts["environment"], tuple(facts["changes"]),
+                   facts["minutes"])
     except (TypeError, ValueError, CharlmError) as error:
         raise ModelFileError(f"the checkpoint describes no run: {error}") from None
 
@@ -155,7 +157,7 @@ def _forms(tensors: dict[str, torch.Tensor]) -> dict[str, tuple]:
 
 
 def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: AnyCorpus) -> Run:
-    """The saved run as it is now wished to go on: its length and rate may change, which is recorded.
+    """The saved run as it is now wished to go on: its length and rate may change.
 
     Raises UsageError for any other change, naming old and new.
     """
@@ -164,10 +166,17 @@ def going_on(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Any
     if fixed:
         listed = ", ".join(f"{_FLAGS.get(name, name)} {old} → {new}" for name, (old, new) in fixed.items())
         raise UsageError(f"--resume goes on with the run as it is; changed: {listed}")
-    changes = saved.changes
-    if changed:
-        changes = (*changes, {name: list(change) for name, change in changed.items()})
-    return replace(saved, config=config, corpus=corpus.facts(), changes=changes)
+    return replace(saved, config=config, corpus=corpus.facts())
+
+
+def recorded(saved: Run, run: Run) -> Run:
+    """The run that goes on from the saved one, with what it changes on record."""
+    changed = _changed(asdict(saved.config), asdict(run.config))
+    if saved.minutes is not None:
+        changed.pop("steps", None)      # there were none yet
+    if not changed:
+        return run
+    return replace(run, changes=(*saved.changes, {name: list(change) for name, change in changed.items()}))
 
 
 def _changed(old: dict, new: dict) -> dict[str, tuple]:
@@ -184,4 +193,4 @@ def wishes_of(run: Run) -> dict:
             "optimizer": config.optimizer, "lr": config.learning_rate, "weight_decay": config.weight_decay,
             "warmup": config.warmup, "batch_size": config.batch_size, "bptt": config.bptt, "clip": config.clip,
             "clip_value": config.clip_value, "patience": config.patience, "seed": config.seed,
-            "steps": config.steps}
+            **({"steps": config.steps} if run.minutes is None else {"minutes": run.minutes})}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from charlm.checkpoint import Checkpoint, Checkpoints
-from charlm.errors import StorageError, UsageError
+from charlm.errors import DivergedError, StorageError, UsageError
 from charlm.modelfile import Model, save
 from charlm.records import Planned, Record, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
@@ -17,7 +17,7 @@ from charlm.training.device import choose_device, set_up
 from charlm.training.environment import differences, environment
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, Standing, train
-from charlm.training.resuming import Run, described, go_on, going_on, take
+from charlm.training.resuming import Run, described, go_on, going_on, recorded, take
 from charlm.training.speed import measure
 from charlm.training.trainer import Trainer
 from charlm.training.world import World
@@ -57,8 +57,8 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     Raises UsageError for wishes that do not fit, StorageError, DivergedError, and ModelFileError for a
     checkpoint that cannot be gone on from.
     """
-    device = choose_device(session.device)
     saved = session.resumed and described(session.resumed)
+    device = choose_device(session.device, saved and saved.environment.get("device"))
     threads = set_up(session.threads or (saved and saved.environment.get("threads")))
     here = environment(device=device, threads=threads, processes=session.world.size)
     if saved is None:
@@ -69,9 +69,14 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     if plan.config.batch_size < session.world.size:
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
                          f"{session.world.size} processes")
-    plan, seconds = yield from _planned(plan, corpus, wishes, session, device=device)
+    plan = dataclasses.replace(plan, minutes=wishes.minutes)
+    plan, seconds = yield from _planned(plan, corpus, session, device=device)
     trainer = _trainer(plan, corpus, session, device=device)
-    standing = Standing() if saved is None else go_on(session.resumed, trainer)
+    standing = Standing()
+    if saved is not None:
+        plan, standing = recorded(saved, plan), go_on(session.resumed, trainer)
+        if saved.corpus.get("corpus_digest") != corpus.digest:
+            standing = standing.on_another_text()
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
                   plan.config.steps / trainer.objective.updates_per_epoch, seconds,
                   f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}")
@@ -90,8 +95,7 @@ class _Records:
 
     def run(self, standing: Standing) -> Iterator[Record]:
         session, checkpoints = self._session, self._session.checkpoints
-        for record in train(self._trainer, keep=self._keep, interrupted=session.agreed, standing=standing,
-                            checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every):
+        for record in self._trained(standing):
             if isinstance(record, Stopped) and checkpoints:
                 if record.reason == "interrupted":
                     record = dataclasses.replace(record, resume_command=session.resume_command)
@@ -100,6 +104,17 @@ class _Records:
             yield record
             if isinstance(record, Validation) and session.preview:
                 yield Sampled(session.preview(self._stored(self._trainer.kept_weights(), record), self._corpus))
+
+    def _trained(self, standing: Standing) -> Iterator[Record]:
+        """The loop's records; an error says how to go on, where there is something to go on from."""
+        session, checkpoints = self._session, self._session.checkpoints
+        try:
+            yield from train(self._trainer, keep=self._keep, interrupted=session.agreed, standing=standing,
+                             checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every)
+        except (StorageError, DivergedError) as error:
+            if not (checkpoints and checkpoints.exist()):
+                raise
+            raise type(error)(f"{error}; go on from the last checkpoint with: {session.resume_command}") from None
 
     def _clear_up(self) -> Iterator[Warned]:
         """A run that is over needs no checkpoint."""
@@ -128,16 +143,16 @@ class _Records:
                      corpus.separate_source, corpus.labels, corpus.known_lines)
 
 
-def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *,
+def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
              device: str) -> Generator[Record, None, tuple[Run, float]]:
     """Return the run with its final number of steps, and the seconds that what is left of it should take."""
     done = session.resumed.run["standing"]["step"] if session.resumed else 0
-    budget = None if wishes.minutes is None else 60 * wishes.minutes
+    budget = None if plan.minutes is None else 60 * plan.minutes
     if budget is None and done >= plan.config.steps:
         return plan, 0.0
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
     trainer = _trainer(plan, corpus, session, device=device)
-    if budget is None and not session.resumed and session.checkpoints and session.world.leads:
+    if not session.resumed and session.checkpoints and session.world.leads:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.
         try:
             session.checkpoints.save(take(plan, corpus, trainer, Standing()))
@@ -148,7 +163,7 @@ def _planned(plan: Run, corpus: AnyCorpus, wishes: Wishes, session: Session, *,
     if budget is not None:
         left = budget - (time.monotonic() - session.began) - FINISHING
         steps = session.world.from_first(done + speed.steps_within(left, window, held_out))
-        plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps))
+        plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps), minutes=None)
     return plan, speed.duration(plan.config.steps - done, window, held_out)
 
 

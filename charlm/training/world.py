@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from charlm.errors import UsageError
+from charlm.errors import CharlmError, UsageError
 from charlm.nn.state import State
 
 PATIENCE = timedelta(minutes=30)        # for a process that validates or saves while others wait
@@ -44,7 +44,8 @@ class World:
         if self.size == 1:
             return flag
         flags = torch.tensor([float(flag)])
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        with _all_present():
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags.item())
 
     def clock(self) -> float:
@@ -56,7 +57,8 @@ class World:
         if self.size == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0)
+        with _all_present():
+            dist.broadcast_object_list(values, src=0)
         return values[0]
 
     def sum_gradients(self, parameters: list[torch.nn.Parameter], loss: torch.Tensor) -> float:
@@ -67,7 +69,8 @@ class World:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         flat = torch.cat([*(parameter.grad.flatten() for parameter in parameters), loss.detach().reshape(1)])
-        dist.all_reduce(flat)
+        with _all_present():
+            dist.all_reduce(flat)
         at = 0
         for parameter in parameters:
             parameter.grad.copy_(flat[at:at + parameter.numel()].view_as(parameter))
@@ -79,14 +82,26 @@ class World:
         if self.size == 1:
             return state
         states: list = [None] * self.size
-        dist.all_gather_object(states, state)
+        with _all_present():
+            dist.all_gather_object(states, state)
         order = np.concatenate([np.arange(batch)[rank::self.size] for rank in range(self.size)])
         return State.join(states).select(torch.from_numpy(np.argsort(order)))
 
     def wait(self) -> None:
         """Until all have come here."""
         if self.size > 1:
-            dist.barrier()
+            with _all_present():
+                dist.barrier()
+
+
+@contextmanager
+def _all_present() -> Iterator[None]:
+    """Name what torch calls a RuntimeError: somebody has left who is needed. Raises CharlmError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise CharlmError("another process of this training has ended, so all do; --resume goes on from the last "
+                          "checkpoint") from error
 
 
 @contextmanager

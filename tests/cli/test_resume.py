@@ -1,6 +1,7 @@
 """`charlm train`: going on with a run, beginning with a model, and what is refused of both."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_resume_of_a_finished_run_says_so(corpus, train, tmp_path):
     assert train(*FLAGS)[0] == 0
     before = (tmp_path / "model").read_bytes()
     code, said = train("--resume")
-    assert code == 0 and said == "charlm: model is finished; there is nothing to resume\n"
+    assert code == 0 and "model has no checkpoint: its run is finished" in said and len(said.splitlines()) == 1
     assert (tmp_path / "model").read_bytes() == before
 
 
@@ -110,6 +111,72 @@ def test_force_starts_anew(unfinished, train):
     assert sorted(path.name for path in unfinished.parent.iterdir()) == ["corpus", "model"]
 
 
+@pytest.mark.parametrize("wrong", [["--tokenizer", "bpe", "--vocab-size", "5"], ["--validation", "nowhere"]])
+def test_a_new_run_that_cannot_begin_leaves_the_unfinished_one(unfinished, train, wrong):
+    assert train(*FLAGS, "--force", *wrong)[0] in (2, 4)
+    assert "event=resumed step=6" in train("--resume")[1]
+
+
+def test_a_run_killed_while_it_was_measured_is_planned_again_from_its_minutes(corpus, train, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise MemoryError
+
+    minutes = [*FLAGS[:FLAGS.index("--steps")], *FLAGS[FLAGS.index("--steps") + 2:], "--minutes", "0.02"]
+    with monkeypatch.context() as patch:
+        patch.setattr("charlm.training.session.measure", killed)
+        assert train(*minutes)[0] == 1
+    code, said = train("--resume")
+    summary = load(str(tmp_path / "model")).training
+    assert code == 0 and "event=resumed step=0" in said and f"steps={summary['steps']} " in said
+    assert summary["dropout"] == 0.2 and "changes" not in summary and summary["steps"] not in (12, 150)
+
+
+@pytest.mark.parametrize("same", [["--tokenizer", "char"], ["--text"], ["--hidden", "8"], ["--errors", "strict"]])
+def test_flags_that_say_what_the_run_is_are_taken(unfinished, train, same):
+    code, said = train("--resume", *same)
+    assert code == 0 and "event=resumed step=6" in said
+
+
+def test_a_held_out_text_may_be_named_from_elsewhere_and_must_be_the_same(corpus, train, tmp_path, monkeypatch):
+    (tmp_path / "held-out").write_text("a cat\n" * 9, encoding="utf-8")
+    from charlm.training import loop
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Loop, "_steps", lambda self: iter(self._saver.save(self._standing) or [][1]))
+        assert train(*FLAGS, "--validation", "held-out")[0] == 1
+    (tmp_path / "moved").write_text("a cat\n" * 9, encoding="utf-8")
+    (tmp_path / "other").write_text("a mat\n" * 9, encoding="utf-8")
+    assert train("--resume", "--validation", "other")[0] == 4
+    (tmp_path / "held-out").unlink()
+    assert train("--resume", "--validation", "moved")[0] == 0
+
+
+def test_what_killed_processes_left_of_checkpoints_goes_at_the_next_start(unfinished, train, tmp_path):
+    left = tmp_path / ".model.checkpoint-a-0123456789ab.charlm-tmp"
+    left.write_bytes(b"")
+    assert train("--resume", "--hidden", "9")[0] == 2
+    assert not left.exists()
+
+
+def test_a_model_that_cannot_be_stored_at_the_end_is_stored_by_resuming(corpus, train, tmp_path, monkeypatch):
+    from charlm.errors import StorageError
+
+    def full(path, model):
+        raise StorageError(f"{path}: cannot be written (No space left on device)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("charlm.training.session.save", full)
+        code, said = train(*FLAGS)
+    assert code == 6 and said.splitlines()[-1].endswith("with: charlm train corpus -o model --resume")
+    assert train("--resume")[0] == 0 and load(str(tmp_path / "model")).training["step"] > 0
+
+
+def test_under_torchrun_the_way_to_go_on_is_torchrun(monkeypatch):
+    from charlm.cli.train import _resume_command
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert _resume_command({"corpus": ("a b",), "output": None}, "b.charlm") \
+        == "torchrun --nproc-per-node 3 -m charlm train 'a b' --resume"
+
+
 def test_a_changed_corpus_is_refused_unless_it_is_meant(unfinished, train):
     unfinished.write_text(TEXT + "a cat\n", encoding="utf-8")
     code, said = train("--resume")
@@ -118,9 +185,18 @@ def test_a_changed_corpus_is_refused_unless_it_is_meant(unfinished, train):
     assert code == 0 and "event=resumed step=6" in said
 
 
+def test_a_harder_text_is_learned_though_the_one_before_was_easier(unfinished, train, tmp_path):
+    letters = random.Random(0)
+    unfinished.write_text("".join(letters.choices("acmnost \n", k=600)), encoding="utf-8")
+    code, said = train("--resume", "--new-corpus")
+    assert code == 0 and load(str(tmp_path / "model")).training["step"] > 6
+    first = next(line for line in said.splitlines() if "event=validation" in line)
+    assert "best=1" in first
+
+
 @pytest.mark.parametrize(("flags", "named"), [
     (["--hidden", "9"], "--hidden 8 → 9"), (["--seed", "1"], "--seed 0 → 1"), (["--cell", "gru"], "--cell lstm → gru"),
-    (["--tokenizer", "byte"], "--tokenizer None → byte"), (["--lines"], "--task None → lines")])
+    (["--tokenizer", "byte"], "--tokenizer char → byte"), (["--lines"], "--text → --lines")])
 def test_flags_that_would_make_another_run_are_refused(unfinished, train, flags, named):
     code, said = train("--resume", *flags)
     assert code == 2 and named in said, said

@@ -12,7 +12,7 @@ from charlm.training.facts import check
 BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_rate": None}
 CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup", "dropout", "clip",
                         "clip_value", "label_smoothing", "averaging", "patience", "seed"))      # it checks its own values
-SOUND = {"model": {}, "config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "corpus": {"any": [1]},
+SOUND = {"model": {}, "config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "corpus": {"any": [1]}, "minutes": None,
          "standing": {"step": 9, "best": BEST, "since_best": 1, "validated": 9, "seconds": 0.5},
          "flags": {"errors": "replace", "vocab_size": 50, "validation": 0.25, "task": None},
          "environment": {"threads": 2, "torch": "2.6"}, "texts": {}}
@@ -36,13 +36,14 @@ def test_facts_of_a_run_are_taken():
 @pytest.mark.parametrize("facts", [
     changed("standing", "best", None), changed("standing", "best", {**BEST, "error_rate": 0.5}), changed("standing", "validated", 0),
     changed("flags", {}), changed("flags", "validation", "held-out.txt"), changed("flags", "validation", None), changed("flags", "vocab_size", None),
-    changed("environment", {}), changed("changes", []), changed("failures", 0)], ids=str)
+    changed("environment", {}), changed("changes", []), changed("failures", 0), changed("minutes", 0.5)], ids=str)
 def test_facts_of_other_runs_are_taken(facts):
     check(facts)
 
 
 @pytest.mark.parametrize("facts", [
     {}, changed("more", 1), changed("config", []), changed("config", {}), changed("config", "more", 1), changed("standing", None), changed("task", "line"),
+    changed("minutes", 0), changed("minutes", "5"), changed("minutes", True), changed("minutes", float("nan")),
     changed("failures", -1), changed("failures", 1.0), changed("failures", True), changed("failures", 1 << 41), changed("changes", {}), changed("changes", [1]),
     changed("standing", "step", -1), changed("standing", "step", 9.0), changed("standing", "validated", 10), changed("standing", "seconds", -0.5),
     changed("standing", "seconds", float("inf")), changed("standing", "seconds", float("nan")), changed("standing", "seconds", "1"), changed("standing", "more", 1),

@@ -99,6 +99,7 @@ def test_what_a_run_leaves_is_whole_wherever_the_disk_fails(faults, corpus, tmp_
             assert warned or set(disk.failed) <= {"unlink"}
         elif kind == "end" and number % 4 == 0:             # it goes on from there, and comes to the same
             storage.remove_leftovers(output)
+            Checkpoints(output).remove_leftovers()
             assert isinstance(list(records_of(corpus, output, resumed=True))[-1], Stopped)
             assert (folder / "m.charlm").read_bytes() == models[-1]
             assert os.listdir(folder) == ["m.charlm"]

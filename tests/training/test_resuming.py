@@ -103,11 +103,11 @@ def test_no_number_of_a_standing_can_be_left_out(rich):
 
 
 @pytest.mark.parametrize("part", ["model", "config", "task", "standing", "failures", "flags", "corpus",
-                                  "environment", "changes", "texts"])
+                                  "environment", "changes", "minutes", "texts"])
 def test_no_part_of_a_run_can_be_left_out(rich, part):
     whole = rich[1].checkpoints[20]
     left = {name: value for name, value in whole.run.items() if name != part}
-    assert len(left) == 9
+    assert len(left) == 10
     with pytest.raises(ModelFileError):
         described(Checkpoint(left, whole.tensors))
 

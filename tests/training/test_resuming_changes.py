@@ -8,7 +8,7 @@ from charlm.checkpoint import Checkpoint
 from charlm.errors import ModelFileError, UsageError
 from charlm.training.choices import Wishes, choose_model, choose_run
 from charlm.training.loop import Standing
-from charlm.training.resuming import described, go_on, going_on, take, texts_of, wishes_of
+from charlm.training.resuming import described, go_on, going_on, recorded, take, texts_of, wishes_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = ["stream", "lines", "labels", "pairs", "fill"]
@@ -76,12 +76,28 @@ def test_all_changes_are_listed_at_once(runner_of):
 
 def test_length_rate_and_patience_may_change_and_are_recorded(runner_of):
     runner = runner_of("stream")
-    assert changed(runner) == runner.run
-    first = changed(runner, steps=50, lr=0.5, patience=3)
+    assert recorded(runner.run, changed(runner)) == runner.run
+    first = recorded(runner.run, changed(runner, steps=50, lr=0.5, patience=3))
     assert (first.config.steps, first.config.learning_rate, first.config.patience) == (50, 0.5, 3)
     assert first.changes == ({"steps": [30, 50], "learning_rate": [0.006, 0.5], "patience": [0, 3]},)
-    second = going_on(first, first.model, dataclasses.replace(first.config, steps=60), runner.corpus)
+    second = recorded(first, going_on(first, first.model, dataclasses.replace(first.config, steps=60), runner.corpus))
     assert second.changes == (*first.changes, {"steps": [50, 60]})
+
+
+def test_the_first_plan_of_a_length_is_no_change_of_it(runner_of):
+    unplanned = dataclasses.replace(runner_of("stream").run, minutes=2.0)
+    planned = dataclasses.replace(unplanned, minutes=None, config=dataclasses.replace(unplanned.config, steps=70))
+    assert recorded(unplanned, planned).changes == ()
+    faster = dataclasses.replace(planned, config=dataclasses.replace(planned.config, learning_rate=0.5))
+    assert recorded(unplanned, faster).changes == ({"learning_rate": [0.006, 0.5]},)
+
+
+def test_a_run_without_a_plan_is_planned_again_from_its_minutes(runner_of):
+    runner = runner_of("stream")
+    unplanned = dataclasses.replace(runner.run, minutes=2.0)
+    assert described(take(unplanned, runner.corpus, runner.trainer(), Standing())) == unplanned
+    assert wishes_of(unplanned)["minutes"] == 2.0 and "steps" not in wishes_of(unplanned)
+    assert wishes_of(runner.run)["steps"] == 30 and "minutes" not in wishes_of(runner.run)
 
 
 def test_a_run_is_the_one_that_its_checkpoint_describes(runner_of):

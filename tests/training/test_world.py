@@ -18,7 +18,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from charlm.errors import UsageError
+from charlm.errors import CharlmError, UsageError
 from charlm.nn.state import Memory, State
 from charlm.training.world import World, joined
 
@@ -171,6 +171,19 @@ def test_a_process_alone_sends_nothing(nothing_sent):
     assert World().wait() is None
     before = time.monotonic()
     assert before <= World().clock() <= time.monotonic()
+
+
+@pytest.mark.parametrize("needs_all", [
+    lambda world: world.any(True), lambda world: world.clock(), lambda world: world.wait(),
+    lambda world: world.gathered(numbered(3), 6), lambda world: world.sum_gradients([], torch.tensor(0.5))])
+def test_a_process_that_the_others_need_and_is_gone_is_named_as_such(monkeypatch, needs_all):
+    def gone(*_, **__):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer")
+
+    for name in ("all_reduce", "broadcast_object_list", "barrier", "all_gather_object"):
+        monkeypatch.setattr(torch.distributed, name, gone)
+    with pytest.raises(CharlmError, match="^another process .* has ended.*--resume"):
+        needs_all(World(0, 2))
 
 
 def test_gradients_of_a_process_alone_stay_as_they_are(nothing_sent):

@@ -1,0 +1,562 @@
+"""The loop: which records come, what is kept, when checkpoints are taken, why a run ends, and how it goes on.
+
+Not here: what an update does (test_trainer.py), disks that fail (test_faulty_runs.py), resumed bits (test_resuming.py).
+"""
+
+import itertools
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from charlm.config import TrainingConfig
+from charlm.errors import DivergedError, StorageError
+from charlm.records import Saved, Step, Stopped, Validation, Warned
+from charlm.training import loop
+from charlm.training.loop import Standing, train
+from charlm.training.objective import Score
+from charlm.training.plan import validation_interval
+from charlm.training.trainer import Update
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ALWAYS = range(1, 1000)
+
+
+class Toy:
+    """A trainer without a network: every fifth of 50 steps is validated, with losses given, the last for ever."""
+
+    task = "pairs"
+
+    def __init__(self, *held_out, steps=50, patience=0, held_out_tokens=1, skipped=(), update_takes=(0.0,),
+                 validation_takes=0.0, done=0):
+        self.run = TrainingConfig(steps=steps, patience=patience)
+        self.objective = SimpleNamespace(tokens_per_update=8, characters_per_update=30,
+                                         validation_tokens=held_out_tokens)
+        self.done, self.validated, self.now = done, [], 1000.0
+        self._held_out, self._skipped, self._validation_takes = held_out or (1.0,), skipped, validation_takes
+        self._update_takes = itertools.chain(update_takes, itertools.repeat(update_takes[-1]))
+
+    def clock(self):
+        return self.now
+
+    def update(self, step):
+        assert step == self.done < self.run.steps
+        self.done += 1
+        self.now += next(self._update_takes)
+        return Update(self.done / 4, self.done / 8, self.done / 16, self.done not in self._skipped)
+
+    def validate(self, interrupted):
+        self.validated.append(self.done)
+        self.now += self._validation_takes
+        number = (self.done * 10 - 1) // self.run.steps
+        score = self._held_out[min(number, len(self._held_out) - 1)]
+        return score if isinstance(score, Score) else Score(score, 2 * score)
+
+    def kept_weights(self):
+        return {"weight": torch.tensor(self.done)}
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A function to a toy; the last one's time is the loop's."""
+    def make(*held_out, **options):
+        trainer = Toy(*held_out, **options)
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=trainer.clock))
+        return trainer
+    return make
+
+
+class Storage:
+    """Puts down what it is given, and fails at these calls of it."""
+
+    def __init__(self, failing=()):
+        self._failing, self._calls, self.done = failing, itertools.count(1), []
+
+    def keep(self, weights, validation):
+        self._put((weights, validation))
+        return "model"
+
+    def save(self, standing):
+        self._put(replace(standing))
+
+    def _put(self, what):
+        if next(self._calls) in self._failing:
+            raise StorageError("disk full")
+        self.done.append(what)
+
+    @property
+    def steps(self):
+        return [standing.step for standing in self.done]
+
+    @property
+    def losses(self):
+        return [validation and validation.loss for _, validation in self.done]
+
+
+def records_of(trainer, *, keep=lambda weights, validation: "model", **options):
+    return list(train(trainer, keep=keep, **options))
+
+
+def saved_steps(trainer, **options):
+    storage = Storage()
+    records_of(trainer, checkpoint=storage.save, **options)
+    return storage.steps
+
+
+def only(kind, records):
+    return [record for record in records if isinstance(record, kind)]
+
+
+def same(one, other):
+    return all(torch.equal(values, other[name]) for name, values in one.items())
+
+
+def standing_at(step, **more):
+    """Of a toy that was validated there, too."""
+    return Standing(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "best_weights": {"weight": torch.tensor(5)},
+                       "validated": step} | more)
+
+
+# Records
+
+
+def test_a_run_reports_every_step_and_validates_at_its_intervals(runner_of):
+    runner, storage = runner_of("stream", steps=23), Storage()
+    records = records_of(runner.trainer(), keep=storage.keep)
+    interval = validation_interval(23, 4 * 8, len(runner.corpus.validation))
+    assert 1 < interval < 23
+    assert [record.step for record in only(Step, records)] == list(range(1, 24))
+    validations = only(Validation, records)
+    assert [record.step for record in validations] == sorted({*range(interval, 24, interval), 23})
+    assert [validation for _, validation in storage.done] == [record for record in validations if record.best]
+    assert isinstance(records[-1], Stopped)
+    assert (records[-1].reason, records[-1].step, records[-1].path) == ("finished", 23, "model")
+    assert records[-1].loss == min(record.loss for record in validations)
+
+
+def test_a_run_ends_with_the_weights_of_its_updates_alone(runner_of):
+    runner = runner_of("stream", dropout=0.5)
+    run, plain = runner.trainer(), runner.trainer()
+    torch.manual_seed(0)
+    assert len(only(Validation, records_of(run, checkpoint=Storage().save, checkpoint_every=0.0))) > 1
+    torch.manual_seed(0)
+    for step in range(30):
+        plain.update(step)
+    assert same(run.network.weights(), plain.network.weights())
+
+
+def test_a_step_tells_what_its_update_did(toy):
+    third = only(Step, records_of(toy()))[2]
+    assert (third.step, third.steps) == (3, 50)
+    assert (third.loss, third.gradient_norm, third.learning_rate) == (0.75, 0.375, 0.1875)
+
+
+def test_a_skipped_update_is_reported_as_such(toy):
+    steps = only(Step, records_of(toy(skipped=(4, 5))))
+    assert [record.step for record in steps if not record.updated] == [4, 5]
+
+
+def test_validations_and_the_end_tell_loss_bits_and_errors(toy):
+    records = records_of(toy(Score(3.0, 4.0, 0.25), Score(5.0, 6.0, 0.5)))
+    assert only(Validation, records)[:2] == [Validation(5, 3.0, 4.0, True, 0.25), Validation(10, 5.0, 6.0, False, 0.5)]
+    assert records[-1] == Stopped("finished", 50, 3.0, 4.0, "model", 0.0, 0.25, "pairs")
+
+
+@pytest.mark.parametrize("interrupted, events", [
+    (False, ["checkpoint", "Step", "Validation", "keep", "Saved", "checkpoint", "Stopped"]),
+    (True, ["checkpoint", "Step", "keep", "Saved", "checkpoint", "Stopped"])])
+def test_a_model_is_stored_after_its_validation_and_before_the_checkpoint(toy, interrupted, events):
+    seen, trainer = [], toy(steps=1)
+    for record in train(trainer, keep=lambda *_: seen.append("keep") or "model",
+                        checkpoint=lambda _: seen.append("checkpoint"),
+                        interrupted=lambda: interrupted and trainer.done == 1):
+        seen.append(type(record).__name__)
+    assert seen == events
+
+
+# Time
+
+
+def test_seconds_left_are_of_updates_and_validations_and_fall_to_none(toy):
+    steps = only(Step, records_of(toy(steps=23, update_takes=[3.0], validation_takes=7.0)))
+    left = {record.step: record.seconds_left for record in steps}
+    assert (left[1], left[3]) == (66.0, 60.0)               # no validation was seen yet
+    assert (left[4], left[21], left[22], left[23]) == (19 * 3 + 7 * 7, 13.0, 10.0, 0.0)
+    assert all(after < before for before, after in itertools.pairwise(list(left.values())[3:]))
+
+
+def test_characters_per_second_are_a_mean_that_forgets(toy):
+    steps = only(Step, records_of(toy(update_takes=[3.0, 23.0, 4.0])))
+    assert [record.characters_per_second for record in steps[:3]] == pytest.approx([30 / 3, 30 / 4, 30 / 4])
+
+
+def test_what_others_do_between_records_does_not_slow_the_updates_but_takes_time(toy):
+    trainer, records = toy(update_takes=[3.0]), []
+    for record in train(trainer, keep=lambda *_: "model"):
+        records.append(record)
+        trainer.now += 100.0
+    steps = only(Step, records)
+    assert {record.characters_per_second for record in steps} == {10.0}
+    assert steps[-2].seconds_left == 3.0
+    assert records[-1].seconds == 50 * 3 + (50 + 10 + 1) * 100
+
+
+def test_the_seconds_of_a_run_include_those_of_earlier_sessions(toy):
+    trainer = toy(update_takes=[3.0], validation_takes=7.0, done=5)
+    assert records_of(trainer, standing=standing_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
+
+
+def test_a_checkpoint_knows_the_seconds_of_all_sessions(toy):
+    storage = Storage()
+    trainer = toy(held_out_tokens=math.inf, update_takes=[3.0], done=5)
+    records_of(trainer, standing=standing_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
+    assert [(standing.step, standing.seconds) for standing in storage.done[:3]] == [(6, 103.0), (7, 106.0), (8, 109.0)]
+
+
+# What is kept
+
+
+def test_only_a_better_validation_is_kept(toy):
+    storage = Storage()
+    records = records_of(toy(3.0, 2.0, 2.5, math.nan, 2.0, 1.0), keep=storage.keep)
+    assert [record.best for record in only(Validation, records)][:7] == [True, True, False, False, False, True, False]
+    assert len(only(Saved, records)) == 3 and storage.losses == [3.0, 2.0, 1.0]
+
+
+def test_fewer_errors_are_better_whatever_the_loss(toy):
+    storage = Storage()
+    scores = Score(1.0, 1.0, 0.5), Score(3.0, 1.0, 0.25), Score(2.0, 1.0, 0.5), Score(2.5, 1.0, 0.25)
+    records_of(toy(*scores), keep=storage.keep)
+    assert storage.losses == [1.0, 3.0, 2.5]
+
+
+def test_the_model_kept_is_the_best_one_not_the_last(runner_of):
+    trainer, storage, weights = runner_of("stream", steps=60).trainer(), Storage(), {}
+    losses = itertools.chain([3.0, 1.0], itertools.repeat(2.0))
+    trainer.objective.validate = lambda interrupted: Score(next(losses), 0.0)
+    for record in train(trainer, keep=storage.keep):
+        if isinstance(record, Validation):
+            weights[record.step] = trainer.network.weights()
+    kept, validation = storage.done[-1]
+    assert same(kept, weights[validation.step]) and validation.loss == 1.0
+    assert not same(kept, trainer.network.weights())
+
+
+def test_a_model_that_is_not_wanted_is_not_reported(toy):
+    records = records_of(toy(), keep=lambda weights, validation: "")
+    assert not only(Saved, records) and records[-1].path == ""
+
+
+def test_a_resumed_run_stores_its_best_model_again(toy):
+    storage = Storage()
+    records = records_of(toy(2.0, done=10), keep=storage.keep, standing=standing_at(10))
+    (weights, validation), = storage.done
+    assert weights == {"weight": torch.tensor(5)} and validation == Validation(5, 0.5, 1.0, True)
+    assert (records[-1].loss, records[-1].path) == (0.5, "model")
+
+
+# Held-out losses that are not finite
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_held_out_loss_that_is_never_finite_ends_the_run(toy, patience):
+    storage = Storage()
+    with pytest.raises(DivergedError, match="held-out"):
+        records_of(toy(math.nan, patience=patience), keep=storage.keep)
+    assert not storage.done
+
+
+def test_an_interruption_before_a_finite_held_out_loss_keeps_a_model(toy):
+    trainer, storage = toy(math.nan), Storage()
+    stopped = records_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 12)[-1]
+    assert (stopped.reason, stopped.loss, stopped.path) == ("interrupted", None, "model")
+    assert storage.done == [({"weight": torch.tensor(12)}, None)]
+
+
+# Patience
+
+
+def test_lost_patience_stops_the_run(toy):
+    storage = Storage()
+    records = records_of(toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2), keep=storage.keep)
+    assert [record.loss for record in only(Validation, records)] == [3.0, 2.0, 2.5, 2.4]
+    assert (records[-1].reason, records[-1].loss, records[-1].step) == ("patience", 2.0, 20)
+    assert storage.losses == [3.0, 2.0]
+
+
+def test_a_better_validation_restores_patience(toy):
+    records = records_of(toy(3.0, 3.5, 2.0, 2.5, 1.0, 1.5, 1.6, patience=2))
+    assert (records[-1].reason, records[-1].step) == ("patience", 35)
+
+
+def test_patience_of_zero_never_runs_out(toy):
+    assert records_of(toy(1.0, 2.0, patience=0))[-1].reason == "finished"
+
+
+def test_patience_lost_at_the_last_step_is_a_finished_run(toy):
+    stopped = records_of(toy(*range(9, 0, -1), 2, patience=1))[-1]
+    assert (stopped.reason, stopped.step, stopped.loss) == ("finished", 50, 1)
+
+
+@pytest.mark.parametrize("since_best, more", [(0, 3), (1, 2), (2, 1), (3, 0)])
+def test_patience_counts_across_a_resumption(toy, since_best, more):
+    trainer = toy(2.0, patience=3, done=20)
+    records = records_of(trainer, standing=standing_at(20, since_best=since_best))
+    assert [record.step for record in only(Validation, records)] == [25, 30, 35][:more]
+    assert (records[-1].reason, records[-1].step) == ("patience", 20 + 5 * more)
+
+
+# Resumptions
+
+
+def go_on_from(standing, make, *held_out, **options):
+    return records_of(make(*held_out, done=standing.step, **options), standing=standing)
+
+
+def test_a_run_interrupted_at_any_step_goes_on_as_if_it_were_not(toy):
+    held_out = 3.0, 2.0, 2.5, 2.4, 1.0, 5.0, 4.0, 3.0
+    whole = records_of(toy(*held_out, patience=3))
+    assert (whole[-1].reason, whole[-1].step) == ("patience", 40)
+    for step in range(1, 40):
+        trainer, storage = toy(*held_out, patience=3), Storage()
+        before = records_of(trainer, checkpoint=storage.save, interrupted=lambda: trainer.done == step)
+        after = go_on_from(storage.done[-1], toy, *held_out, patience=3)
+        assert (before[-1].reason, before[-1].step) == ("interrupted", step)
+        assert only(Step | Validation, before + after) == only(Step | Validation, whole), step
+        assert after[-1] == whole[-1], step
+
+
+@pytest.mark.parametrize("validating", [False, True])
+def test_a_run_interrupted_where_a_validation_was_due_begins_with_it(toy, validating):
+    trainer, storage = toy(), Storage()
+    records = records_of(trainer, checkpoint=storage.save,
+                         interrupted=lambda: bool(trainer.validated) if validating else trainer.done == 5)
+    assert trainer.validated == ([5] if validating else [])
+    assert not only(Validation, records) and storage.steps == [0, 5]
+    again = go_on_from(storage.done[-1], toy)
+    assert [record.step for record in only(Step | Validation, again)[:7]] == [5, 6, 7, 8, 9, 10, 10]
+    assert [record.step for record in only(Validation, again)] == list(range(5, 51, 5))
+
+
+def test_a_run_resumed_from_the_checkpoint_of_a_validation_does_not_validate_again(toy):
+    storage = Storage()
+    records_of(toy(), checkpoint=storage.save)
+    assert storage.steps[1] == 5
+    assert isinstance(go_on_from(storage.done[1], toy)[0], Step)
+
+
+@pytest.mark.parametrize("done", [50, 53])
+def test_a_run_with_no_steps_left_ends_at_once(toy, done):
+    records = records_of(toy(done=done), standing=standing_at(done))
+    assert [type(record) for record in records] == [Saved, Stopped]
+    assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", done, 0.5)
+
+
+def test_a_run_made_shorter_than_it_is_is_scored_where_it_stands(toy):
+    trainer = toy(1.5, steps=20, done=33)
+    records = records_of(trainer, standing=Standing(step=33))
+    assert trainer.validated == [33]
+    assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", 33, 1.5)
+
+
+def test_on_another_text_what_was_measured_before_does_not_count(toy):
+    standing = standing_at(40).on_another_text()
+    records = records_of(toy(2.5, done=40, patience=3), standing=standing)
+    assert [record.best for record in records if isinstance(record, Validation)] == [True, False, False]
+    assert (records[-1].step, records[-1].loss) == (50, 2.5)
+
+
+# Interruptions
+
+
+def after_the_first_update():
+    """An interruption that is noticed when it is asked about for the second time."""
+    return itertools.chain([False], itertools.repeat(True)).__next__
+
+
+def test_an_interruption_before_the_first_update_keeps_nothing(toy):
+    kept, saved = Storage(), Storage()
+    stopped, = records_of(toy(), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True)
+    assert (stopped.reason, stopped.step, stopped.path, stopped.next_command) == ("interrupted", 0, "", "")
+    assert not kept.done and saved.steps == [0]
+
+
+def test_an_interruption_before_the_first_validation_keeps_a_model(runner_of):
+    storage, trainer = Storage(), runner_of("stream").trainer()
+    last = records_of(trainer, keep=storage.keep, interrupted=after_the_first_update())[-1]
+    (weights, validation), = storage.done
+    assert validation is None and same(weights, trainer.network.weights())
+    assert (last.reason, last.step, last.path) == ("interrupted", 1, "model")
+    assert last.loss is None and last.bits_per_character is None
+
+
+def test_an_interruption_later_keeps_the_best_model_so_far(toy):
+    trainer, storage = toy(3.0, 2.0, 2.5, 2.0), Storage()
+    last = records_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 17)[-1]
+    assert (last.reason, last.step, last.loss) == ("interrupted", 17, 2.0) and storage.losses == [3.0, 2.0]
+
+
+def test_an_interruption_during_a_validation_is_not_a_validation(runner_of):
+    trainer, storage, validating = runner_of("stream").trainer(), Storage(), []
+    validate = trainer.objective.validate
+    trainer.objective.validate = lambda interrupted: validating.append(True) or validate(interrupted)
+    records = records_of(trainer, keep=storage.keep, interrupted=lambda: bool(validating))
+    assert not only(Validation, records) and records[-1].reason == "interrupted"
+    assert storage.losses == [None]
+
+
+def test_a_validation_can_ask_whether_it_is_interrupted(toy):
+    trainer, answers, coming = toy(), [], []
+
+    def validate(interrupted):
+        answers.append(interrupted())
+        coming.append("a signal")
+        answers.append(interrupted())
+        return Score(math.nan, math.nan)
+
+    trainer.validate = validate
+    assert records_of(trainer, interrupted=lambda: bool(coming))[-1].reason == "interrupted"
+    assert answers == [False, True]
+
+
+def test_an_interruption_between_two_updates_is_noticed_before_the_second(toy):
+    trainer, seen = toy(), []
+    for record in train(trainer, keep=lambda *_: "model", interrupted=lambda: len(only(Validation, seen)) == 1):
+        seen.append(record)
+    assert (seen[-1].reason, seen[-1].step, trainer.done) == ("interrupted", 5, 5)
+
+
+def test_a_model_stored_after_an_interruption_is_reported(toy):
+    assert only(Saved, records_of(toy(), interrupted=after_the_first_update())) == [Saved("model")]
+
+
+# Checkpoints
+
+
+@pytest.mark.parametrize("every, steps", [(9, [0, 3, 6, 9, 12, 14]), (10, [0, 4, 8, 12, 14]), (43, [0, 14])])
+def test_checkpoints_are_due_by_the_clock(toy, every, steps):
+    trainer = toy(steps=14, held_out_tokens=math.inf, update_takes=[3.0])
+    assert saved_steps(trainer, checkpoint_every=every) == steps
+
+
+def test_checkpoints_are_taken_at_validations_and_count_the_clock_from_there(toy):
+    expected = [0] + [step for five in range(0, 50, 5) for step in (five + 4, five + 5)]
+    assert saved_steps(toy(update_takes=[3.0]), checkpoint_every=10) == expected
+    assert saved_steps(toy(update_takes=[3.0]), checkpoint_every=16) == list(range(0, 51, 5))
+
+
+def test_the_clock_of_checkpoints_is_the_trainer_s(toy):
+    trainer = toy(steps=14, held_out_tokens=math.inf)
+    trainer.clock = lambda: 4.0 * trainer.done
+    assert saved_steps(trainer, checkpoint_every=10) == [0, 3, 6, 9, 12, 14]
+
+
+def test_a_checkpoint_due_by_the_clock_at_a_validation_is_taken_once(toy):
+    assert saved_steps(toy(), checkpoint_every=0.0)[-10:] == list(range(41, 51))
+
+
+def test_checkpoints_are_a_minute_apart_unless_told_otherwise(toy):
+    assert saved_steps(toy(held_out_tokens=math.inf, update_takes=[3.0])) == [0, 20, 40, 50]
+
+
+def test_the_checkpoint_of_a_validation_counts_it_and_has_its_weights(toy):
+    storage = Storage()
+    records_of(toy(2.0, 3.0, 1.0), checkpoint=storage.save)
+    assert [(standing.validated, standing.since_best, standing.best and standing.best.step, standing.best_weights)
+            for standing in storage.done[:4]] == [
+        (0, 0, None, None), (5, 0, 5, {"weight": torch.tensor(5)}), (10, 1, 5, {"weight": torch.tensor(5)}),
+        (15, 0, 15, {"weight": torch.tensor(15)})]
+
+
+def test_a_new_run_begins_with_a_checkpoint_and_a_resumed_one_does_not(toy):
+    assert saved_steps(toy())[:2] == [0, 5]
+    assert saved_steps(toy(done=5), standing=standing_at(5))[:2] == [10, 15]
+
+
+def test_a_run_interrupted_as_soon_as_it_is_resumed_leaves_model_and_checkpoint(toy):
+    kept, saved = Storage(), Storage()
+    stopped = records_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
+                         standing=Standing(step=3))[-1]
+    assert (stopped.reason, stopped.step) == ("interrupted", 3)
+    assert kept.done == [({"weight": torch.tensor(3)}, None)] and saved.steps == [3]
+
+
+# Storage that fails
+
+
+def test_failing_storage_is_a_warning_and_the_next_better_model_is_stored(toy):
+    storage = Storage(failing=[1])
+    records = records_of(toy(3.0, 2.0), keep=storage.keep)
+    assert [type(record) for record in records if not isinstance(record, Step | Validation)] == [Warned, Saved, Stopped]
+    assert only(Warned, records) == [Warned("disk full; trying again at the next validation")]
+    assert storage.losses == [2.0]
+
+
+def test_a_model_that_could_not_be_stored_is_stored_at_the_end(toy):
+    storage = Storage(failing=range(1, 11))
+    records = records_of(toy(1.0, 2.0), keep=storage.keep)
+    assert len(only(Validation, records)) == len(only(Warned, records)) == 10 and storage.losses == [1.0]
+    assert records[-2:] == [Saved("model"), records[-1]] and records[-1].path == "model"
+
+
+def test_the_next_validation_tries_to_store_again(toy):
+    records = records_of(toy(1.0, 2.0), keep=Storage(failing=[1]).keep)
+    saved, = only(Saved, records)
+    _, second, third, *_ = only(Validation, records)
+    assert records.index(second) < records.index(saved) < records.index(third)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_storage_that_fails_to_the_end_is_an_error(toy, interrupted):
+    with pytest.raises(StorageError, match="disk full"):
+        records_of(toy(), keep=Storage(ALWAYS).keep,
+                   interrupted=after_the_first_update() if interrupted else lambda: False)
+
+
+def test_a_checkpoint_that_fails_is_one_warning_and_the_weights_are_the_same(runner_of):
+    runner = runner_of("stream", dropout=0.3)
+    plain, warned, storage = runner.trainer(), runner.trainer(), Storage(failing=[1])
+    records_of(plain)
+    records = records_of(warned, checkpoint=storage.save)
+    assert only(Warned, records) == [Warned("disk full; trying again at the next checkpoint")] == records[:1]
+    assert records[-1].reason == "finished" and storage.done
+    assert same(plain.network.weights(), warned.network.weights())
+
+
+def test_a_checkpoint_that_fails_is_tried_again_when_the_next_is_due(toy):
+    storage = Storage(failing=[2])
+    trainer = toy(steps=14, held_out_tokens=math.inf, update_takes=[3.0])
+    records = records_of(trainer, checkpoint=storage.save, checkpoint_every=10)
+    assert storage.steps == [0, 8, 12, 14]
+    assert [type(record) for record in records[3:5]] == [Step, Warned] and records[3].step == 4
+    assert len(only(Warned, records)) == 1
+
+
+def test_a_failing_checkpoint_at_an_interruption_is_an_error_and_the_model_is_stored(toy):
+    storage, seen, trainer = Storage(), [], toy()
+    with pytest.raises(StorageError, match="disk full"):
+        for record in train(trainer, keep=storage.keep, checkpoint=Storage(ALWAYS).save,
+                            interrupted=lambda: trainer.done == 3):
+            seen.append(record)
+    assert storage.done == [({"weight": torch.tensor(3)}, None)]
+    assert seen[-1] == Saved("model") and not only(Stopped, seen)
+
+
+def test_a_failing_model_at_an_interruption_is_an_error_and_the_checkpoint_is_stored(toy):
+    storage, trainer = Storage(), toy()
+    with pytest.raises(StorageError, match="disk full"):
+        records_of(trainer, keep=Storage(ALWAYS).keep, checkpoint=storage.save,
+                   interrupted=lambda: trainer.done == 3)
+    assert storage.steps == [0, 3]
+
+
+def test_a_failing_model_at_the_end_is_an_error_and_the_checkpoint_has_it(toy):
+    storage, seen = Storage(), []
+    with pytest.raises(StorageError, match="disk full"):
+        for record in train(toy(), keep=Storage(ALWAYS).keep, checkpoint=storage.save):
+            seen.append(record)
+    assert not only(Saved, seen) and not only(Stopped, seen)
+    assert storage.steps[-1] == 50 and storage.done[-1].best_weights == {"weight": torch.tensor(5)}
