@@ -62,7 +62,7 @@ class _Keeper:
         try:
             yield from self.flush()
         except StorageError as error:
-            yield Warned(f"{error}; trying again at the next validation")
+            yield Warned(f"{error}; trying again later")
 
 
 class _Pace:
@@ -202,6 +202,7 @@ class _Loop:
         self._pace.start_update()
         score = self._trainer.validate(self._interrupted)
         self._pace.end_validation()
+        standing.seconds = self._elapsed()
         if self._interrupted():
             return False
         best = standing.best

@@ -61,7 +61,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_p
         return subprocess.Popen([sys.executable, "-m", "charlm", "train", "corpus", "-o", output, "--threads", "1", *flags],
                                 cwd=tmp_path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
 
-    long = [*FLAGS[:-6], "--steps", "400", "--dropout", "0.2", "--averaging", "0.9", "--patience", "0"]
+    long = [*FLAGS[:-6], "--steps", "250", "--dropout", "0.2", "--averaging", "0.9", "--patience", "0"]
     started = process("cut", *long, "--checkpoint-every", "0.2")
     said = ""
     while "step=" not in said.split("event=planned")[-1]:

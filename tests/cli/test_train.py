@@ -63,6 +63,7 @@ def test_another_seed_gives_other_weights(here, tiny, verses, tmp_path):
     assert not np.array_equal(*weights)
 
 
+@pytest.mark.slow
 def test_minutes_are_kept_and_the_printed_flags_repeat_the_weights(charlm, verses, tmp_path):
     flags = ["train", verses, "--hidden", "16", "--layers", "1", "--patience", "0"]
     began = time.monotonic()

@@ -491,7 +491,7 @@ def test_failing_storage_is_a_warning_and_the_next_better_model_is_stored(toy):
     storage = Storage(failing=[1])
     records = records_of(toy(3.0, 2.0), keep=storage.keep)
     assert [type(record) for record in records if not isinstance(record, Step | Validation)] == [Warned, Saved, Stopped]
-    assert only(Warned, records) == [Warned("disk full; trying again at the next validation")]
+    assert only(Warned, records) == [Warned("disk full; trying again later")]
     assert storage.losses == [2.0]
 
 
