@@ -120,4 +120,16 @@ def test_only_the_first_process_talks_of_what_there_is_to_resume(tmp_path):
     loss_after(tmp_path, 2, "--lines", "--steps", "2", "--resume")
     assert said(tmp_path).count("starting from the beginning") == 1, said(tmp_path)
     assert launched(tmp_path, 2, "--lines", "--steps", "2", "--resume").wait(60) == 0
-    assert said(tmp_path).count("nothing to resume") == 1, said(tmp_path)
+    assert said(tmp_path).count("model has no checkpoint") == 1, said(tmp_path)
+
+
+@pytest.mark.parametrize(("there", "flags", "reason"), [
+    (["model"], [], "model exists"), ([], ["--validation", "nowhere"], "nowhere: cannot be read"),
+    ([], ["--batch-size", "1"], "--batch-size 1 is less than one for each")])
+def test_an_error_of_all_processes_is_told_once(tmp_path, there, flags, reason):
+    (tmp_path / "corpus").write_text(text_of("stream"), encoding="utf-8")
+    for name in there:
+        (tmp_path / name).write_bytes(b"")
+    assert launched(tmp_path, 2, *flags).wait(60) != 0
+    told = [line for line in said(tmp_path).splitlines() if line.startswith("charlm: ")]
+    assert len(told) == 1 and reason in told[0], said(tmp_path)
