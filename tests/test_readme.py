@@ -126,3 +126,9 @@ def test_readme_has_one_setup_command_and_one_test_command():
     assert len(blocks) == 2
     assert "charlm train corpora/ferrywoman.txt" in blocks[0] and "charlm sample" in blocks[0]
     assert blocks[1].endswith("-m pytest -n 2 --dist worksteal")
+
+
+def test_every_proof_that_readme_names_is_there():
+    named = set(re.findall(r"`(tests/[a-z_/]+\.py)`", README))
+    assert len(named) > 15
+    assert not [name for name in named if not (ROOT / name).is_file()]

@@ -25,6 +25,7 @@ SMOOTHING = 0.05                        # weight of a new loss in the one shown
 SAMPLE_LINES = 6
 CURVE = 40                              # characters
 MOST_POINTS = 2000
+ECHO = "^C"                             # of the terminal, behind the panel; wrapped, it would keep it from going
 
 
 def _duration(seconds: float) -> str:
@@ -108,7 +109,8 @@ class Live:
         if self._sample:
             lines = self._sample.split("\n")[:SAMPLE_LINES]
             parts += [Text(""), Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")]
-        return Panel(Group(*parts), title=Text("charlm"), border_style="dim")
+        width = max(self._console.width - len(ECHO), 1)
+        return Panel(Group(*parts), title=Text("charlm"), border_style="dim", width=width)
 
     def _note(self, step: Step) -> None:
         self._step = step

@@ -57,6 +57,12 @@ def test_terminals_of_any_width_are_survived(width):
     assert screen(*RUN, width=width)
 
 
+def test_the_panel_leaves_room_for_the_interrupt_that_a_terminal_echoes_behind_it():
+    shown = CSI.sub("", screen(PLAN, step(1), Sampled("words " * 40), width=80))
+    framed = [line for line in re.split("[\r\n]+", shown) if line[:1] in set("╭│╰")]
+    assert {len(line) for line in framed} == {78}
+
+
 def test_the_panel_tells_step_loss_speed_time_and_validation():
     shown = CSI.sub("", screen(PLAN, step(1), Validation(1, 2.25, 3.25, True)))
     for part in ("1 of 10", "0:03 left", "1,234 characters/s", "2.5000 nats/token", "3.2500 bits/character",
