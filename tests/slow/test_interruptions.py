@@ -201,7 +201,7 @@ def interrupted(work, signum, pid):
 def assert_it_goes_on(work, phase):
     assert work.forks.run(work.folder, *work.train, "--resume") == 0, work.said()
     if phase == "finishing":
-        assert "is finished; there is nothing to resume" in work.said()
+        assert "model has no checkpoint: its run is finished" in work.said()
     assert work.ending() == (work.model, work.tensors)
     assert not work.left()
 

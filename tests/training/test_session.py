@@ -5,19 +5,21 @@ import time
 import pytest
 
 from charlm.modelfile import load
-from charlm.records import Sampled, Stopped, Validation
+from charlm.records import Sampled, Step, Stopped, Validation
 from charlm.training.choices import Wishes
 from charlm.training.session import Session, run
 
 
-def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(corpus_of, tmp_path):
+def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(corpus_of, tmp_path, monkeypatch):
     output = tmp_path / "m.charlm"
     output.write_bytes(b"the good old model")
-    asked = iter([False] * 4 + [True] * 1000)
-    session = Session(str(output), "cpu", 1, time.monotonic(), lambda: next(asked))
+    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    records = []
+    session = Session(str(output), "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in records))
     wishes = Wishes(hidden=8, layers=1, steps=1000, batch_size=1)
-    records = list(run(corpus_of("namaskar\n" * 64), wishes, session))
-    assert (records[-1].reason, records[-1].path) == ("interrupted", "")
+    for record in run(corpus_of("namaskar\n" * 64), wishes, session):
+        records.append(record)
+    assert (records[-1].reason, records[-1].step, records[-1].path) == ("interrupted", 1, "")
     assert output.read_bytes() == b"the good old model"
 
 
