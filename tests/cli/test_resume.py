@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from charlm.errors import CorpusError, InUseError
@@ -262,6 +263,12 @@ def test_init_from_learns_more_characters_on_top(first, train, tmp_path):
     model = load(str(tmp_path / "model"))
     assert set("çæcat") <= set(model.tokenizer.all_known())
     assert model.config.hidden_size == 8 and model.training["steps"] == 5
+
+
+def test_init_from_begins_where_the_model_ended(first, train, tmp_path):
+    assert train("--init-from", "first", "--steps", "1", "--lr", "1e-9", "--averaging", "0")[0] == 0
+    before, after = (load(str(tmp_path / name)).weights for name in ("first", "model"))
+    assert all(np.allclose(before[name], after[name], rtol=0, atol=1e-6) for name in before)
 
 
 @pytest.mark.parametrize("flags", [["--tokenizer", "byte"], ["--lines"], ["--fill"], ["--hidden", "9"], ["--cell", "gru"],

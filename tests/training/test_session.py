@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from charlm.checkpoint import Checkpoints
 from charlm.modelfile import load
-from charlm.records import Sampled, Step, Stopped, Validation
+from charlm.records import Planned, Sampled, Step, Stopped, Validation
 from charlm.training.choices import Wishes
 from charlm.training.session import Session, run
 
@@ -21,6 +22,18 @@ def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(c
         records.append(record)
     assert (records[-1].reason, records[-1].step, records[-1].path) == ("interrupted", 1, "")
     assert output.read_bytes() == b"the good old model"
+
+
+def test_a_run_that_was_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypatch):
+    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    output, records = str(tmp_path / "m.charlm"), []
+    session = Session(output, "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in records),
+                      checkpoints=Checkpoints(output))
+    for record in run(corpus_of("namaskar\n" * 64), Wishes(hidden=8, layers=1, minutes=5, batch_size=1), session):
+        records.append(record)
+    planned = next(record for record in records if isinstance(record, Planned))
+    kept = Checkpoints(output).newest(pytest.fail).run
+    assert (kept["minutes"], kept["config"]["steps"], kept["standing"]["step"]) == (None, planned.steps, 1)
 
 
 @pytest.mark.parametrize("labelled", [False, True])
