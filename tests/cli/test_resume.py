@@ -118,7 +118,9 @@ def test_a_new_run_that_cannot_begin_leaves_the_unfinished_one(unfinished, train
     assert "event=resumed step=6" in train("--resume")[1]
 
 
-def test_a_run_killed_while_it_was_measured_is_planned_again_from_its_minutes(corpus, train, tmp_path, monkeypatch):
+@pytest.fixture
+def unplanned(corpus, train, monkeypatch):
+    """A run that has minutes and no steps yet: as if it had been killed while it was measured."""
     def killed(*_, **__):
         raise MemoryError
 
@@ -126,6 +128,14 @@ def test_a_run_killed_while_it_was_measured_is_planned_again_from_its_minutes(co
     with monkeypatch.context() as patch:
         patch.setattr("charlm.training.session.measure", killed)
         assert train(*minutes)[0] == 1
+
+
+def test_steps_take_the_place_of_minutes(unplanned, train):
+    code, said = train("--resume", "--steps", "7")
+    assert code == 0 and "event=stopped reason=finished step=7" in said
+
+
+def test_a_run_killed_while_it_was_measured_is_planned_again_from_its_minutes(unplanned, train, tmp_path):
     code, said = train("--resume")
     summary = load(str(tmp_path / "model")).training
     assert code == 0 and "event=resumed step=0" in said and f"steps={summary['steps']} " in said
@@ -163,6 +173,16 @@ def test_a_finished_run_ends_at_once_when_its_length_is_reached(unfinished, trai
     assert code == 0 and "event=resumed step=6" in said and "expected_seconds=0" in said
 
 
+def test_a_run_of_labels_is_one_of_labels_again(corpus, train, tmp_path, monkeypatch):
+    corpus.write_text("".join(f"{'ab'[n % 2]}\tname {n}\n" for n in range(40)), encoding="utf-8")
+    flags = [flag for flag in FLAGS if flag not in ("--bptt", "16")]
+    with monkeypatch.context() as patch:
+        patch.setattr("charlm.training.loop._Loop._steps", lambda loop: 1 / 0)
+        assert train(*flags, "--labels")[0] == 1
+    assert train("--resume", "--lines")[0] == 2
+    assert train("--resume", "--labels")[0] == 0 and load(str(tmp_path / "model")).labels.names == ("a", "b")
+
+
 @pytest.mark.parametrize("same", [["--tokenizer", "char"], ["--text"], ["--hidden", "8"], ["--errors", "strict"]])
 def test_flags_that_say_what_the_run_is_are_taken(unfinished, train, same):
     code, said = train("--resume", *same)
@@ -171,9 +191,8 @@ def test_flags_that_say_what_the_run_is_are_taken(unfinished, train, same):
 
 def test_a_held_out_text_may_be_named_from_elsewhere_and_must_be_the_same(corpus, train, tmp_path, monkeypatch):
     (tmp_path / "held-out").write_text("a cat\n" * 9, encoding="utf-8")
-    from charlm.training import loop
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Loop, "_steps", lambda self: iter(self._saver.save(self._standing) or [][1]))
+        patch.setattr("charlm.training.loop._Loop._steps", lambda loop: 1 / 0)
         assert train(*FLAGS, "--validation", "held-out")[0] == 1
     (tmp_path / "moved").write_text("a cat\n" * 9, encoding="utf-8")
     (tmp_path / "other").write_text("a mat\n" * 9, encoding="utf-8")
@@ -217,11 +236,19 @@ def test_a_changed_corpus_is_refused_unless_it_is_meant(unfinished, train):
     assert code == 0 and "event=resumed step=6" in said
 
 
+def test_characters_that_a_new_text_brings_are_unknown_ones(unfinished, train, tmp_path):
+    unfinished.write_text(TEXT.replace("cat", "çæt"), encoding="utf-8")
+    assert train("--resume", "--new-corpus")[0] == 0
+    assert "ç" not in load(str(tmp_path / "model")).tokenizer.all_known()
+
+
 def test_a_harder_text_is_learned_though_the_one_before_was_easier(unfinished, train, tmp_path):
     letters = random.Random(0)
     unfinished.write_text("".join(letters.choices("acmnost \n", k=600)), encoding="utf-8")
     code, said = train("--resume", "--new-corpus")
     assert code == 0 and load(str(tmp_path / "model")).training["step"] > 6
+    assert train(*FLAGS, "-o", "anew")[0] == 0
+    assert load(str(tmp_path / "model")).training["corpus_digest"] == load(str(tmp_path / "anew")).training["corpus_digest"]
     first = next(line for line in said.splitlines() if "event=validation" in line)
     assert "best=1" in first
 
@@ -269,6 +296,12 @@ def test_init_from_begins_where_the_model_ended(first, train, tmp_path):
     assert train("--init-from", "first", "--steps", "1", "--lr", "1e-9", "--averaging", "0")[0] == 0
     before, after = (load(str(tmp_path / name)).weights for name in ("first", "model"))
     assert all(np.allclose(before[name], after[name], rtol=0, atol=1e-6) for name in before)
+
+
+def test_init_from_keeps_the_window_of_a_network_that_reads_windows(first, train, tmp_path):
+    assert train(*FLAGS, "--bidirectional", "-o", "windowed")[0] == 0
+    assert train("--init-from", "windowed", "--steps", "2")[0] == 0
+    assert load(str(tmp_path / "windowed")).config.window == load(str(tmp_path / "model")).config.window == 16
 
 
 @pytest.mark.parametrize("flags", [["--tokenizer", "byte"], ["--lines"], ["--fill"], ["--hidden", "9"], ["--cell", "gru"],
