@@ -181,13 +181,20 @@ def reached(work, phase, chance):
     return pid
 
 
-def fed(work, text):
-    """A writer of the FIFO that stands for the corpus, once it is read."""
-    (work.folder / "corpus").unlink()
-    os.mkfifo(work.folder / "corpus")
-    writer = os.open(work.folder / "corpus", os.O_RDWR)
-    os.write(writer, text[:len(text) // 2])
-    return writer
+@contextlib.contextmanager
+def half_fed(work, text):
+    """While active a FIFO stands for the corpus, and half of the text has been written into it."""
+    corpus = work.folder / "corpus"
+    corpus.unlink()
+    os.mkfifo(corpus)
+    writer = os.open(corpus, os.O_RDWR)
+    try:
+        os.write(writer, text[:len(text) // 2])
+        yield
+    finally:
+        os.close(writer)
+        corpus.unlink()
+        corpus.write_bytes(text)
 
 
 def interrupted(work, signum, pid):
@@ -218,16 +225,12 @@ def test_a_signal_ends_a_training_that_goes_on_to_the_same_bits(brief, phase, si
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_reading_of_a_corpus(brief, signum):
-    corpus, chance = brief.folder / "corpus", random.Random(signum)
-    text = corpus.read_bytes()
+    chance, text = random.Random(signum), text_of("stream").encode()
     for _ in range(TIMES):
-        writer = fed(brief, text)
-        pid = brief.forks.start(brief.folder, *brief.train)
-        time.sleep(chance.uniform(0.1, 0.2))
-        interrupted(brief, signum, pid)
-        os.close(writer)
-        corpus.unlink()
-        corpus.write_bytes(text)
+        with half_fed(brief, text):
+            pid = brief.forks.start(brief.folder, *brief.train)
+            time.sleep(chance.uniform(0.1, 0.2))
+            interrupted(brief, signum, pid)
         assert_it_goes_on(brief, "reading")
 
 
