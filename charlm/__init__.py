@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from charlm.version import __version__
 
 if TYPE_CHECKING:
-    from charlm.api import LanguageModel
+    from charlm.model import LanguageModel
 
 __all__ = ["__version__", "load"]
 
 
 def load(path: str) -> LanguageModel:
-    """A model from its file, ready to sample, score, classify, translate or fill (`charlm.api`).
+    """A model from its file, ready to sample, score, classify, translate or fill (`charlm.model`).
 
     Raises ModelFileError for anything that is not exactly a model.
     """
-    from charlm.api import load as load_model
+    from charlm.model import load as load_model
     return load_model(path)

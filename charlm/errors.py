@@ -9,7 +9,7 @@
       InUseError                7   another process is writing the output
 
 A message says what, why and the next thing to type, on one line. Codes above 127 belong to signals
-and closed pipes and are not errors (see `charlm.cli.boundary`).
+and closed pipes and are not errors (see `charlm.cli.exit_codes`).
 """
 
 

@@ -15,11 +15,12 @@ from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TASKS, TOKENIZER
 from charlm.container import Header, pack, peek_metadata, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import open_without_waiting, write_durably
-from charlm.text.kinds import rebuild, tensor_shapes
-from charlm.text.known_lines import TENSOR as KNOWN, KnownLines
 from charlm.text.labels import Labels
-from charlm.text.special import vocabulary_sizes
-from charlm.text.tokenizer import Tokenizer
+from charlm.text.line_hashes import TENSOR as KNOWN
+from charlm.text.line_hashes import LineHashes
+from charlm.text.special_tokens import vocabulary_sizes
+from charlm.text.tokenizers.base import Tokenizer
+from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
 _PARTS = {"checksum", "format", "task", "model", "tokenizer", "source_tokenizer", "labels", "training"}
 _SOURCE = "source."                     # before the names of the source tokenizer's tensors
@@ -36,7 +37,7 @@ class Model:
     task: str = "stream"
     separate_source: Tokenizer | None = None    # of pairs' sources
     labels: Labels | None = None        # of lines, where they have any
-    known_lines: KnownLines | None = None       # of the training text of lines
+    line_hashes: LineHashes | None = None       # of the training text of lines
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -55,8 +56,8 @@ def save(path: str, model: Model) -> None:
                 "source_tokenizer": source and {"kind": source.kind},
                 "labels": model.labels and model.labels.to_json(), "training": model.training}
     tensors = {**model.weights, **model.tokenizer.tensors()}
-    if model.known_lines:
-        tensors[KNOWN] = model.known_lines.tensor
+    if model.line_hashes:
+        tensors[KNOWN] = model.line_hashes.tensor
     if source:
         tensors |= {_SOURCE + name: values for name, values in source.tensors().items()}
     write_durably(path, pack(metadata, tensors))
@@ -76,7 +77,7 @@ def load(path: str) -> Model:
         raise ModelFileError(f"{path}: cannot be read ({reason})") from None
 
 
-def claims(path: str) -> tuple[str, bool]:
+def peek(path: str) -> tuple[str, bool]:
     """What a file says that it is for and whether it has labels, its checksum and all else unread.
 
     The task is empty when it says nothing.
@@ -115,17 +116,17 @@ def _load(file) -> Model:
     weights = {name: read_tensor(file, header, name) for name in what.config.parameter_shapes()}
 
     def tokenizer(kind: str, prefix: str) -> Tokenizer:
-        return rebuild(kind, {name: read_tensor(file, header, prefix + name)
+        return from_tensors(kind, {name: read_tensor(file, header, prefix + name)
                               for name in tensor_shapes(kind)})
 
     model = Model(what.config, tokenizer(what.kind, ""), weights, header.metadata["training"],
                   what.task, what.source_kind and tokenizer(what.source_kind, _SOURCE), what.labels,
-                  KnownLines.rebuild(read_tensor(file, header, KNOWN)) if what.task == "lines" else None)
+                  LineHashes.from_tensor(read_tensor(file, header, KNOWN)) if what.task == "lines" else None)
     _check_sizes(model)
     return model
 
 
-def check_together(model: Model) -> None:
+def check_consistency(model: Model) -> None:
     """Task, network, tokenizers and labels must belong to one model. Raises ModelFileError."""
     source = model.separate_source
     _check_parts(_Description(model.task, model.config, model.tokenizer.kind, source and source.kind,

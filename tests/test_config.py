@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from charlm.config import (ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig)
+from charlm.config import ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig
 from charlm.errors import UsageError
 
 MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,

@@ -27,14 +27,14 @@ def sealed(blob):
     return blob.replace(DIGITS, hashlib.blake2b(blob, digest_size=32).hexdigest().encode())
 
 
-def framed(header, data=b""):
+def with_bos_eos(header, data=b""):
     return len(header).to_bytes(8, "little") + header + data
 
 
 def built(entries="", data=b"", *, metadata='"format":1', outer="", tail=""):
     """A container with a valid checksum around raw JSON: `entries` and `outer` begin with a comma."""
     text = json.dumps('{"checksum":"' + DIGITS.decode() + '",' + metadata + "}")
-    return sealed(framed(f'{{"__metadata__":{{"charlm":{text}{outer}}}{entries}}}{tail}'.encode(), data))
+    return sealed(with_bos_eos(f'{{"__metadata__":{{"charlm":{text}{outer}}}{entries}}}{tail}'.encode(), data))
 
 
 def entry(name, shape="[2]", offsets="[0,8]", dtype="F32"):
@@ -165,7 +165,7 @@ def test_checksum_in_capitals_is_refused(tmp_path):
 
 def test_checksum_that_does_not_come_first_is_refused(tmp_path):
     text = json.dumps('{"format":1,"checksum":"' + DIGITS.decode() + '"}')
-    blob = sealed(framed(f'{{"__metadata__":{{"charlm":{text}}}}}'.encode()))
+    blob = sealed(with_bos_eos(f'{{"__metadata__":{{"charlm":{text}}}}}'.encode()))
     assert "checksum" in refusal(tmp_path, blob)
 
 
@@ -251,7 +251,7 @@ def test_broken_json_is_refused(tmp_path, blob):
 
 def test_header_that_is_not_utf8_is_refused(tmp_path):
     text = json.dumps('{"checksum":"' + DIGITS.decode() + '","format":1}').encode()
-    assert "not JSON" in refusal(tmp_path, sealed(framed(b'{"__metadata__":{"charlm":' + text + b'},"\xff":1}')))
+    assert "not JSON" in refusal(tmp_path, sealed(with_bos_eos(b'{"__metadata__":{"charlm":' + text + b'},"\xff":1}')))
 
 
 @pytest.mark.parametrize("outer", [',"more":"1"', ',"format":"pt"'])

@@ -12,7 +12,7 @@ from charlm import checkpoint, container, lock, modelfile, storage
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.config import ModelConfig
 from charlm.errors import InUseError, ModelFileError, StorageError
-from charlm.text.kinds import fit
+from charlm.text.tokenizers.registry import train
 
 KINDS = ("EIO", "ENOSPC", "EACCES", "short write", "EIO, but done", "end")
 READING = (checkpoint, container, modelfile, storage)
@@ -30,7 +30,7 @@ def nothing_to_wait_for(monkeypatch):
 def model_of(value):
     config = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
     weights = {name: np.full(shape, value, np.float32) for name, shape in config.parameter_shapes().items()}
-    return modelfile.Model(config, fit("char", ["abc\n"], vocabulary_size=None), weights, {})
+    return modelfile.Model(config, train("char", ["abc\n"], vocabulary_size=None), weights, {})
 
 
 def checkpoint_of(number):

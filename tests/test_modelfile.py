@@ -19,9 +19,9 @@ from charlm.config import ModelConfig
 from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError, StorageError
 from charlm.modelfile import Model, load, save
-from charlm.text.kinds import fit
 from charlm.text.labels import Labels
-from charlm.text.special import vocabulary_sizes
+from charlm.text.special_tokens import vocabulary_sizes
+from charlm.text.tokenizers.registry import train
 
 TEXT = "abc\nabba cab\n" * 40
 SMALL = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
@@ -34,7 +34,7 @@ CONFIGS = {"char": SMALL,
 @functools.lru_cache(maxsize=None)
 def tokenizer_of(kind):
     text, size = ("abc\n", None) if kind not in CONFIGS or kind == "char" else (TEXT, CONFIGS[kind].vocabulary_size)
-    return fit(kind, [text], vocabulary_size=size)
+    return train(kind, [text], vocabulary_size=size)
 
 
 def random_weights(config, seed=0):
@@ -412,7 +412,7 @@ def test_word_table_that_is_wrong_is_refused(tmp_path, words):
 
 @pytest.mark.parametrize("build", [model_of, *TASKED.values()], ids=["stream", *TASKED])
 def test_parts_of_a_model_belong_together(build):
-    modelfile.check_together(build())
+    modelfile.check_consistency(build())
 
 
 @pytest.mark.parametrize("changes, why", [
@@ -421,12 +421,12 @@ def test_parts_of_a_model_belong_together(build):
     ({"separate_source": tokenizer_of("char")}, "task and its tokenizers"), ({"labels": Labels(("x",), (1,))}, "knows no labels")], ids=lambda part: part if isinstance(part, str) else "-".join(part))
 def test_parts_of_different_models_are_told_apart(changes, why):
     with pytest.raises(ModelFileError, match=why):
-        modelfile.check_together(dataclasses.replace(model_of(), **changes))
+        modelfile.check_consistency(dataclasses.replace(model_of(), **changes))
 
 
 def test_source_tokenizer_that_pairs_cannot_have_is_refused():
     with pytest.raises(ModelFileError, match="none of the tokenizers"):
-        modelfile.check_together(dataclasses.replace(pairs_model(), separate_source=tokenizer_of("word")))
+        modelfile.check_consistency(dataclasses.replace(pairs_model(), separate_source=tokenizer_of("word")))
 
 
 # Format 1: streams only, before there were sources.

@@ -13,16 +13,16 @@ import pytest
 from charlm.config import ModelConfig
 from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError
-from charlm.modelfile import Model, claims, load, save
-from charlm.text.kinds import fit
-from charlm.text.known_lines import KnownLines, line_hash
+from charlm.modelfile import Model, load, save, peek
 from charlm.text.labels import Labels
+from charlm.text.line_hashes import LineHashes, line_hash
+from charlm.text.tokenizers.registry import train
 
 LINES = ["emma", "ava", "", "nur\0\u2581", "\U0010ffff"]
-KNOWN = KnownLines(np.array([line_hash(line) for line in LINES], np.uint64))
+KNOWN = LineHashes(np.array([line_hash(line) for line in LINES], np.uint64))
 LABELS = Labels(("Irish", "O'\"\\", "\U0001f680"), (7, 1, 2 ** 53 - 1))
-CHARACTERS = fit("char", ["aemvnur\n"], vocabulary_size=None)       # 9 ids
-BYTES = fit("byte", [], vocabulary_size=None)
+CHARACTERS = train("char", ["aemvnur\n"], vocabulary_size=None)       # 9 ids
+BYTES = train("byte", [], vocabulary_size=None)
 
 
 def random_weights(config):
@@ -41,7 +41,7 @@ def parts_of(model):
     metadata = {"task": model.task, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": None, "labels": model.labels and [list(pair) for pair in zip(model.labels.names, model.labels.counts)],
                 "training": model.training}
-    return metadata, {**model.weights, **model.tokenizer.tensors(), "lines.hashes": model.known_lines.tensor}
+    return metadata, {**model.weights, **model.tokenizer.tensors(), "lines.hashes": model.line_hashes.tensor}
 
 
 def refusal_of(folder, model=None, *, metadata=(), tensors=(), without=()):
@@ -65,7 +65,7 @@ def test_a_model_of_lines_is_read_back_with_its_labels_and_known_lines(tmp_path,
     save(path, model)
     again = load(path)
     assert (again.task, again.config, again.labels, again.training) == ("lines", model.config, labels, {"steps": 7})
-    assert again.known_lines.holds([*LINES, "olivia"]).tolist() == [True] * len(LINES) + [False]
+    assert again.line_hashes.contains([*LINES, "olivia"]).tolist() == [True] * len(LINES) + [False]
     assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
     assert again.separate_source is None and again.tokenizer.encode("emma").tolist() == tokenizer.encode("emma").tolist()
     save(path + "2", again)
@@ -202,7 +202,7 @@ def test_a_source_tokenizer_of_lines_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["word", "nfd"])
 def test_tokenizers_that_lose_a_lines_text_are_refused(tmp_path, kind):
-    tokenizer = fit(kind, ["aemvnur \n"], vocabulary_size=None)
+    tokenizer = train(kind, ["aemvnur \n"], vocabulary_size=None)
     assert "none of the tokenizers of its task" in refusal_of(tmp_path, lines_model(tokenizer=tokenizer))
 
 
@@ -227,12 +227,12 @@ def test_file_of_format_2_is_read_as_before(tmp_path, task):
     model, path = other_model(task), tmp_path / "old.charlm"
     path.write_bytes(old_file(model))
     again = load(str(path))
-    assert (again.task, again.config, again.training, again.labels, again.known_lines) == (task, model.config, {"steps": 7}, None, None)
+    assert (again.task, again.config, again.training, again.labels, again.line_hashes) == (task, model.config, {"steps": 7}, None, None)
     assert list(again.weights) == list(model.weights)
     assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
     assert again.source_tokenizer.encode("emma?").tolist() == CHARACTERS.encode("emma?").tolist()
     assert (again.separate_source is not None) == (task == "pairs")
-    assert claims(str(path)) == (task, False)
+    assert peek(str(path)) == (task, False)
 
 
 @every_other_task
@@ -257,14 +257,14 @@ def test_file_of_format_2_that_is_wrong_is_refused(tmp_path, changes):
 @pytest.mark.parametrize("labels, labelled", [(LABELS, True), (None, False)], ids=["labels", "none"])
 def test_a_model_of_lines_claims_its_labels(tmp_path, labels, labelled):
     save(str(tmp_path / "file.charlm"), lines_model(labels))
-    assert claims(str(tmp_path / "file.charlm")) == ("lines", labelled)
+    assert peek(str(tmp_path / "file.charlm")) == ("lines", labelled)
 
 
 def test_claims_are_read_from_a_damaged_file(tmp_path):
     save(str(tmp_path / "file.charlm"), lines_model())
     blob = (tmp_path / "file.charlm").read_bytes()
     (tmp_path / "file.charlm").write_bytes(blob[:-1] + bytes([blob[-1] ^ 1]))
-    assert claims(str(tmp_path / "file.charlm")) == ("lines", True)
+    assert peek(str(tmp_path / "file.charlm")) == ("lines", True)
     with pytest.raises(CharlmError):
         load(str(tmp_path / "file.charlm"))
 
@@ -273,15 +273,15 @@ def test_a_file_of_format_1_claims_to_be_a_stream(tmp_path):
     metadata, tensors = old_parts(other_model("stream"))
     del metadata["task"]
     (tmp_path / "file.charlm").write_bytes(pack(metadata, tensors))
-    assert claims(str(tmp_path / "file.charlm")) == ("stream", False)
+    assert peek(str(tmp_path / "file.charlm")) == ("stream", False)
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 1000, b"\xff" * 8 + b"x" * 500, (300).to_bytes(8, "little") + b"{" * 300], ids=len)
 def test_what_is_no_model_claims_nothing(tmp_path, data):
     (tmp_path / "file.charlm").write_bytes(data)
-    assert claims(str(tmp_path / "file.charlm")) == ("", False)
+    assert peek(str(tmp_path / "file.charlm")) == ("", False)
 
 
 def test_what_cannot_be_read_claims_nothing(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    assert {claims(str(tmp_path / name)) for name in ("missing", "", "fifo", "a\0b")} == {("", False)}
+    assert {peek(str(tmp_path / name)) for name in ("missing", "", "fifo", "a\0b")} == {("", False)}

@@ -8,11 +8,11 @@ import os
 import numpy as np
 import pytest
 
-from charlm import checkpoint, modelfile, storage
+from charlm import modelfile, storage
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.config import ModelConfig
 from charlm.errors import ModelFileError
-from charlm.text.kinds import fit
+from charlm.text.tokenizers.registry import train
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folders(tmp_path, monkeypatch):
 def model_of(value):
     config = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
     weights = {name: np.full(shape, value, np.float32) for name, shape in config.parameter_shapes().items()}
-    return modelfile.Model(config, fit("char", ["abc\n"], vocabulary_size=None), weights, {})
+    return modelfile.Model(config, train("char", ["abc\n"], vocabulary_size=None), weights, {})
 
 
 def checkpoint_of(number):

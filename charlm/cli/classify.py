@@ -35,18 +35,18 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
     the label was in training. Reads FILE or stdin, and answers each line as soon as it is in.
     """
     options.limit_threads(threads)
-    from charlm.cli.filters import Lines
+    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import classifier_of, load_model
-    from charlm.cli.streams import Product
-    lines, product = Lines(file, errors), Product()
+    from charlm.cli.output import Output
+    lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, ("lines",), labelled=True)
     classifier = classifier_of(loaded, uniform_prior=uniform_prior, device=device)
     show = _json if jsonl else _row if n_best == 1 else _table
     doubts = _Labelled(loaded.labels)
     for batch in lines.batches():
         doubts.look(batch)
-        answers = lines.answered(batch, lambda good: classifier.posteriors([line.text for line in good]))
-        product.write("".join(show(line, _ranked(loaded.labels.names, posteriors, n_best))
+        answers = lines.map_valid(batch, lambda good: classifier.posteriors([line.text for line in good]))
+        output.write("".join(show(line, _ranked(loaded.labels.names, posteriors, n_best))
                               for line, posteriors in answers))
     doubts.close()
     lines.close()
@@ -59,18 +59,18 @@ class _Labelled:
         self._labels, self._count = frozenset(labels.names), 0
 
     def look(self, lines) -> None:
-        from charlm.cli.boundary import say
+        from charlm.cli.exit_codes import message
         for line in lines:
             if "\t" in line.text and line.text.partition("\t")[0] in self._labels:
                 self._count += 1
                 if self._count == 1:
-                    say(f"line {line.number} begins with a label and a tab; a text stands alone on its line "
+                    message(f"line {line.number} begins with a label and a tab; a text stands alone on its line "
                         "(cut -f2 takes it out)")
 
     def close(self) -> None:
-        from charlm.cli.boundary import say
+        from charlm.cli.exit_codes import message
         if self._count > 1:
-            say(f"{self._count} lines begin with a label and a tab")
+            message(f"{self._count} lines begin with a label and a tab")
 
 
 def _ranked(names, posteriors, count: int) -> list[tuple[str, float]] | None:

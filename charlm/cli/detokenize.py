@@ -25,13 +25,13 @@ def command(file: str | None, model: str | None) -> None:
     A line that is none of ids is told of and answered by an empty one; the exit code is then 4.
     """
     options.limit_threads(None)
-    from charlm.cli.filters import Lines
+    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import load_model
-    from charlm.cli.streams import Product
-    lines, product = Lines(file, "strict"), Product()
+    from charlm.cli.output import Output
+    lines, output = LineReader(file, "strict"), Output()
     reader = _Reader(load_model(model).tokenizer)
     for batch in lines.batches():
-        product.write("".join(line.begin + reader.read(line) + line.end for line in batch))
+        output.write("".join(line.begin + reader.read(line) + line.end for line in batch))
     lines.close(advice="they are no output of charlm tokenize")
     reader.close()
 
@@ -44,7 +44,7 @@ class _Reader:
         self._bad = 0
 
     def read(self, line) -> str:
-        from charlm.text.tokenizer import decode
+        from charlm.text.tokenizers.base import decode
         ids = []
         for word in line.text.split():
             # Python converts no number of thousands of digits.
@@ -56,11 +56,11 @@ class _Reader:
         return decode(self._tokenizer, ids)
 
     def _refuse(self, line, word: str) -> None:
-        from charlm.cli.boundary import say
-        from charlm.cli.filters import MOST_TOLD
+        from charlm.cli.exit_codes import message
+        from charlm.cli.line_reader import MAX_REPORTED
         self._bad += 1
-        if self._bad <= MOST_TOLD:
-            say(f"line {line.number}: {word[:40]!r} is no id from 0 to {self._tokenizer.size - 1}")
+        if self._bad <= MAX_REPORTED:
+            message(f"line {line.number}: {word[:40]!r} is no id from 0 to {self._tokenizer.size - 1}")
 
     def close(self) -> None:
         from charlm.errors import CorpusError

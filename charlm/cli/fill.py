@@ -42,18 +42,18 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, tem
     if not gap or "\n" in gap:
         raise click.UsageError("--gap needs a mark of at least one character, without a line break")
     options.limit_threads(threads)
-    from charlm.cli.filters import Lines
+    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import open_model
+    from charlm.cli.output import Output
     from charlm.cli.seeds import choose_seed
-    from charlm.cli.streams import Product
     from charlm.config import SamplingConfig
-    from charlm.inference.filling import Filler
+    from charlm.inference.infilling import Infiller
     if temperature is None:
         temperature = 0.0 if num_samples == 1 else 1.0
     config = SamplingConfig(temperature, top_k, top_p, min_p)
-    lines, product = Lines(file, errors), Product()
+    lines, output = LineReader(file, errors), Output()
     loaded, network = open_model(model, ("fill",))
-    filler = Filler(network, loaded.tokenizer)
+    filler = Infiller(network, loaded.tokenizer)
     seed = choose_seed(seed, used=temperature > 0 and num_samples > 0)
     show = _json if jsonl else _text
     for batch in lines.batches():
@@ -62,7 +62,7 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, tem
                              alternatives=num_samples) if num_samples else []
         for line, parts, alternatives in zip(batch, texts, filled):
             for fills in alternatives:
-                product.write(show(line, parts, fills))
+                output.write(show(line, parts, fills))
     lines.close()
 
 

@@ -49,18 +49,18 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     if max_bpc is None and min_bpc is None and share is None:
         raise click.UsageError("nothing to go by; give --max-bpc, --min-bpc or --keep")
     options.limit_threads(threads)
-    from charlm.cli.filters import Lines
-    from charlm.cli.streams import Product
-    lines, product = Lines(file, errors), Product()
+    from charlm.cli.line_reader import LineReader
+    from charlm.cli.output import Output
+    lines, output = LineReader(file, errors), Output()
     scored = _Scored(model, contrast, carry=carry, device=device)
-    answered = (lines.answered(batch, scored.scores, scored.flaw) for batch in lines.batches())
+    answered = (lines.map_valid(batch, scored.scores, scored.problem) for batch in lines.batches())
     passing = ([(line.data, score) for line, score in batch
                 if score is not None and score < math.inf and bounds[0] <= score <= bounds[1]] for batch in answered)
     show = _with_score if with_score else _alone
     if share is not None:
         passing = _least(passing, share, lines)
     for some in passing:
-        product.write_bytes(b"".join(show(data, score) for data, score in some))
+        output.write_bytes(b"".join(show(data, score) for data, score in some))
     lines.close("left out")
 
 
@@ -112,9 +112,9 @@ class _Scored:
                  for scorer in self._scorers]
         return [own[0] - sum(own[1:]) for own in zip(*rates)]
 
-    def flaw(self, text: str) -> str:
+    def problem(self, text: str) -> str:
         """What keeps one of the models from scoring a line."""
-        return next(filter(None, (scorer.flaw(text) for scorer in self._scorers)), "")
+        return next(filter(None, (scorer.problem(text) for scorer in self._scorers)), "")
 
 
 def _rate(score) -> float:
@@ -134,7 +134,8 @@ def _least(passing, share: _Share, lines):
     """The least surprising lines of all, in batches: a first pass writes those that pass into a private
     file, a second reads the best out of it."""
     import array
-    from charlm.text.spool import private_file, write_private
+
+    from charlm.text.spool import anonymous_file, write_all
     scores, sizes = array.array("d"), array.array("Q")
 
     def pieces():
@@ -143,8 +144,8 @@ def _least(passing, share: _Share, lines):
             sizes.extend(len(data) for data, _ in batch)
             yield b"".join(data for data, _ in batch)
 
-    with private_file() as file:
-        write_private(file, pieces())
+    with anonymous_file() as file:
+        write_all(file, pieces())
         file.seek(0)
         kept = _lowest(scores, share.of(lines.count))
         for start in range(0, len(scores), READ_AT_ONCE):

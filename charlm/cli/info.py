@@ -25,7 +25,7 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
     """
     options.limit_threads(None)
     from charlm.cli.models import find_model
-    from charlm.cli.streams import write_pairs
+    from charlm.cli.output import write_table
     from charlm.modelfile import load
     if file is not None and model is not None and click.get_current_context().get_parameter_source(
             "model") is click.core.ParameterSource.COMMANDLINE:
@@ -39,11 +39,11 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
     if loaded.labels:
         facts["labels"] = f"{len(loaded.labels)}: {', '.join(loaded.labels.names[:LABELS])}" \
                           + (", …" if len(loaded.labels) > LABELS else "")
-    if loaded.known_lines:
-        hashes = loaded.known_lines.tensor
+    if loaded.line_hashes:
+        hashes = loaded.line_hashes.tensor
         facts["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
     trained = {name: value for name, value in loaded.training.items() if name not in facts}
-    write_pairs(facts | trained, jsonl=jsonl)
+    write_table(facts | trained, jsonl=jsonl)
 
 
 def _tokens(tokenizer) -> str:

@@ -7,11 +7,11 @@ import importlib
 
 import click
 
-from charlm.cli.boundary import guarded
+from charlm.cli.exit_codes import run_and_exit
 from charlm.version import __version__
 
 VERBS = {"train": "train", "sample": "sample", "score": "score", "filter": "filter",
-         "classify": "classify", "translate": "translate", "fill": "fill", "eval": "evaluate",
+         "classify": "classify", "translate": "translate", "fill": "fill", "eval": "eval",
          "tokenize": "tokenize", "detokenize": "detokenize", "info": "info"}
 
 EXAMPLES = """\b
@@ -61,4 +61,4 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script; ends the process with the right code."""
-    guarded(lambda: cli.main(prog_name="charlm", standalone_mode=False))
+    run_and_exit(lambda: cli.main(prog_name="charlm", standalone_mode=False))

@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from charlm.cli.boundary import say
+from charlm.cli.exit_codes import message
 from charlm.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
-    from charlm.inference.labelling import Classifier
+    from charlm.inference.classification import Classifier
     from charlm.inference.line_scoring import Scorer
     from charlm.inference.network import Network
     from charlm.inference.translation import Translator
@@ -37,11 +37,11 @@ def find_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = 
         raise UsageError("no model here; train one with `charlm train CORPUS`, or name one with -m")
     newest = found[0]
     if tasks and len(found) > 1:
-        from charlm.modelfile import claims
-        claimed = ((name, *claims(name)) for name in found)
+        from charlm.modelfile import peek
+        claimed = ((name, *peek(name)) for name in found)
         newest = next((name for name, task, labels in claimed
                        if task in tasks and labels >= labelled), newest)
-    say(f"using {newest}")
+    message(f"using {newest}")
     return newest
 
 
@@ -70,13 +70,13 @@ def open_model(path: str | None, tasks: Sequence[str] = ()) -> tuple[Model, Netw
 def network_of(model: Model, device: str = "cpu") -> Network:
     """A network for many rows at once; in torch where the device is a GPU."""
     if device == "cuda":
-        from charlm.nn.arrays import ArrayNetwork
-        from charlm.training.device import choose_device
+        from charlm.nn.numpy_adapter import NumpyAdapter
+        from charlm.training.environment import choose_device
         choose_device(device)
-        return ArrayNetwork(model.config, model.weights, device)
-    from charlm.inference.cells import all_rows
+        return NumpyAdapter(model.config, model.weights, device)
+    from charlm.inference.cells import matmul
     from charlm.inference.network import Network
-    return Network(model.config, model.weights, product=all_rows)
+    return Network(model.config, model.weights, matmul=matmul)
 
 
 def scorer_of(model: Model, *, carry: bool = False, device: str = "cpu") -> Scorer:
@@ -89,7 +89,7 @@ def scorer_of(model: Model, *, carry: bool = False, device: str = "cpu") -> Scor
 
 def classifier_of(model: Model, *, uniform_prior: bool, device: str = "cpu") -> Classifier:
     """What tells the label of lines with this model, which has labels."""
-    from charlm.inference.labelling import Classifier
+    from charlm.inference.classification import Classifier
     return Classifier(network_of(model, device), model.tokenizer, model.labels, uniform_prior=uniform_prior)
 
 

@@ -18,6 +18,7 @@ def preview(model: Model, corpus) -> str:
 
 def _stream(model: Model, corpus) -> str:
     import numpy as np
+
     from charlm.config import SamplingConfig
     from charlm.inference.generation import generate
     from charlm.inference.network import Network
@@ -28,10 +29,10 @@ def _stream(model: Model, corpus) -> str:
 
 def _lines(model: Model, corpus) -> str:
     from charlm.config import SamplingConfig
-    from charlm.inference.line_sampling import LineWriter, Manner
+    from charlm.inference.line_sampling import LineSampler, LineSamplingConfig
     from charlm.inference.network import Network
-    manner = Manner(SamplingConfig(temperature=0.7), seed=0, longest=CHARACTERS // LINES)
-    writer = LineWriter(Network(model.config, model.weights), model.tokenizer, model.labels)
+    manner = LineSamplingConfig(SamplingConfig(temperature=0.7), seed=0, longest=CHARACTERS // LINES)
+    writer = LineSampler(Network(model.config, model.weights), model.tokenizer, model.labels)
     return "\n".join(f"{line.label}: {line.text}" if line.label else line.text
                      for line in writer.write(range(LINES), manner))
 
@@ -45,12 +46,12 @@ def _pairs(model: Model, corpus) -> str:
 
 def _fill(model: Model, corpus) -> str:
     from charlm.config import SamplingConfig
-    from charlm.inference.filling import Filler
+    from charlm.inference.infilling import Infiller
     from charlm.inference.network import Network
-    from charlm.text.tokenizer import NEWLINE, decode
+    from charlm.text.tokenizers.base import NEWLINE, decode
     size = min(CHARACTERS, len(corpus.validation))
     lines = decode(model.tokenizer, corpus.validation.slice(0, size).tolist()).split(NEWLINE)
     texts = [(line[:len(line) // 2], line[len(line) // 2 + 5:]) for line in lines[1:1 + LINES]]
-    filled = Filler(Network(model.config, model.weights), model.tokenizer).fill(
+    filled = Infiller(Network(model.config, model.weights), model.tokenizer).fill(
         texts, SamplingConfig(temperature=0), seed=0, numbers=range(len(texts)))
     return "\n".join(f"{before}[{fills[0][0]}]{after}" for (before, after), fills in zip(texts, filled))

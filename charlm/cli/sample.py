@@ -61,11 +61,11 @@ def command(**given) -> None:
         raise click.UsageError("give -p/--prompt or -f/--prompt-file, not both")
     options.limit_threads(flags.threads)
     from charlm.cli.models import load_model
-    from charlm.cli.streams import Product
-    config, product, prompt = flags.sampling(), Product(), flags.read_prompt()
+    from charlm.cli.output import Output
+    config, output, prompt = flags.sampling(), Output(), flags.read_prompt()
     model = load_model(flags.model, ("stream", "lines"))
     if model.task == "lines":
         from charlm.cli.sample_lines import sample
     else:
         from charlm.cli.sample_text import sample
-    sample(model, flags, config, product, prompt)
+    sample(model, flags, config, output, prompt)

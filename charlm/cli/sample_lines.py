@@ -10,13 +10,13 @@ from charlm.cli.seeds import choose_seed
 from charlm.errors import CharlmError
 
 
-def sample(model, flags: Flags, config, product, prompt: str) -> None:
+def sample(model, flags: Flags, config, output, prompt: str) -> None:
     """Write `num_samples` lines that begin with the prompt. Raises CharlmError when too few are found."""
-    from charlm.inference.line_sampling import Draw, Manner, longest_line
+    from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, longest_line
     prefix = prompt.removesuffix("\n") if flags.prompt_file else prompt
     longest = longest_line(model.training) if flags.length is None else flags.length
-    manner = Manner(config, 0, longest, prefix, flags.label, flags.stop)
-    draw = Draw.of(model, manner, unique=flags.unique, novel=flags.novel, match=flags.match)
+    manner = LineSamplingConfig(config, 0, longest, prefix, flags.label, flags.stop)
+    draw = FilteredLineSampler.of(model, manner, unique=flags.unique, novel=flags.novel, match=flags.match)
     warn_of_unknown(model.tokenizer, prefix)
     drawn = flags.temperature > 0 and flags.length != 0 or model.labels and flags.label is None
     seed = choose_seed(flags.seed, used=bool(drawn) and flags.num_samples > 0)
@@ -25,7 +25,7 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
     if longest == 0:
         return                          # no text at all, as of running text
     for lines in draw.lines(flags.num_samples, tries=flags.tries):
-        product.write("".join(map(show, lines)))
+        output.write("".join(map(show, lines)))
     if draw.found < flags.num_samples:
         raise CharlmError(f"found {draw.found} of {flags.num_samples} lines among {draw.tried} drawn; "
                           "ask for fewer, draw more freely (--temp, -n), or raise --tries")

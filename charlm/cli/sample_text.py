@@ -13,7 +13,7 @@ LENGTH = 500                            # tokens
 SIDE_BY_SIDE = 64                       # samples drawn at once
 
 
-def sample(model, flags: Flags, config, product, prompt: str) -> None:
+def sample(model, flags: Flags, config, output, prompt: str) -> None:
     """Write `num_samples` continuations of the prompt."""
     from charlm.inference.generation import generate
     from charlm.inference.network import Network
@@ -24,8 +24,8 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
     length = LENGTH if flags.length is None else flags.length
     seed = choose_seed(flags.seed, used=flags.temperature > 0 and length > 0 and flags.num_samples > 0)
     network = Network(model.config, model.weights)
-    writer = _JsonWriter(product, prompt, seed) if flags.jsonl else \
-        _TextWriter(product, "" if flags.no_echo or not length else prompt, flags.num_samples)
+    writer = _JsonWriter(output, prompt, seed) if flags.jsonl else \
+        _TextWriter(output, "" if flags.no_echo or not length else prompt, flags.num_samples)
     for first in range(0, flags.num_samples, SIDE_BY_SIDE):
         numbers = range(first, min(first + SIDE_BY_SIDE, flags.num_samples))
         writer.write(numbers, generate(network, model.tokenizer, ids, config, length=length,
@@ -35,33 +35,33 @@ def sample(model, flags: Flags, config, product, prompt: str) -> None:
 class _TextWriter:
     """Samples as text: the first of those side by side as it is made, the others after it."""
 
-    def __init__(self, product, echo: str, count: int):
-        self._product, self._echo, self._many = product, echo, count > 1
+    def __init__(self, output, echo: str, count: int):
+        self._output, self._echo, self._many = output, echo, count > 1
 
     def write(self, numbers: range, pieces) -> None:
         texts = dict.fromkeys(numbers, "")
-        self._product.write(self._echo)
+        self._output.write(self._echo)
         for number, text in pieces:
             if number == numbers[0]:
-                self._product.write(text)
+                self._output.write(text)
             else:
                 texts[number] += text
         self._end()
         for number in numbers[1:]:
-            self._product.write(self._echo + texts[number])
+            self._output.write(self._echo + texts[number])
             self._end()
 
     def _end(self) -> None:
         # One sample into a pipe is exact to the byte; several need something between them.
-        if self._many or self._product.on_terminal:
-            self._product.end_line()
+        if self._many or self._output.on_terminal:
+            self._output.end_line()
 
 
 class _JsonWriter:
     """Samples as JSON objects, each when it is complete."""
 
-    def __init__(self, product, prompt: str, seed: int):
-        self._product, self._prompt, self._seed = product, prompt, seed
+    def __init__(self, output, prompt: str, seed: int):
+        self._output, self._prompt, self._seed = output, prompt, seed
 
     def write(self, numbers: range, pieces) -> None:
         texts = dict.fromkeys(numbers, "")
@@ -70,4 +70,4 @@ class _JsonWriter:
         for number in numbers:
             record = {"sample": number, "seed": self._seed, "prompt": self._prompt,
                       "text": texts[number]}
-            self._product.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._output.write(json.dumps(record, ensure_ascii=False) + "\n")

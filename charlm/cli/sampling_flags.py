@@ -51,5 +51,5 @@ class Flags:
             if any("\ud800" <= character <= "\udfff" for character in prompt):
                 raise UsageError("-p/--prompt is not UTF-8; put it into a file and use -f with --errors")
             return prompt
-        from charlm.text.corpus import read_text
+        from charlm.text.reading import read_text
         return "".join(read_text([self.prompt_file], self.errors))

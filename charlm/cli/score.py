@@ -42,16 +42,16 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
     line without a tab as all labels together expect it.
     """
     options.limit_threads(threads)
-    from charlm.cli.filters import Lines
+    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import load_model, scorer_of
-    from charlm.cli.streams import Product
-    lines, product = Lines(file, errors), Product()
+    from charlm.cli.output import Output
+    lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, ("stream", "lines"))
     scorer = scorer_of(loaded, carry=carry, device=device)
-    writer = {"token": _Tokens, "line": _Lines, "total": _Total}[level](product, loaded.tokenizer, jsonl)
+    writer = {"token": _Tokens, "line": _Lines, "total": _Total}[level](output, loaded.tokenizer, jsonl)
     for batch in lines.batches():
-        writer.write(lines.answered(
-            batch, lambda good: scorer.score([line.scored(scorer) for line in good]), scorer.flaw))
+        writer.write(lines.map_valid(
+            batch, lambda good: scorer.score([line.scored(scorer) for line in good]), scorer.problem))
     writer.close()
     lines.close("each answered by an empty one" if level == "line" else "left out")
 
@@ -63,11 +63,11 @@ def _json(**record) -> str:
 class _Lines:
     """A record a line; an empty one for a line that is not UTF-8."""
 
-    def __init__(self, product, tokenizer, jsonl: bool):
-        self._product, self._show = product, self._as_json if jsonl else self._as_row
+    def __init__(self, output, tokenizer, jsonl: bool):
+        self._output, self._show = output, self._as_json if jsonl else self._as_row
 
     def write(self, scored) -> None:
-        self._product.write("".join(self._show(line, score) for line, score in scored))
+        self._output.write("".join(self._show(line, score) for line, score in scored))
 
     def _as_row(self, line, score) -> str:
         if score is None:
@@ -87,8 +87,8 @@ class _Lines:
 class _Tokens(_Lines):
     """A record for the smallest part of a text that tokens stand for: a character, or several."""
 
-    def __init__(self, product, tokenizer, jsonl: bool):
-        super().__init__(product, tokenizer, jsonl)
+    def __init__(self, output, tokenizer, jsonl: bool):
+        super().__init__(output, tokenizer, jsonl)
         self._tokenizer = tokenizer
 
     def _as_row(self, line, score) -> str:
@@ -109,8 +109,8 @@ class _Tokens(_Lines):
 class _Total:
     """One record at the end."""
 
-    def __init__(self, product, tokenizer, jsonl: bool):
-        self._product, self._jsonl = product, jsonl
+    def __init__(self, output, tokenizer, jsonl: bool):
+        self._output, self._jsonl = output, jsonl
         self._bits, self._characters, self._tokens, self._lines = 0.0, 0, 0, 0
 
     def write(self, scored) -> None:
@@ -124,7 +124,7 @@ class _Total:
     def close(self) -> None:
         rate = self._bits / max(self._characters, 1)
         if self._jsonl:
-            self._product.write(_json(bits_per_character=rate, bits=self._bits, characters=self._characters,
+            self._output.write(_json(bits_per_character=rate, bits=self._bits, characters=self._characters,
                                       tokens=self._tokens, lines=self._lines))
         else:
-            self._product.write(f"{rate:.6f}\t{self._bits:.4f}\t{self._characters}\n")
+            self._output.write(f"{rate:.6f}\t{self._bits:.4f}\t{self._characters}\n")

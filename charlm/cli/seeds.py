@@ -8,8 +8,9 @@ def choose_seed(given: int | None, *, used: bool) -> int:
     if given is not None:
         return given
     import secrets
-    from charlm.cli.boundary import say
+
+    from charlm.cli.exit_codes import message
     seed = secrets.randbelow(1 << 32)
     if used:
-        say(f"seed {seed}")
+        message(f"seed {seed}")
     return seed

@@ -26,20 +26,20 @@ def command(file: str | None, model: str | None, pieces: bool, errors: str) -> N
     Of a model of pairs it is the tokenizer of what it writes.
     """
     options.limit_threads(None)
-    from charlm.cli.boundary import say
-    from charlm.cli.filters import Lines
+    from charlm.cli.exit_codes import message
+    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import load_model
-    from charlm.cli.streams import Product
-    lines, product = Lines(file, errors), Product()
+    from charlm.cli.output import Output
+    lines, output = LineReader(file, errors), Output()
     tokenizer = load_model(model).tokenizer
     show = _pieces if pieces else _ids
     lost = 0
     for batch in lines.batches():
         rows = [tokenizer.encode(line.text).tolist() if line.text else [] for line in batch]
         lost += sum(tokenizer.unknown_id in row for row in rows)
-        product.write("".join(line.begin + show(tokenizer, row) + line.end for line, row in zip(batch, rows)))
+        output.write("".join(line.begin + show(tokenizer, row) + line.end for line, row in zip(batch, rows)))
     if lost:
-        say(f"lines with characters unknown to the model: {lost}; they do not come back as they were")
+        message(f"lines with characters unknown to the model: {lost}; they do not come back as they were")
     lines.close()
 
 

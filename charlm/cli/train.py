@@ -76,10 +76,10 @@ def _run_together(flags: dict, given: set[str], began: float) -> None:
     """Train as one of the processes of torchrun, of which the first one writes and talks."""
     if "-" in flags["corpus"]:
         raise click.UsageError("standard input reaches one process only; name a file")
-    from charlm.training.device import choose_device
-    from charlm.training.world import joined
-    with joined(choose_device(flags["device"])) as world:
-        if world.leads:
+    from charlm.training.distributed import init_process_group
+    from charlm.training.environment import choose_device
+    with init_process_group(choose_device(flags["device"])) as world:
+        if world.is_main:
             _run_alone(flags, given, began, world=world)
             return
         try:
@@ -105,10 +105,10 @@ def _check(flags: dict) -> None:
         raise click.UsageError("--init-from begins a run, and --resume goes on with one; give one of them")
     if not 0 <= flags["checkpoint_every"] < 1e9:
         raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {flags['checkpoint_every']}")
-    from charlm.training.choices import Wishes
-    Wishes(task=task_of(flags["task"]) or "pairs", **_wishes(flags))
+    from charlm.training.options import TrainingOptions
+    TrainingOptions(task=task_of(flags["task"]) or "pairs", **_wishes(flags))
     if flags["device"] == "cuda":
-        from charlm.training.device import choose_device
+        from charlm.training.environment import choose_device
         choose_device("cuda")
 
 
@@ -120,16 +120,16 @@ def _wishes(flags: dict) -> dict:
 def _run(flags: dict, given: set[str], output: str, began: float, world=None) -> None:
     """Read, plan and train, from the beginning or from where a run stood."""
     from charlm.checkpoint import Checkpoints
-    from charlm.cli import boundary
+    from charlm.cli import exit_codes
     from charlm.cli.previews import preview
+    from charlm.training.distributed import ProcessGroup
     from charlm.training.session import Session
-    from charlm.training.world import World
-    checkpoints, world = Checkpoints(output), world or World()
-    say = boundary.say if world.leads else lambda message: None
-    resumed = _resumed(checkpoints, flags, output, say) if world.leads or flags["resume"] else None
-    world.wait()                        # before the first process writes another checkpoint
+    checkpoints, world = Checkpoints(output), world or ProcessGroup()
+    report = exit_codes.message if world.is_main else lambda message: None
+    resumed = _resumed(checkpoints, flags, output, report) if world.is_main or flags["resume"] else None
+    world.barrier()                        # before the first process writes another checkpoint
     if resumed is None and flags["resume"] and os.path.exists(output):
-        say(f"{output} has no checkpoint: its run is finished, or never began; --init-from {output} begins another "
+        report(f"{output} has no checkpoint: its run is finished, or never began; --init-from {output} begins another "
             "from its weights, --force from the beginning")
         return
     past = _past(flags, given, resumed)
@@ -145,12 +145,12 @@ def _run(flags: dict, given: set[str], output: str, began: float, world=None) ->
         _resume_command(flags, output), past and past.model, world))
 
 
-def _resumed(checkpoints, flags: dict, output: str, say):
+def _resumed(checkpoints, flags: dict, output: str, report):
     """The checkpoint to go on from, if that is wished and there is one."""
     if flags["resume"]:
-        resumed = checkpoints.newest(say)
+        resumed = checkpoints.newest(report)
         if resumed is None and not os.path.exists(output):
-            say("no checkpoint yet; starting from the beginning, with the flags given now")
+            report("no checkpoint yet; starting from the beginning, with the flags given now")
         return resumed
     if flags["force"]:
         checkpoints.give_up()
@@ -165,7 +165,7 @@ def _past(flags: dict, given: set[str], checkpoint):
 
     Raises UsageError where flags say otherwise.
     """
-    from charlm.training.past import of_checkpoint, of_model
+    from charlm.training.starting_point import of_checkpoint, of_model
     if checkpoint is None and flags["init_from"] is None:
         return None
     past = of_checkpoint(checkpoint) if checkpoint is not None else of_model(flags["init_from"])
@@ -184,15 +184,15 @@ def _same(name: str, old, new, *, new_corpus: bool) -> bool:
 
 def _wishes_of(flags: dict, given: set[str], task: str, past):
     """What is wished of network and run: of one that goes on what it is, but for what is given now."""
-    from charlm.training.choices import Wishes
+    from charlm.training.options import TrainingOptions
     wishes = _wishes(flags)
     if past is None:
-        return Wishes(task=task, **wishes)
+        return TrainingOptions(task=task, **wishes)
     now = {name: value for name, value in wishes.items() if name in given or name == "encoder" and value}
     before = dict(past.wishes)
     if not {"steps", "epochs", "minutes"}.isdisjoint(now):
         before = {name: value for name, value in before.items() if name not in ("steps", "minutes")}
-    return Wishes(**{**wishes, **before, **now, "task": task})
+    return TrainingOptions(**{**wishes, **before, **now, "task": task})
 
 
 def _check_corpus(corpus, checkpoint, *, new_corpus: bool) -> None:
@@ -246,7 +246,7 @@ def _default_output(corpus: str) -> str:
 
 def _train(corpus, wishes, *, quiet: bool, session) -> None:
     """Show the run's records; after an interruption die by the signal that asked for it."""
-    from charlm.cli.boundary import Killed
+    from charlm.cli.exit_codes import TerminatedBySignal
     from charlm.cli.signals import interruption
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run
@@ -258,4 +258,4 @@ def _train(corpus, wishes, *, quiet: bool, session) -> None:
         finally:
             progress.close()
     if flag.requested():
-        raise Killed(flag.signum)
+        raise TerminatedBySignal(flag.signum)

@@ -6,7 +6,14 @@ import click
 
 from charlm.cli import options
 from charlm.config import (
-    ENCODERS, GATES, NONLINEARITIES, OPTIMIZERS, SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TrainingConfig)
+    ENCODERS,
+    GATES,
+    NONLINEARITIES,
+    OPTIMIZERS,
+    SOURCE_TOKENIZERS,
+    TARGET_TOKENIZERS,
+    TrainingConfig,
+)
 
 _TASK = [
     click.option("--text", "text", is_flag=True, help="Running text, tabs and all."),

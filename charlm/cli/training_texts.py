@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-
 TASK_FLAGS = {"text": "stream", "lines": "lines", "labels": "labels", "pairs": "pairs", "fill": "fill"}
 
 
@@ -46,20 +45,20 @@ def read_corpus(flags: dict, past=None):
 
     A run that goes on reads them as it did before.
     """
-    from charlm.cli.boundary import say
-    from charlm.text.corpus import Text
-    from charlm.text.pairs import recognise
+    from charlm.cli.exit_codes import message
+    from charlm.text.reading import Text
+    from charlm.text.tsv import looks_like_pairs
     texts = [Text(source, flags["errors"]) for source in flags["corpus"]]
     held_out = flags["validation"]
     held_out = Text(held_out, flags["errors"]) if isinstance(held_out, str) else held_out
-    recognised = past is None and flags["task"] is None and recognise(texts)
+    recognised = past is None and flags["task"] is None and looks_like_pairs(texts)
     task = past.task if past else task_of(flags["task"]) or ("pairs" if recognised else "stream")
     prepared = _prepare(task, texts, flags, recognised=recognised, validation=held_out, past=past)
     if recognised and not flags["quiet"]:
-        say("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as "
+        message("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as "
             "running text")
     if task == "pairs" and prepared.repeated and not flags["quiet"]:
-        say(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
+        message(f"pairs whose source stood before: {prepared.repeated}; each of its targets is learned")
     return prepared, task
 
 
@@ -69,16 +68,16 @@ def _prepare(task: str, texts, flags: dict, *, recognised: bool, validation, pas
     source_tokenizer = past.source_tokenizer if past else flags["source_tokenizer"]
     how = {"vocabulary_size": flags["vocab_size"], "validation": validation}
     if task == "pairs":
-        from charlm.text.pair_corpus import prepare_pairs
-        return prepare_pairs(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd",
+        from charlm.text.pair_corpus import build_pair_corpus
+        return build_pair_corpus(texts, tokenizer=tokenizer, source_tokenizer=source_tokenizer or "nfd",
                              otherwise="; --text reads it as running text" if recognised else "", **how)
     if source_tokenizer is not None:
         raise click.UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
     if tokenizer == "word":
         raise click.UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
     if task == "lines":
-        from charlm.text.line_corpus import prepare_lines
-        return prepare_lines(texts, labelled=past.labels is not None if past else flags["task"] == "labels",
+        from charlm.text.line_corpus import build_line_corpus
+        return build_line_corpus(texts, labelled=past.labels is not None if past else flags["task"] == "labels",
                              tokenizer=tokenizer or "char", labels=past and past.labels, **how)
-    from charlm.text.prepare import prepare
-    return prepare(texts, tokenizer=tokenizer or "char", **how)
+    from charlm.text.text_corpus import build_text_corpus
+    return build_text_corpus(texts, tokenizer=tokenizer or "char", **how)

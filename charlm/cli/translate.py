@@ -39,10 +39,10 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
     if not -10 <= length_penalty <= 10:
         raise click.UsageError(f"--length-penalty must be a number from -10 to 10, not {length_penalty}")
     options.limit_threads(threads)
-    from charlm.cli.filters import Lines
+    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import open_translator
-    from charlm.cli.streams import Product
-    lines, product, translator = Lines(file, errors), Product(), open_translator(model)
+    from charlm.cli.output import Output
+    lines, output, translator = LineReader(file, errors), Output(), open_translator(model)
     show = _json if jsonl else _text if n_best == 1 else _table
     doubts = _Doubts(translator.source_tokenizer)
     for batch in lines.batches():
@@ -52,7 +52,7 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
         for line in batch:
             answers = found.get(line.number, [])
             doubts.look(line, answers)
-            product.write(show(line, answers[:n_best]))
+            output.write(show(line, answers[:n_best]))
     doubts.close()
     lines.close()
 
@@ -74,16 +74,16 @@ class _Doubts:
             self._note(line, "characters that no source of the training had")
 
     def _note(self, line, what: str) -> None:
-        from charlm.cli.boundary import say
+        from charlm.cli.exit_codes import message
         if what not in self._counts:
-            say(f"line {line.number} has {what}")
+            message(f"line {line.number} has {what}")
         self._counts[what] = self._counts.get(what, 0) + 1
 
     def close(self) -> None:
-        from charlm.cli.boundary import say
+        from charlm.cli.exit_codes import message
         for what, count in self._counts.items():
             if count > 1:
-                say(f"{count} lines have {what}")
+                message(f"{count} lines have {what}")
 
 
 def _text(line, answers) -> str:

@@ -18,7 +18,7 @@ from charlm.inference.state import State
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A sequence without its boundary, and how likely it is."""
+    """A sequence without its eos_id, and how likely it is."""
 
     tokens: tuple[int, ...]
     log_probability: float              # nats, the boundary's included
@@ -58,7 +58,7 @@ class _Beams:
         self.places = np.full(sources, width)           # hypotheses a source may still hold
         self.ended: list[list[Hypothesis]] = [[] for _ in range(sources)]
 
-    def advance(self, log_probabilities: np.ndarray, boundary: int, limits: np.ndarray) -> np.ndarray:
+    def advance(self, log_probabilities: np.ndarray, eos_id: int, limits: np.ndarray) -> np.ndarray:
         """Extend every row (R, V) by its likeliest tokens; return the old row of each row now in hand."""
         size = log_probabilities.shape[1]
         living, first = np.unique(self.source, return_index=True)
@@ -70,7 +70,7 @@ class _Beams:
         totals = np.take_along_axis(dense, best, axis=1)
         parents, tokens = first[:, None] + best // size, best % size
         kept = np.isfinite(totals) & (np.arange(best.shape[1]) < self.places[living][:, None])
-        ends = kept & (tokens == boundary)
+        ends = kept & (tokens == eos_id)
         for at, column in np.argwhere(ends):
             self._end(living[at], self.written[parents[at, column]], totals[at, column], True)
         self.places[living] -= ends.sum(axis=1)
@@ -92,7 +92,7 @@ class _Beams:
         self.ended[source].append(Hypothesis(tuple(written.tolist()), float(total), finished))
 
 
-def beam_search(network: Network, state: State, *, boundary: int, banned: Sequence[int], width: int,
+def beam_search(network: Network, state: State, *, eos_id: int, banned: Sequence[int], width: int,
                 limits: np.ndarray, length_penalty: float) -> list[list[Hypothesis]]:
     """For each row of the state at most `width` hypotheses, best first; those cut off come last.
 
@@ -100,15 +100,15 @@ def beam_search(network: Network, state: State, *, boundary: int, banned: Sequen
     limits[b] >= 1 tokens. A row whose logits are not finite, as of a network that diverged, ends.
     """
     beams = _Beams(len(limits), width)
-    tokens = np.full(len(limits), boundary)
+    tokens = np.full(len(limits), eos_id)
     while len(beams.source):
         logits, state = network.step(tokens[:, None], state)
         broken = ~np.isfinite(logits[:, 0].max(axis=1))
         logits[broken] = 0
         chances = log_softmax(logits[:, 0])
-        chances[broken] = np.where(np.arange(chances.shape[1]) == boundary, 0, -np.inf)
+        chances[broken] = np.where(np.arange(chances.shape[1]) == eos_id, 0, -np.inf)
         chances[:, list(banned)] = -np.inf
-        rows = beams.advance(chances, boundary, limits)
+        rows = beams.advance(chances, eos_id, limits)
         tokens = beams.written[:, -1]
         state = state.select(rows)
     return [sorted(ended, key=lambda h: (not h.finished, -h.score(length_penalty)))

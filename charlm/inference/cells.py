@@ -23,7 +23,7 @@ def _transposed(matrix: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(matrix.T)
 
 
-def row_by_row(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def matmul_by_row(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """`x @ matrix` for x (B, K), each row by a product of its own.
 
     A row's result then has the same bits whatever rows stand beside it, which sampling needs: BLAS
@@ -48,10 +48,10 @@ def _block(inner: int, outer: int) -> int:
     return 1
 
 
-def in_blocks(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def matmul_in_blocks(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """`x @ matrix` for x (B, K), in blocks of so many rows, the last one filled up.
 
-    Like `row_by_row` a row's result does not depend on the others; many rows are faster.
+    Like `matmul_by_row` a row's result does not depend on the others; many rows are faster.
     """
     size = _block(*matrix.shape)
     blocks = -(-len(x) // size)
@@ -63,7 +63,7 @@ def in_blocks(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return products.reshape(blocks * size, matrix.shape[1])[:len(x)]
 
 
-def all_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def matmul(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """`x @ matrix` for x (..., K), as one product: faster, equal to about 1e-6."""
     return x @ matrix
 
@@ -110,7 +110,7 @@ class Layer:
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
         for time, row in enumerate(projected):
             reading = (time < lengths)[:, None]
-            new = self.advance(row, parts, all_rows)
+            new = self.advance(row, parts, matmul)
             parts = tuple(np.where(reading, after, before) for after, before in zip(new, parts))
             outputs[time] = parts[0]
         return outputs, parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import all_rows
+from charlm.inference.cells import matmul
 from charlm.inference.state import Memory
 
 
@@ -49,7 +49,7 @@ class Context:
         values[:, 1:] = outputs.swapaxes(0, 1)
         absent = np.arange(1 + positions) > lengths[:, None]
         hidden = np.where(absent, np.float32(-np.inf), np.float32(0))[:, None]
-        memory = Memory(values, all_rows(values, self._key), hidden, np.arange(batch))
+        memory = Memory(values, matmul(values, self._key), hidden, np.arange(batch))
         return memory if rows is None else memory.rows(rows)
 
     def merged(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:

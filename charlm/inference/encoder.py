@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import all_rows, build_layer
+from charlm.inference.cells import build_layer, matmul
 
 
 def _reversal(lengths: np.ndarray, size: int) -> np.ndarray:
@@ -28,11 +28,11 @@ class Encoder:
         x, rows = self.embedding[source.T], np.arange(len(source))
         back = _reversal(lengths, source.shape[1])
         for layer in self._layers:
-            ahead = layer[0].run(layer[0].project(x, all_rows), layer[0].empty(len(source)), all_rows)[0]
+            ahead = layer[0].run(layer[0].project(x, matmul), layer[0].empty(len(source)), matmul)[0]
             outputs, last = [ahead], [ahead[lengths - 1, rows]]             # (S, B, H), (B, H)
             for direction in layer[1:]:
-                turned = direction.project(x[back, rows], all_rows)
-                behind = direction.run(turned, direction.empty(len(source)), all_rows)[0][back, rows]
+                turned = direction.project(x[back, rows], matmul)
+                behind = direction.run(turned, direction.empty(len(source)), matmul)[0][back, rows]
                 outputs.append(behind)
                 last.append(behind[0])
             x = np.concatenate(outputs, axis=2)                             # (S, B, M)

@@ -14,7 +14,7 @@ from charlm.config import SamplingConfig
 from charlm.inference.network import Network
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms, choose
 from charlm.inference.state import State
-from charlm.text.tokenizer import Tokenizer
+from charlm.text.tokenizers.base import Tokenizer
 
 PROMPT_WINDOW = 1024                    # tokens of a prompt read at once
 
@@ -93,3 +93,30 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
     for number, (decoder, stopper) in decoders.items():
         if not stopper.reached and (text := stopper.push(decoder.flush()) + stopper.flush()):
             yield number, text
+
+
+def sample_until_end(network: Network, logits: np.ndarray, state: State, *, end: int, never: Sequence[int],
+                  config: SamplingConfig, uniforms: Uniforms, longest: int,
+                  recent: np.ndarray) -> list[list[int]]:
+    """Tokens of every row until `end`, which is left out, or until there are `longest`.
+
+    Row b begins with a token of logits[b] (B, V) and goes on from its row of the state. Tokens in `never`
+    are not written; a repeat penalty looks back at `recent` (B, R), too.
+    """
+    rows = np.arange(len(logits))
+    written: list[list[int]] = [[] for _ in rows]
+    for left in range(longest, 0, -1):
+        logits[:, never] = -np.inf
+        tokens = choose(logits, uniforms.next()[rows], config, recent)
+        going = tokens != end
+        for row, token in zip(rows[going].tolist(), tokens[going].tolist()):
+            written[row].append(token)
+        if left == 1 or not going.any():
+            break
+        if not going.all():
+            rows, tokens, state, recent = rows[going], tokens[going], state.select(going), recent[going]
+        if config.repeat_penalty != 1:
+            recent = np.concatenate([recent, tokens[:, None]], axis=1)[:, -REPEAT_WINDOW:]
+        logits, state = network.step(tokens[:, None], state)
+        logits = logits[:, 0]
+    return written

@@ -13,17 +13,16 @@ import numpy as np
 
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
-from charlm.inference.cells import in_blocks
-from charlm.inference.generation import StopAt
+from charlm.inference.cells import matmul_in_blocks
+from charlm.inference.generation import StopAt, sample_until_end
 from charlm.inference.network import Network
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms
 from charlm.inference.state import State
-from charlm.inference.writing import write_to_ends
 from charlm.modelfile import Model
-from charlm.text.known_lines import KnownLines
 from charlm.text.labels import Labels
-from charlm.text.special import boundary, label_id
-from charlm.text.tokenizer import NEWLINE, Tokenizer, decode, tokens_holding
+from charlm.text.line_hashes import LineHashes
+from charlm.text.special_tokens import eos_id, label_id
+from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
 
 LONGEST = 500                           # tokens, unless lines of the training were longer
 MOST_TOKENS = 1_000_000                 # whatever a file says
@@ -39,7 +38,7 @@ def longest_line(training: dict) -> int:
 
 
 @dataclass(frozen=True)
-class Line:
+class SampledLine:
     """A line that was drawn."""
 
     number: int                         # of all that were drawn with this seed, wanted or not
@@ -48,7 +47,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Manner:
+class LineSamplingConfig:
     """How lines are to be drawn."""
 
     config: SamplingConfig
@@ -59,28 +58,28 @@ class Manner:
     stop: tuple[str, ...] = ()          # a line ends before any of these
 
 
-class LineWriter:
+class LineSampler:
     """A model of lines at work."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None = None):
         self._network, self._tokenizer, self._labels = network, tokenizer, labels
-        self._never = [*tokenizer.never_sampled, *tokens_holding(tokenizer, NEWLINE)]
+        self._never = [*tokenizer.never_sampled, *tokens_containing(tokenizer, NEWLINE)]
 
-    def write(self, numbers: range, manner: Manner) -> list[Line]:
+    def write(self, numbers: range, manner: LineSamplingConfig) -> list[SampledLine]:
         """The lines of these numbers. Raises UsageError for an unknown label."""
         uniforms = Uniforms(manner.seed, [(number,) for number in numbers])
         labels, rows = self._choose_labels(len(numbers), manner, uniforms)
         prefix = self._tokenizer.encode(manner.prefix)
         logits, state = self._begun(labels, prefix)
         recent = np.tile(prefix[-REPEAT_WINDOW:].astype(np.intp), (len(rows), 1))
-        written = write_to_ends(self._network, logits[rows], state.select(rows),
-                                end=boundary(self._tokenizer), never=self._never, config=manner.config,
+        written = sample_until_end(self._network, logits[rows], state.select(rows),
+                                end=eos_id(self._tokenizer), never=self._never, config=manner.config,
                                 uniforms=uniforms, longest=manner.longest, recent=recent)
-        return [Line(number, manner.prefix + _until(manner.stop, decode(self._tokenizer, ids)),
+        return [SampledLine(number, manner.prefix + _until(manner.stop, decode(self._tokenizer, ids)),
                      None if labels is None else self._labels.names[labels[row]])
                 for number, row, ids in zip(numbers, rows, written)]
 
-    def is_certain(self, manner: Manner) -> bool:
+    def is_certain(self, manner: LineSamplingConfig) -> bool:
         """Whether every line is the same: nothing is drawn, neither labels nor tokens."""
         return manner.config.temperature == 0 and (self._labels is None or manner.label is not None)
 
@@ -89,7 +88,7 @@ class LineWriter:
 
         Read token by token, so that no label's bits depend on the others.
         """
-        begins = [boundary(self._tokenizer)] if labels is None else [
+        begins = [eos_id(self._tokenizer)] if labels is None else [
             label_id(self._tokenizer, label) for label in labels]
         tokens, state = np.array(begins)[:, None], self._network.start(len(begins))
         logits, state = self._network.step(tokens, state)
@@ -97,7 +96,7 @@ class LineWriter:
             logits, state = self._network.step(np.full(tokens.shape, token), state)
         return logits[:, 0], state
 
-    def _choose_labels(self, count: int, manner: Manner,
+    def _choose_labels(self, count: int, manner: LineSamplingConfig,
                        uniforms: Uniforms) -> tuple[Sequence[int] | None, np.ndarray]:
         """The labels that these lines have, and the place among them of each line's own."""
         if self._labels is None:
@@ -116,11 +115,11 @@ def _until(stops: Sequence[str], text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LineFilter:
     """Which lines are kept of those drawn."""
 
     unique: bool = False                # none twice
-    unlike: KnownLines | None = None    # none of these
+    unlike: LineHashes | None = None    # none of these
     match: re.Pattern[str] | None = None
 
     @property
@@ -128,17 +127,17 @@ class Wanted:
         return not self.unique and self.unlike is None and self.match is None
 
 
-class Draw:
+class FilteredLineSampler:
     """Lines of a writer until `count` wanted ones are found or `tries` are drawn."""
 
-    def __init__(self, writer: LineWriter, manner: Manner, wanted: Wanted):
+    def __init__(self, writer: LineSampler, manner: LineSamplingConfig, wanted: LineFilter):
         self._writer, self._manner, self._wanted = writer, manner, wanted
         self._seen: set[str] = set()
         self.found = self.tried = 0
 
     @classmethod
-    def of(cls, model: Model, manner: Manner, *, unique: bool = False, novel: bool = False,
-           match: str | None = None) -> Draw:
+    def of(cls, model: Model, manner: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
+           match: str | None = None) -> FilteredLineSampler:
         """Of a model of lines: none twice, none of its training text, only those in which `match` is found.
 
         Raises UsageError for a label that the model lacks, a line break in the prefix, a wrong expression.
@@ -153,15 +152,15 @@ class Draw:
             pattern = None if match is None else re.compile(match)
         except re.error as error:
             raise UsageError(f"--match {match!r} is no regular expression: {error}") from None
-        network = Network(model.config, model.weights, product=in_blocks)
-        return cls(LineWriter(network, model.tokenizer, model.labels), manner,
-                   Wanted(unique, model.known_lines if novel else None, pattern))
+        network = Network(model.config, model.weights, matmul=matmul_in_blocks)
+        return cls(LineSampler(network, model.tokenizer, model.labels), manner,
+                   LineFilter(unique, model.line_hashes if novel else None, pattern))
 
-    def seeded(self, seed: int) -> Draw:
+    def seeded(self, seed: int) -> FilteredLineSampler:
         """The same with another seed."""
-        return Draw(self._writer, replace(self._manner, seed=seed), self._wanted)
+        return FilteredLineSampler(self._writer, replace(self._manner, seed=seed), self._wanted)
 
-    def lines(self, count: int, *, tries: int | None = None) -> Iterator[list[Line]]:
+    def lines(self, count: int, *, tries: int | None = None) -> Iterator[list[SampledLine]]:
         """Batches of wanted lines, in the order of their numbers; once for each draw.
 
         Without a number of tries there are 100 for each line, at least 10,000; one is enough where nothing
@@ -180,18 +179,18 @@ class Draw:
             self.tried = kept[-1].number + 1 if last else numbers.stop
             yield kept
 
-    def _kept(self, lines: list[Line]) -> list[Line]:
+    def _kept(self, lines: list[SampledLine]) -> list[SampledLine]:
         wanted = self._wanted
         if wanted.match is not None:
             lines = [line for line in lines if wanted.match.search(line.text)]
         if wanted.unlike is not None:
-            known = wanted.unlike.holds(line.text for line in lines)
+            known = wanted.unlike.contains(line.text for line in lines)
             lines = [line for line, is_known in zip(lines, known) if not is_known]
         if wanted.unique:
             lines = [line for line in lines if self._first(line)]
         return lines
 
-    def _first(self, line: Line) -> bool:
+    def _first(self, line: SampledLine) -> bool:
         if line.text in self._seen:
             return False
         self._seen.add(line.text)

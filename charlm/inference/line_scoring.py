@@ -15,20 +15,20 @@ from typing import Protocol
 
 import numpy as np
 
-from charlm.inference.labelling import LabelScorer
+from charlm.inference.classification import LabelScorer
 from charlm.inference.network import Network
 from charlm.inference.scoring import score_rows
-from charlm.inference.text_scoring import Reading
+from charlm.inference.text_scoring import StatefulReader
 from charlm.modelfile import Model
 from charlm.text.labels import Labels
-from charlm.text.special import framed
-from charlm.text.tokenizer import NEWLINE, Tokenizer, spelled
+from charlm.text.special_tokens import with_bos_eos
+from charlm.text.tokenizers.base import NEWLINE, Tokenizer, token_spans
 
 _BITS = 1 / math.log(2)
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class TextScore:
     """How surprising a text is, token by token."""
 
     text: str                           # its end included, if that was scored
@@ -49,11 +49,11 @@ class Score:
         return self.bits / max(self.characters, 1)
 
 
-def characters_of(score: Score, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
+def characters_of(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
     """The text in the smallest parts that its tokens stand for, and the bits of each."""
     bits, at = score.nats * _BITS, 0
     ids = score.ids[score.ids < tokenizer.size].tolist()
-    for text, count in spelled(tokenizer, score.text, ids):
+    for text, count in token_spans(tokenizer, score.text, ids):
         yield text, float(bits[at:at + count].sum())
         at += count
     if at < len(bits):
@@ -65,9 +65,9 @@ class Scorer(Protocol):
 
     takes_ends: bool                    # whether the end of a line belongs to its text
 
-    def score(self, texts: Sequence[str]) -> list[Score]: ...
+    def score(self, texts: Sequence[str]) -> list[TextScore]: ...
 
-    def flaw(self, text: str) -> str:
+    def problem(self, text: str) -> str:
         """What keeps a text from being scored; nothing when nothing does."""
 
 
@@ -76,50 +76,50 @@ class _Any:
 
     takes_ends = True
 
-    def flaw(self, text: str) -> str:
+    def problem(self, text: str) -> str:
         return ""
 
 
-class Cold(_Any):
+class IndependentScorer(_Any):
     """Texts one apart from the other, each as if it stood at the beginning: after the start token."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
         self._network, self._tokenizer = network, tokenizer
 
-    def score(self, texts: Sequence[str]) -> list[Score]:
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
         start = [self._tokenizer.start_id]
         rows = [np.concatenate([start, self._tokenizer.encode(text)]).astype(np.int64) for text in texts]
         nats = score_rows(self._network, self._tokenizer, rows)
-        return [Score(text, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+        return [TextScore(text, row[1:], own) for text, row, own in zip(texts, rows, nats)]
 
 
-class Carried(_Any):
+class CarriedScorer(_Any):
     """Texts that follow each other, as if they were one; each call goes on from the one before.
 
     A text must end where tokens do, as at the end of a line.
     """
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
-        self._reading, self._tokenizer = Reading(network, tokenizer), tokenizer
+        self._reading, self._tokenizer = StatefulReader(network, tokenizer), tokenizer
 
-    def score(self, texts: Sequence[str]) -> list[Score]:
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
         rows = [self._tokenizer.encode(text).astype(np.int64) for text in texts]
         if not rows:
             return []
         nats = self._reading.nats(np.concatenate(rows))
         ends = np.cumsum([len(row) for row in rows])
-        return [Score(text, row, own) for text, row, own in zip(texts, rows, np.split(nats, ends))]
+        return [TextScore(text, row, own) for text, row, own in zip(texts, rows, np.split(nats, ends))]
 
 
-_NOTHING = Score("", np.zeros(0, np.int64), np.zeros(0))
+_NOTHING = TextScore("", np.zeros(0, np.int64), np.zeros(0))
 
 
-def _scores(texts: Sequence[str], rows: Sequence[np.ndarray], nats: Sequence[np.ndarray]) -> list[Score]:
-    """Of whole lines, from their framed rows."""
-    return [Score(text + NEWLINE, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+def _scores(texts: Sequence[str], rows: Sequence[np.ndarray], nats: Sequence[np.ndarray]) -> list[TextScore]:
+    """Of whole lines, from their with_bos_eos rows."""
+    return [TextScore(text + NEWLINE, row[1:], own) for text, row, own in zip(texts, rows, nats)]
 
 
-class OfLines:
+class LineScorer:
     """Lines by a model of lines, without their ends: the end always counts, as one character.
 
     Where lines have labels, `label<TAB>text` is scored given its label, and a text without a tab as
@@ -133,19 +133,19 @@ class OfLines:
         self._network, self._tokenizer = network, tokenizer
         self._labelled = labels and LabelScorer(network, tokenizer, labels)
 
-    def score(self, texts: Sequence[str]) -> list[Score]:
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
         if self._labelled:
             written = iter(_scores(*self._labelled.score([text for text in texts if text])))
             return [next(written) if text else _NOTHING for text in texts]
-        rows = [framed(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
+        rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
         return _scores(texts, rows, score_rows(self._network, self._tokenizer, rows))
 
-    def flaw(self, text: str) -> str:
-        return self._labelled.flaw(text) if self._labelled else ""
+    def problem(self, text: str) -> str:
+        return self._labelled.problem(text) if self._labelled else ""
 
 
 def choose_scorer(model: Model, network: Network, *, carry: bool = False) -> Scorer:
     """What scores lines with a model of running text or of lines."""
     if model.task == "lines":
-        return OfLines(network, model.tokenizer, model.labels)
-    return (Carried if carry else Cold)(network, model.tokenizer)
+        return LineScorer(network, model.tokenizer, model.labels)
+    return (CarriedScorer if carry else IndependentScorer)(network, model.tokenizer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import Parts, all_rows, build_layer, row_by_row
+from charlm.inference.cells import Parts, build_layer, matmul, matmul_by_row
 from charlm.inference.context import Context
 from charlm.inference.encoder import Encoder
 from charlm.inference.state import Memory, State
@@ -22,13 +22,13 @@ class Network:
     batch, unless a caller with many rows would rather have all rows at once.
     """
 
-    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], *, product=row_by_row):
+    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], *, matmul=matmul_by_row):
         self.config = config
-        self._product = product
+        self._matmul = matmul
         self._layers = [build_layer(config, weights, f"decoder.{number}")
                         for number in range(config.num_layers)]
         embedding = weights["embedding.weight"]
-        self._table = self._layers[0].project(embedding, all_rows)      # (V, G*H)
+        self._table = self._layers[0].project(embedding, matmul)      # (V, G*H)
         head = embedding[:config.vocabulary_size] if config.tied else weights["head.weight"]
         self._head = np.ascontiguousarray(head.T)                       # (H, V)
         self._head_bias = weights["head.bias"]
@@ -73,13 +73,13 @@ class Network:
         """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""
         x, layers = self._encoder.embedding[source.T], []
         for layer in self._layers:
-            x, parts = layer.run_to_ends(layer.project(x, all_rows), layer.empty(len(source)), lengths)
+            x, parts = layer.run_to_ends(layer.project(x, matmul), layer.empty(len(source)), lengths)
             layers.append(parts)
         return x, tuple(layers)
 
     def _bridged(self, last: np.ndarray) -> tuple[Parts, ...]:
         """The decoder's first state, from an encoder's last outputs (B, M)."""
-        started = np.tanh(all_rows(last, self._bridge) + self._bridge_bias)
+        started = np.tanh(matmul(last, self._bridge) + self._bridge_bias)
         started = started.reshape(len(last), self.config.num_layers, self.config.parts, -1)
         return tuple(tuple(np.ascontiguousarray(started[:, layer, part]) for part in range(self.config.parts))
                      for layer in range(self.config.num_layers))
@@ -90,7 +90,7 @@ class Network:
             return self._decode(tokens, state)
         logits, at = [], 0
         while at < tokens.shape[1]:
-            state = self.turn_page(state, at_once=1 if tokens.shape[1] == 1 else len(tokens))
+            state = self.advance_window(state, at_once=1 if tokens.shape[1] == 1 else len(tokens))
             piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
             new, after = self._decode(piece, state)
             logits.append(new)
@@ -98,7 +98,7 @@ class Network:
             at += piece.shape[1]
         return np.concatenate(logits, axis=1), state
 
-    def turn_page(self, state: State, *, at_once: int) -> State:
+    def advance_window(self, state: State, *, at_once: int) -> State:
         """At the end of a stream's window, a memory of it instead of the one before; else nothing new.
 
         So many rows are encoded together; one by one, their bits do not depend on the batch.
@@ -114,7 +114,7 @@ class Network:
         return State(state.layers, Memory.join(memories), state.read[:, :0])
 
     def _decode(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        multiply = self._product if tokens.shape[1] == 1 else all_rows
+        multiply = self._matmul if tokens.shape[1] == 1 else matmul
         x, layers = self._table[tokens.T], []                           # (T, B, G*H)
         for number, (layer, parts) in enumerate(zip(self._layers, state.layers)):
             x = layer.project(x, multiply) if number else x             # (T, B, G*H)

@@ -11,9 +11,9 @@ import numpy as np
 
 from charlm.inference.network import Network
 from charlm.inference.state import State
-from charlm.text.examples import cut_batches, padded
-from charlm.text.special import framed
-from charlm.text.tokenizer import Tokenizer
+from charlm.text.examples import batch_by_length, padded
+from charlm.text.special_tokens import with_bos_eos
+from charlm.text.tokenizers.base import Tokenizer
 
 WINDOW = 512                            # tokens of one text read at once
 LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
@@ -46,7 +46,7 @@ def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[np.ndarray
     order = np.argsort(lengths, kind="stable")
     results: list[np.ndarray] = [np.zeros(0)] * len(rows)
     side_by_side = min(ROWS, max(LOGITS // tokenizer.size, 1))
-    for batch in cut_batches(lengths[order], side_by_side):
+    for batch in batch_by_length(lengths[order], side_by_side):
         numbers = order[batch][::-1].copy()                             # the longest first
         state = network.start(len(numbers)) if begin is None else begin(numbers)
         ids = padded([rows[number] for number in numbers], 0)           # (B, 1 + T)
@@ -78,8 +78,8 @@ def _stride(rows: int, known: int) -> int:
     return min(max(min(TOKENS_AT_ONCE, LOGITS // known) // rows, 1), WINDOW)
 
 
-def forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[np.ndarray],
+def teacher_forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[np.ndarray],
                 state: State) -> tuple[float, int]:
     """Summed -log p of targets and their ends from a state with a row for each; how many tokens."""
-    nats = score_rows(network, tokenizer, [framed(tokenizer, ids) for ids in targets], state.select)
+    nats = score_rows(network, tokenizer, [with_bos_eos(tokenizer, ids) for ids in targets], state.select)
     return float(sum(row.sum() for row in nats)), sum(map(len, nats))

@@ -8,7 +8,7 @@ import numpy as np
 
 from charlm.inference.network import Network
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
-from charlm.text.tokenizer import Tokenizer
+from charlm.text.tokenizers.base import Tokenizer
 
 
 def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
@@ -26,7 +26,7 @@ def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield np.concatenate(held)
 
 
-class Reading:
+class StatefulReader:
     """One text read piece by piece, its state carried from the first token to the last."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
@@ -49,7 +49,7 @@ class Reading:
 def score_carried(network: Network, tokenizer: Tokenizer,
                   pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Nats of every token of one long text, in order, its state carried from start to end."""
-    return map(Reading(network, tokenizer).nats, _regroup(pieces, WINDOW))
+    return map(StatefulReader(network, tokenizer).nats, _regroup(pieces, WINDOW))
 
 
 def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.ndarray], *,

@@ -13,14 +13,14 @@ import numpy as np
 from charlm.errors import ModelFileError
 from charlm.inference.beam import beam_search
 from charlm.inference.network import Network
-from charlm.inference.scoring import LOGITS, forced_nats
-from charlm.text.examples import cut_batches, padded
+from charlm.inference.scoring import LOGITS, teacher_forced_nats
+from charlm.text.examples import batch_by_length, padded
 from charlm.text.pair_corpus import RATIO_OFFSET
-from charlm.text.special import boundary
-from charlm.text.pairs import TAB
-from charlm.text.tokenizer import NEWLINE, Tokenizer, decode, tokens_holding
+from charlm.text.special_tokens import eos_id
+from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
+from charlm.text.tsv import TAB
 
-AT_ONCE = 64                            # sources searched side by side, fewer with wide beams
+SOURCES_AT_ONCE = 64                            # sources searched side by side, fewer with wide beams
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class Translator:
         self._network, self._limit = network, limit
         self.tokenizer, self.source_tokenizer = tokenizer, source_tokenizer
         # A target is one field of one line.
-        self._banned = [*tokenizer.never_sampled, *tokens_holding(tokenizer, NEWLINE + TAB)]
+        self._banned = [*tokenizer.never_sampled, *tokens_containing(tokenizer, NEWLINE + TAB)]
 
     def translate(self, sources: Sequence[str], *, beam: int,
                   length_penalty: float = 1.0) -> list[list[Translation]]:
         """For each source, none of them empty, at most `beam` targets, best first."""
         results: list[list[Translation]] = [[]] * len(sources)
-        at_once = min(max(LOGITS // (beam * self.tokenizer.size), 1), AT_ONCE)
+        at_once = min(max(LOGITS // (beam * self.tokenizer.size), 1), SOURCES_AT_ONCE)
         for numbers, ids in self._batches(sources, at_once):
             lengths = np.array([len(row) for row in ids])
             found = beam_search(self._network, self._network.encode(padded(ids, 0), lengths),
-                                boundary=boundary(self.tokenizer), banned=self._banned,
+                                eos_id=eos_id(self.tokenizer), banned=self._banned,
                                 width=beam, limits=self._limit.tokens(lengths),
                                 length_penalty=length_penalty)
             for number, hypotheses in zip(numbers, found):
@@ -83,9 +83,9 @@ class Translator:
     def nats(self, sources: Sequence[str], targets: Sequence[str]) -> tuple[float, int]:
         """Summed -log p of targets given their sources, each end included; and how many tokens."""
         nats, tokens = 0.0, 0
-        for numbers, ids in self._batches(sources, AT_ONCE):
+        for numbers, ids in self._batches(sources, SOURCES_AT_ONCE):
             state = self._network.encode(padded(ids, 0), np.array([len(row) for row in ids]))
-            some = forced_nats(self._network, self.tokenizer,
+            some = teacher_forced_nats(self._network, self.tokenizer,
                                [self.tokenizer.encode(targets[number]) for number in numbers], state)
             nats, tokens = nats + some[0], tokens + some[1]
         return nats, tokens
@@ -95,5 +95,5 @@ class Translator:
         ids = [self.source_tokenizer.encode(source).astype(np.int64) for source in sources]
         lengths = np.array([len(row) for row in ids], np.int64)
         order = np.argsort(lengths, kind="stable")
-        for rows in cut_batches(lengths[order], at_once):
+        for rows in batch_by_length(lengths[order], at_once):
             yield order[rows].tolist(), [ids[number] for number in order[rows]]

@@ -110,7 +110,7 @@ class Network(nn.Module):
             return self._decode(tokens, state)
         logits, at = [], 0
         while at < tokens.shape[1]:
-            state = self.turn_page(state)
+            state = self.advance_window(state)
             piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
             new, after = self._decode(piece, state)
             logits.append(new)
@@ -118,7 +118,7 @@ class Network(nn.Module):
             at += piece.shape[1]
         return torch.cat(logits, dim=1), state
 
-    def turn_page(self, state: State) -> State:
+    def advance_window(self, state: State) -> State:
         """At the end of a stream's window, a memory of it instead of the one before; else nothing new."""
         if state.read is None or state.read.shape[1] < self.config.window:
             return state

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live as RichLive
@@ -16,8 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charlm.records import Planned, Record, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
-from charlm.reports.sparkline import sparkline
+from charlm.events import Event, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.visible import visible
 
 REFRESH = 0.25                          # seconds
@@ -59,7 +59,7 @@ class Live:
         self._smooth = math.nan
         self._drawn = 0.0
 
-    def show(self, record: Record) -> None:
+    def show(self, record: Event) -> None:
         if isinstance(record, Planned):
             self._plan = record
             self._say(record.model)
@@ -137,3 +137,22 @@ class Live:
                   else "no model was saved")
         if stopped.resume_command:
             self._say(f"resume with: {stopped.resume_command}")
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """At most `width` bars for the finite values, averaged in equal groups, low to high.
+
+    >>> sparkline([0, 1, 2, 3], 4)
+    '▁▃▆█'
+    """
+    finite = [value for value in values if abs(value) < float("inf")]
+    if not finite or width < 1:
+        return ""
+    count = min(width, len(finite))
+    edges = [len(finite) * place // count for place in range(count + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in zip(edges, edges[1:])]
+    low, span = min(means), (max(means) - min(means)) or 1.0
+    return "".join(_BARS[round((mean - low) / span * (len(_BARS) - 1))] for mean in means)

@@ -6,13 +6,13 @@ import os
 import sys
 from typing import Protocol
 
-from charlm.records import Record
+from charlm.events import Event
 
 
 class Progress(Protocol):
     """Shows records as they come."""
 
-    def show(self, record: Record) -> None: ...
+    def show(self, record: Event) -> None: ...
 
     def close(self) -> None: ...
 
@@ -20,7 +20,7 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def show(self, record: Record) -> None:
+    def show(self, record: Event) -> None:
         """Nothing to do."""
 
     def close(self) -> None:
@@ -33,7 +33,7 @@ class _Sturdy:
     def __init__(self, progress: Progress):
         self._progress = progress
 
-    def show(self, record: Record) -> None:
+    def show(self, record: Event) -> None:
         try:
             self._progress.show(record)
         except (OSError, ValueError):
@@ -53,5 +53,5 @@ def choose_progress(*, quiet: bool) -> Progress:
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from charlm.reports.live import Live
         return _Sturdy(Live())
-    from charlm.reports.lines import Lines
+    from charlm.reports.plain import Lines
     return _Sturdy(Lines(sys.stderr))

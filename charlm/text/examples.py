@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from charlm.text.cache import TokenCache
+from charlm.text.token_cache import TokenCache
 
 PADDED_TOKENS = 256                     # of a row of a full batch at most; longer ones, fewer rows
 
@@ -46,10 +46,10 @@ def padded(sequences: Sequence[np.ndarray], filler: int) -> np.ndarray:
     return rows
 
 
-def cut_batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
+def batch_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
     """Batches of neighbours: `batch_size` rows, or fewer where rows times the longest grow too large.
 
-    >>> list(cut_batches(np.array([3, 4, 5]), 2))
+    >>> list(batch_by_length(np.array([3, 4, 5]), 2))
     [slice(0, 2, None), slice(2, 3, None)]
     """
     start = 0

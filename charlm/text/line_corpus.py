@@ -2,7 +2,7 @@
 
     texts ─► Spool of lines ─► tokenizer fitted, labels counted ─► Examples, Examples
 
-An example is a line's ids between its begin and its end (`special.framed`).
+An example is a line's ids between its begin and its end (`special.with_bos_eos`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.errors import CorpusError
-from charlm.text.corpus import Text
 from charlm.text.examples import Examples
-from charlm.text.growing import Growing
-from charlm.text.kinds import fit
-from charlm.text.known_lines import KnownLines, line_hash
 from charlm.text.labels import Labels
-from charlm.text.lines import split_lines, without_end
-from charlm.text.pairs import LABEL_TEXT, TAB, read_pairs
-from charlm.text.special import framed
+from charlm.text.line_hashes import LineHashes, line_hash
+from charlm.text.reading import Text, split_lines, without_end
+from charlm.text.special_tokens import with_bos_eos
 from charlm.text.spool import Spool
-from charlm.text.tokenizer import NEWLINE, Tokenizer
+from charlm.text.tokenizers import registry
+from charlm.text.tokenizers.base import NEWLINE, Tokenizer
+from charlm.text.tokenizers.registry import Extendable
+from charlm.text.tsv import LABEL_TEXT, TAB, read_pairs
 
 HELD_OUT = 0.05                         # of the different lines
 MOST_HELD_OUT = 20_000                  # different lines, unless --validation says otherwise
@@ -41,7 +40,7 @@ class LineCorpus:
 
     tokenizer: Tokenizer
     labels: Labels | None
-    known_lines: KnownLines
+    line_hashes: LineHashes
     train: Examples                     # a line of more than LONGEST_EXAMPLE in pieces
     validation: Examples                # whole lines
     lines: int                          # to learn from
@@ -66,7 +65,7 @@ class LineCorpus:
         return (f"{self.lines:,} lines to learn from, {len(self.validation):,} held out, {labels}"
                 f"{self.tokenizer.kind} vocabulary of {self.tokenizer.size:,}")
 
-    def facts(self) -> dict:
+    def metadata(self) -> dict:
         """What a model file says of its corpus."""
         return {"train_lines": self.lines, "validation_lines": len(self.validation),
                 "train_characters": self.train_characters,
@@ -118,7 +117,7 @@ def _blocks(texts: Iterable[str]) -> Iterator[str]:
 
 
 def pieces(row: np.ndarray) -> Iterator[np.ndarray]:
-    """A framed line whole, or in pieces that overlap by the token before each.
+    """A with_bos_eos line whole, or in pieces that overlap by the token before each.
 
     >>> [len(piece) for piece in pieces(np.arange(2050))]
     [1025, 1025, 2]
@@ -155,10 +154,10 @@ class _Side:
                 number = self._numbers.get(label)
                 if number is None:
                     raise CorpusError(f"label {label!r} is none of the {len(self._labels)} to learn from")
-            yield framed(tokenizer, tokenizer.encode(text), number)
+            yield with_bos_eos(tokenizer, tokenizer.encode(text), number)
 
 
-def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Growing = "char",
+def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
                   labels: Labels | None = None, vocabulary_size: int | None = None,
                   validation: float | Text | None = None) -> LineCorpus:
     """Read, fit, encode. `validation` is a fraction of the different lines, or another text of lines.
@@ -181,12 +180,12 @@ def prepare_lines(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tok
                               "one of them held out")
         limit = _held_out_below(store.hashes, validation)
         held_out, digest = store.where(store.hashes < limit), store.digest
-    if labelled and (labels is None or isinstance(tokenizer, Growing)):
+    if labelled and (labels is None or isinstance(tokenizer, Extendable)):
         counts = Counter(label for label, _ in store)
         labels = Labels.counted(Counter(labels.names if labels else ()) | counts)
-    fitted = fit(tokenizer, _blocks(line for _, line in store), vocabulary_size=vocabulary_size)
+    fitted = registry.train(tokenizer, _blocks(line for _, line in store), vocabulary_size=vocabulary_size)
     train = _Side(store.where(store.hashes >= limit), fitted, labels, cut=True)
     validated = _Side(held_out, fitted, labels, cut=False)
     store.close()
-    return LineCorpus(fitted, labels, KnownLines(store.hashes), train.examples, validated.examples,
+    return LineCorpus(fitted, labels, LineHashes(store.hashes), train.examples, validated.examples,
                       train.lines, train.characters, validated.characters, digest)

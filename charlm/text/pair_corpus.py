@@ -13,15 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.errors import CorpusError
-from charlm.text.corpus import Text
 from charlm.text.examples import Examples
-from charlm.text.growing import Growing
-from charlm.text.kinds import fit
-from charlm.text.lines import split_lines
-from charlm.text.pairs import TAB, read_pairs
+from charlm.text.reading import Text, split_lines
 from charlm.text.spool import Spool
-from charlm.text.tokenizer import NEWLINE, Tokenizer
-from charlm.text.words import few_words
+from charlm.text.tokenizers import registry
+from charlm.text.tokenizers.base import NEWLINE, Tokenizer
+from charlm.text.tokenizers.registry import Extendable
+from charlm.text.tokenizers.word import few_words
+from charlm.text.tsv import TAB, read_pairs
 
 HELD_OUT = 0.1                          # of the sources
 MOST_HELD_OUT = 2_000                   # sources, unless --validation says otherwise
@@ -44,7 +43,7 @@ class PairCorpus:
     repeated: int                       # pairs whose source stood before
     digest: str                         # of all pairs
 
-    labels = known_lines = None         # these are of lines
+    labels = line_hashes = None         # these are of lines
 
     @property
     def lengths(self) -> np.ndarray:
@@ -61,7 +60,7 @@ class PairCorpus:
                 f"{self.source_tokenizer.kind} vocabulary of {self.source_tokenizer.size:,}, written in "
                 f"a {self.tokenizer.kind} vocabulary of {self.tokenizer.size:,}")
 
-    def facts(self) -> dict:
+    def metadata(self) -> dict:
         """What a model file says of its corpus."""
         return {"train_pairs": len(self.sources), "validation_pairs": len(self.validation),
                 "target_ratio": self.target_ratio, "corpus_digest": self.digest}
@@ -93,8 +92,8 @@ def _usual_ratio(sources: np.ndarray, targets: np.ndarray) -> float:
     return float(np.quantile(targets / (sources + RATIO_OFFSET), USUAL, method="higher"))
 
 
-def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Growing | None = None,
-                  source_tokenizer: str | Tokenizer | Growing = "nfd",
+def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Extendable | None = None,
+                  source_tokenizer: str | Tokenizer | Extendable = "nfd",
                   vocabulary_size: int | None = None,
                   validation: float | Text | None = None, otherwise: str = "") -> PairCorpus:
     """Read, fit, encode. `validation` is a fraction of the sources, or another text of pairs.
@@ -123,8 +122,8 @@ def prepare_pairs(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Growing
 
     if tokenizer is None:
         tokenizer = "word" if few_words(side(1)) else "char"
-    reads = fit(source_tokenizer, side(0), vocabulary_size=None)
-    writes = fit(tokenizer, side(1), vocabulary_size=vocabulary_size)
+    reads = registry.train(source_tokenizer, side(0), vocabulary_size=None)
+    writes = registry.train(tokenizer, side(1), vocabulary_size=vocabulary_size)
     sources = Examples(map(reads.encode, side(0)), vocabulary_size=reads.size)
     targets = Examples(map(writes.encode, side(1)), vocabulary_size=writes.size)
     digest = spool.digest + (_spooled(held_out).digest if isinstance(validation, Text) else "")

@@ -18,7 +18,7 @@ from charlm.errors import StorageError
 CHUNK = 1 << 18
 
 
-def private_file() -> BinaryIO:
+def anonymous_file() -> BinaryIO:
     """An unnamed temporary file in TMPDIR, else /var/tmp: /tmp is often memory, and small."""
     roomy = None if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK) else "/var/tmp"
     try:
@@ -27,7 +27,7 @@ def private_file() -> BinaryIO:
         raise StorageError(f"no room for a temporary file ({error}); set TMPDIR") from None
 
 
-def write_private(file: BinaryIO, pieces: Iterable[bytes]) -> None:
+def write_all(file: BinaryIO, pieces: Iterable[bytes]) -> None:
     """Append all pieces to a private file, down to its last byte; StorageError when the disk is full.
 
     What the pieces themselves raise passes through: only writing is this function's business.
@@ -48,10 +48,10 @@ class Spool:
     """Text kept on disk, its length in characters, and the BLAKE2b-128 of its UTF-8 bytes."""
 
     def __init__(self, chunks: Iterable[str]):
-        self._file = private_file()
+        self._file = anonymous_file()
         self.characters = 0
         self._digest = hashlib.blake2b(digest_size=16)
-        write_private(self._file, map(self._count, chunks))
+        write_all(self._file, map(self._count, chunks))
         self.digest = self._digest.hexdigest()
 
     def _count(self, text: str) -> bytes:

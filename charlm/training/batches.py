@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.text.examples import cut_batches
+from charlm.text.examples import batch_by_length
 
 JITTER = 1.0                            # tokens by which lengths are blurred before sorting
 
@@ -36,5 +36,5 @@ class Batches:
         chance = np.random.default_rng([self._seed, epoch])
         blurred = self._lengths + chance.uniform(-JITTER, JITTER, len(self._lengths))
         order = np.argsort(blurred, kind="stable")
-        batches = [order[rows] for rows in cut_batches(self._lengths[order], self._batch_size)]
+        batches = [order[rows] for rows in batch_by_length(self._lengths[order], self._batch_size)]
         return [batches[place] for place in chance.permutation(len(batches))]

@@ -6,6 +6,7 @@ import platform
 
 import torch
 
+from charlm.errors import UsageError
 from charlm.version import __version__
 
 _NAMES = {"charlm": "charlm", "torch": "torch", "processor": "processor", "device": "device",
@@ -32,3 +33,24 @@ def differences(before: dict, now: dict) -> str:
     """
     return ", ".join(f"{_NAMES.get(name, name)} was {before.get(name)} and is {now.get(name)}"
                      for name in sorted({*before, *now}) if before.get(name) != now.get(name))
+
+
+def choose_device(wish: str, before: str | None = None) -> str:
+    """`auto` stays where the run was before, else takes a GPU, when there is one.
+
+    Raises UsageError for a GPU that is wished and not there.
+    """
+    if wish == "auto" and before == "cpu":
+        return "cpu"
+    available = torch.cuda.is_available()
+    if wish == "cuda" and not available:
+        raise UsageError("--device cuda: torch sees no GPU here; use --device cpu")
+    return "cuda" if available and wish != "cpu" else "cpu"
+
+
+def set_up(threads: int | None) -> int:
+    """Set threads and flush denormals, which slow a trained network's gates; return the threads."""
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    return torch.get_num_threads()

@@ -10,10 +10,10 @@ import numpy as np
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.modelfile import Model
-from charlm.text.growing import moved_ids
-from charlm.text.special import boundary, gap, label_id
-from charlm.text.tokenizer import Tokenizer
-from charlm.training.choices import AnyCorpus
+from charlm.text.special_tokens import eos_id, label_id, mask_id
+from charlm.text.tokenizers.base import Tokenizer
+from charlm.text.tokenizers.registry import id_mapping
+from charlm.training.options import AnyCorpus
 
 _GROWING = ("vocabulary_size", "source_vocabulary_size", "labels", "window")
 
@@ -42,9 +42,9 @@ def _spread(values: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
 
 def _written_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
     """The new id of everything that the model's decoder writes."""
-    ids = [moved_ids(model.tokenizer, corpus.tokenizer)]
+    ids = [id_mapping(model.tokenizer, corpus.tokenizer)]
     if model.task != "stream":
-        ids.append(np.array([boundary(corpus.tokenizer)]))
+        ids.append(np.array([eos_id(corpus.tokenizer)]))
     return np.concatenate(ids)
 
 
@@ -56,6 +56,6 @@ def _label_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
 
 def _read_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
     """The new id of everything that the model's encoder knows."""
-    ids = moved_ids(model.source_tokenizer, corpus.source_tokenizer)
-    special: dict[str, list[Callable[[Tokenizer], int]]] = {"fill": [boundary, gap]}
+    ids = id_mapping(model.source_tokenizer, corpus.source_tokenizer)
+    special: dict[str, list[Callable[[Tokenizer], int]]] = {"fill": [eos_id, mask_id]}
     return np.concatenate([ids, [number(corpus.tokenizer) for number in special.get(model.task, [])]]).astype(np.int64)

@@ -13,31 +13,31 @@ from dataclasses import dataclass, replace
 import torch
 
 from charlm.errors import DivergedError, StorageError
-from charlm.records import Record, Saved, Step, Stopped, Validation, Warned
-from charlm.training.objective import Score
-from charlm.training.plan import validation_interval
+from charlm.events import Event, Saved, Step, Stopped, Validation, Warned
+from charlm.training.defaults import validation_interval
+from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.trainer import Trainer
 
 CHECKPOINT_EVERY = 60.0                 # seconds
 
 
 @dataclass
-class Standing:
+class TrainingState:
     """How far a run has come, beside what its trainer carries."""
 
     step: int = 0                       # updates done
     best: Validation | None = None
     best_weights: dict[str, torch.Tensor] | None = None
-    since_best: int = 0                 # validations
+    validations_since_best: int = 0                 # validations
     validated: int = 0                  # the step of the last one
     seconds: float = 0.0                # of sessions before this one
 
-    def on_another_text(self) -> Standing:
+    def without_best(self) -> TrainingState:
         """The same, but for what was measured on the text before."""
-        return replace(self, best=None, best_weights=None, since_best=0, validated=0)
+        return replace(self, best=None, best_weights=None, validations_since_best=0, validated=0)
 
 
-class _Keeper:
+class _BestModelSaver:
     """Hands the best weights so far to `keep`, and tries again later when storage fails."""
 
     def __init__(self, keep: Callable[[dict, Validation | None], str]):
@@ -96,20 +96,20 @@ class _Pace:
 class _Saver:
     """Writes checkpoints when they are due; a failure is a warning, and tried again when next due."""
 
-    def __init__(self, write: Callable[[Standing], None] | None, every: float, clock: Callable[[], float]):
+    def __init__(self, write: Callable[[TrainingState], None] | None, every: float, clock: Callable[[], float]):
         self._write, self._every, self._clock = write, every, clock
         self._last = clock()
 
     def is_due(self) -> bool:
         return self._write is not None and self._clock() - self._last >= self._every
 
-    def save(self, standing: Standing) -> None:
+    def save(self, standing: TrainingState) -> None:
         """Raises StorageError."""
         if self._write is not None:
             self._last = self._clock()
             self._write(standing)
 
-    def try_save(self, standing: Standing) -> Iterator[Warned]:
+    def try_save(self, standing: TrainingState) -> Iterator[Warned]:
         try:
             self.save(standing)
         except StorageError as error:
@@ -119,7 +119,7 @@ class _Saver:
 class _Loop:
     """One run from where it stands to its end."""
 
-    def __init__(self, trainer: Trainer, standing: Standing, keeper: _Keeper, saver: _Saver,
+    def __init__(self, trainer: Trainer, standing: TrainingState, keeper: _BestModelSaver, saver: _Saver,
                  interrupted: Callable[[], bool]):
         self._trainer, self._standing, self._keeper, self._saver = trainer, standing, keeper, saver
         self._interrupted = interrupted
@@ -129,7 +129,7 @@ class _Loop:
         self._pace = _Pace(objective.characters_per_update)
         self._before = standing.seconds
 
-    def run(self) -> Iterator[Record]:
+    def run(self) -> Iterator[Event]:
         standing = self._standing
         if standing.best is not None:
             self._keeper.take(standing.best_weights, standing.best)
@@ -139,7 +139,7 @@ class _Loop:
         if standing.best is None and reason != "interrupted":
             raise DivergedError("the held-out loss was never finite; try a smaller --lr")
         if standing.best is None and standing.step:
-            self._keeper.take(self._trainer.kept_weights(), None)
+            self._keeper.take(self._trainer.export_weights(), None)
         with contextlib.ExitStack() as afterwards:
             # Neither a failing checkpoint nor a failing model keeps the other from being tried.
             if reason == "interrupted" and standing.step:
@@ -152,7 +152,7 @@ class _Loop:
     def _elapsed(self) -> float:
         return self._before + self._pace.elapsed()
 
-    def _steps(self) -> Iterator[Record]:
+    def _steps(self) -> Iterator[Event]:
         """Updates, and validations between them; returns why they ended."""
         standing = self._standing
         while True:
@@ -163,7 +163,7 @@ class _Loop:
                 yield from self._saver.try_save(standing)
             elif self._saver.is_due():
                 yield from self._saver.try_save(standing)
-            if self._lost_patience():
+            if self._out_of_patience():
                 return "patience"
             if standing.step >= self._trainer.run.steps:
                 return "finished"
@@ -180,9 +180,9 @@ class _Loop:
         return step != self._standing.validated and (
             step % self._interval == 0 or step >= self._trainer.run.steps)
 
-    def _lost_patience(self) -> bool:
+    def _out_of_patience(self) -> bool:
         run = self._trainer.run
-        return bool(run.patience) and self._standing.since_best >= run.patience \
+        return bool(run.patience) and self._standing.validations_since_best >= run.patience \
             and self._standing.step < run.steps
 
     def _update(self) -> Step:
@@ -196,8 +196,8 @@ class _Loop:
                     pace.characters_per_second(), pace.seconds_left(left, -(-left // self._interval)),
                     update.applied)
 
-    def _validate(self) -> Iterator[Record]:
-        """Score the held-out part; returns False when that was interrupted."""
+    def _validate(self) -> Iterator[Event]:
+        """ValidationMetrics the held-out part; returns False when that was interrupted."""
         standing = self._standing
         self._pace.start_update()
         score = self._trainer.validate(self._interrupted)
@@ -206,21 +206,21 @@ class _Loop:
         if self._interrupted():
             return False
         best = standing.best
-        is_best = score.better_than(best and Score(best.loss, best.bits_per_character, best.error_rate))
+        is_best = score.better_than(best and ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
         standing.validated = standing.step
         validation = Validation(standing.step, score.loss, score.bits_per_character, is_best, score.error_rate)
-        standing.since_best = 0 if is_best else standing.since_best + 1
+        standing.validations_since_best = 0 if is_best else standing.validations_since_best + 1
         if is_best:
-            standing.best, standing.best_weights = validation, self._trainer.kept_weights()
+            standing.best, standing.best_weights = validation, self._trainer.export_weights()
             self._keeper.take(standing.best_weights, validation)
         yield validation
         return True
 
 
 def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
-          interrupted: Callable[[], bool] = lambda: False, standing: Standing | None = None,
-          checkpoint: Callable[[Standing], None] | None = None,
-          checkpoint_every: float = CHECKPOINT_EVERY) -> Iterator[Record]:
+          interrupted: Callable[[], bool] = lambda: False, standing: TrainingState | None = None,
+          checkpoint: Callable[[TrainingState], None] | None = None,
+          checkpoint_every: float = CHECKPOINT_EVERY) -> Iterator[Event]:
     """Run to the end, to lost patience or to an interruption, keeping the best model.
 
     `keep(weights, validation)` stores a model and returns where, or "" if it did not want it;
@@ -229,6 +229,6 @@ def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
     interruption. Interrupted before the first update, no model is kept. Raises DivergedError, and StorageError
     when the last try to store failed too.
     """
-    loop = _Loop(trainer, standing or Standing(), _Keeper(keep), _Saver(checkpoint, checkpoint_every, trainer.clock),
+    loop = _Loop(trainer, standing or TrainingState(), _BestModelSaver(keep), _Saver(checkpoint, checkpoint_every, trainer.clock),
                  interrupted)
     return loop.run()

@@ -10,17 +10,16 @@ from collections.abc import Callable, Generator, Iterator
 
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.errors import DivergedError, StorageError, UsageError
+from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
-from charlm.records import Planned, Record, Resumed, Sampled, Stopped, Validation, Warned
-from charlm.training.choices import AnyCorpus, Wishes, choose_model, choose_run
-from charlm.training.device import choose_device, set_up
-from charlm.training.environment import differences, environment
+from charlm.training.checkpoint_state import Run, described, go_on, going_on, recorded, take
+from charlm.training.distributed import ProcessGroup
+from charlm.training.environment import choose_device, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
-from charlm.training.loop import CHECKPOINT_EVERY, Standing, train
-from charlm.training.resuming import Run, described, go_on, going_on, recorded, take
+from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
+from charlm.training.options import AnyCorpus, TrainingOptions, choose_model, choose_run
 from charlm.training.speed import measure
 from charlm.training.trainer import Trainer
-from charlm.training.world import World
 
 MEASURED = 1.0                          # seconds spent on measuring the speed
 MEASURED_SHARE = 0.03                   # with --minutes, this share of the time
@@ -44,14 +43,14 @@ class Session:
     flags: dict = dataclasses.field(default_factory=dict)       # about the texts, as the user gave them
     resume_command: str = ""
     initial: Model | None = None                # whose weights are the first ones
-    world: World = World()
+    world: ProcessGroup = ProcessGroup()
 
-    def agreed(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether any of the processes is asked to stop."""
         return self.world.any(self.interrupted())
 
 
-def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]:
+def run(corpus: AnyCorpus, wishes: TrainingOptions, session: Session) -> Iterator[Event]:
     """Plan, train and store; after each validation a preview, where the session has one.
 
     Raises UsageError for wishes that do not fit, StorageError, DivergedError, and ModelFileError for a
@@ -63,7 +62,7 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     here = environment(device=device, threads=threads, processes=session.world.size)
     if saved is None:
         plan = Run(choose_model(corpus, wishes), choose_run(corpus, wishes), wishes.task, session.flags,
-                   corpus.facts(), here)
+                   corpus.metadata(), here)
     else:
         plan = going_on(saved, choose_model(corpus, wishes), choose_run(corpus, wishes), corpus)
     if plan.config.batch_size < session.world.size:
@@ -72,11 +71,11 @@ def run(corpus: AnyCorpus, wishes: Wishes, session: Session) -> Iterator[Record]
     plan = dataclasses.replace(plan, minutes=wishes.minutes)
     plan, seconds = yield from _planned(plan, corpus, session, device=device)
     trainer = _trainer(plan, corpus, session, device=device)
-    standing = Standing()
+    standing = TrainingState()
     if saved is not None:
         plan, standing = recorded(saved, plan), go_on(session.resumed, trainer)
         if saved.corpus.get("corpus_digest") != corpus.digest:
-            standing = standing.on_another_text()
+            standing = standing.without_best()
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
                   plan.config.steps / trainer.objective.updates_per_epoch, seconds,
                   f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}")
@@ -93,7 +92,7 @@ class _Records:
     def __init__(self, corpus: AnyCorpus, plan: Run, session: Session, trainer: Trainer):
         self._corpus, self._plan, self._session, self._trainer = corpus, plan, session, trainer
 
-    def run(self, standing: Standing) -> Iterator[Record]:
+    def run(self, standing: TrainingState) -> Iterator[Event]:
         session, checkpoints = self._session, self._session.checkpoints
         for record in self._trained(standing):
             if isinstance(record, Stopped) and checkpoints:
@@ -103,13 +102,13 @@ class _Records:
                     yield from self._clear_up()
             yield record
             if isinstance(record, Validation) and session.preview:
-                yield Sampled(session.preview(self._stored(self._trainer.kept_weights(), record), self._corpus))
+                yield Sampled(session.preview(self._stored(self._trainer.export_weights(), record), self._corpus))
 
-    def _trained(self, standing: Standing) -> Iterator[Record]:
+    def _trained(self, standing: TrainingState) -> Iterator[Event]:
         """The loop's records; an error says how to go on, where there is something to go on from."""
         session, checkpoints = self._session, self._session.checkpoints
         try:
-            yield from train(self._trainer, keep=self._keep, interrupted=session.agreed, standing=standing,
+            yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, standing=standing,
                              checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every)
         except (StorageError, DivergedError) as error:
             if not (checkpoints and checkpoints.exist()):
@@ -119,19 +118,19 @@ class _Records:
     def _clear_up(self) -> Iterator[Warned]:
         """A run that is over needs no checkpoint."""
         try:
-            if self._session.world.leads:
+            if self._session.world.is_main:
                 self._session.checkpoints.remove()
         except StorageError as error:
             yield Warned(f"{error}; the model is stored, and the checkpoint may go")
 
-    def _checkpoint(self, standing: Standing) -> None:
+    def _checkpoint(self, standing: TrainingState) -> None:
         checkpoint = take(self._plan, self._corpus, self._trainer, standing)    # of all processes
-        if self._session.world.leads:
+        if self._session.world.is_main:
             self._session.checkpoints.save(checkpoint)
 
     def _keep(self, weights: dict, validation: Validation | None) -> str:
         output = self._session.output
-        if not self._session.world.leads or validation is None and os.path.exists(output):
+        if not self._session.world.is_main or validation is None and os.path.exists(output):
             return ""                   # a model nobody has scored never replaces another
         save(output, self._stored(weights, validation))
         return output
@@ -140,11 +139,11 @@ class _Records:
         corpus, plan = self._corpus, self._plan
         arrays = {name: values.numpy() for name, values in weights.items()}
         return Model(plan.model, corpus.tokenizer, arrays, _summary(plan, validation), plan.task,
-                     corpus.separate_source, corpus.labels, corpus.known_lines)
+                     corpus.separate_source, corpus.labels, corpus.line_hashes)
 
 
 def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
-             device: str) -> Generator[Record, None, tuple[Run, float]]:
+             device: str) -> Generator[Event, None, tuple[Run, float]]:
     """Return the run with its final number of steps, and the seconds that what is left of it should take."""
     done = session.resumed.run["standing"]["step"] if session.resumed else 0
     budget = None if plan.minutes is None else 60 * plan.minutes
@@ -152,17 +151,17 @@ def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
         return plan, 0.0
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
     trainer = _trainer(plan, corpus, session, device=device)
-    if not session.resumed and session.checkpoints and session.world.leads:
+    if not session.resumed and session.checkpoints and session.world.is_main:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.
         try:
-            session.checkpoints.save(take(plan, corpus, trainer, Standing()))
+            session.checkpoints.save(take(plan, corpus, trainer, TrainingState()))
         except StorageError as error:
             yield Warned(f"{error}; trying again when the speed is known")
-    speed = measure(trainer, seconds=limit, interrupted=session.agreed)
+    speed = measure(trainer, seconds=limit, interrupted=session.should_stop)
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
     if budget is not None:
         left = budget - (time.monotonic() - session.began) - FINISHING
-        steps = session.world.from_first(done + speed.steps_within(left, window, held_out))
+        steps = session.world.broadcast(done + speed.steps_within(left, window, held_out))
         plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps), minutes=None)
     return plan, speed.duration(plan.config.steps - done, window, held_out)
 
@@ -171,7 +170,7 @@ def _trainer(plan: Run, corpus: AnyCorpus, session: Session, *, device: str) -> 
     """A trainer that has not yet made a step."""
     trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task, world=session.world)
     if session.initial:
-        trainer.begin_with(initial_weights(session.initial, corpus, plan.model))
+        trainer.load_initial_weights(initial_weights(session.initial, corpus, plan.model))
     return trainer
 
 

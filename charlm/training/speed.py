@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from charlm.training.plan import validation_interval
+from charlm.training.defaults import validation_interval
 
 SKIPPED = 2                             # first updates of a measurement, which warm up caches
 

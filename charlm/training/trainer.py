@@ -15,18 +15,18 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
-from charlm.training.averaging import Average
-from charlm.training.choices import AnyCorpus
-from charlm.training.fill import Fill
-from charlm.training.lines import Lines
-from charlm.training.objective import Objective, Score
+from charlm.training.distributed import ProcessGroup
+from charlm.training.ema import WeightAverage
+from charlm.training.objectives.base import Objective, ValidationMetrics
+from charlm.training.objectives.infill import InfillObjective
+from charlm.training.objectives.lines import LinesObjective
+from charlm.training.objectives.pairs import PairsObjective
+from charlm.training.objectives.text import TextObjective
 from charlm.training.optimizers import Optimizers
-from charlm.training.pairs import Pairs
-from charlm.training.stream import Stream
-from charlm.training.world import World
+from charlm.training.options import AnyCorpus
 
 MOST_FAILURES = 3                       # updates in a row without a finite loss and gradient
-OBJECTIVES = {"stream": Stream, "lines": Lines, "pairs": Pairs, "fill": Fill}
+OBJECTIVES = {"stream": TextObjective, "lines": LinesObjective, "pairs": PairsObjective, "fill": InfillObjective}
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ class Trainer:
     """
 
     def __init__(self, corpus: AnyCorpus, model: ModelConfig, run: TrainingConfig, *,
-                 device: str, task: str = "stream", world: World = World()):
+                 device: str, task: str = "stream", world: ProcessGroup = ProcessGroup()):
         torch.manual_seed(run.seed)
         self.run, self.task, self.world = run, task, world
         self.network = Network(model, dropout=run.dropout).to(torch.device(device))
         self.network.train()
         self.objective: Objective = OBJECTIVES[task](corpus, run, self.network, world)
         self._optimizers = Optimizers(self.network, run)
-        self._average = Average(self.network, run.averaging)
+        self._average = WeightAverage(self.network, run.averaging)
         self._parameters = list(self.network.parameters())
         self.failures = 0               # updates skipped since the last applied one
 
-    def begin_with(self, weights: dict[str, np.ndarray]) -> None:
+    def load_initial_weights(self, weights: dict[str, np.ndarray]) -> None:
         """These weights instead of random ones, before the first update."""
         self.network.load_weights(weights)
-        self._average = Average(self.network, self.run.averaging)
+        self._average = WeightAverage(self.network, self.run.averaging)
 
     def update(self, step: int) -> Update:
         """One update; steps count from 0. A batch without a finite loss and gradient is skipped.
@@ -82,7 +82,7 @@ class Trainer:
             self._count_failure(step)
             return Update(value, norm, 0.0, False)
         self.failures = 0
-        self.objective.accept()
+        self.objective.commit()
         rate = self._optimizers.step(step)
         self._average.update(step)
         return Update(value, norm, rate, True)
@@ -101,15 +101,15 @@ class Trainer:
             raise DivergedError(f"no finite loss in {MOST_FAILURES} updates up to step {step + 1}; "
                                 "try a smaller --lr or --clip")
 
-    def validate(self, interrupted: Callable[[], bool]) -> Score:
+    def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
         """The held-out part, scored with the weights that would be kept."""
-        with self._average.in_place():
+        with self._average.swapped_in():
             # Every process scores all of it, and the first one's figures count.
-            return self.world.from_first(self.objective.validate(interrupted))
+            return self.world.broadcast(self.objective.validate(interrupted))
 
-    def kept_weights(self) -> dict[str, torch.Tensor]:
+    def export_weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights as a model has them: the averaged ones, where the run averages."""
-        with self._average.in_place():
+        with self._average.swapped_in():
             return self.network.weights()
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from charlm.inference.scoring import LOGITS
 from charlm.nn.network import Network
 from charlm.nn.state import State
-from charlm.text.cache import TokenCache
-from charlm.text.tokenizer import Tokenizer
+from charlm.text.token_cache import TokenCache
+from charlm.text.tokenizers.base import Tokenizer
 
 WARM_UP = 512                           # tokens
 TOKENS_A_LANE = 16_384
@@ -81,7 +81,7 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
             warm = network.start(lanes - 1)
             for inputs, _ in text.windows([start - before for start in starts[1:]], before):
                 _, warm = network.step(inputs, warm)
-            state = State.join([state, network.turn_page(warm)])
+            state = State.join([state, network.advance_window(warm)])
         total, state = _read(network, text.windows(starts, size), state, tokenizer, interrupted)
         rest = len(tokens) - lanes * size
         last = state.select(torch.tensor([lanes - 1], device=network.head.bias.device))

@@ -16,9 +16,9 @@ from timing import ALPHABET, Row, arguments, compare, interleaved, show
 
 from charlm.config import ModelConfig
 from charlm.modelfile import Model, save
-from charlm.text.characters import CharacterTokenizer
-from charlm.text.known_lines import KnownLines
-from charlm.text.special import boundary, vocabulary_sizes
+from charlm.text.line_hashes import LineHashes
+from charlm.text.special_tokens import eos_id, vocabulary_sizes
+from charlm.text.tokenizers.char import CharTokenizer
 
 CHARLM = (sys.executable, "-m", "charlm")
 IMPORT_TORCH = (sys.executable, "-c", "import torch")
@@ -30,16 +30,16 @@ LETTERS, NAMES, QUICK_NAMES, LINES = 7, 10_000, 100, 1000      # of a name, name
 def random_model(path: str, task: str) -> None:
     """Store a model of two layers with random weights, as wide as the usual one of so much text: one that
     has read a book, or all names of a country. Its lines are as short as names."""
-    tokenizer = CharacterTokenizer(np.array(sorted(map(ord, ALPHABET))))
+    tokenizer = CharTokenizer(np.array(sorted(map(ord, ALPHABET))))
     size, _ = vocabulary_sizes(task, tokenizer, tokenizer)
     config = ModelConfig(size, hidden_size=HIDDEN[task])
     draw = np.random.default_rng(0)
     weights = {name: draw.uniform(-0.06, 0.06, shape).astype(np.float32)
                for name, shape in config.parameter_shapes().items()}
     if task == "lines":
-        weights["head.bias"][boundary(tokenizer)] = np.log(tokenizer.size / LETTERS)
-    known = KnownLines(np.zeros(0, np.uint64)) if task == "lines" else None
-    save(path, Model(config, tokenizer, weights, {}, task, known_lines=known))
+        weights["head.bias"][eos_id(tokenizer)] = np.log(tokenizer.size / LETTERS)
+    known = LineHashes(np.zeros(0, np.uint64)) if task == "lines" else None
+    save(path, Model(config, tokenizer, weights, {}, task, line_hashes=known))
 
 
 def short_lines(path: str, count: int) -> None:

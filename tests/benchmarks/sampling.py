@@ -25,7 +25,7 @@ from charlm.config import ModelConfig, SamplingConfig  # noqa: E402
 from charlm.inference.generation import generate  # noqa: E402
 from charlm.inference.network import Network as NumpyNetwork  # noqa: E402
 from charlm.nn.network import Network as TorchNetwork  # noqa: E402
-from charlm.text.characters import CharacterTokenizer  # noqa: E402
+from charlm.text.tokenizers.char import CharTokenizer  # noqa: E402
 
 WIDTHS = (128, 256, 512)
 TOKENS, QUICK_TOKENS = 500, 20
@@ -56,7 +56,7 @@ class PlainSampler:
 
 def row(hidden: int, tokens: int, repeats: int) -> Row:
     """Both samplers on the same random weights."""
-    tokenizer = CharacterTokenizer(np.array(sorted(map(ord, ALPHABET))))
+    tokenizer = CharTokenizer(np.array(sorted(map(ord, ALPHABET))))
     config = ModelConfig(vocabulary_size=tokenizer.size, hidden_size=hidden)
     weights = {name: values.numpy() for name, values in TorchNetwork(config).weights().items()}
     network, plain = NumpyNetwork(config, weights), PlainSampler(config, weights)

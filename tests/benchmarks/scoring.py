@@ -16,13 +16,13 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from charlm.config import ModelConfig  # noqa: E402
-from charlm.inference.cells import all_rows  # noqa: E402
+from charlm.inference.cells import matmul  # noqa: E402
 from charlm.inference.network import Network as NumpyNetwork  # noqa: E402
 from charlm.inference.scoring import ROWS, score_rows  # noqa: E402
 from charlm.nn.network import Network as TorchNetwork  # noqa: E402
-from charlm.text.characters import CharacterTokenizer  # noqa: E402
-from charlm.text.examples import cut_batches, padded  # noqa: E402
-from charlm.text.special import framed  # noqa: E402
+from charlm.text.examples import batch_by_length, padded  # noqa: E402
+from charlm.text.special_tokens import with_bos_eos  # noqa: E402
+from charlm.text.tokenizers.char import CharTokenizer  # noqa: E402
 
 HIDDEN, VOCABULARY = 256, 100
 LINES, QUICK_LINES = (32, 64, 256, 1024), (8, 16)
@@ -54,17 +54,17 @@ def batches(rows: list[np.ndarray]) -> list[torch.Tensor]:
     """The rows side by side as `score_rows` puts them, filled up."""
     ordered = sorted(rows, key=len)
     lengths = np.array([len(row) - 1 for row in ordered])
-    return [torch.from_numpy(padded(ordered[some], 0)) for some in cut_batches(lengths, ROWS)]
+    return [torch.from_numpy(padded(ordered[some], 0)) for some in batch_by_length(lengths, ROWS)]
 
 
 def row(lines: int, repeats: int) -> Row:
     """Both scorers with the same random weights on so many lines."""
     draw = np.random.default_rng(0)
-    tokenizer = CharacterTokenizer(np.arange(32, 32 + VOCABULARY - 2))              # <unk> and the end besides
+    tokenizer = CharTokenizer(np.arange(32, 32 + VOCABULARY - 2))              # <unk> and the end besides
     config = ModelConfig(VOCABULARY, hidden_size=HIDDEN)
     weights = {name: values.numpy() for name, values in TorchNetwork(config).weights().items()}
-    network, plain = NumpyNetwork(config, weights, product=all_rows), PlainScorer(config, weights)
-    rows = [framed(tokenizer, draw.integers(1, tokenizer.size, size=draw.integers(SHORTEST, LONGEST + 1)))
+    network, plain = NumpyNetwork(config, weights, matmul=matmul), PlainScorer(config, weights)
+    rows = [with_bos_eos(tokenizer, draw.integers(1, tokenizer.size, size=draw.integers(SHORTEST, LONGEST + 1)))
             for _ in range(lines)]
     padded_rows, tokens = batches(rows), sum(len(row) - 1 for row in rows)
 

@@ -16,7 +16,7 @@ import torch  # noqa: E402
 
 from charlm.config import ModelConfig  # noqa: E402
 from charlm.inference.beam import beam_search  # noqa: E402
-from charlm.inference.cells import all_rows  # noqa: E402
+from charlm.inference.cells import matmul  # noqa: E402
 from charlm.inference.network import Network as NumpyNetwork  # noqa: E402
 from charlm.nn.network import Network as TorchNetwork  # noqa: E402
 from charlm.nn.state import State  # noqa: E402
@@ -63,10 +63,10 @@ def row(width: int, repeats: int) -> Row:
 
     @torch.inference_mode()
     def search(searched) -> None:
-        beam_search(searched, searched.encode(source, lengths), boundary=BOUNDARY, banned=(),
+        beam_search(searched, searched.encode(source, lengths), eos_id=BOUNDARY, banned=(),
                     width=width, limits=limits, length_penalty=1.0)
 
-    networks = {"charlm": NumpyNetwork(config, weights, product=all_rows), "torch": _TorchSearched(network)}
+    networks = {"charlm": NumpyNetwork(config, weights, matmul=matmul), "torch": _TorchSearched(network)}
     times = interleaved({name: lambda one=one: search(one) for name, one in networks.items()}, repeats=repeats)
     rates = {name: series.rate(SOURCES, "sources/s") for name, series in times.items()}
     return compare(f"beam {width}, hidden {HIDDEN}, 2 layers: sources/s over torch's", ">= 1",

@@ -19,12 +19,12 @@ from torch.nn import functional as F
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.nn.network import Network
-from charlm.text.corpus import Text
-from charlm.text.prepare import Corpus, prepare
-from charlm.training.choices import Wishes, choose_model, choose_run
-from charlm.training.device import set_up
+from charlm.text.reading import Text
+from charlm.text.text_corpus import TextCorpus, build_text_corpus as prepare
+from charlm.training.defaults import sizes
+from charlm.training.environment import set_up
 from charlm.training.optimizers import BETAS
-from charlm.training.plan import sizes
+from charlm.training.options import TrainingOptions, choose_model, choose_run
 from charlm.training.trainer import Trainer
 
 BATCH, WINDOW = 32, 64                  # of the recurrent layers measured by themselves
@@ -67,7 +67,7 @@ def recurrence(hidden: int, layers: int) -> tuple[Callable[[], object], float]:
 class PlainLoop:
     """The training loop that anyone would write around nn.LSTM, with charlm's shape and dropout."""
 
-    def __init__(self, corpus: Corpus, model: ModelConfig, run: TrainingConfig):
+    def __init__(self, corpus: TextCorpus, model: ModelConfig, run: TrainingConfig):
         self.run, self.state = run, None
         self.embedding = nn.Embedding(model.vocabulary_size, model.embedding_size)
         self.lstm = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers,
@@ -95,15 +95,15 @@ class PlainLoop:
         self.state = tuple(part.detach() for part in state)
 
 
-def usual_wishes(optimizer: str) -> Wishes:
+def usual_wishes(optimizer: str) -> TrainingOptions:
     """What a million tokens get when no flag says otherwise."""
     usual = sizes(USUAL_TOKENS)
-    return Wishes(optimizer=optimizer, steps=STEPS, hidden=usual.hidden_size,
+    return TrainingOptions(optimizer=optimizer, steps=STEPS, hidden=usual.hidden_size,
                   batch_size=usual.batch_size, dropout=usual.dropout,
                   weight_decay=usual.weight_decay)
 
 
-def small_corpus(size: int) -> Corpus:
+def small_corpus(size: int) -> TextCorpus:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "corpus.txt")
         write_text(path, size)
@@ -128,7 +128,7 @@ def recurrent_rows(hidden: int, side: int, repeats: int) -> list[Row]:
             for name in (f"LSTM x{layers}" for layers in (1, 2))]
 
 
-def step_rows(corpus: Corpus, repeats: int) -> list[Row]:
+def step_rows(corpus: TextCorpus, repeats: int) -> list[Row]:
     model = choose_model(corpus, usual_wishes("adamw"))
     runs = {name: choose_run(corpus, usual_wishes(name)) for name in ("adamw", "muon")}
     calls = {"plain": counted(PlainLoop(corpus, model, runs["adamw"]).update)}

@@ -106,11 +106,11 @@ def here():
 def piped(monkeypatch, capfdbinary):
     """Runs the command in this process, error boundary and all, with these bytes as stdin."""
     def run(data, *arguments):
-        from charlm.cli.boundary import guarded
+        from charlm.cli.exit_codes import run_and_exit
         capfdbinary.readouterr()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
         with pytest.raises(SystemExit) as left:
-            guarded(lambda: run_here(*arguments))
+            run_and_exit(lambda: run_here(*arguments))
         return subprocess.CompletedProcess(arguments, left.value.code, *capfdbinary.readouterr())
     return run
 

@@ -7,7 +7,7 @@ import pytest
 
 from charlm.cli.models import find_model, load_model, scorer_of
 from charlm.errors import ModelFileError, UsageError
-from charlm.modelfile import claims, load
+from charlm.modelfile import load, peek
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_classify_passes_over_newer_models_of_lines_without_labels(folder):
 def test_a_contrast_is_never_the_model_itself_however_its_path_is_spelled(folder, tmp_path):
     folder(own="lines", general="stream")
     (tmp_path / "link").symlink_to("general.charlm")
-    for spelled in ("general.charlm", "./general.charlm", tmp_path / "general.charlm", "link"):
-        assert find_model(None, ("stream", "lines"), besides=str(spelled)) == "own.charlm"
+    for token_spans in ("general.charlm", "./general.charlm", tmp_path / "general.charlm", "link"):
+        assert find_model(None, ("stream", "lines"), besides=str(token_spans)) == "own.charlm"
     assert find_model(None, ("stream", "lines"), besides="elsewhere/general.charlm") == "general.charlm"
 
 
@@ -85,8 +85,8 @@ def test_what_is_no_model_is_passed_over(folder, tmp_path):
 
 
 def test_a_file_says_whether_it_has_labels_before_it_is_read(lines_model, labels_model, model, verses):
-    assert claims(str(labels_model)) == ("lines", True)
-    assert (claims(str(lines_model)), claims(str(model)), claims(str(verses))) == (
+    assert peek(str(labels_model)) == ("lines", True)
+    assert (peek(str(lines_model)), peek(str(model)), peek(str(verses))) == (
         ("lines", False), ("stream", False), ("", False))
 
 

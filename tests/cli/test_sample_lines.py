@@ -8,7 +8,7 @@ import pytest
 
 from charlm.errors import CharlmError, UsageError
 from charlm.modelfile import load, save
-from charlm.text.special import boundary
+from charlm.text.special_tokens import eos_id
 
 LABELS = {"Español", "Icelandic", "Irish"}
 
@@ -44,7 +44,7 @@ def parrot(lines_model, tmp_path):
     for values in model.weights.values():
         values[...] = 0
     letter, = model.tokenizer.encode("B")
-    model.weights["head.bias"][[letter, boundary(model.tokenizer)]] = 100
+    model.weights["head.bias"][[letter, eos_id(model.tokenizer)]] = 100
     save(str(tmp_path / "parrot.charlm"), model)
     return tmp_path / "parrot.charlm"
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.errors import CorpusError
 from charlm.modelfile import load, save
-from charlm.text.characters import CODE_POINTS, SURROGATES
+from charlm.text.tokenizers.char import CODE_POINTS, SURROGATES
 
 MIXED = "O'Banan\n\nx\nMutsson\r\nFotñez\nB\tz\n\0\n日本\nO'Lonan"
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\r\n\n\0ñoan 10")))

@@ -16,7 +16,7 @@ import pytest
 
 from charlm.errors import CharlmError, CorpusError, StorageError, UsageError
 from charlm.modelfile import load
-from charlm.text.tokenizer import decode
+from charlm.text.tokenizers.base import decode
 
 
 def events(done):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from charlm.errors import CorpusError
-from charlm.modelfile import load
 
 BRIEF = ["--hidden", "8", "--layers", "1", "--steps", "2"]
 NAMES = "".join(f"{stem}{end}\n" for stem in ("Ban", "Lut", "Fot", "Mañ") for end in ("a", "ez", "son", "ey")).encode()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charlm.config import ENCODERS, ModelConfig
-from charlm.inference.cells import row_by_row
+from charlm.inference.cells import matmul_by_row
 from charlm.inference.network import Network
 
 CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
@@ -95,12 +95,12 @@ def stream(request, both_streams):
 @pytest.fixture
 def random_network():
     """A function from a vocabulary size to a small network, the same each time."""
-    def build(vocabulary_size, *, scale=1.0, seed=0, product=row_by_row, **options):
+    def build(vocabulary_size, *, scale=1.0, seed=0, matmul=matmul_by_row, **options):
         config = ModelConfig(vocabulary_size, **{"hidden_size": 12, "embedding_size": 6} | options)
         generator = np.random.default_rng(seed)
         return Network(config, {
             name: (scale * generator.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
-            for name, shape in config.parameter_shapes().items()}, product=product)
+            for name, shape in config.parameter_shapes().items()}, matmul=matmul)
     return build
 
 

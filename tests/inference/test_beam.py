@@ -22,7 +22,7 @@ def toy(random_network):
 def search(network, rows=(0, 1, 2, 3), *, width, limits, banned=(), length_penalty=1.0):
     rows = np.array(rows)
     state = network.encode(SOURCES, LENGTHS).select(rows)
-    return beam_search(network, state, boundary=END, banned=banned, width=width,
+    return beam_search(network, state, eos_id=END, banned=banned, width=width,
                        limits=np.broadcast_to(limits, len(rows)), length_penalty=length_penalty)
 
 
@@ -192,5 +192,5 @@ def test_a_row_whose_logits_are_not_finite_ends(random_network):
     network = random_network(5, source_vocabulary_size=5, encoder="bidirectional", attention=True)
     network._head_bias = np.full(5, np.nan, np.float32)
     state = network.encode(np.array([[1, 2]]), np.array([2]))
-    found, = beam_search(network, state, boundary=4, banned=(), width=2, limits=np.array([3]), length_penalty=1.0)
+    found, = beam_search(network, state, eos_id=4, banned=(), width=2, limits=np.array([3]), length_penalty=1.0)
     assert [(one.tokens, one.finished) for one in found] == [((), True)]

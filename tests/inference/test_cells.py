@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charlm.inference.cells import BLOCKS, all_rows, in_blocks, row_by_row
+from charlm.inference.cells import BLOCKS, matmul, matmul_by_row, matmul_in_blocks
 
 BLOCK = max(BLOCKS)
 DRAW = np.random.default_rng(1)
@@ -12,7 +12,7 @@ MATRIX = DRAW.standard_normal((96, 50)).astype(np.float32)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, len(X)])
-@pytest.mark.parametrize("product", [in_blocks, row_by_row, all_rows])
+@pytest.mark.parametrize("product", [matmul_in_blocks, matmul_by_row, matmul])
 def test_every_product_is_the_matrix_product(product, rows):
     expected = X[:rows].astype(np.float64) @ MATRIX.astype(np.float64)
     found = product(X[:rows], MATRIX)
@@ -24,22 +24,22 @@ def test_every_product_is_the_matrix_product(product, rows):
 def test_the_bits_of_a_row_in_blocks_depend_on_no_other_row(size):
     x = DRAW.standard_normal((2 * BLOCK + 5, size[0])).astype(np.float32)
     matrix = DRAW.standard_normal(size).astype(np.float32)
-    whole = in_blocks(x, matrix)
+    whole = matmul_in_blocks(x, matrix)
     for rows in ([0], [BLOCK + 3], range(40, 50), range(1, 2 * BLOCK), DRAW.permutation(len(x)), [7] * 70):
         some = np.array(rows)
-        assert np.array_equal(in_blocks(x[some], matrix), whole[some])
+        assert np.array_equal(matmul_in_blocks(x[some], matrix), whole[some])
 
 
 def test_rows_of_a_transposed_or_strided_array_are_the_same_rows():
-    whole = in_blocks(X, MATRIX)
+    whole = matmul_in_blocks(X, MATRIX)
     for rows in (len(X), BLOCK):
-        assert np.array_equal(in_blocks(np.asfortranarray(X[:rows]), MATRIX), whole[:rows])
-    assert np.array_equal(in_blocks(X[::3], MATRIX), whole[::3])
+        assert np.array_equal(matmul_in_blocks(np.asfortranarray(X[:rows]), MATRIX), whole[:rows])
+    assert np.array_equal(matmul_in_blocks(X[::3], MATRIX), whole[::3])
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_network_in_blocks_steps_a_row_to_the_same_bits_whatever_stands_beside_it(random_network, cell):
-    network = random_network(13, cell=cell, product=in_blocks, hidden_size=40)
+    network = random_network(13, cell=cell, matmul=matmul_in_blocks, hidden_size=40)
     plain = random_network(13, cell=cell, hidden_size=40)
     tokens = DRAW.integers(13, size=(BLOCK + 9, 4))
 

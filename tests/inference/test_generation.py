@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from charlm.config import SamplingConfig
 from charlm.inference.generation import PROMPT_WINDOW, StopAt, generate, read_prompt
-from charlm.text.bytewise import ByteTokenizer
-from charlm.text.characters import CharacterTokenizer
+from charlm.text.tokenizers.byte import ByteTokenizer
+from charlm.text.tokenizers.char import CharTokenizer
 
-LETTERS = CharacterTokenizer.fit(["\nabcdefgh "], vocabulary_size=None)
+LETTERS = CharTokenizer.train(["\nabcdefgh "], vocabulary_size=None)
 EMPTY = np.zeros(0, np.int64)
 
 

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.config import ModelConfig
-from charlm.inference.line_scoring import Carried, Cold, OfLines, Score, characters_of, choose_scorer
+from charlm.inference.line_scoring import CarriedScorer, IndependentScorer, LineScorer, TextScore, characters_of, choose_scorer
 from charlm.inference.text_scoring import score_carried
 from charlm.modelfile import Model
-from charlm.text.kinds import fit
 from charlm.text.labels import Labels
-from charlm.text.special import framed
+from charlm.text.special_tokens import with_bos_eos
+from charlm.text.tokenizers.registry import train
 
 KINDS = ("char", "byte", "bpe", "unigram")
 BOOK = "the cat sat on the mat, señor;\nno dog ate what the cat ate\n" * 20
-TOKENIZERS = {kind: fit(kind, [BOOK], vocabulary_size=None) for kind in KINDS}
+TOKENIZERS = {kind: train(kind, [BOOK], vocabulary_size=None) for kind in KINDS}
 TEXTS = ["the cat sat\n", "\n", "x\n", "a dog 🐈 \u2581\0 \ufffd\n", "crlf\r\n", "\t\t\n", "ate, ate\n", "señor"]
 WILD = st.text(st.sampled_from("the cat, é🐈\n\t\r\0\u2581\u0301\ufffd\ufeff") | st.characters(codec="utf-8"), max_size=30)
 LABELS = Labels(("calm", "wild"), (3, 1))
@@ -37,18 +37,18 @@ def network(random_network):
 def scored(tokenizer, text, *, end=False):
     """With costs that tell tokens apart."""
     ids = tokenizer.encode(text)
-    ids = framed(tokenizer, ids)[1:] if end else ids
-    return Score(text + "\n" * end, ids, 2.0 ** -np.arange(len(ids)))
+    ids = with_bos_eos(tokenizer, ids)[1:] if end else ids
+    return TextScore(text + "\n" * end, ids, 2.0 ** -np.arange(len(ids)))
 
 
 def test_bits_are_nats_over_log_two_and_characters_those_of_the_text():
-    score = Score("ab\n", np.arange(3), np.log([2, 4, 16]))
+    score = TextScore("ab\n", np.arange(3), np.log([2, 4, 16]))
     assert score.bits == pytest.approx(1 + 2 + 4) and score.characters == 3
     assert score.bits_per_character == pytest.approx(7 / 3)
 
 
 def test_no_text_has_no_bits():
-    empty = Score("", np.arange(0), np.zeros(0))
+    empty = TextScore("", np.arange(0), np.zeros(0))
     assert (empty.bits, empty.characters, empty.bits_per_character) == (0, 0, 0)
 
 
@@ -68,8 +68,8 @@ def test_parts_of_any_text_join_to_it_and_their_bits_add_up(kind, text, end):
 def test_the_bytes_of_a_character_are_one_part():
     """By hand: one byte, two bytes, one, four, and the end of the line."""
     byte = TOKENIZERS["byte"]
-    ids = framed(byte, byte.encode("aéb🐈"))[1:]
-    score = Score("aéb🐈\n", ids, np.array([1, 2, 4, 8, 16, 32, 64, 128, 256]) * math.log(2))
+    ids = with_bos_eos(byte, byte.encode("aéb🐈"))[1:]
+    score = TextScore("aéb🐈\n", ids, np.array([1, 2, 4, 8, 16, 32, 64, 128, 256]) * math.log(2))
     assert list(characters_of(score, byte)) == [
         ("a", 1), ("é", pytest.approx(6)), ("b", 8), ("🐈", pytest.approx(240)), ("\n", 256)]
 
@@ -90,7 +90,7 @@ def unknown_cost(tokenizer, ids):
 
 def test_cold_each_text_stands_behind_the_start_token(network, stepped, tokenizer):
     model = network(tokenizer)
-    for score, text in zip(Cold(model, tokenizer).score(TEXTS), TEXTS, strict=True):
+    for score, text in zip(IndependentScorer(model, tokenizer).score(TEXTS), TEXTS, strict=True):
         ids = tokenizer.encode(text)
         assert score.text == text and score.ids.tolist() == ids.tolist()
         slow = stepped(model, [tokenizer.start_id, *ids]) + unknown_cost(tokenizer, ids)
@@ -100,30 +100,30 @@ def test_cold_each_text_stands_behind_the_start_token(network, stepped, tokenize
 def test_carried_texts_cost_what_one_text_does_however_they_are_handed_over(network, tokenizer):
     model, whole = network(tokenizer), "".join(TEXTS)
     expected = np.concatenate(list(score_carried(model, tokenizer, [tokenizer.encode(whole).astype(np.int64)])))
-    at_once = Carried(model, tokenizer).score(TEXTS)
-    scorer = Carried(model, tokenizer)
+    at_once = CarriedScorer(model, tokenizer).score(TEXTS)
+    scorer = CarriedScorer(model, tokenizer)
     by_and_by = [score for start, stop in ((0, 0), (0, 1), (1, 5), (5, 5), (5, 8)) for score in scorer.score(TEXTS[start:stop])]
     for scores in (at_once, by_and_by):
         assert [score.text for score in scores] == TEXTS
         assert [len(score.nats) for score in scores] == [len(tokenizer.encode(text)) for text in TEXTS]
         assert np.abs(np.concatenate([score.nats for score in scores]) - expected).max() < 1e-5
         assert sum(score.bits for score in scores) == pytest.approx(expected.sum() / math.log(2))
-    cold = Cold(model, tokenizer).score(TEXTS)
+    cold = IndependentScorer(model, tokenizer).score(TEXTS)
     assert cold[0].bits == pytest.approx(at_once[0].bits) and cold[6].bits != pytest.approx(at_once[6].bits)
 
 
 def test_no_texts_have_no_scores_and_empty_ones_have_empty_ones(network, tokenizer):
     model = network(tokenizer)
-    for scorer in (Cold(model, tokenizer), Carried(model, tokenizer)):
+    for scorer in (IndependentScorer(model, tokenizer), CarriedScorer(model, tokenizer)):
         assert scorer.score([]) == []
         assert [(score.bits, score.characters) for score in scorer.score(["", ""])] == [(0, 0)] * 2
-    assert OfLines(model, tokenizer, None).score([]) == []
+    assert LineScorer(model, tokenizer, None).score([]) == []
 
 
 def test_a_line_is_scored_between_its_begin_and_its_end_which_counts(network, stepped, tokenizer):
     model, end = network(tokenizer, 1), tokenizer.size
     lines = [text.removesuffix("\n").removesuffix("\r") for text in TEXTS]
-    for score, line in zip(OfLines(model, tokenizer, None).score(lines), lines, strict=True):
+    for score, line in zip(LineScorer(model, tokenizer, None).score(lines), lines, strict=True):
         ids = tokenizer.encode(line)
         slow = stepped(model, [end, *ids, end]) + unknown_cost(tokenizer, np.array([*ids, end]))
         assert score.text == line + "\n" and score.characters == len(line) + 1
@@ -134,7 +134,7 @@ def test_a_line_is_scored_between_its_begin_and_its_end_which_counts(network, st
 @pytest.mark.parametrize("labels", [None, LABELS])
 def test_a_line_has_its_end_counted_and_a_blank_one_counts_where_there_are_no_labels(network, labels):
     tokenizer = TOKENIZERS["char"]
-    scores = OfLines(network(tokenizer, 1, 2 if labels else 0), tokenizer, labels).score(["a cat", "", "a cat"])
+    scores = LineScorer(network(tokenizer, 1, 2 if labels else 0), tokenizer, labels).score(["a cat", "", "a cat"])
     assert [score.text for score in scores] == ["a cat\n", "" if labels else "\n", "a cat\n"]
     assert scores[0].bits == pytest.approx(scores[2].bits, abs=1e-4)
     assert (scores[1].bits == 0) == bool(labels)             # a blank line has no label, and does not count
@@ -142,14 +142,14 @@ def test_a_line_has_its_end_counted_and_a_blank_one_counts_where_there_are_no_la
 
 def test_carriage_returns_and_newlines_within_a_line_are_characters(network):
     tokenizer = TOKENIZERS["char"]
-    scores = OfLines(network(tokenizer, 1), tokenizer, None).score(["a\rb", "a\nb", "a\r"])
+    scores = LineScorer(network(tokenizer, 1), tokenizer, None).score(["a\rb", "a\nb", "a\r"])
     assert [(score.text, len(score.nats)) for score in scores] == [("a\rb\n", 4), ("a\nb\n", 4), ("a\r\n", 3)]
 
 
 def test_a_label_is_no_part_of_the_text_but_conditions_it(network, stepped):
     tokenizer = TOKENIZERS["char"]
     model, end = network(tokenizer, 1, 2), tokenizer.size
-    calm, wild, free = OfLines(model, tokenizer, LABELS).score(["calm\ta cat", "wild\ta cat", "a cat"])
+    calm, wild, free = LineScorer(model, tokenizer, LABELS).score(["calm\ta cat", "wild\ta cat", "a cat"])
     for score, label in ((calm, 0), (wild, 1)):
         assert score.text == "a cat\n"
         slow = stepped(model, [end + 1 + label, *tokenizer.encode("a cat"), end])
@@ -160,12 +160,12 @@ def test_a_label_is_no_part_of_the_text_but_conditions_it(network, stepped):
 
 def test_a_model_without_labels_takes_a_tab_for_text(network):
     tokenizer = TOKENIZERS["char"]
-    score, = OfLines(network(tokenizer, 1), tokenizer, None).score(["calm\ta"])
+    score, = LineScorer(network(tokenizer, 1), tokenizer, None).score(["calm\ta"])
     assert score.text == "calm\ta\n" and len(score.nats) == 7
 
 
 @pytest.mark.parametrize("task, carry, kind", [
-    ("stream", False, Cold), ("stream", True, Carried), ("lines", False, OfLines)])
+    ("stream", False, IndependentScorer), ("stream", True, CarriedScorer), ("lines", False, LineScorer)])
 def test_the_scorer_of_a_model_is_that_of_its_task(network, task, carry, kind):
     tokenizer = TOKENIZERS["byte"]
     model = Model(ModelConfig(257), tokenizer, {}, {}, task)

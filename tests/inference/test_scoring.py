@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlm.inference.cells import all_rows
-from charlm.inference.scoring import LOGITS, TOKENS_AT_ONCE, WINDOW, forced_nats, score_rows, token_nats
-from charlm.text.bytewise import ByteTokenizer
-from charlm.text.characters import CharacterTokenizer
-from charlm.text.special import boundary, framed
+from charlm.inference.cells import matmul
+from charlm.inference.scoring import LOGITS, TOKENS_AT_ONCE, WINDOW, score_rows, teacher_forced_nats, token_nats
+from charlm.text.special_tokens import eos_id, with_bos_eos
+from charlm.text.tokenizers.byte import ByteTokenizer
+from charlm.text.tokenizers.char import CharTokenizer
 
-LETTERS = CharacterTokenizer.fit(["\nabcdefgh "], vocabulary_size=None)
+LETTERS = CharTokenizer.train(["\nabcdefgh "], vocabulary_size=None)
 KNOWN = LETTERS.size + 1
 DRAW = np.random.default_rng(4)
 
@@ -40,7 +40,7 @@ def equal(these, those):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_scores_of_rows_of_unlike_lengths_equal_a_slow_loop(random_network, stepped, cell):
-    network = random_network(KNOWN, cell=cell, product=all_rows)
+    network = random_network(KNOWN, cell=cell, matmul=matmul)
     assert equal(score_rows(network, LETTERS, UNLIKE), [expected(stepped, network, row) for row in UNLIKE])
 
 
@@ -54,7 +54,7 @@ def test_scores_of_rows_longer_than_the_windows_of_a_network_equal_a_slow_loop(r
 
 
 def test_a_row_costs_the_same_alone_and_in_any_company(random_network):
-    network = random_network(KNOWN, scale=2, product=all_rows)
+    network = random_network(KNOWN, scale=2, matmul=matmul)
     together = score_rows(network, LETTERS, BOOK)
     assert equal(together, [score_rows(network, LETTERS, [row])[0] for row in BOOK])
     order = DRAW.permutation(len(BOOK))
@@ -88,8 +88,8 @@ def test_forced_nats_are_those_of_targets_and_their_ends(random_network, stepped
     targets = [LETTERS.encode(text) for text in ("", "a", "bad cafe", "é")]
     state = network.start(len(targets))
     costs = [expected(stepped, network, np.array([KNOWN - 1, *ids, KNOWN - 1])) for ids in targets]
-    assert boundary(LETTERS) == KNOWN - 1
-    nats, tokens = forced_nats(network, LETTERS, targets, state)
+    assert eos_id(LETTERS) == KNOWN - 1
+    nats, tokens = teacher_forced_nats(network, LETTERS, targets, state)
     assert nats == pytest.approx(sum(map(np.sum, costs)), abs=1e-4) and tokens == 1 + 2 + 9 + 2
 
 
@@ -130,7 +130,7 @@ def test_a_large_vocabulary_is_read_in_small_steps(random_network, steps_watched
 
 def test_ids_beyond_the_tokenizers_own_have_their_part_of_the_probability(random_network):
     network = random_network(KNOWN + 2, scale=0)                    # two labels
-    nats, = score_rows(network, LETTERS, [framed(LETTERS, LETTERS.encode("ab"), 1)])
+    nats, = score_rows(network, LETTERS, [with_bos_eos(LETTERS, LETTERS.encode("ab"), 1)])
     assert np.allclose(nats, math.log(KNOWN + 2), rtol=1e-12)
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlm.inference.text_scoring import Reading, score_carried, score_windows
-from charlm.text.bytewise import ByteTokenizer
-from charlm.text.characters import CharacterTokenizer
+from charlm.inference.text_scoring import StatefulReader, score_carried, score_windows
+from charlm.text.tokenizers.byte import ByteTokenizer
+from charlm.text.tokenizers.char import CharTokenizer
 
-LETTERS = CharacterTokenizer.fit(["\nabcdefgh "], vocabulary_size=None)
+LETTERS = CharTokenizer.train(["\nabcdefgh "], vocabulary_size=None)
 TEXT = np.random.default_rng(2).integers(1, LETTERS.size, size=1300)
 
 
@@ -98,17 +98,17 @@ def test_scores_do_not_depend_on_the_sizes_of_pieces(random_network, sizes):
 @given(st.lists(st.integers(0, 700), max_size=5))
 def test_a_text_read_piece_by_piece_costs_what_it_costs_at_once(random_network, sizes):
     network = random_network(LETTERS.size)
-    reading = Reading(network, LETTERS)
+    reading = StatefulReader(network, LETTERS)
     nats = [reading.nats(piece) for piece in cuts(sizes)]
     assert [*map(len, nats)] == [*map(len, cuts(sizes))]
-    assert np.allclose(np.concatenate(nats), Reading(network, LETTERS).nats(TEXT), atol=1e-5)
+    assert np.allclose(np.concatenate(nats), StatefulReader(network, LETTERS).nats(TEXT), atol=1e-5)
 
 
 def test_a_piece_is_read_in_windows_that_hold_few_numbers(random_network, steps_watched):
     network = random_network(50_000, hidden_size=2, embedding_size=2, num_layers=1)
     seen = steps_watched(network)
-    many = CharacterTokenizer(np.arange(60, 60 + 49_999))
-    assert len(Reading(network, many).nats(np.arange(200))) == 200
+    many = CharTokenizer(np.arange(60, 60 + 49_999))
+    assert len(StatefulReader(network, many).nats(np.arange(200))) == 200
     assert sum(tokens for _, tokens in seen) == 200 and max(tokens for _, tokens in seen) == 80    # 4,000,000 / 50,000
 
 

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from charlm.errors import ModelFileError
-from charlm.inference.translation import AT_ONCE, LengthLimit, Translator
-from charlm.text.characters import CharacterTokenizer
-from charlm.text.decomposed import DecomposedTokenizer
-from charlm.text.kinds import fit
+from charlm.inference.translation import SOURCES_AT_ONCE as AT_ONCE, LengthLimit, Translator
 from charlm.text.pair_corpus import RATIO_OFFSET
+from charlm.text.tokenizers.char import CharTokenizer, NFDTokenizer
+from charlm.text.tokenizers.registry import train
 
-READS = DecomposedTokenizer.fit(["abcdeé"], vocabulary_size=None)
-WRITES = CharacterTokenizer.fit(["xyz "], vocabulary_size=None)
+READS = NFDTokenizer.train(["abcdeé"], vocabulary_size=None)
+WRITES = CharTokenizer.train(["xyz "], vocabulary_size=None)
 SOURCES = ["abc", "e", "eé" * 40, "cab" * 9, "e", "ddde", "ab", *("ace" * size for size in range(1, 30))]
 
 
@@ -51,7 +50,7 @@ def test_more_sources_than_are_searched_at_once_keep_their_order(translator):
 
 @pytest.mark.parametrize("kind", ["char", "byte"])
 def test_a_target_is_one_field_of_one_line(random_network, kind):
-    writes = fit(kind, ["x\n\ty"], vocabulary_size=None)
+    writes = train(kind, ["x\n\ty"], vocabulary_size=None)
     network = random_network(writes.size + 1, source_vocabulary_size=READS.size, encoder="bidirectional", attention=True)
     network._head_bias = np.full(writes.size + 1, -9, np.float32)
     network._head_bias[writes.encode("\n\ty")] = 9

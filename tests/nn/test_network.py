@@ -134,14 +134,14 @@ def test_a_page_is_turned_at_the_end_of_a_window_only_and_may_be_turned_beforeha
                                   source_vocabulary_size=VOCABULARY, attention=attention, window=4))
     tokens = some_tokens()
     _, within = network.step(tokens[:, :3], network.start(BATCH))
-    assert network.turn_page(within) is within
+    assert network.advance_window(within) is within
     _, end = network.step(tokens[:, :4], network.start(BATCH))
-    turned = network.turn_page(end)
+    turned = network.advance_window(end)
     assert turned.layers is end.layers and turned.read.shape == (BATCH, 0)
     assert not torch.equal(turned.memory.values, end.memory.values)
     assert torch.equal(network.step(tokens, turned)[0], network.step(tokens, end)[0])
     plain = build()
-    assert plain.turn_page(start := plain.start(BATCH)) is start
+    assert plain.advance_window(start := plain.start(BATCH)) is start
 
 
 def test_tied_embedding_and_head_are_one_parameter():

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from charlm.records import Planned, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.events import Planned, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.live import Live
 from charlm.reports.progress import Silent, _Sturdy, choose_progress
 
@@ -59,8 +59,8 @@ def test_terminals_of_any_width_are_survived(width):
 
 def test_the_panel_leaves_room_for_the_interrupt_that_a_terminal_echoes_behind_it():
     shown = CSI.sub("", screen(PLAN, step(1), Sampled("words " * 40), width=80))
-    framed = [line for line in re.split("[\r\n]+", shown) if line[:1] in set("╭│╰")]
-    assert {len(line) for line in framed} == {78}
+    with_bos_eos = [line for line in re.split("[\r\n]+", shown) if line[:1] in set("╭│╰")]
+    assert {len(line) for line in with_bos_eos} == {78}
 
 
 def test_the_panel_tells_step_loss_speed_time_and_validation():

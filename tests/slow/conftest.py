@@ -56,7 +56,8 @@ def real_data():
 def inside():
     """The command in this process, error boundary and all: its exit code, stdout and the lines of stderr."""
     import torch
-    from charlm.cli.boundary import guarded
+
+    from charlm.cli.exit_codes import run_and_exit
     from charlm.cli.main import cli
 
     def run(*arguments, stdin=b""):
@@ -67,7 +68,7 @@ def inside():
             patch.setattr(sys, "stderr", err)
             patch.setattr("charlm.training.session.MEASURED", 0.001)
             with pytest.raises(SystemExit) as left:
-                guarded(lambda: cli.main([str(one) for one in arguments], prog_name="charlm", standalone_mode=False))
+                run_and_exit(lambda: cli.main([str(one) for one in arguments], prog_name="charlm", standalone_mode=False))
             err.flush()
         return left.value.code, out.buffer.getvalue(), err.buffer.getvalue().decode().splitlines()
 

@@ -15,7 +15,7 @@ from charlm.config import ModelConfig
 from charlm.container import pack
 from charlm.errors import ModelFileError
 from charlm.modelfile import load
-from charlm.text.kinds import fit
+from charlm.text.tokenizers.registry import train
 
 TEXT = "the quick brown fox jumps over the lazy dog\nand the dog sleeps\n" * 20
 HOSTILE = ["", "x", "\0", "../evil", "F32", "U8", "U32", "char", "bpe", "unigram", "byte", "nfd", "word", "pairs", "fill", "lines",
@@ -27,7 +27,7 @@ ENCODED = "the dog\n▁ \0é \U0010ffff <unk>"
 
 def parts(kind):
     """Metadata and tensors of a small model."""
-    tokenizer = fit(kind, ["abc\n"] if kind == "char" else [TEXT], vocabulary_size=286 if kind in ("bpe", "unigram") else None)
+    tokenizer = train(kind, ["abc\n"] if kind == "char" else [TEXT], vocabulary_size=286 if kind in ("bpe", "unigram") else None)
     config = ModelConfig(tokenizer.size, cell="rnn", num_layers=1, embedding_size=1, hidden_size=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
     metadata = {"task": "stream", "model": config.to_json(), "tokenizer": {"kind": kind}, "source_tokenizer": None,

@@ -11,7 +11,7 @@ import pytest
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.config import ModelConfig
 from charlm.modelfile import Model, load, save
-from charlm.text.kinds import fit
+from charlm.text.tokenizers.registry import train
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +31,6 @@ def test_every_damage_to_a_model_of_20_kb_is_refused(tmp_path, every_damage):
     random = np.random.default_rng(0)
     weights = {name: random.standard_normal(shape).astype(np.float32) for name, shape in config.parameter_shapes().items()}
     path = str(tmp_path / "m")
-    save(path, Model(config, fit("char", ["abc\n"], vocabulary_size=None), weights, {}))
+    save(path, Model(config, train("char", ["abc\n"], vocabulary_size=None), weights, {}))
     assert 20_000 <= os.path.getsize(path) < 25_000
     every_damage(path, lambda: load(path))

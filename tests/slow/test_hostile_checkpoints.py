@@ -69,7 +69,7 @@ def gone(*path):
 RUN_PARTS = ("model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts")
 CONFIG = ("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup", "dropout", "clip", "clip_value",
           "label_smoothing", "averaging", "patience", "seed")
-STANDING = ("step", "best", "since_best", "validated", "seconds")
+STANDING = ("step", "best", "validations_since_best", "validated", "seconds")
 CHANGED = {
     **{f"no {part}": gone("run", part) for part in RUN_PARTS}, **{f"{part} is a text": put("run", part, "x") for part in RUN_PARTS},
     **{f"{part} is null": put("run", part, None) for part in RUN_PARTS},

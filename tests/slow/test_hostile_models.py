@@ -156,8 +156,8 @@ def other_files(good, folder):
 
 def subword_models(good, forging):
     """Sentencepiece models that are broken, or of something else, in the place of a good one."""
-    from safetensors.numpy import load
     import sentencepiece
+    from safetensors.numpy import load
     whole, other = load(good["bpe"])[SUBWORDS].tobytes(), io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(sentence_iterator=iter(TEXT.splitlines()), model_writer=other, vocab_size=30, model_type="bpe", minloglevel=3)
     cases = {"half of the pieces": whole[:len(whole) // 2], "pieces without bytes": other.getvalue(), "pieces and a byte": whole + b"\x0a",

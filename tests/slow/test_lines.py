@@ -14,7 +14,7 @@ import pytest
 
 from charlm.config import ModelConfig
 from charlm.modelfile import Model, save
-from charlm.text.characters import CharacterTokenizer
+from charlm.text.tokenizers.char import CharTokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def test_unseen_surnames_are_told_apart_and_some_are_invented(tmp_path, real_dat
 def tiny_model(tmp_path):
     """A stream model with the cheapest of steps; how good it is does not matter here."""
     import numpy as np
-    tokenizer = CharacterTokenizer(np.array(sorted(map(ord, ALPHABET))))
+    tokenizer = CharTokenizer(np.array(sorted(map(ord, ALPHABET))))
     config = ModelConfig(vocabulary_size=tokenizer.size, cell="rnn", num_layers=1, hidden_size=8, embedding_size=8)
     draw = np.random.default_rng(0)
     weights = {name: draw.uniform(-0.1, 0.1, shape).astype(np.float32)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from charlm.config import SamplingConfig
-from charlm.inference.cells import all_rows
-from charlm.inference.filling import Filler
+from charlm.inference.cells import matmul
+from charlm.inference.infilling import Infiller
 from charlm.inference.network import Network
 from charlm.modelfile import load
 
@@ -80,7 +80,7 @@ def gaps_in(lines, *, count):
 def exact_fills(path, cuts, *, right):
     """How many gaps a model fills exactly, with or without the text after them."""
     model = load(str(path))
-    filler = Filler(Network(model.config, model.weights, product=all_rows), model.tokenizer)
+    filler = Infiller(Network(model.config, model.weights, matmul=matmul), model.tokenizer)
     texts = [(before, after if right else "") for before, _, after in cuts]
     filled = filler.fill(texts, SamplingConfig(temperature=0), seed=0, numbers=range(len(texts)))
     return sum(fills[0][0] == gap for fills, (_, gap, _) in zip(filled, cuts))

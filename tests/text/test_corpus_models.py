@@ -11,9 +11,9 @@ import pytest
 from charlm.config import ModelConfig
 from charlm.errors import CorpusError
 from charlm.modelfile import Model, save
-from charlm.text import corpus
-from charlm.text.corpus import Text, byte_chunks
-from charlm.text.kinds import fit
+from charlm.text import reading as corpus
+from charlm.text.reading import Text, byte_chunks
+from charlm.text.tokenizers.registry import train
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def model(tmp_path):
     """A model file's path."""
     config = ModelConfig(3, cell="rnn", num_layers=1, embedding_size=2, hidden_size=2)
     weights = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
-    save(str(tmp_path / "small.charlm"), Model(config, fit("char", ["ab"], vocabulary_size=None), weights, {}))
+    save(str(tmp_path / "small.charlm"), Model(config, train("char", ["ab"], vocabulary_size=None), weights, {}))
     return tmp_path / "small.charlm"
 
 

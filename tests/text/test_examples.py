@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from charlm.text.examples import PADDED_TOKENS, Examples, cut_batches, padded
+from charlm.text.examples import PADDED_TOKENS, Examples, batch_by_length, padded
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 299), max_size=9), min_size=1)
 
@@ -36,7 +36,7 @@ def test_padding_stands_behind_the_sequences_only(sequences):
 
 
 def batches_of(lengths, batch_size):
-    return [range(*rows.indices(len(lengths))) for rows in cut_batches(np.array(lengths, np.int64), batch_size)]
+    return [range(*rows.indices(len(lengths))) for rows in batch_by_length(np.array(lengths, np.int64), batch_size)]
 
 
 LENGTHS = st.lists(st.one_of(st.integers(0, 40), st.integers(0, 4 * PADDED_TOKENS), st.integers(10 ** 4, 10 ** 9)), max_size=60)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text import line_corpus as module
-from charlm.text.corpus import Text
-from charlm.text.line_corpus import prepare_lines
-from charlm.text.tokenizer import decode
+from charlm.text.line_corpus import build_line_corpus
+from charlm.text.reading import Text
+from charlm.text.tokenizers.base import decode
 
 NUMBERS = [f"line {number}" for number in range(100)]
 
@@ -28,7 +28,7 @@ def put(folder, data, name="lines.txt"):
 
 def prepare(*paths, labelled=False, validation=None, **options):
     other = Text(validation) if isinstance(validation, str) else validation
-    return prepare_lines([Text(path) for path in paths], labelled=labelled, validation=other, **options)
+    return build_line_corpus([Text(path) for path in paths], labelled=labelled, validation=other, **options)
 
 
 def lines_of(corpus, examples):
@@ -145,8 +145,8 @@ def test_lines_are_the_same_wherever_chunks_are_cut(tmp_path, monkeypatch):
     whole = sides(prepare(path, validation=held_out, labelled=True))
     assert whole[0] == ["x", "y", "z"]
     for size in (1, 2, 3):
-        monkeypatch.setattr("charlm.text.corpus.byte_chunks",
-                            functools.partial(sys.modules["charlm.text.corpus"].byte_chunks, size=size))
+        monkeypatch.setattr("charlm.text.reading.byte_chunks",
+                            functools.partial(sys.modules["charlm.text.reading"].byte_chunks, size=size))
         assert sides(prepare(path, validation=held_out, labelled=True)) == whole
 
 
@@ -192,7 +192,7 @@ def test_a_vocabulary_does_not_depend_on_how_many_lines_are_fitted_at_once(tmp_p
 
 def test_facts_count_lines_and_characters_with_their_ends(tmp_path):
     corpus = prepare(put(tmp_path, ["é", "", "abc"]), validation=put(tmp_path, ["\u4e00b", "?"], "held.txt"), tokenizer="byte")
-    assert corpus.facts() == {"train_lines": 3, "validation_lines": 2, "train_characters": 2 + 1 + 4, "validation_characters": 3 + 2,
+    assert corpus.metadata() == {"train_lines": 3, "validation_lines": 2, "train_characters": 2 + 1 + 4, "validation_characters": 3 + 2,
                               "longest_line": 5, "corpus_digest": corpus.digest}
     assert corpus.describe() == "3 lines to learn from, 2 held out, byte vocabulary of 256"
     assert corpus.source_tokenizer is corpus.tokenizer and corpus.separate_source is None
@@ -208,6 +208,6 @@ def test_digest_is_of_the_lines_not_of_files_and_line_ends(tmp_path):
 
 def test_lines_of_both_sides_are_known_and_those_of_a_held_out_file_are_not(tmp_path):
     corpus = prepare(put(tmp_path, NUMBERS))
-    assert corpus.known_lines.holds(NUMBERS).all() and "line 100" not in corpus.known_lines
+    assert corpus.line_hashes.contains(NUMBERS).all() and "line 100" not in corpus.line_hashes
     labelled = prepare(put(tmp_path, ["x\ta", "y\tb"]), validation=put(tmp_path, ["x\tc"], "held.txt"), labelled=True)
-    assert labelled.known_lines.holds(["a", "b", "c", "x\ta"]).tolist() == [True, True, False, False]
+    assert labelled.line_hashes.contains(["a", "b", "c", "x\ta"]).tolist() == [True, True, False, False]

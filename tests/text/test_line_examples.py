@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError
 from charlm.text import line_corpus as module
-from charlm.text.corpus import Text
 from charlm.text.labels import MOST_LABELS
-from charlm.text.line_corpus import LONGEST_EXAMPLE, pieces, prepare_lines
-from charlm.text.tokenizer import decode
+from charlm.text.line_corpus import LONGEST_EXAMPLE, build_line_corpus, pieces
+from charlm.text.reading import Text
+from charlm.text.tokenizers.base import decode
 
 KINDS = ("char", "byte", "bpe", "unigram")
 ODD = ("\0", "\ufeff", "\r", "\u2581", "\u2585", "\U0010ffff", "e\u0301", "\u00e9", "\u0301", "<unk>", "<0x41>", "<s>", "\t", "  ",
@@ -27,7 +27,7 @@ def prepare(folder, lines, *, held_out=("x\tx",), labelled=False, **options):
     """The corpus of these lines, others held out."""
     for name, some in (("lines.txt", lines), ("held.txt", held_out)):
         (folder / name).write_bytes("".join(f"{line}\n" for line in some).encode())
-    return prepare_lines([Text(str(folder / "lines.txt"))], labelled=labelled, validation=Text(str(folder / "held.txt")), **options)
+    return build_line_corpus([Text(str(folder / "lines.txt"))], labelled=labelled, validation=Text(str(folder / "held.txt")), **options)
 
 
 def rows_of(examples):
@@ -74,7 +74,7 @@ def test_a_labelled_line_begins_with_its_label(tmp_path):
     assert rows_of(corpus.train) == [[6, 2, 3, 4], [5, 2, 4], [6, 3, 4]]        # <unk> \n a b, the end, cat, dog
     assert rows_of(corpus.validation) == [[5, 3, 3, 4]]
     assert corpus.describe() == "3 lines to learn from, 1 held out, 2 labels, char vocabulary of 4"
-    assert corpus.train_characters == 3 + 2 + 2 and corpus.facts()["longest_line"] == 3
+    assert corpus.train_characters == 3 + 2 + 2 and corpus.metadata()["longest_line"] == 3
 
 
 def test_ids_of_many_labels_beyond_all_bytes_are_kept(tmp_path):
@@ -85,7 +85,7 @@ def test_ids_of_many_labels_beyond_all_bytes_are_kept(tmp_path):
 
 def test_labels_are_counted_on_both_sides_of_a_split(tmp_path):
     (tmp_path / "lines.tsv").write_text("".join(f"{'ab'[number % 4 == 0]}\tline {number}\n" for number in range(40)))
-    corpus = prepare_lines([Text(str(tmp_path / "lines.tsv"))], labelled=True, validation=0.5)
+    corpus = build_line_corpus([Text(str(tmp_path / "lines.tsv"))], labelled=True, validation=0.5)
     assert (corpus.labels.names, corpus.labels.counts) == (("a", "b"), (30, 10))
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text import pair_corpus as module
-from charlm.text.corpus import Text
-from charlm.text.pair_corpus import prepare_pairs
-from charlm.text.tokenizer import decode
+from charlm.text.pair_corpus import build_pair_corpus
+from charlm.text.reading import Text
+from charlm.text.tokenizers.base import decode
 
 NUMBERS = [(f"s{number}", f"t{number % 7}") for number in range(100)]
 
@@ -30,7 +30,7 @@ def put(folder, pairs, name="pairs.tsv"):
 
 def prepare(*paths, validation=None, **options):
     other = Text(validation) if isinstance(validation, str) else validation
-    return prepare_pairs([Text(path) for path in paths], validation=other, **options)
+    return build_pair_corpus([Text(path) for path in paths], validation=other, **options)
 
 
 def learned(corpus):
@@ -220,7 +220,7 @@ def test_longest_target_for_its_source_is_counted_in_tokens_of_what_is_learned(t
     pairs = [("abcd", "one two"), ("ef", "one"), ("ef", "two one one")]
     corpus = prepare(put(tmp_path, pairs), tokenizer="word", validation=held_out)
     assert (corpus.target_ratio, corpus.repeated) == (pytest.approx(3 / (2 + 8)), 1)
-    facts = corpus.facts()
+    facts = corpus.metadata()
     assert (facts["train_pairs"], facts["validation_pairs"], facts["target_ratio"]) == (3, 1, corpus.target_ratio)
     assert "3 pairs to learn from, 1 held out" in corpus.describe() and "\n" not in corpus.describe()
     assert corpus.separate_source is corpus.source_tokenizer is not corpus.tokenizer

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import StorageError
 from charlm.text import spool as module
-from charlm.text.spool import Spool, private_file
+from charlm.text.spool import Spool, anonymous_file
 
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
                          st.sampled_from("\0\r\n\ufeff\u2581\U0010ffff\u0301")))
@@ -76,7 +76,7 @@ def test_long_text_comes_in_bounded_chunks():
 
 
 def test_private_file_has_no_name(in_folder):
-    with private_file() as file:
+    with anonymous_file() as file:
         file.write(b"secret")
         file.flush()
         assert os.fstat(file.fileno()).st_dev == os.stat(in_folder).st_dev
@@ -87,7 +87,7 @@ def test_private_file_goes_to_tmpdir_when_it_is_set(monkeypatch):
     asked = []
     monkeypatch.setenv("TMPDIR", "anything")
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir=None: asked.append(dir) or io.BytesIO())
-    private_file()
+    anonymous_file()
     assert asked == [None]                                  # None is TMPDIR to tempfile
 
 
@@ -95,18 +95,18 @@ def test_no_room_for_a_temporary_file_is_a_storage_error(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StorageError, match="TMPDIR"):
-        private_file()
+        anonymous_file()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_is_a_storage_error(monkeypatch):
-    monkeypatch.setattr(module, "private_file", lambda: open("/dev/full", "r+b"))
+    monkeypatch.setattr(module, "anonymous_file", lambda: open("/dev/full", "r+b"))
     with pytest.raises(StorageError, match="TMPDIR"):
         Spool(["x" * 1_000_000])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_is_a_storage_error_for_a_short_text_too(monkeypatch):
-    monkeypatch.setattr(module, "private_file", lambda: open("/dev/full", "r+b"))
+    monkeypatch.setattr(module, "anonymous_file", lambda: open("/dev/full", "r+b"))
     with pytest.raises(StorageError, match="TMPDIR"):
         list(Spool(["abc"]))

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from charlm.checkpoint import Checkpoint
-from charlm.records import Step, Stopped
-from charlm.text.cache import TokenCache
-from charlm.text.corpus import Text
-from charlm.text.line_corpus import prepare_lines
-from charlm.text.pair_corpus import prepare_pairs
-from charlm.text.prepare import prepare
-from charlm.training.choices import Wishes, choose_model, choose_run
-from charlm.training.loop import Standing, train
-from charlm.training.resuming import Run, go_on, take
+from charlm.events import Step, Stopped
+from charlm.text.line_corpus import build_line_corpus
+from charlm.text.pair_corpus import build_pair_corpus
+from charlm.text.reading import Text
+from charlm.text.text_corpus import build_text_corpus
+from charlm.text.token_cache import TokenCache
+from charlm.training.checkpoint_state import Run, go_on, take
+from charlm.training.loop import TrainingState, train
+from charlm.training.options import TrainingOptions, choose_model, choose_run
 from charlm.training.trainer import Trainer
 
 
@@ -27,7 +27,7 @@ def corpus_of(tmp_path):
     def make(text, **options):
         path = tmp_path / "corpus.txt"
         path.write_text(text, encoding="utf-8", newline="")
-        return prepare([Text(str(path))], **options)
+        return build_text_corpus([Text(str(path))], **options)
     return make
 
 
@@ -40,7 +40,7 @@ def pairs_of(tmp_path):
 
     def make(pairs, *, validation=None, **options):
         held_out = text(validation, "held.tsv") if isinstance(validation, list) else validation
-        return prepare_pairs([text(pairs, "pairs.tsv")], validation=held_out, **options)
+        return build_pair_corpus([text(pairs, "pairs.tsv")], validation=held_out, **options)
     return make
 
 
@@ -54,7 +54,7 @@ def lines_of(tmp_path):
 
     def make(lines, *, validation=None, **options):
         held_out = text(validation, "held.txt") if isinstance(validation, list) else validation
-        return prepare_lines([text(lines, "lines.txt")], labelled=not isinstance(lines[0], str), validation=held_out, **options)
+        return build_line_corpus([text(lines, "lines.txt")], labelled=not isinstance(lines[0], str), validation=held_out, **options)
     return make
 
 
@@ -72,9 +72,9 @@ TEXTS = {"stream": "a small cat sat\non a mat é\n" * 6, "fill": "one or two wor
          "lines": "".join(f"{name}\n" for name in _NAMES),
          "labels": "".join(f"{'Low High'.split()[number % 2]}\t{name}\n" for number, name in enumerate(_NAMES)),
          "pairs": "".join(f"{name}\t{name.upper()}\n" for name in _NAMES)}
-PREPARES = {"stream": prepare, "fill": lambda texts: prepare(texts, validation=0.4), "pairs": prepare_pairs,
-            "lines": lambda texts: prepare_lines(texts, labelled=False),
-            "labels": lambda texts: prepare_lines(texts, labelled=True)}
+PREPARES = {"stream": build_text_corpus, "fill": lambda texts: build_text_corpus(texts, validation=0.4), "pairs": build_pair_corpus,
+            "lines": lambda texts: build_line_corpus(texts, labelled=False),
+            "labels": lambda texts: build_line_corpus(texts, labelled=True)}
 
 
 @dataclasses.dataclass
@@ -91,11 +91,11 @@ class Runner:
 
     def __init__(self, kind, corpus, **wishes):
         self.task, self.corpus = "lines" if kind == "labels" else kind, corpus
-        self.wishes = Wishes(**{"task": self.task, "hidden": 8, "embedding": 6, "layers": 1, "steps": 30,
+        self.wishes = TrainingOptions(**{"task": self.task, "hidden": 8, "embedding": 6, "layers": 1, "steps": 30,
                                 "batch_size": 4, "bptt": 8, "dropout": 0.0, "warmup": 3,
                                 "patience": 0} | wishes)
         self.run = Run(choose_model(corpus, self.wishes), choose_run(corpus, self.wishes), self.task,
-                       {"task": kind}, corpus.facts(), {"threads": 1})
+                       {"task": kind}, corpus.metadata(), {"threads": 1})
 
     def trainer(self):
         return Trainer(self.corpus, self.run.model, self.run.config, device="cpu", task=self.task)
@@ -105,11 +105,11 @@ class Runner:
         return self.to_the_end()
 
     def at_the_beginning(self):
-        return copied(take(self.run, self.corpus, self.trainer(), Standing()))
+        return copied(take(self.run, self.corpus, self.trainer(), TrainingState()))
 
     def to_the_end(self, checkpoint=None, every=10):
         """From the beginning, or from a checkpoint that has been to the disk and back."""
-        trainer, standing, kept, checkpoints = self.trainer(), Standing(), [], {}
+        trainer, standing, kept, checkpoints = self.trainer(), TrainingState(), [], {}
         if checkpoint:
             standing = go_on(checkpoint, trainer)
         for record in train(trainer, keep=lambda *what: kept.append(what) or "model", standing=standing):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from charlm.errors import UsageError
-from charlm.training.device import choose_device
+from charlm.training.environment import choose_device
 
 
 @pytest.mark.parametrize(("gpu", "wish", "before", "chosen"), [

@@ -6,7 +6,8 @@ import re
 
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from charlm.training.environment import differences, environment
 

@@ -13,14 +13,14 @@ from charlm import checkpoint, container, modelfile, storage
 from charlm.checkpoint import Checkpoints
 from charlm.config import ModelConfig
 from charlm.errors import StorageError
-from charlm.records import Saved, Stopped, Validation, Warned
-from charlm.text.kinds import fit
+from charlm.events import Saved, Stopped, Validation, Warned
+from charlm.text.tokenizers.registry import train as train_tokenizer
 from charlm.training import session
-from charlm.training.choices import Wishes
 from charlm.training.loop import train
+from charlm.training.options import TrainingOptions
 from charlm.training.session import Session, run
 
-WISHES = Wishes(hidden=4, embedding=2, layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
+WISHES = TrainingOptions(hidden=4, embedding=2, layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
 DISK = (storage, checkpoint, container, modelfile)
 
 
@@ -39,7 +39,7 @@ def corpus(corpus_of):
 def old_model():
     config = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
     weights = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
-    return modelfile.Model(config, fit("char", ["abc\n"], vocabulary_size=None), weights, {})
+    return modelfile.Model(config, train_tokenizer("char", ["abc\n"], vocabulary_size=None), weights, {})
 
 
 def records_of(corpus, output, *, resumed=False):

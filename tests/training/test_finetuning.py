@@ -6,21 +6,21 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.inference.network import Network
-from charlm.modelfile import Model, check_together
-from charlm.text.corpus import Text
-from charlm.text.growing import Growing
-from charlm.text.kinds import fit
-from charlm.text.line_corpus import prepare_lines
-from charlm.text.pair_corpus import prepare_pairs
-from charlm.text.prepare import prepare
-from charlm.text.special import boundary, gap, label_id, vocabulary_sizes
-from charlm.training.choices import Wishes, choose_model
+from charlm.modelfile import Model, check_consistency
+from charlm.text.line_corpus import build_line_corpus
+from charlm.text.pair_corpus import build_pair_corpus
+from charlm.text.reading import Text
+from charlm.text.special_tokens import eos_id, label_id, mask_id, vocabulary_sizes
+from charlm.text.text_corpus import build_text_corpus as prepare
+from charlm.text.tokenizers.registry import Extendable, train
 from charlm.training.finetuning import initial_weights
+from charlm.training.options import TrainingOptions, choose_model
 
 # What is new stands before, between and behind what was known; some of that is not said again.
 STREAM = ("bad cab\nfed\n" * 4, "!bé ga\U0010ffff\tcA\n" * 4)
@@ -40,7 +40,7 @@ class Kind:
 
 
 def pairs_written(kind):
-    return lambda texts, tokenizer=kind, **options: prepare_pairs(texts, tokenizer=tokenizer, **options)
+    return lambda texts, tokenizer=kind, **options: build_pair_corpus(texts, tokenizer=tokenizer, **options)
 
 
 KINDS = {
@@ -48,8 +48,8 @@ KINDS = {
     "gru stream": Kind("stream", STREAM, prepare, {"cell": "gru", "layers": 2}),
     "rnn stream": Kind("stream", STREAM, prepare, {"cell": "rnn"}),
     "windowed stream": Kind("stream", STREAM, prepare, {"encoder": "bidirectional"}),
-    "lines": Kind("lines", LINES, functools.partial(prepare_lines, labelled=False)),
-    "labels": Kind("lines", LABELS, functools.partial(prepare_lines, labelled=True)),
+    "lines": Kind("lines", LINES, functools.partial(build_line_corpus, labelled=False)),
+    "labels": Kind("lines", LABELS, functools.partial(build_line_corpus, labelled=True)),
     "pairs": Kind("pairs", PAIRS, pairs_written("char")),
     "pairs of words": Kind("pairs", PAIRS, pairs_written("word")),
     "pairs read by the decoder": Kind("pairs", PAIRS, pairs_written("char"), {"encoder": "shared"}),
@@ -83,9 +83,9 @@ def known(task, of, part):
         text = tokenizer.piece(number)
         [ids["token", text]] = tokenizer.encode(text)
     if task != "stream" and (part != "source" or task == "fill"):
-        ids["boundary", ""] = boundary(tokenizer)
+        ids["boundary", ""] = eos_id(tokenizer)
     if task == "fill" and part == "source":
-        ids["gap", ""] = gap(tokenizer)
+        ids["gap", ""] = mask_id(tokenizer)
     if part == "reads" and of.labels:
         ids |= {("label", name): label_id(tokenizer, number) for number, name in enumerate(of.labels.names)}
     return ids
@@ -117,10 +117,10 @@ def model_of(tmp_path_factory):
         config = choose_model(corpus, wishes_of(kind, tied))
         model = Model(config, corpus.tokenizer, random_weights(config), {}, kind.task, corpus.separate_source,
                       corpus.labels)
-        check_together(model)
-        known_already = {"tokenizer": Growing(model.tokenizer)}
+        check_consistency(model)
+        known_already = {"tokenizer": Extendable(model.tokenizer)}
         if kind.task == "pairs":
-            known_already["source_tokenizer"] = Growing(model.separate_source)
+            known_already["source_tokenizer"] = Extendable(model.separate_source)
         if model.labels:
             known_already["labels"] = model.labels
         return model, lambda text: read(kind, text, **known_already)
@@ -128,7 +128,7 @@ def model_of(tmp_path_factory):
 
 
 def wishes_of(kind, tied=False, **others):
-    return Wishes(**{"task": kind.task, "tied": tied} | NETWORK | kind.wishes | others)
+    return TrainingOptions(**{"task": kind.task, "tied": tied} | NETWORK | kind.wishes | others)
 
 
 @pytest.fixture(scope="module", params=[(name, tied) for name in KINDS for tied in (False, True)],
@@ -177,10 +177,10 @@ def logits_of(task, of, network, written, source):
     if task in ("pairs", "fill"):
         read = of.source_tokenizer.encode(source).tolist()
         if task == "fill":
-            read = [boundary(of.tokenizer), *read, gap(of.tokenizer), boundary(of.tokenizer)]
+            read = [eos_id(of.tokenizer), *read, mask_id(of.tokenizer), eos_id(of.tokenizer)]
         state = network.encode(np.array([read]), np.array([len(read)]))
     if task != "stream":
-        begin = label_id(of.tokenizer, of.labels.number("D")) if of.labels else boundary(of.tokenizer)
+        begin = label_id(of.tokenizer, of.labels.number("D")) if of.labels else eos_id(of.tokenizer)
         tokens = np.concatenate([[[begin]], tokens], axis=1)
     logits, _ = network.step(tokens, state)
     return {what: logits[0, :, number] for what, number in known(task, of, "writes").items()}
@@ -221,11 +221,11 @@ texts = st.lists(words, min_size=1, max_size=5).map(" ".join)
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(["char", "word"]), texts, texts, texts, texts)
 def test_pairs_of_any_texts_keep_what_they_knew(kind, source, target, more_sources, more_targets):
-    before = types.SimpleNamespace(tokenizer=fit(kind, [target], vocabulary_size=None), labels=None,
-                                   source_tokenizer=fit("nfd", [source], vocabulary_size=None))
+    before = types.SimpleNamespace(tokenizer=train(kind, [target], vocabulary_size=None), labels=None,
+                                   source_tokenizer=train("nfd", [source], vocabulary_size=None))
     after = types.SimpleNamespace(
-        tokenizer=fit(Growing(before.tokenizer), [more_targets], vocabulary_size=None), labels=None,
-        source_tokenizer=fit(Growing(before.source_tokenizer), [more_sources], vocabulary_size=None))
+        tokenizer=train(Extendable(before.tokenizer), [more_targets], vocabulary_size=None), labels=None,
+        source_tokenizer=train(Extendable(before.source_tokenizer), [more_sources], vocabulary_size=None))
     config, wider = (ModelConfig(writes, num_layers=1, embedding_size=2, hidden_size=2, encoder="stacked",
                                  source_vocabulary_size=reads)
                      for writes, reads in (vocabulary_sizes("pairs", of.tokenizer, of.source_tokenizer)

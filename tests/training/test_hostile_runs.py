@@ -10,8 +10,8 @@ import pytest
 
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.errors import ModelFileError
-from charlm.training.past import of_checkpoint
-from charlm.training.resuming import go_on
+from charlm.training.checkpoint_state import go_on
+from charlm.training.starting_point import of_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,7 +68,7 @@ def test_a_fact_that_is_none_is_refused(go_on_from, name, value):
 
 
 @pytest.mark.parametrize("value", NO_COUNT, ids=str)
-@pytest.mark.parametrize("name", ["step", "since_best", "validated"])
+@pytest.mark.parametrize("name", ["step", "validations_since_best", "validated"])
 def test_a_count_that_is_none_is_refused(go_on_from, name, value):
     with pytest.raises(ModelFileError):
         go_on_from(put("standing", name, value))

@@ -13,11 +13,11 @@ import torch
 
 from charlm.config import TrainingConfig
 from charlm.errors import DivergedError, StorageError
-from charlm.records import Saved, Step, Stopped, Validation, Warned
+from charlm.events import Saved, Step, Stopped, Validation, Warned
 from charlm.training import loop
-from charlm.training.loop import Standing, train
-from charlm.training.objective import Score
-from charlm.training.plan import validation_interval
+from charlm.training.defaults import validation_interval
+from charlm.training.loop import TrainingState, train
+from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.trainer import Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,9 +53,9 @@ class Toy:
         self.now += self._validation_takes
         number = (self.done * 10 - 1) // self.run.steps
         score = self._held_out[min(number, len(self._held_out) - 1)]
-        return score if isinstance(score, Score) else Score(score, 2 * score)
+        return score if isinstance(score, ValidationMetrics) else ValidationMetrics(score, 2 * score)
 
-    def kept_weights(self):
+    def export_weights(self):
         return {"weight": torch.tensor(self.done)}
 
 
@@ -116,7 +116,7 @@ def same(one, other):
 
 def standing_at(step, **more):
     """Of a toy that was validated there, too."""
-    return Standing(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "best_weights": {"weight": torch.tensor(5)},
+    return TrainingState(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "best_weights": {"weight": torch.tensor(5)},
                        "validated": step} | more)
 
 
@@ -160,7 +160,7 @@ def test_a_skipped_update_is_reported_as_such(toy):
 
 
 def test_validations_and_the_end_tell_loss_bits_and_errors(toy):
-    records = records_of(toy(Score(3.0, 4.0, 0.25), Score(5.0, 6.0, 0.5)))
+    records = records_of(toy(ValidationMetrics(3.0, 4.0, 0.25), ValidationMetrics(5.0, 6.0, 0.5)))
     assert only(Validation, records)[:2] == [Validation(5, 3.0, 4.0, True, 0.25), Validation(10, 5.0, 6.0, False, 0.5)]
     assert records[-1] == Stopped("finished", 50, 3.0, 4.0, "model", 0.0, 0.25, "pairs")
 
@@ -228,7 +228,7 @@ def test_only_a_better_validation_is_kept(toy):
 
 def test_fewer_errors_are_better_whatever_the_loss(toy):
     storage = Storage()
-    scores = Score(1.0, 1.0, 0.5), Score(3.0, 1.0, 0.25), Score(2.0, 1.0, 0.5), Score(2.5, 1.0, 0.25)
+    scores = ValidationMetrics(1.0, 1.0, 0.5), ValidationMetrics(3.0, 1.0, 0.25), ValidationMetrics(2.0, 1.0, 0.5), ValidationMetrics(2.5, 1.0, 0.25)
     records_of(toy(*scores), keep=storage.keep)
     assert storage.losses == [1.0, 3.0, 2.5]
 
@@ -236,7 +236,7 @@ def test_fewer_errors_are_better_whatever_the_loss(toy):
 def test_the_model_kept_is_the_best_one_not_the_last(runner_of):
     trainer, storage, weights = runner_of("stream", steps=60).trainer(), Storage(), {}
     losses = itertools.chain([3.0, 1.0], itertools.repeat(2.0))
-    trainer.objective.validate = lambda interrupted: Score(next(losses), 0.0)
+    trainer.objective.validate = lambda interrupted: ValidationMetrics(next(losses), 0.0)
     for record in train(trainer, keep=storage.keep):
         if isinstance(record, Validation):
             weights[record.step] = trainer.network.weights()
@@ -301,10 +301,10 @@ def test_patience_lost_at_the_last_step_is_a_finished_run(toy):
     assert (stopped.reason, stopped.step, stopped.loss) == ("finished", 50, 1)
 
 
-@pytest.mark.parametrize("since_best, more", [(0, 3), (1, 2), (2, 1), (3, 0)])
-def test_patience_counts_across_a_resumption(toy, since_best, more):
+@pytest.mark.parametrize("validations_since_best, more", [(0, 3), (1, 2), (2, 1), (3, 0)])
+def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
     trainer = toy(2.0, patience=3, done=20)
-    records = records_of(trainer, standing=standing_at(20, since_best=since_best))
+    records = records_of(trainer, standing=standing_at(20, validations_since_best=validations_since_best))
     assert [record.step for record in only(Validation, records)] == [25, 30, 35][:more]
     assert (records[-1].reason, records[-1].step) == ("patience", 20 + 5 * more)
 
@@ -357,13 +357,13 @@ def test_a_run_with_no_steps_left_ends_at_once(toy, done):
 
 def test_a_run_made_shorter_than_it_is_is_scored_where_it_stands(toy):
     trainer = toy(1.5, steps=20, done=33)
-    records = records_of(trainer, standing=Standing(step=33))
+    records = records_of(trainer, standing=TrainingState(step=33))
     assert trainer.validated == [33]
     assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", 33, 1.5)
 
 
 def test_on_another_text_what_was_measured_before_does_not_count(toy):
-    standing = standing_at(40).on_another_text()
+    standing = standing_at(40).without_best()
     records = records_of(toy(2.5, done=40, patience=3), standing=standing)
     assert [record.best for record in records if isinstance(record, Validation)] == [True, False, False]
     assert (records[-1].step, records[-1].loss) == (50, 2.5)
@@ -415,7 +415,7 @@ def test_a_validation_can_ask_whether_it_is_interrupted(toy):
         answers.append(interrupted())
         coming.append("a signal")
         answers.append(interrupted())
-        return Score(math.nan, math.nan)
+        return ValidationMetrics(math.nan, math.nan)
 
     trainer.validate = validate
     assert records_of(trainer, interrupted=lambda: bool(coming))[-1].reason == "interrupted"
@@ -465,7 +465,7 @@ def test_checkpoints_are_a_minute_apart_unless_told_otherwise(toy):
 def test_the_checkpoint_of_a_validation_counts_it_and_has_its_weights(toy):
     storage = Storage()
     records_of(toy(2.0, 3.0, 1.0), checkpoint=storage.save)
-    assert [(standing.validated, standing.since_best, standing.best and standing.best.step, standing.best_weights)
+    assert [(standing.validated, standing.validations_since_best, standing.best and standing.best.step, standing.best_weights)
             for standing in storage.done[:4]] == [
         (0, 0, None, None), (5, 0, 5, {"weight": torch.tensor(5)}), (10, 1, 5, {"weight": torch.tensor(5)}),
         (15, 0, 15, {"weight": torch.tensor(15)})]
@@ -479,7 +479,7 @@ def test_a_new_run_begins_with_a_checkpoint_and_a_resumed_one_does_not(toy):
 def test_a_run_interrupted_as_soon_as_it_is_resumed_leaves_model_and_checkpoint(toy):
     kept, saved = Storage(), Storage()
     stopped = records_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
-                         standing=Standing(step=3))[-1]
+                         standing=TrainingState(step=3))[-1]
     assert (stopped.reason, stopped.step) == ("interrupted", 3)
     assert kept.done == [({"weight": torch.tensor(3)}, None)] and saved.steps == [3]
 

@@ -29,7 +29,7 @@ def test_duration_counts_updates_and_validations():
 def test_planned_steps_fit_the_time_and_nearly_fill_it(speed, seconds, held_out):
     steps = speed.steps_within(seconds, 64, held_out)
     assert steps == 1 or speed.duration(steps, 64, held_out) <= seconds
-    # Another tenth would not fit, give or take one update and one validation.
+    # Another tenth would not train, give or take one update and one validation.
     assert speed.duration(int(1.1 * steps) + 2, 64, held_out) > seconds - 2 * (speed.update + speed.validation)
 
 

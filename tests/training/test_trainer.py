@@ -228,7 +228,7 @@ def test_it_learns_namaskar(corpus_of, cell, optimizer):
                           learning_rate=0.01)
     updates = [trainer.update(step) for step in range(300)]
     assert max(update.loss for update in updates[-5:]) < 0.02 < 1.5 < updates[0].loss
-    weights = {name: values.numpy() for name, values in trainer.kept_weights().items()}
+    weights = {name: values.numpy() for name, values in trainer.export_weights().items()}
     network = NumpyNetwork(trainer.network.config, weights)
     prompt = corpus.tokenizer.encode("namaskar\nnam")
     for options in (SamplingConfig(temperature=0), SamplingConfig(temperature=0.5)):

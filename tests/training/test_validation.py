@@ -10,13 +10,13 @@ from charlm.config import ModelConfig
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.text_scoring import score_carried
 from charlm.nn.network import Network
-from charlm.text.bytewise import ByteTokenizer
-from charlm.text.characters import CharacterTokenizer
+from charlm.text.tokenizers.byte import ByteTokenizer
+from charlm.text.tokenizers.char import CharTokenizer
 from charlm.training.validation import LOGITS, LONGEST_WINDOW, MOST_LANES, TOKENS_A_LANE, held_out_loss, lane_count, window_count, window_length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-LETTERS = CharacterTokenizer.fit(["\nabcdefg"], vocabulary_size=None)
+LETTERS = CharTokenizer.train(["\nabcdefg"], vocabulary_size=None)
 
 
 def build(cell="lstm", *, dropout=0.0, size=LETTERS.size, **architecture):

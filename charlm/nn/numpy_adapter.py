@@ -1,0 +1,42 @@
+"""The torch network behind the NumPy contract: arrays in and out, state and computation on a device.
+
+What scores with the NumPy network scores with this one, on a GPU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from charlm.config import ModelConfig
+from charlm.nn.network import Network
+from charlm.nn.state import State
+
+
+class NumpyAdapter:
+    """`start`, `encode` and `step` as in `charlm.inference.network`; states are torch's own."""
+
+    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], device: str):
+        self.config = config
+        self._device = torch.device(device)
+        self._network = Network(config)
+        self._network.load_weights(weights)
+        self._network.to(self._device).eval()
+
+    @torch.inference_mode()
+    def start(self, batch: int) -> State:
+        return self._network.start(batch)
+
+    @torch.inference_mode()
+    def encode(self, source: np.ndarray, lengths: np.ndarray,
+               places: tuple[np.ndarray, np.ndarray] | None = None) -> State:
+        return self._network.encode(self._tensor(source), self._tensor(lengths),
+                                    places and (self._tensor(places[0]), self._tensor(places[1])))
+
+    @torch.inference_mode()
+    def step(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        logits, state = self._network.step(self._tensor(tokens), state)
+        return logits.cpu().numpy(), state
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)

@@ -1,0 +1,1 @@
+"""Training objectives in torch, one file a task."""

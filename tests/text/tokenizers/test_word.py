@@ -1,0 +1,149 @@
+"""Words as tokens: joined they are the text again, unknown ones are told apart, and few words are recognised."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from charlm.errors import ModelFileError, UsageError
+from charlm.text.tokenizers.base import decode, encode_chunks
+from charlm.text.tokenizers.registry import from_tensors, tensor_shapes, train
+from charlm.text.tokenizers.word import MOST_UNSEEN, MOST_WORDS, few_words
+
+WORDS = st.lists(st.one_of(st.sampled_from(["AH0", "k", "", "\n", "\t", "é", "\u2028", "\u00a0", "\ufffd"]),
+                           st.text(st.characters(exclude_categories=["Cs"]))), min_size=1)
+
+
+def words_of(*texts, size=None):
+    return train("word", texts, vocabulary_size=size)
+
+
+@settings(deadline=None)
+@given(words=WORDS)
+@example(words=[""])
+@example(words=["", ""])
+@example(words=["", "a", "", "", "b", ""])
+def test_decoding_undoes_encoding_of_known_words(words):
+    text = " ".join(words)
+    tokenizer = words_of(text)
+    assert decode(tokenizer, tokenizer.encode(text).tolist()) == text
+
+
+@settings(deadline=None)
+@given(words=WORDS, cuts=st.lists(st.integers(0, 20)))
+def test_ids_pushed_in_pieces_give_the_same_text(words, cuts):
+    text = " ".join(words)
+    tokenizer = words_of(text)
+    ids, decoder = tokenizer.encode(text).tolist(), tokenizer.decoder()
+    borders = [0, *sorted(min(cut, len(ids)) for cut in cuts), len(ids)]
+    assert "".join(decoder.push(ids[low:high]) for low, high in zip(borders, borders[1:])) + decoder.flush() == text
+
+
+@pytest.mark.parametrize("of", [np.array, iter], ids=["array", "iterator"])
+def test_ids_may_come_as_any_iterable(of):
+    tokenizer = words_of("a b c")
+    decoder = tokenizer.decoder()
+    pushed = [decoder.push(of(ids)) for ids in ([], [3, 1], [], [2])]
+    assert "".join(pushed) == "c a b"
+
+
+@settings(deadline=None)
+@given(words=WORDS, places=st.lists(st.integers(0, 30)))
+@example(words=["a", "b"], places=[])
+def test_chunking_does_not_change_ids(words, places):
+    text = " ".join(words)
+    assume(text)                                            # of nothing there are no chunks, but one empty word
+    tokenizer, borders = words_of(text), [0, *sorted(min(place, len(text)) for place in places), len(text)]
+    chunks = [text[low:high] for low, high in zip(borders, borders[1:])]
+    assert [index for ids in encode_chunks(tokenizer, chunks) for index in ids.tolist()] == tokenizer.encode(text).tolist()
+
+
+def test_only_a_space_ends_a_word():
+    assert words_of("a\tb\nc\u2028d\u00a0e").size == 2      # <unk> and one word
+
+
+def test_ids_are_those_of_the_words_in_code_point_order():
+    tokenizer = words_of("b é a", "a Z b")
+    assert tokenizer.encode("Z a b é").tolist() == [1, 2, 3, 4] and tokenizer.size == 5
+
+
+def test_unknown_word_is_read_as_zero_and_never_written():
+    tokenizer = words_of("one two")
+    assert tokenizer.encode("one three  two").tolist() == [1, 0, 0, 2]
+    assert (tokenizer.unknown_id, tokenizer.never_sampled) == (0, (0,))
+    assert tokenizer.unknown_surprisal == pytest.approx(math.log(0x110000))
+    assert decode(tokenizer, [1, 0, 2]) == "one \ufffd two"
+
+
+def test_visible_unknown_word_of_a_text_is_a_word_of_its_own():
+    assert words_of("a \ufffd").encode("\ufffd b").tolist() == [2, 0]
+
+
+def test_limited_vocabulary_keeps_the_most_frequent_words():
+    texts = ["c c c b b", "a a d"]
+    assert words_of(*texts, size=3).size == 3
+    assert words_of(*texts, size=2).encode("a b c d").tolist() == [0, 0, 1, 0]
+    assert words_of(*texts, size=4).encode("a b c d").tolist() == [1, 2, 3, 0]
+
+
+def test_of_equally_frequent_words_the_first_in_code_point_order_are_kept():
+    assert words_of("d b c a", size=3).encode("a b c d").tolist() == [1, 2, 0, 0]
+
+
+def test_vocabulary_without_a_word_is_refused_by_its_flag():
+    with pytest.raises(UsageError, match="--vocab-size"):
+        words_of("a b", size=1)
+
+
+@settings(deadline=None)
+@given(words=WORDS)
+@example(words=[""])
+def test_rebuilt_tokenizer_gives_the_same_ids(words):
+    text = " ".join(words)
+    tokenizer = words_of(text)
+    again = from_tensors("word", tokenizer.tensors())
+    assert again.size == tokenizer.size
+    assert again.encode(text + " never").tolist() == tokenizer.encode(text + " never").tolist()
+    assert {name: (values.dtype.str, values.ndim) for name, values in tokenizer.tensors().items()} \
+        == {"tokenizer.words": ("|u1", 1)} and tensor_shapes("word") == {"tokenizer.words": ("U8", 1)}
+
+
+@pytest.mark.parametrize("table", [b"b a", b"a a", b"a  b", b"\xff", b"a \xed\xa0\x80"])
+def test_table_that_is_not_words_in_order_is_refused(table):
+    with pytest.raises(ModelFileError, match="table of words"):
+        from_tensors("word", {"tokenizer.words": np.frombuffer(table, np.uint8)})
+
+
+@pytest.mark.parametrize("size", [None, MOST_WORDS + 10])
+def test_largest_vocabulary_that_is_fitted_can_be_rebuilt(size):
+    tokenizer = words_of(" ".join(f"w{number}" for number in range(MOST_WORDS + 20)), size=size)
+    assert from_tensors("word", tokenizer.tensors()).size == tokenizer.size
+
+
+# Few words
+
+
+def text_with(once, more_than_once):
+    """So many words that stand once, and so many words in all that stand more often."""
+    assert more_than_once != 1
+    return " ".join([*(f"once{number}" for number in range(once)), *["often"] * more_than_once])
+
+
+@pytest.mark.parametrize("once", [1, 5])
+def test_words_are_few_up_to_a_share_of_words_seen_once(once):
+    total = round(once / MOST_UNSEEN)
+    assert few_words([text_with(once, total - once)])
+    assert not few_words([text_with(once, total - once - 1)])
+
+
+def test_words_are_counted_over_all_texts():
+    assert few_words(["up", "down", "up", "down"])
+    assert not few_words(["up", "down", "up"])
+
+
+def test_too_many_words_are_not_few_however_often_they_stand():
+    words = [f"w{number}" for number in range(MOST_WORDS)]
+    assert few_words(words * 2)
+    assert not few_words([*words, "more"] * 2)

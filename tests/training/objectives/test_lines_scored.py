@@ -1,0 +1,100 @@
+"""What training calls the loss of lines is what scoring says of them, in NumPy and through torch, to 1e-5."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.config import ModelConfig, TrainingConfig
+from charlm.inference.cells import matmul
+from charlm.inference.line_scoring import choose_scorer
+from charlm.inference.network import Network as NumpyNetwork
+from charlm.inference.scoring import WINDOW
+from charlm.modelfile import Model
+from charlm.nn.numpy_adapter import NumpyAdapter
+from charlm.text.line_corpus import LONGEST_EXAMPLE
+from charlm.text.special_tokens import vocabulary_sizes
+from charlm.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LINES = ["she sells sea shells", "by the sea shore", "", "the shells she sells", "are surely sea shells", "é\u2581\U0001f680"] * 3
+HELD_OUT = ["sea", "", "shore", "she sells", "the sea by the sea by the sea"]
+UNKNOWN = ["s?a", "\0", "\u4e00\u4e8c\U0010ffff", "e\u0301", "<unk>"]
+LONG = ["sea shells " * 3 + "?", "a" * (WINDOW + 1), "she sells " * (LONGEST_EXAMPLE // 4), "s"]
+
+
+def trained(corpus, **shape):
+    """A trainer after a few updates, its biases moved away from nothing."""
+    size, _ = vocabulary_sizes("lines", corpus.tokenizer, corpus.tokenizer)
+    model = ModelConfig(size, labels=len(corpus.labels or ()), **{"cell": "lstm", "num_layers": 2, "embedding_size": 6, "hidden_size": 12} | shape)
+    run = TrainingConfig(steps=5, batch_size=8, dropout=0.3, warmup=1, learning_rate=0.02)
+    trainer = Trainer(corpus, model, run, device="cpu", task="lines")
+    with torch.no_grad():
+        for parameter in trainer.network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    for step in range(5):
+        trainer.update(step)
+    return trainer
+
+
+def scored(trainer, corpus, lines, half):
+    """Nats per token, and bits per character, of lines as `score` has them."""
+    weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
+    config = trainer.network.config
+    network = NumpyNetwork(config, weights, matmul=matmul) if half == "numpy" else NumpyAdapter(config, weights, "cpu")
+    model = Model(config, corpus.tokenizer, weights, {}, "lines", None, corpus.labels, corpus.line_hashes)
+    scores = choose_scorer(model, network).score([line if isinstance(line, str) else "\t".join(line) for line in lines])
+    nats = np.concatenate([score.nats for score in scores])
+    return nats.mean(), sum(score.bits for score in scores) / sum(score.characters for score in scores)
+
+
+def agree(corpus, held_out, **shape):
+    trainer = trained(corpus, **shape)
+    score = trainer.objective.validate(lambda: False)
+    for half in ("numpy", "torch"):
+        loss, bits = scored(trainer, corpus, held_out, half)
+        assert (score.loss, score.bits_per_character) == pytest.approx((loss, bits), abs=1e-5)
+    return score
+
+
+def labelled(lines):
+    return [(("one", "two", "three")[number % 3], line) for number, line in enumerate(lines) if line]
+
+
+@pytest.mark.parametrize("shape", [{}, {"cell": "gru"}, {"cell": "rnn", "nonlinearity": "relu"}, {"tied": True, "embedding_size": 12}], ids=str)
+@pytest.mark.parametrize("dress", [list, labelled])
+def test_every_cell_agrees(lines_of, dress, shape):
+    agree(lines_of(dress(LINES), validation=dress(HELD_OUT)), dress(HELD_OUT), **shape)
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe", "unigram"])
+@pytest.mark.parametrize("dress", [list, labelled])
+def test_every_tokenizer_agrees_on_characters_not_seen_before(lines_of, dress, tokenizer):
+    held_out = dress(HELD_OUT + UNKNOWN)
+    agree(lines_of(dress(LINES), validation=held_out, tokenizer=tokenizer), held_out)
+
+
+@pytest.mark.parametrize("dress", [list, labelled])
+def test_lines_longer_than_an_example_and_than_a_window_agree(lines_of, dress):
+    assert max(map(len, LONG)) > 2 * LONGEST_EXAMPLE
+    agree(lines_of(dress(LINES), validation=dress(LONG)), dress(LONG))
+
+
+def test_a_line_of_unknown_characters_costs_their_number_too(lines_of):
+    """Each of them is one of all code points that the vocabulary lacks."""
+    corpus = lines_of(["ab", "ba"], validation=["\u4e00" * 50])
+    trainer = trained(corpus)
+    with torch.no_grad():
+        for parameter in trainer.network.parameters():
+            parameter.zero_()
+    unknown = 17 * 65_536 - 2_048 - 3                       # code points, less surrogates, less \n a b
+    assert trainer.objective.validate(lambda: False).loss == pytest.approx(math.log(5) + math.log(unknown) * 50 / 51, rel=1e-6)
+
+
+def test_an_own_share_of_the_lines_agrees_too(lines_of):
+    lines = [f"line {number}" for number in range(60)]
+    corpus = lines_of(lines, validation=0.5)
+    rows = [corpus.validation[number] for number in range(len(corpus.validation))]
+    agree(corpus, ["".join(corpus.tokenizer.piece(index) for index in row[1:-1]) for row in rows])

@@ -1,0 +1,243 @@
+"""Learning from pairs: the loss is that of each pair alone, token by token, and a copy is learned without an error.
+
+Not here: the search (tests/inference), how batches are drawn (test_batches.py).
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.config import ModelConfig, TrainingConfig
+from charlm.text.special_tokens import eos_id, vocabulary_sizes
+from charlm.text.tokenizers.base import decode
+from charlm.training.objectives import pairs as module
+from charlm.training.batches import Batches
+from charlm.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PAIRS = [("a", "x"), ("bc", "yy z"), ("cab", "z"), ("cabac", "xyzzyx x"), ("b", "y"), ("cc", "zxy"),
+         ("abcabcab", "x y z"), ("ba", "yx")]
+ENCODERS = [(encoder, attention) for encoder in ("bidirectional", "stacked", "shared") for attention in (True, False)]
+
+
+def never():
+    return False
+
+
+def trainer_for(corpus, *, cell="gru", encoder="bidirectional", attention=True, hidden=10, layers=2, **options):
+    run = TrainingConfig(**{"steps": 20, "batch_size": 3, "dropout": 0.0, "warmup": 2} | options)
+    writes, reads = vocabulary_sizes("pairs", corpus.tokenizer, corpus.source_tokenizer)
+    model = ModelConfig(writes, cell=cell, num_layers=layers, embedding_size=6, hidden_size=hidden, encoder=encoder,
+                        attention=attention, source_vocabulary_size=reads)
+    return Trainer(corpus, model, run, device="cpu", task="pairs")
+
+
+@pytest.fixture
+def corpus(pairs_of):
+    return pairs_of(PAIRS, tokenizer="char", validation=PAIRS[:3] + [("accb", "zz"), ("?", "q")])
+
+
+@pytest.fixture
+def all_known(monkeypatch):
+    """No source token is read as unknown."""
+    monkeypatch.setattr(module, "UNKNOWN_PROBABILITY", 0.0)
+
+
+@torch.no_grad()
+def log_probabilities(network, source, target, end):
+    """Log p (T, V) of each token of a target (T = length + 1, its end), of one pair alone, token by token."""
+    state = network.encode(torch.as_tensor(source)[None], torch.tensor([len(source)]))
+    rows = []
+    for token in [end, *target]:
+        logits, state = network.step(torch.tensor([[token]]), state)
+        rows.append(logits[0, 0].double().log_softmax(0))
+    return torch.stack(rows).numpy()
+
+
+def nats_of(network, source, target, end):
+    """Each token of a target and its end, in nats."""
+    table = log_probabilities(network, source, target, end)
+    return -table[np.arange(len(table)), [*target, end]]
+
+
+def examples_at(corpus, step, *, batch_size=3, seed=0):
+    """Sources and targets of a step, as ids."""
+    lengths = corpus.sources.lengths + corpus.targets.lengths
+    numbers = Batches(lengths, batch_size=batch_size, seed=seed).at(step)
+    return [(corpus.sources[number], corpus.targets[number].tolist()) for number in numbers]
+
+
+@pytest.mark.parametrize("encoder, attention, cell", [*((*encoder, "gru") for encoder in ENCODERS), (*ENCODERS[0], "lstm"),
+                                                      (*ENCODERS[0], "rnn"), (*ENCODERS[4], "lstm")])
+@pytest.mark.usefixtures("all_known")
+def test_loss_is_the_mean_over_all_tokens_of_each_pair_alone(corpus, cell, encoder, attention):
+    trainer = trainer_for(corpus, cell=cell, encoder=encoder, attention=attention)
+    end = eos_id(corpus.tokenizer)
+    for step in range(3):                                   # 3, 3 and 2 pairs of different lengths, in some order
+        alone = np.concatenate([nats_of(trainer.network, source, target, end) for source, target in examples_at(corpus, step)])
+        assert trainer.objective.loss(step).item() == pytest.approx(alone.mean(), abs=1e-5)
+
+
+@pytest.mark.usefixtures("all_known")
+def test_smoothed_loss_gives_a_share_of_each_target_to_all_tokens_alike(corpus):
+    trainer, end = trainer_for(corpus, label_smoothing=0.2), eos_id(corpus.tokenizer)
+    costs = []
+    for source, target in examples_at(corpus, 0):
+        table = -log_probabilities(trainer.network, source, target, end)
+        costs.append(0.8 * table[np.arange(len(table)), [*target, end]] + 0.2 * table.mean(axis=1))
+    assert trainer.objective.loss(0).item() == pytest.approx(np.concatenate(costs).mean(), abs=1e-5)
+
+
+def test_loss_of_a_step_is_always_the_same(corpus):
+    first, second = trainer_for(corpus), trainer_for(corpus)
+    expected = [first.objective.loss(step).item() for step in range(6)]
+    torch.rand(3)
+    assert [second.objective.loss(step).item() for step in reversed(range(6))] == expected[::-1]
+    assert len(set(expected)) > 1
+
+
+# Forgetting
+
+
+def read_sources(trainer, steps):
+    """Sources as the encoder was given them: (ids, lengths) of each step."""
+    seen, encode = [], trainer.network.encode
+    trainer.network.encode = lambda source, lengths, *places: seen.append((source, lengths)) or encode(
+        source, lengths, *places)
+    for step in range(steps):
+        trainer.objective.loss(step)
+    return seen
+
+
+def test_some_source_tokens_are_read_as_unknown_ones(corpus, monkeypatch):
+    monkeypatch.setattr(module, "UNKNOWN_PROBABILITY", 0.5)
+    first, second = (read_sources(trainer_for(corpus), 30) for _ in range(2))
+    assert all(torch.equal(mine, yours) for (mine, _), (yours, _) in zip(first, second))
+    ids = np.concatenate([row[:length].numpy() for source, lengths in first for row, length in zip(source, lengths)])
+    assert 0.4 < (ids == corpus.source_tokenizer.unknown_id).mean() < 0.6
+    assert sum(len(corpus.sources[number]) for number in range(len(corpus.sources))) == corpus.sources.lengths.sum()
+    assert all(corpus.source_tokenizer.unknown_id not in corpus.sources[number] for number in range(len(corpus.sources)))
+
+
+def test_most_source_tokens_are_read_as_they_are(corpus):
+    seen = read_sources(trainer_for(corpus), 100)
+    ids = np.concatenate([row[:length].numpy() for source, lengths in seen for row, length in zip(source, lengths)])
+    assert 0 < (ids == corpus.source_tokenizer.unknown_id).mean() < 0.01
+
+
+def test_bytes_are_never_forgotten(pairs_of, monkeypatch):
+    monkeypatch.setattr(module, "UNKNOWN_PROBABILITY", 0.5)
+    corpus = pairs_of(PAIRS, tokenizer="char", source_tokenizer="byte")
+    ids = np.concatenate([row[:length].numpy() for source, lengths in read_sources(trainer_for(corpus), 10)
+                          for row, length in zip(source, lengths)])
+    assert set(ids.tolist()) <= set(b"abc")
+
+
+# Validation
+
+
+@torch.no_grad()
+def written_greedily(network, corpus, source):
+    """The likeliest known token after another, one pair alone."""
+    end, tokens = eos_id(corpus.tokenizer), []
+    state = network.encode(torch.as_tensor(source)[None], torch.tensor([len(source)]))
+    while True:
+        logits, state = network.step(torch.tensor([[tokens[-1] if tokens else end]]), state)
+        logits[0, 0, list(corpus.tokenizer.never_sampled)] = -math.inf
+        token = int(logits[0, 0].argmax())
+        if token == end or len(tokens) == 30:
+            return decode(corpus.tokenizer, tokens)
+        tokens.append(token)
+
+
+@pytest.mark.parametrize("encoder, attention", ENCODERS)
+def test_validation_is_the_loss_of_each_held_out_pair_alone_and_the_share_written_wrongly(corpus, encoder, attention):
+    trainer = trainer_for(corpus, encoder=encoder, attention=attention, learning_rate=0.01, batch_size=8)
+    for step in range(15):
+        trainer.update(step)
+    tokenizer, network, nats, wrong = corpus.tokenizer, trainer.network, [], 0
+    for source, target in corpus.validation:
+        ids = corpus.source_tokenizer.encode(source).astype(np.int64)
+        encoded = tokenizer.encode(target).tolist()
+        nats.append(nats_of(network, ids, encoded, eos_id(tokenizer)))
+        nats[-1][:-1] += tokenizer.unknown_surprisal * (np.array(encoded) == tokenizer.unknown_id)
+        wrong += written_greedily(network, corpus, ids) != target
+    score, nats = trainer.objective.validate(never), np.concatenate(nats)
+    assert score.loss == pytest.approx(nats.mean(), abs=1e-5)
+    characters = sum(len(target) for _, target in corpus.validation)
+    assert score.bits_per_character == pytest.approx(nats.sum() / math.log(2) / characters, rel=1e-5)
+    assert score.error_rate == wrong / len(corpus.validation)
+
+
+def test_validation_changes_nothing_that_training_reads(corpus):
+    plain, watched = trainer_for(corpus, dropout=0.5), trainer_for(corpus, dropout=0.5)
+    torch.manual_seed(0)
+    expected = [plain.update(step) for step in range(8)]
+    torch.manual_seed(0)
+    seen = []
+    for step in range(8):
+        before = watched.network.weights()
+        assert watched.objective.validate(never).finite
+        assert watched.network.training
+        assert all(torch.equal(values, before[name]) for name, values in watched.network.weights().items())
+        seen.append(watched.update(step))
+    assert seen == expected
+
+
+def test_interrupted_validation_is_not_finite(corpus):
+    assert not trainer_for(corpus).objective.validate(lambda: True).finite
+
+
+def asked(objective):
+    calls = []
+    objective.validate(lambda: bool(calls.append(True)))
+    return len(calls)
+
+
+@pytest.mark.parametrize("held_out", [1, 64, 65, 150])
+def test_validation_asks_as_often_as_it_has_pieces(pairs_of, held_out):
+    corpus = pairs_of(PAIRS, tokenizer="char", validation=[("a" * number, "x") for number in range(1, held_out + 1)])
+    objective = trainer_for(corpus, hidden=4, layers=1).objective
+    assert asked(objective) == objective.validation_pieces
+
+
+def test_validation_of_sources_with_many_targets_asks_as_often_as_it_has_pieces(pairs_of):
+    corpus = pairs_of(PAIRS, tokenizer="char", validation=[("ab", "x" * number) for number in range(1, 151)])
+    objective = trainer_for(corpus, hidden=4, layers=1).objective
+    assert asked(objective) == objective.validation_pieces
+
+
+# Learning
+
+
+@pytest.mark.parametrize("encoder, attention", ENCODERS)
+def test_some_dozen_updates_lower_the_loss(pairs_of, encoder, attention):
+    corpus = pairs_of(PAIRS, tokenizer="char", validation=PAIRS)
+    trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=8, steps=40, learning_rate=0.02)
+    before = trainer.objective.validate(never).loss
+    first = trainer.update(0).loss
+    last = [trainer.update(step).loss for step in range(1, 40)][-1]
+    assert last < first / 2 and trainer.objective.validate(never).loss < before / 2
+
+
+def test_sizes_of_a_run_are_those_of_its_pairs(corpus):
+    objective = trainer_for(corpus).objective
+    targets = sum(len(target) + 1 for _, target in PAIRS)
+    assert objective.updates_per_epoch == 3
+    assert objective.tokens_per_update == pytest.approx(targets / 3)
+    assert objective.characters_per_update == pytest.approx(sum(len(source) + len(target) for source, target in PAIRS) / 3)
+
+
+def test_it_learns_to_copy_without_an_error(pairs_of):
+    words = ["".join(letters) for size in (1, 2, 3) for letters in itertools.product("abc", repeat=size)]
+    copies = [(word, word) for word in words]
+    trainer = trainer_for(pairs_of(copies, tokenizer="char", validation=copies), hidden=24, layers=1, steps=150, batch_size=16,
+                          learning_rate=0.02)
+    assert trainer.objective.validate(never).error_rate > 0.9
+    for step in range(150):
+        trainer.update(step)
+    assert trainer.objective.validate(never).error_rate == 0
