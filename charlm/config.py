@@ -19,9 +19,9 @@ TOKENIZERS = ("char", "byte", "bpe", "unigram")
 SOURCE_TOKENIZERS = ("nfd", *TOKENIZERS)
 TARGET_TOKENIZERS = ("word", *TOKENIZERS)
 
-LARGEST_VOCABULARY = 0x110000 + 8       # every code point and the special tokens
-LARGEST_SIZE = 1 << 16
-MOST_LAYERS = 256
+MAX_VOCABULARY = 0x110000 + 8       # every code point and the special tokens
+MAX_SIZE = 1 << 16
+MAX_LAYERS = 256
 
 
 def _require(holds: bool, message: str) -> None:
@@ -68,13 +68,13 @@ class ModelConfig:
         _among(self.cell, GATES, "--cell")
         _among(self.nonlinearity, NONLINEARITIES, "--nonlinearity")
         _among(self.encoder, ENCODERS, "--encoder")
-        _whole(self.vocabulary_size, 1, LARGEST_VOCABULARY, "vocabulary size")
-        _whole(self.source_vocabulary_size, 0, LARGEST_VOCABULARY, "source vocabulary size")
-        _whole(self.num_layers, 1, MOST_LAYERS, "--layers")
-        _whole(self.embedding_size, 1, LARGEST_SIZE, "--embedding")
-        _whole(self.hidden_size, 1, LARGEST_SIZE, "--hidden")
-        _whole(self.window, 0, LARGEST_SIZE, "--bptt")
-        _whole(self.labels, 0, LARGEST_SIZE, "--labels")
+        _whole(self.vocabulary_size, 1, MAX_VOCABULARY, "vocabulary size")
+        _whole(self.source_vocabulary_size, 0, MAX_VOCABULARY, "source vocabulary size")
+        _whole(self.num_layers, 1, MAX_LAYERS, "--layers")
+        _whole(self.embedding_size, 1, MAX_SIZE, "--embedding")
+        _whole(self.hidden_size, 1, MAX_SIZE, "--hidden")
+        _whole(self.window, 0, MAX_SIZE, "--bptt")
+        _whole(self.labels, 0, MAX_SIZE, "--labels")
         _require(isinstance(self.tied, bool), "--tied must be true or false")
         _require(isinstance(self.attention, bool), "--attention must be true or false")
         _require(not self.tied or self.embedding_size == self.hidden_size,
@@ -211,8 +211,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _whole(self.steps, 1, 1 << 40, "--steps")
-        _whole(self.batch_size, 1, LARGEST_SIZE, "--batch-size")
-        _whole(self.bptt, 1, LARGEST_SIZE, "--bptt")
+        _whole(self.batch_size, 1, MAX_SIZE, "--batch-size")
+        _whole(self.bptt, 1, MAX_SIZE, "--bptt")
         _among(self.optimizer, OPTIMIZERS, "--optimizer")
         _real(self.learning_rate, 0, 100, "--lr")
         _real(self.weight_decay, 0, 100, "--weight-decay")

@@ -24,7 +24,7 @@ import numpy as np
 from charlm.errors import CharlmError, ModelFileError
 
 FORMAT = 3
-LARGEST_HEADER = 1 << 20
+MAX_HEADER = 1 << 20
 _KEY = "charlm"
 _MARK = b'{"__metadata__":{"charlm":"{\\"checksum\\":\\"'
 _ZEROS = b"0" * 64
@@ -58,8 +58,8 @@ def pack(metadata: dict, tensors: dict[str, np.ndarray]) -> bytes:
     text = json.dumps({"checksum": _ZEROS.decode(), "format": FORMAT, **metadata},
                       separators=(",", ":"), ensure_ascii=True)
     data = bytearray(save(tensors, metadata={_KEY: text}))
-    if int.from_bytes(data[:8], "little") > LARGEST_HEADER:
-        raise CharlmError(f"the model's description is longer than {LARGEST_HEADER} bytes; "
+    if int.from_bytes(data[:8], "little") > MAX_HEADER:
+        raise CharlmError(f"the model's description is longer than {MAX_HEADER} bytes; "
                           "nothing was written")
     start = 8 + len(_MARK)
     if data[8:start] != _MARK or data[start:start + 64] != _ZEROS:
@@ -131,7 +131,7 @@ def _read_header_bytes(file: BinaryIO) -> tuple[bytes, int]:
     if size < 8 + len(_MARK) + 64:
         raise _refuse(f"{size} bytes are too few")
     length = int.from_bytes(_read_exactly(file, 8), "little")
-    if not len(_MARK) + 64 < length <= min(LARGEST_HEADER, size - 8):
+    if not len(_MARK) + 64 < length <= min(MAX_HEADER, size - 8):
         raise _refuse("its header has an impossible length")
     header = _read_exactly(file, length)
     if not header.startswith(_MARK):

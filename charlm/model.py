@@ -19,16 +19,16 @@ from charlm.inference.cells import matmul
 from charlm.inference.classification import Classifier
 from charlm.inference.generation import generate
 from charlm.inference.infilling import Infiller
-from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, longest_line
-from charlm.inference.line_scoring import TextScore, characters_of, choose_scorer
+from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
+from charlm.inference.line_scoring import TextScore, bits_by_span, make_scorer
 from charlm.inference.network import Network
 from charlm.inference.translation import LengthLimit, Translation, Translator
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
-from charlm.text.reading import without_end
+from charlm.text.reading import strip_line_end
 
 LENGTH = 500                            # tokens of running text, unless told
-WIDEST_BEAM = 1000
+MAX_BEAM = 1000
 
 
 class LanguageModel:
@@ -76,7 +76,7 @@ class LanguageModel:
         """
         self._require("lines")
         manner = LineSamplingConfig(SamplingConfig(**sampling), _seed(seed),
-                        _length(length, longest_line(self._model.training)), prefix, label)
+                        _length(length, max_line_length(self._model.training)), prefix, label)
         draw = FilteredLineSampler.of(self._model, manner, unique=unique, novel=novel, match=match)
         found = [line.text for lines in draw.lines(count) for line in lines]
         if len(found) < count:
@@ -90,12 +90,12 @@ class LanguageModel:
     def scores(self, texts: Sequence[str]) -> list[TextScore]:
         """The same of many texts, each by itself; much faster than one after the other."""
         self._require("stream", "lines")
-        scorer = choose_scorer(self._model, self._network)
-        return scorer.score(texts if scorer.takes_ends else [without_end(text) for text in texts])
+        scorer = make_scorer(self._model, self._network)
+        return scorer.score(texts if scorer.includes_line_end else [strip_line_end(text) for text in texts])
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:
         """The bits of every character, or of the parts that tokens stand for; the last of a line is its end."""
-        return list(characters_of(self.score(text), self._model.tokenizer))
+        return list(bits_by_span(self.score(text), self._model.tokenizer))
 
     def classify(self, text: str, *, uniform_prior: bool = False) -> dict[str, float]:
         """The probability of every label, the likeliest first."""
@@ -103,7 +103,7 @@ class LanguageModel:
             raise UsageError("this model has no labels; train one with --labels")
         classifier = Classifier(self._network, self._model.tokenizer, self._model.labels,
                                 uniform_prior=uniform_prior)
-        posteriors = classifier.posteriors([without_end(text)])[0].tolist()
+        posteriors = classifier.posteriors([strip_line_end(text)])[0].tolist()
         return dict(sorted(zip(self.labels, posteriors), key=lambda pair: -pair[1]))
 
     def translate(self, source: str, *, beam: int = 5) -> str:
@@ -115,10 +115,10 @@ class LanguageModel:
         self._require("pairs")
         if not source:
             raise UsageError("an empty source has no target")
-        if not 1 <= beam <= WIDEST_BEAM:
-            raise UsageError(f"a beam is from 1 to {WIDEST_BEAM} hypotheses wide, not {beam}")
+        if not 1 <= beam <= MAX_BEAM:
+            raise UsageError(f"a beam is from 1 to {MAX_BEAM} hypotheses wide, not {beam}")
         translator = Translator(self._network, self._model.tokenizer, self._model.source_tokenizer,
-                                LengthLimit.read(self._model.training))
+                                LengthLimit.from_metadata(self._model.training))
         return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
 
     def fill(self, text: str, *, gap: str = "___", seed: int | None = None, **sampling) -> str:
@@ -129,7 +129,7 @@ class LanguageModel:
         config = SamplingConfig(**{"temperature": 0.0} | sampling)
         before, *parts = text.split(gap)
         fills = Infiller(self._steady, self._model.tokenizer).fill(
-            [[before, *parts]], config, seed=_seed(seed), numbers=[1])[0][0]    # line 1
+            [[before, *parts]], config, seed=_seed(seed), line_numbers=[1])[0][0]    # line 1
         return before + "".join(fill + part for fill, part in zip(fills, parts))
 
     @cached_property

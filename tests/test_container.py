@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from charlm.container import LARGEST_HEADER, Header, TensorEntry, pack, read_header, read_tensor
+from charlm.container import MAX_HEADER, Header, TensorEntry, pack, read_header, read_tensor
 from charlm.errors import ModelFileError
 
 DIGITS = b"0" * 64
@@ -176,8 +176,8 @@ def test_impossible_header_length_is_refused(tmp_path, length):
 
 
 def test_header_of_a_mebibyte_is_the_largest(tmp_path):
-    spare = LARGEST_HEADER - len(built()) + 8
-    assert read(tmp_path, built(tail=" " * spare)).data_begin == 8 + LARGEST_HEADER
+    spare = MAX_HEADER - len(built()) + 8
+    assert read(tmp_path, built(tail=" " * spare)).data_begin == 8 + MAX_HEADER
     assert "impossible length" in refusal(tmp_path, built(tail=" " * (spare + 1)))
 
 

@@ -88,7 +88,7 @@ def test_hashes_are_stored_in_order_four_bytes_a_line(tmp_path):
 
 def test_as_many_long_labels_as_can_be_learned_can_be_stored(tmp_path):
     names = [f"{number:04}" + "\u4e00" * 26 for number in range(4096)]
-    model = lines_model(Labels.counted(dict.fromkeys(names, 10 ** 6)), embedding_size=1, hidden_size=1)
+    model = lines_model(Labels.from_counts(dict.fromkeys(names, 10 ** 6)), embedding_size=1, hidden_size=1)
     save(str(tmp_path / "file.charlm"), model)
     assert load(str(tmp_path / "file.charlm")).labels == model.labels
 

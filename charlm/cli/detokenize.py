@@ -6,7 +6,7 @@ import click
 
 from charlm.cli import options
 
-MOST_DIGITS = 20                        # of an id
+MAX_DIGITS = 20                        # of an id
 
 EXAMPLES = """\b
 Examples:
@@ -48,7 +48,7 @@ class _Reader:
         ids = []
         for word in line.text.split():
             # Python converts no number of thousands of digits.
-            if not (word.isascii() and word.isdecimal() and len(word) <= MOST_DIGITS
+            if not (word.isascii() and word.isdecimal() and len(word) <= MAX_DIGITS
                     and int(word) < self._tokenizer.size):
                 self._refuse(line, word)
                 return ""

@@ -165,5 +165,5 @@ def _loss(nats_per_token: float, bits_per_character: float, tokens: int, charact
 
 def _nothing(files: tuple[str, ...]):
     from charlm.errors import CorpusError
-    from charlm.text.reading import describe
-    return CorpusError(f"{', '.join(map(describe, files))}: empty; there is nothing to measure")
+    from charlm.text.reading import source_name
+    return CorpusError(f"{', '.join(map(source_name, files))}: empty; there is nothing to measure")

@@ -58,7 +58,7 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, tem
     show = _json if jsonl else _text
     for batch in lines.batches():
         texts = [line.text.split(gap) for line in batch]
-        filled = filler.fill(texts, config, seed=seed, numbers=[line.number for line in batch],
+        filled = filler.fill(texts, config, seed=seed, line_numbers=[line.number for line in batch],
                              alternatives=num_samples) if num_samples else []
         for line, parts, alternatives in zip(batch, texts, filled):
             for fills in alternatives:

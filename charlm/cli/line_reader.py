@@ -16,7 +16,7 @@ from charlm.errors import CorpusError
 Answer = TypeVar("Answer")
 
 CHUNK = 1 << 16                         # bytes read at once
-MOST_LINES = 256                        # answered at once
+MAX_BATCH = 256                        # answered at once
 MAX_REPORTED = 10                          # lines that are not UTF-8
 
 
@@ -32,7 +32,7 @@ class Line:
 
     def scored(self, scorer) -> str:
         """What of it a scorer scores."""
-        return self.text + self.end if scorer.takes_ends else self.text
+        return self.text + self.end if scorer.includes_line_end else self.text
 
     @property
     def begin(self) -> str:
@@ -52,7 +52,7 @@ class LineReader:
         self._number = self._bad = self._refused = 0
 
     def batches(self) -> Iterator[list[Line]]:
-        """What has arrived, up to MOST_LINES lines at once; waits only when nothing has."""
+        """What has arrived, up to MAX_BATCH lines at once; waits only when nothing has."""
         from charlm.text.reading import byte_chunks, open_bytes
         with open_bytes(self._source) as stream:
             rest: list[bytes] = []
@@ -62,8 +62,8 @@ class LineReader:
                     whole[0] = b"".join([*rest, whole[0]])
                     rest = []
                 rest.append(last)
-                for start in range(0, len(whole), MOST_LINES):
-                    yield [self._line(line, "\n") for line in whole[start:start + MOST_LINES]]
+                for start in range(0, len(whole), MAX_BATCH):
+                    yield [self._line(line, "\n") for line in whole[start:start + MAX_BATCH]]
             if last := b"".join(rest):
                 yield [self._line(last, "")]
 

@@ -81,10 +81,10 @@ def network_of(model: Model, device: str = "cpu") -> Network:
 
 def scorer_of(model: Model, *, carry: bool = False, device: str = "cpu") -> Scorer:
     """What scores lines with this model; `carry` reads them as one text, which lines are not."""
-    from charlm.inference.line_scoring import choose_scorer
+    from charlm.inference.line_scoring import make_scorer
     if carry and model.task == "lines":
         raise UsageError("--carry is for models of running text; a line of this model stands by itself")
-    return choose_scorer(model, network_of(model, device), carry=carry)
+    return make_scorer(model, network_of(model, device), carry=carry)
 
 
 def classifier_of(model: Model, *, uniform_prior: bool, device: str = "cpu") -> Classifier:
@@ -97,7 +97,7 @@ def translator_of(model: Model) -> Translator:
     """A pairs model at work, many rows at once."""
     from charlm.inference.translation import LengthLimit, Translator
     return Translator(network_of(model), model.tokenizer, model.source_tokenizer,
-                      LengthLimit.read(model.training))
+                      LengthLimit.from_metadata(model.training))
 
 
 def open_translator(path: str | None) -> Translator:

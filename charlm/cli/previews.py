@@ -31,7 +31,7 @@ def _lines(model: Model, corpus) -> str:
     from charlm.config import SamplingConfig
     from charlm.inference.line_sampling import LineSampler, LineSamplingConfig
     from charlm.inference.network import Network
-    manner = LineSamplingConfig(SamplingConfig(temperature=0.7), seed=0, longest=CHARACTERS // LINES)
+    manner = LineSamplingConfig(SamplingConfig(temperature=0.7), seed=0, max_length=CHARACTERS // LINES)
     writer = LineSampler(Network(model.config, model.weights), model.tokenizer, model.labels)
     return "\n".join(f"{line.label}: {line.text}" if line.label else line.text
                      for line in writer.write(range(LINES), manner))
@@ -53,5 +53,5 @@ def _fill(model: Model, corpus) -> str:
     lines = decode(model.tokenizer, corpus.validation.slice(0, size).tolist()).split(NEWLINE)
     texts = [(line[:len(line) // 2], line[len(line) // 2 + 5:]) for line in lines[1:1 + LINES]]
     filled = Infiller(Network(model.config, model.weights), model.tokenizer).fill(
-        texts, SamplingConfig(temperature=0), seed=0, numbers=range(len(texts)))
+        texts, SamplingConfig(temperature=0), seed=0, line_numbers=range(len(texts)))
     return "\n".join(f"{before}[{fills[0][0]}]{after}" for (before, after), fills in zip(texts, filled))

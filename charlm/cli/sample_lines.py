@@ -12,9 +12,9 @@ from charlm.errors import CharlmError
 
 def sample(model, flags: Flags, config, output, prompt: str) -> None:
     """Write `num_samples` lines that begin with the prompt. Raises CharlmError when too few are found."""
-    from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, longest_line
+    from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
     prefix = prompt.removesuffix("\n") if flags.prompt_file else prompt
-    longest = longest_line(model.training) if flags.length is None else flags.length
+    longest = max_line_length(model.training) if flags.length is None else flags.length
     manner = LineSamplingConfig(config, 0, longest, prefix, flags.label, flags.stop)
     draw = FilteredLineSampler.of(model, manner, unique=flags.unique, novel=flags.novel, match=flags.match)
     warn_of_unknown(model.tokenizer, prefix)

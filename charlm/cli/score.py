@@ -102,8 +102,8 @@ class _Tokens(_Lines):
                        for text, bits in self._parts(score))
 
     def _parts(self, score):
-        from charlm.inference.line_scoring import characters_of
-        return characters_of(score, self._tokenizer) if score else ()
+        from charlm.inference.line_scoring import bits_by_span
+        return bits_by_span(score, self._tokenizer) if score else ()
 
 
 class _Total:

@@ -50,4 +50,4 @@ def _ids(tokenizer, row: list[int]) -> str:
 def _pieces(tokenizer, row: list[int]) -> str:
     """Tokens as text: a space as U+2581, part of a character as its bytes, control characters visible."""
     from charlm.reports.visible import visible
-    return " ".join(visible(tokenizer.piece(index).replace(" ", "\u2581")) for index in row)
+    return " ".join(visible(tokenizer.display(index).replace(" ", "\u2581")) for index in row)

@@ -9,7 +9,7 @@ import time
 import click
 
 from charlm.cli import options
-from charlm.cli.training_options import all_of_them
+from charlm.cli.training_options import training_options
 from charlm.cli.training_texts import held_out_part, named_change, read_corpus, task_flag, task_of
 from charlm.errors import CharlmError
 
@@ -36,7 +36,7 @@ _OF_SESSION = ("corpus", "output", "force", "resume", "new_corpus", "init_from",
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
-@all_of_them
+@training_options
 @click.pass_context
 def command(context: click.Context, **flags) -> None:
     """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.

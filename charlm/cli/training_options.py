@@ -106,7 +106,7 @@ _MACHINE = [
 ]
 
 
-def all_of_them(function):
+def training_options(function):
     """Every flag of the command, in the order in which its help lists them."""
     for decorator in reversed([*_TASK, *_TEXT, options.errors, *_NETWORK, *_RUN, *_GOING_ON, *_MACHINE]):
         function = decorator(function)

@@ -55,7 +55,7 @@ class _Beams:
         self.source = np.arange(sources)                # (R,) whose hypothesis a row is
         self.total = np.zeros(sources)                  # (R,) log probability so far
         self.written = np.zeros((sources, 0), np.int64)  # (R, t)
-        self.places = np.full(sources, width)           # hypotheses a source may still hold
+        self.positions = np.full(sources, width)           # hypotheses a source may still hold
         self.ended: list[list[Hypothesis]] = [[] for _ in range(sources)]
 
     def advance(self, log_probabilities: np.ndarray, eos_id: int, limits: np.ndarray) -> np.ndarray:
@@ -69,11 +69,11 @@ class _Beams:
         best = _largest(dense, min(self._width, dense.shape[1]))                # (L, K)
         totals = np.take_along_axis(dense, best, axis=1)
         parents, tokens = first[:, None] + best // size, best % size
-        kept = np.isfinite(totals) & (np.arange(best.shape[1]) < self.places[living][:, None])
+        kept = np.isfinite(totals) & (np.arange(best.shape[1]) < self.positions[living][:, None])
         ends = kept & (tokens == eos_id)
         for at, column in np.argwhere(ends):
             self._end(living[at], self.written[parents[at, column]], totals[at, column], True)
-        self.places[living] -= ends.sum(axis=1)
+        self.positions[living] -= ends.sum(axis=1)
         at, column = np.nonzero(kept & ~ends)
         rows = parents[at, column]
         self.source, self.total = living[at], totals[at, column]

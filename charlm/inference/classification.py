@@ -106,14 +106,14 @@ class LabelScorer:
         label, tab, _ = line.partition(TAB)
         try:
             if tab:
-                self._labels.number(label)
+                self._labels.index(label)
         except UsageError as error:
             return str(error)
         return ""
 
     def _number(self, label: str) -> int:
         try:
-            return self._labels.number(label)
+            return self._labels.index(label)
         except UsageError as error:
             raise CorpusError(str(error)) from None
 

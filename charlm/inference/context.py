@@ -30,12 +30,12 @@ class Context:
         self._merge = np.ascontiguousarray(weights["context.merge.weight"].T)               # (H + M, H)
         self._merge_bias = weights["context.merge.bias"]
 
-    def nothing(self, batch: int, positions: int) -> Memory:
+    def empty_memory(self, batch: int, positions: int) -> Memory:
         """The memory of an empty past, as wide as that of so many positions."""
         outputs = np.zeros((positions, batch, len(self._empty)), np.float32)
-        return self.remember(outputs, np.tile(self._empty, (batch, 1)), np.zeros(batch, np.int64))
+        return self.build_memory(outputs, np.tile(self._empty, (batch, 1)), np.zeros(batch, np.int64))
 
-    def remember(self, outputs: np.ndarray, last: np.ndarray, lengths: np.ndarray,
+    def build_memory(self, outputs: np.ndarray, last: np.ndarray, lengths: np.ndarray,
                  rows: np.ndarray | None = None) -> Memory:
         """The memory of an encoder's outputs (S, B, M), or of the last ones (B, M) alone.
 
@@ -52,7 +52,7 @@ class Context:
         memory = Memory(values, matmul(values, self._key), hidden, np.arange(batch))
         return memory if rows is None else memory.rows(rows)
 
-    def merged(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:
+    def forward(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:
         """Decoder outputs (T, B, H), each merged with its context: (T, B, H)."""
         time, batch, width = x.shape
         context = self._attend(x, memory, multiply) if self._attention else \
@@ -65,5 +65,5 @@ class Context:
     def _attend(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:
         query = multiply(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)
         scores = np.matmul(query.swapaxes(0, 1), memory.keys.swapaxes(1, 2))    # (B, T, S)
-        scores += memory.hidden
+        scores += memory.mask
         return np.matmul(_softmax(scores), memory.values).swapaxes(0, 1)        # (T, B, M)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.inference.infilling import GAPS_AT_ONCE, write_gaps
+from charlm.inference.infilling import GAPS_AT_ONCE, fill_gaps
 from charlm.inference.network import Network
 from charlm.inference.sampling import Uniforms
 from charlm.inference.scoring import teacher_forced_nats
 from charlm.inference.translation import SOURCES_AT_ONCE, Translator
 from charlm.text.examples import padded
-from charlm.text.gap_sampling import Gapped, all_places, gap_characters, held_out_gaps
+from charlm.text.gap_sampling import Gapped, gap_positions, count_gap_characters, held_out_gaps
 from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import Tokenizer
 
@@ -40,13 +40,13 @@ def edit_distance(one: str, other: str) -> int:
     (3, 2)
     """
     codes = np.array([*map(ord, other)], np.int64)
-    places = np.arange(len(codes) + 1)
-    row = places.copy()
+    positions = np.arange(len(codes) + 1)
+    row = positions.copy()
     for character in one:
         new = np.empty_like(row)
         new[0] = row[0] + 1
         new[1:] = np.minimum(row[1:] + 1, row[:-1] + (codes != ord(character)))
-        row = np.minimum.accumulate(new - places) + places      # insertions, one after another
+        row = np.minimum.accumulate(new - positions) + positions      # insertions, one after another
     return int(row[-1])
 
 
@@ -97,17 +97,17 @@ def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache) ->
         some = texts[start:start + GAPS_AT_ONCE]
         gaps = [ids for text in some for ids in text.gaps]
         nats += _nats(network, tokenizer, some, gaps)
-        written = write_gaps(network, tokenizer, [text.source for text in some], all_places(some),
+        written = fill_gaps(network, tokenizer, [text.source for text in some], gap_positions(some),
                              config=SamplingConfig(temperature=0),
                              uniforms=Uniforms(0, [(number,) for number in range(len(gaps))]))
         exact += sum(fill == ids.tolist() for fill, ids in zip(written, gaps))
     gaps = [ids for text in texts for ids in text.gaps]
     return GapMetrics(len(gaps), exact, nats, sum(len(ids) + 1 for ids in gaps),
-                    gap_characters(texts, tokenizer))
+                    count_gap_characters(texts, tokenizer))
 
 
 def _nats(network: Network, tokenizer: Tokenizer, texts: list[Gapped], gaps: list[np.ndarray]) -> float:
     """Summed -log p of what is to be written."""
     state = network.encode(padded([text.source for text in texts], 0),
-                           np.array([len(text.source) for text in texts]), all_places(texts))
+                           np.array([len(text.source) for text in texts]), gap_positions(texts))
     return teacher_forced_nats(network, tokenizer, gaps, state)[0]

@@ -12,7 +12,7 @@ import numpy as np
 
 from charlm.config import SamplingConfig
 from charlm.inference.network import Network
-from charlm.inference.sampling import REPEAT_WINDOW, Uniforms, choose
+from charlm.inference.sampling import REPEAT_WINDOW, Uniforms, sample_token
 from charlm.inference.state import State
 from charlm.text.tokenizers.base import Tokenizer
 
@@ -76,9 +76,9 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
     decoders = {number: (tokenizer.decoder(), StopAt(stop)) for number in numbers}
     uniforms = Uniforms(seed, [(number,) for number in samples])
     for left in range(length, 0, -1):
-        for token in tokenizer.never_sampled:
+        for token in tokenizer.unsampleable_ids:
             logits[:, token] = -np.inf
-        tokens = choose(logits, uniforms.next(), config, recent)
+        tokens = sample_token(logits, uniforms.next(), config, recent)
         for number, token in zip(numbers, tokens.tolist()):
             decoder, stopper = decoders[number]
             if not stopper.reached and (text := stopper.push(decoder.push((token,)))):
@@ -95,19 +95,19 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: np.ndarray, config:
             yield number, text
 
 
-def sample_until_end(network: Network, logits: np.ndarray, state: State, *, end: int, never: Sequence[int],
-                  config: SamplingConfig, uniforms: Uniforms, longest: int,
+def sample_until_end(network: Network, logits: np.ndarray, state: State, *, end: int, banned: Sequence[int],
+                  config: SamplingConfig, uniforms: Uniforms, max_length: int,
                   recent: np.ndarray) -> list[list[int]]:
-    """Tokens of every row until `end`, which is left out, or until there are `longest`.
+    """Tokens of every row until `end`, which is left out, or until there are `max_length`.
 
-    Row b begins with a token of logits[b] (B, V) and goes on from its row of the state. Tokens in `never`
+    Row b begins with a token of logits[b] (B, V) and goes on from its row of the state. Tokens in `banned`
     are not written; a repeat penalty looks back at `recent` (B, R), too.
     """
     rows = np.arange(len(logits))
     written: list[list[int]] = [[] for _ in rows]
-    for left in range(longest, 0, -1):
-        logits[:, never] = -np.inf
-        tokens = choose(logits, uniforms.next()[rows], config, recent)
+    for left in range(max_length, 0, -1):
+        logits[:, banned] = -np.inf
+        tokens = sample_token(logits, uniforms.next()[rows], config, recent)
         going = tokens != end
         for row, token in zip(rows[going].tolist(), tokens[going].tolist()):
             written[row].append(token)

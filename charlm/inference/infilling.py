@@ -15,23 +15,23 @@ from charlm.inference.generation import sample_until_end
 from charlm.inference.network import Network
 from charlm.inference.sampling import Uniforms
 from charlm.text.examples import batch_by_length, padded
-from charlm.text.gap_sampling import LONGEST_SOURCE
+from charlm.text.gap_sampling import MAX_SOURCE
 from charlm.text.special_tokens import eos_id, mask_id
 from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
 
 GAPS_AT_ONCE = 64                            # gaps filled side by side
-LONGEST_FILL = 64                       # tokens
+MAX_FILL = 64                       # tokens
 
 
-def write_gaps(network: Network, tokenizer: Tokenizer, sources: Sequence[np.ndarray],
-               places: tuple[np.ndarray, np.ndarray], *, config: SamplingConfig, uniforms: Uniforms,
+def fill_gaps(network: Network, tokenizer: Tokenizer, sources: Sequence[np.ndarray],
+               positions: tuple[np.ndarray, np.ndarray], *, config: SamplingConfig, uniforms: Uniforms,
                banned: Sequence[int] = ()) -> list[list[int]]:
-    """Tokens for each of the places in these sources, rows and positions (G,) each, side by side."""
-    end, gaps = eos_id(tokenizer), len(places[0])
-    state = network.encode(padded(sources, 0), np.array([len(source) for source in sources]), places)
+    """Tokens for each of the positions in these sources, rows and positions (G,) each, side by side."""
+    end, gaps = eos_id(tokenizer), len(positions[0])
+    state = network.encode(padded(sources, 0), np.array([len(source) for source in sources]), positions)
     logits, state = network.step(np.full((gaps, 1), end), state)
-    return sample_until_end(network, logits[:, 0], state, end=end, never=[*tokenizer.never_sampled, *banned],
-                         config=config, uniforms=uniforms, longest=LONGEST_FILL,
+    return sample_until_end(network, logits[:, 0], state, end=end, banned=[*tokenizer.unsampleable_ids, *banned],
+                         config=config, uniforms=uniforms, max_length=MAX_FILL,
                          recent=np.zeros((gaps, 0), np.intp))
 
 
@@ -49,14 +49,14 @@ class _Chain:
 
     def next_gap(self, mark: int) -> tuple[np.ndarray, int]:
         """The text around the next gap, gaps still to come marked in it, and where the gap stands."""
-        after = self._left[0][:LONGEST_SOURCE]
+        after = self._left[0][:MAX_SOURCE]
         for part in self._left[1:]:
-            if len(after) >= LONGEST_SOURCE:
+            if len(after) >= MAX_SOURCE:
                 break
-            after = np.concatenate([after, [mark], part[:LONGEST_SOURCE]])
-        half = LONGEST_SOURCE // 2
-        before = self._done[-max(LONGEST_SOURCE - len(after), half):]
-        after = after[:LONGEST_SOURCE - len(before)]
+            after = np.concatenate([after, [mark], part[:MAX_SOURCE]])
+        half = MAX_SOURCE // 2
+        before = self._done[-max(MAX_SOURCE - len(after), half):]
+        after = after[:MAX_SOURCE - len(before)]
         return np.concatenate([before, [mark], after]).astype(np.int64), len(before)
 
     def take(self, fill: list[int]) -> None:
@@ -76,14 +76,14 @@ class Infiller:
         self._banned = tokens_containing(tokenizer, NEWLINE)   # and never holds one
 
     def fill(self, lines: Sequence[Sequence[str]], config: SamplingConfig, *, seed: int,
-             numbers: Sequence[int], alternatives: int = 1) -> list[list[list[str]]]:
+             line_numbers: Sequence[int], alternatives: int = 1) -> list[list[list[str]]]:
         """Fillings by line, by alternative, by gap.
 
         A line is the texts between its gaps: one more than it has gaps. Its number names its random
         numbers, which no other line has a part in.
         """
         chains = []
-        for number, texts in zip(numbers, lines):
+        for number, texts in zip(line_numbers, lines):
             parts = [self._tokenizer.encode(text) for text in texts]
             parts[0] = np.concatenate([self._newline, parts[0]])
             parts[-1] = np.concatenate([parts[-1], self._newline])
@@ -99,9 +99,9 @@ class Infiller:
         order = np.argsort([len(source) for source, _ in found], kind="stable")
         for rows in batch_by_length(np.array([len(found[at][0]) for at in order]), GAPS_AT_ONCE):
             some = order[rows].tolist()
-            places = np.arange(len(some)), np.array([found[at][1] for at in some])
+            positions = np.arange(len(some)), np.array([found[at][1] for at in some])
             uniforms = Uniforms(seed, [(*chains[at].key, len(chains[at].fills)) for at in some])
-            written = write_gaps(self._network, self._tokenizer, [found[at][0] for at in some], places,
+            written = fill_gaps(self._network, self._tokenizer, [found[at][0] for at in some], positions,
                                  config=config, uniforms=uniforms, banned=self._banned)
             for at, fill in zip(some, written):
                 chains[at].take(fill)

@@ -25,16 +25,16 @@ from charlm.text.special_tokens import eos_id, label_id
 from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
 
 LONGEST = 500                           # tokens, unless lines of the training were longer
-MOST_TOKENS = 1_000_000                 # whatever a file says
+MAX_LINE_TOKENS = 1_000_000                 # whatever a file says
 SIDE_BY_SIDE = 1024                     # lines drawn at once
-FEWEST_AT_ONCE = 64                     # of lines that may not be wanted
-FEWEST_TRIES, TRIES_A_LINE = 10_000, 100
+MIN_BATCH = 64                     # of lines that may not be wanted
+MIN_TRIES, TRIES_A_LINE = 10_000, 100
 
 
-def longest_line(training: dict) -> int:
+def max_line_length(training: dict) -> int:
     """Tokens that a line may have, from what a model file says of its training."""
     known = training.get("longest_line")
-    return max(LONGEST, min(known, MOST_TOKENS) if isinstance(known, int) else 0)
+    return max(LONGEST, min(known, MAX_LINE_TOKENS) if isinstance(known, int) else 0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LineSamplingConfig:
 
     config: SamplingConfig
     seed: int
-    longest: int                        # tokens, the prefix not counted
+    max_length: int                        # tokens, the prefix not counted
     prefix: str = ""                    # every line begins with it
     label: str | None = None            # of all lines; None: each line's own, as frequent as in training
     stop: tuple[str, ...] = ()          # a line ends before any of these
@@ -63,7 +63,7 @@ class LineSampler:
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None = None):
         self._network, self._tokenizer, self._labels = network, tokenizer, labels
-        self._never = [*tokenizer.never_sampled, *tokens_containing(tokenizer, NEWLINE)]
+        self._never = [*tokenizer.unsampleable_ids, *tokens_containing(tokenizer, NEWLINE)]
 
     def write(self, numbers: range, manner: LineSamplingConfig) -> list[SampledLine]:
         """The lines of these numbers. Raises UsageError for an unknown label."""
@@ -73,8 +73,8 @@ class LineSampler:
         logits, state = self._begun(labels, prefix)
         recent = np.tile(prefix[-REPEAT_WINDOW:].astype(np.intp), (len(rows), 1))
         written = sample_until_end(self._network, logits[rows], state.select(rows),
-                                end=eos_id(self._tokenizer), never=self._never, config=manner.config,
-                                uniforms=uniforms, longest=manner.longest, recent=recent)
+                                end=eos_id(self._tokenizer), banned=self._never, config=manner.config,
+                                uniforms=uniforms, max_length=manner.max_length, recent=recent)
         return [SampledLine(number, manner.prefix + _until(manner.stop, decode(self._tokenizer, ids)),
                      None if labels is None else self._labels.names[labels[row]])
                 for number, row, ids in zip(numbers, rows, written)]
@@ -102,7 +102,7 @@ class LineSampler:
         if self._labels is None:
             return None, np.zeros(count, np.intp)
         if manner.label is not None:
-            return [self._labels.number(manner.label)], np.zeros(count, np.intp)
+            return [self._labels.index(manner.label)], np.zeros(count, np.intp)
         chances = np.cumsum(np.exp(self._labels.log_prior()))
         drawn = np.searchsorted(chances, uniforms.next() * chances[-1], side="right")
         return np.unique(drawn, return_inverse=True)
@@ -145,7 +145,7 @@ class FilteredLineSampler:
         if manner.label is not None and not model.labels:
             raise UsageError(f"--label {manner.label!r}: this model has no labels; train one with --labels")
         if manner.label is not None:
-            model.labels.number(manner.label)
+            model.labels.index(manner.label)
         if NEWLINE in manner.prefix:
             raise UsageError("--prefix holds a line break; a line of this model never does")
         try:
@@ -166,11 +166,11 @@ class FilteredLineSampler:
         Without a number of tries there are 100 for each line, at least 10,000; one is enough where nothing
         is left to chance.
         """
-        tries = tries or max(FEWEST_TRIES, TRIES_A_LINE * count)
+        tries = tries or max(MIN_TRIES, TRIES_A_LINE * count)
         if self._writer.is_certain(self._manner) and not self._wanted.all:
             tries = 1
         while self.found < count and self.tried < tries:
-            size = count - self.found if self._wanted.all else max(count - self.found, FEWEST_AT_ONCE)
+            size = count - self.found if self._wanted.all else max(count - self.found, MIN_BATCH)
             numbers = range(self.tried, self.tried + min(size, SIDE_BY_SIDE, tries - self.tried))
             drawn = self._writer.write(numbers, self._manner)
             kept = self._kept(drawn)[:count - self.found]

@@ -1,6 +1,6 @@
 """How surprising lines are: cold, each by itself; carried, as one text; or as a model of lines has them.
 
-    scorer = choose_scorer(model, network, carry=False)
+    scorer = make_scorer(model, network, carry=False)
     for score in scorer.score(["one line\\n", "another\\n"]): score.bits_per_character
 
 Not here: how the network is run (scoring.py, text_scoring.py), files and their records (cli/).
@@ -49,7 +49,7 @@ class TextScore:
         return self.bits / max(self.characters, 1)
 
 
-def characters_of(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
+def bits_by_span(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
     """The text in the smallest parts that its tokens stand for, and the bits of each."""
     bits, at = score.nats * _BITS, 0
     ids = score.ids[score.ids < tokenizer.size].tolist()
@@ -63,7 +63,7 @@ def characters_of(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str,
 class Scorer(Protocol):
     """Scores texts in the order in which they stand."""
 
-    takes_ends: bool                    # whether the end of a line belongs to its text
+    includes_line_end: bool                    # whether the end of a line belongs to its text
 
     def score(self, texts: Sequence[str]) -> list[TextScore]: ...
 
@@ -74,7 +74,7 @@ class Scorer(Protocol):
 class _Any:
     """What scores whatever text there is."""
 
-    takes_ends = True
+    includes_line_end = True
 
     def problem(self, text: str) -> str:
         return ""
@@ -127,7 +127,7 @@ class LineScorer:
     as in training.
     """
 
-    takes_ends = False
+    includes_line_end = False
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None):
         self._network, self._tokenizer = network, tokenizer
@@ -144,7 +144,7 @@ class LineScorer:
         return self._labelled.problem(text) if self._labelled else ""
 
 
-def choose_scorer(model: Model, network: Network, *, carry: bool = False) -> Scorer:
+def make_scorer(model: Model, network: Network, *, carry: bool = False) -> Scorer:
     """What scores lines with a model of running text or of lines."""
     if model.task == "lines":
         return LineScorer(network, model.tokenizer, model.labels)

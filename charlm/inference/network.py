@@ -43,14 +43,14 @@ class Network:
         layers = tuple(layer.empty(batch) for layer in self._layers)
         if not self.config.window:
             return State(layers)
-        return State(layers, self._context.nothing(batch, self.config.window),
+        return State(layers, self._context.empty_memory(batch, self.config.window),
                      np.zeros((batch, 0), np.int64))
 
     def encode(self, source: np.ndarray, lengths: np.ndarray,
-               places: tuple[np.ndarray, np.ndarray] | None = None) -> State:
+               positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
         """The state of a decoder that has yet to write, with the memory of sources (B, S).
 
-        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `places`,
+        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `positions`,
         rows and positions (G,) each, the state has G rows, each begun from what its source's reading
         had come to at that position; without, each source's from what it came to at its ends.
         """
@@ -60,14 +60,14 @@ class Network:
         else:
             outputs, last = self._encoder(source, lengths)
         rows = None
-        if places is not None:
-            rows, positions = places
+        if positions is not None:
+            rows, positions = positions
             last = outputs[positions, rows]                                 # (G, M)
             if self.config.encoder == "shared":
                 _, layers = self._read_source(source[rows], positions + 1)
         if self.config.has_bridge:
             layers = self._bridged(last)
-        return State(layers, self._context.remember(outputs, last, lengths, rows))
+        return State(layers, self._context.build_memory(outputs, last, lengths, rows))
 
     def _read_source(self, source: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, tuple[Parts, ...]]:
         """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""
@@ -91,10 +91,10 @@ class Network:
         logits, at = [], 0
         while at < tokens.shape[1]:
             state = self.advance_window(state, at_once=1 if tokens.shape[1] == 1 else len(tokens))
-            piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
+            piece = tokens[:, at:at + self.config.window - state.window_tokens.shape[1]]
             new, after = self._decode(piece, state)
             logits.append(new)
-            state = State(after.layers, after.memory, np.concatenate([state.read, piece], axis=1))
+            state = State(after.layers, after.memory, np.concatenate([state.window_tokens, piece], axis=1))
             at += piece.shape[1]
         return np.concatenate(logits, axis=1), state
 
@@ -103,15 +103,15 @@ class Network:
 
         So many rows are encoded together; one by one, their bits do not depend on the batch.
         """
-        if state.read is None or state.read.shape[1] < self.config.window:
+        if state.window_tokens is None or state.window_tokens.shape[1] < self.config.window:
             return state
-        batch, size = state.read.shape
+        batch, size = state.window_tokens.shape
         memories = []
         for row in range(0, batch, at_once):
-            source = state.read[row:row + at_once]
+            source = state.window_tokens[row:row + at_once]
             lengths = np.full(len(source), size)
-            memories.append(self._context.remember(*self._encoder(source, lengths), lengths))
-        return State(state.layers, Memory.join(memories), state.read[:, :0])
+            memories.append(self._context.build_memory(*self._encoder(source, lengths), lengths))
+        return State(state.layers, Memory.join(memories), state.window_tokens[:, :0])
 
     def _decode(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         multiply = self._matmul if tokens.shape[1] == 1 else matmul
@@ -121,7 +121,7 @@ class Network:
             x, parts = layer.run(x, parts, multiply)                    # (T, B, H)
             layers.append(parts)
         if state.memory is not None:
-            x = self._context.merged(x, state.memory, multiply)
+            x = self._context.forward(x, state.memory, multiply)
         logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
         logits += self._head_bias
         return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1), State(tuple(layers), state.memory)

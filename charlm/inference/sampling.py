@@ -59,7 +59,7 @@ def _keep_nucleus(probabilities: np.ndarray, mass: float) -> None:
     np.put_along_axis(probabilities, order, ordered, axis=1)
 
 
-def choose(logits: np.ndarray, uniforms: np.ndarray, config: SamplingConfig,
+def sample_token(logits: np.ndarray, uniforms: np.ndarray, config: SamplingConfig,
            recent: np.ndarray | None = None) -> np.ndarray:
     """Token ids (B,) for logits (B, V), one uniform number a row; -inf is never chosen.
 

@@ -18,17 +18,17 @@ class Memory:
 
     values: np.ndarray                  # (B, S, M)
     keys: np.ndarray | None             # (B, S, H), with attention
-    hidden: np.ndarray | None           # (B, 1, S): 0, or -inf where a shorter source is padded
+    mask: np.ndarray | None             # (B, 1, S): 0, or -inf where a shorter source is padded
     source: np.ndarray                  # (B,) whose memory a row is
 
     def rows(self, rows) -> Memory:
         """The memory of these rows; the same one where each row's source stays what it was, as in a
-        search whose hypotheses change places."""
+        search whose hypotheses change positions."""
         source = self.source[rows]
         if np.array_equal(source, self.source):
             return self
         return Memory(*(part if part is None else part[rows]
-                        for part in (self.values, self.keys, self.hidden)), source)
+                        for part in (self.values, self.keys, self.mask)), source)
 
 
     @staticmethod
@@ -39,7 +39,7 @@ class Memory:
             return None if arrays[0] is None else np.concatenate(arrays)
 
         rows = sum(len(memory.source) for memory in memories)
-        return Memory(joined("values"), joined("keys"), joined("hidden"), np.arange(rows))
+        return Memory(joined("values"), joined("keys"), joined("mask"), np.arange(rows))
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class State:
     """The recurrent state of every layer: (B, H) arrays, h or h and c.
 
     A network with a source carries the memory of it, too; in a stream its source is the window of
-    tokens before this one, so the tokens of this window, `read`, are kept for the next.
+    tokens before this one, so the tokens of this window, `window_tokens`, are kept for the next.
     """
 
     layers: tuple[Parts, ...]
     memory: Memory | None = None
-    read: np.ndarray | None = None      # (B, t), t up to the window's length
+    window_tokens: np.ndarray | None = None      # (B, t), t up to the window's length
 
     def select(self, rows) -> State:
         """The state of these batch rows, in this order; rows may repeat."""
         return State(tuple(tuple(part[rows] for part in layer) for layer in self.layers),
                      self.memory and self.memory.rows(rows),
-                     self.read if self.read is None else self.read[rows])
+                     self.window_tokens if self.window_tokens is None else self.window_tokens[rows])

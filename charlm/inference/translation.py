@@ -30,7 +30,7 @@ class LengthLimit:
     ratio: float                        # as text/pair_corpus.py measured it on the training pairs
 
     @classmethod
-    def read(cls, training: dict) -> LengthLimit:
+    def from_metadata(cls, training: dict) -> LengthLimit:
         """From what a model file says of its training. Raises ModelFileError where it does not."""
         ratio = training.get("target_ratio")
         if not isinstance(ratio, float) or not 0 <= ratio < 1 << 20:
@@ -60,7 +60,7 @@ class Translator:
         self._network, self._limit = network, limit
         self.tokenizer, self.source_tokenizer = tokenizer, source_tokenizer
         # A target is one field of one line.
-        self._banned = [*tokenizer.never_sampled, *tokens_containing(tokenizer, NEWLINE + TAB)]
+        self._banned = [*tokenizer.unsampleable_ids, *tokens_containing(tokenizer, NEWLINE + TAB)]
 
     def translate(self, sources: Sequence[str], *, beam: int,
                   length_penalty: float = 1.0) -> list[list[Translation]]:

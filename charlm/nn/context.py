@@ -34,13 +34,13 @@ class Context(nn.Module):
             nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(self.merge.bias)
 
-    def nothing(self, batch: int, positions: int) -> Memory:
+    def empty_memory(self, batch: int, positions: int) -> Memory:
         """The memory of an empty past, as wide as that of so many positions."""
         outputs = self.empty.new_zeros(positions, batch, len(self.empty))
-        return self.remember(outputs, self.empty.expand(batch, -1),
+        return self.build_memory(outputs, self.empty.expand(batch, -1),
                              torch.zeros(batch, dtype=torch.long, device=outputs.device))
 
-    def remember(self, outputs: torch.Tensor, last: torch.Tensor, lengths: torch.Tensor,
+    def build_memory(self, outputs: torch.Tensor, last: torch.Tensor, lengths: torch.Tensor,
                  rows: torch.Tensor | None = None) -> Memory:
         """The memory of an encoder's outputs (S, B, M), or of the last ones (B, M) alone.
 
@@ -63,7 +63,7 @@ class Context(nn.Module):
     def _attend(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
         query = self.query(x).transpose(0, 1)                               # (B, T, H)
         scores = query @ memory.keys.mT * query.shape[2] ** -0.5            # (B, T, S)
-        weights = scores.masked_fill(~memory.present[:, None], float("-inf")).softmax(dim=2)
+        weights = scores.masked_fill(~memory.mask[:, None], float("-inf")).softmax(dim=2)
         return (weights @ memory.values).transpose(0, 1)
 
     def _drop(self, x: torch.Tensor) -> torch.Tensor:

@@ -62,14 +62,14 @@ class Network(nn.Module):
         layers = tuple((zeros,) * self.config.parts for _ in self.decoder)
         if not self.config.window:
             return State(layers)
-        return State(layers, self.context.nothing(batch, self.config.window),
+        return State(layers, self.context.empty_memory(batch, self.config.window),
                      torch.zeros(batch, 0, dtype=torch.long, device=zeros.device))
 
     def encode(self, source: torch.Tensor, lengths: torch.Tensor,
-               places: tuple[torch.Tensor, torch.Tensor] | None = None) -> State:
+               positions: tuple[torch.Tensor, torch.Tensor] | None = None) -> State:
         """The state of a decoder that has yet to write, with the memory of sources (B, S).
 
-        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `places`,
+        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `positions`,
         rows and positions (G,) each, the state has G rows, each begun from what its source's reading
         had come to at that position; without, each source's from what it came to at its ends.
         """
@@ -79,14 +79,14 @@ class Network(nn.Module):
         else:
             outputs, last = self.encoder(source, lengths)
         rows = None
-        if places is not None:
-            rows, positions = places
+        if positions is not None:
+            rows, positions = positions
             last = outputs[positions, rows]                                 # (G, M)
             if self.config.encoder == "shared":
                 _, layers = self._read_source(source[rows], positions + 1)
         if self.config.has_bridge:
             layers = self._bridged(last)
-        return State(layers, self.context.remember(outputs, last, lengths, rows))
+        return State(layers, self.context.build_memory(outputs, last, lengths, rows))
 
     def _read_source(self, source: torch.Tensor, lengths: torch.Tensor):
         """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""
@@ -111,21 +111,21 @@ class Network(nn.Module):
         logits, at = [], 0
         while at < tokens.shape[1]:
             state = self.advance_window(state)
-            piece = tokens[:, at:at + self.config.window - state.read.shape[1]]
+            piece = tokens[:, at:at + self.config.window - state.window_tokens.shape[1]]
             new, after = self._decode(piece, state)
             logits.append(new)
-            state = State(after.layers, after.memory, torch.cat([state.read, piece], dim=1))
+            state = State(after.layers, after.memory, torch.cat([state.window_tokens, piece], dim=1))
             at += piece.shape[1]
         return torch.cat(logits, dim=1), state
 
     def advance_window(self, state: State) -> State:
         """At the end of a stream's window, a memory of it instead of the one before; else nothing new."""
-        if state.read is None or state.read.shape[1] < self.config.window:
+        if state.window_tokens is None or state.window_tokens.shape[1] < self.config.window:
             return state
-        batch, size = state.read.shape
-        lengths = torch.full((batch,), size, device=state.read.device)
-        outputs, last = self.encoder(state.read, lengths)
-        return State(state.layers, self.context.remember(outputs, last, lengths), state.read[:, :0])
+        batch, size = state.window_tokens.shape
+        lengths = torch.full((batch,), size, device=state.window_tokens.device)
+        outputs, last = self.encoder(state.window_tokens, lengths)
+        return State(state.layers, self.context.build_memory(outputs, last, lengths), state.window_tokens[:, :0])
 
     def _decode(self, tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         x, layers = self.embedding(tokens.T), []                            # (T, B, E)

@@ -29,9 +29,9 @@ class NumpyAdapter:
 
     @torch.inference_mode()
     def encode(self, source: np.ndarray, lengths: np.ndarray,
-               places: tuple[np.ndarray, np.ndarray] | None = None) -> State:
+               positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
         return self._network.encode(self._tensor(source), self._tensor(lengths),
-                                    places and (self._tensor(places[0]), self._tensor(places[1])))
+                                    positions and (self._tensor(positions[0]), self._tensor(positions[1])))
 
     @torch.inference_mode()
     def step(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:

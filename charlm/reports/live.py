@@ -24,7 +24,7 @@ REFRESH = 0.25                          # seconds
 SMOOTHING = 0.05                        # weight of a new loss in the one shown
 SAMPLE_LINES = 6
 CURVE = 40                              # characters
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 ECHO = "^C"                             # of the terminal, behind the panel; wrapped, it would keep it from going
 
 
@@ -119,7 +119,7 @@ class Live:
             self._smooth += SMOOTHING * (step.loss - self._smooth) if known else 0.0
             self._smooth = self._smooth if known else step.loss
             self._losses.append(step.loss)
-            if len(self._losses) > MOST_POINTS:     # keep the curve, not every step of a long run
+            if len(self._losses) > MAX_POINTS:     # keep the curve, not every step of a long run
                 self._losses = [(a + b) / 2 for a, b in zip(self._losses[::2], self._losses[1::2])]
 
     def _say(self, message: str) -> None:

@@ -18,9 +18,9 @@ from charlm.text.special_tokens import mask_id
 from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import Tokenizer, decode
 
-SHORTEST_SOURCE, LONGEST_SOURCE = 16, 128   # tokens of text around gaps, the gaps' own included
+MIN_SOURCE, MAX_SOURCE = 16, 128   # tokens of text around gaps, the gaps' own included
 TOKENS_A_GAP = 16                       # of text for each gap, at least
-MEAN_LONGEST, LONGEST_GAP = 8, 32       # tokens of the longest gap in a batch of texts
+MEAN_MAX_GAP, MAX_GAP = 8, 32       # tokens of the longest gap in a batch of texts
 HELD_OUT_TEXTS = 1024                   # pieces of a held-out text at most
 
 Gap = tuple[int, int]                   # where it starts and stops
@@ -31,16 +31,16 @@ class Gapped:
     """One text with gaps, as ids."""
 
     source: np.ndarray                  # what the encoder reads
-    places: np.ndarray                  # where the gaps stand in it
+    positions: np.ndarray                  # where the gaps stand in it
     gaps: list[np.ndarray]              # what is missing there
 
 
-def draw_longest(chance: np.random.Generator) -> int:
+def draw_max_length(chance: np.random.Generator) -> int:
     """How long gaps may get in one batch of texts, mostly a few tokens.
 
     Drawn once for all of them, so that short gaps are not padded to the length of a long one.
     """
-    return 1 + min(int(chance.exponential(MEAN_LONGEST)), LONGEST_GAP - 1)
+    return 1 + min(int(chance.exponential(MEAN_MAX_GAP)), MAX_GAP - 1)
 
 
 def draw_gaps(length: int, chance: np.random.Generator, *, longest: int) -> list[Gap]:
@@ -66,19 +66,19 @@ def cut_gaps(ids: np.ndarray, gaps: list[Gap], tokenizer: Tokenizer) -> Gapped:
 def held_out_gaps(tokens: TokenCache, tokenizer: Tokenizer) -> list[Gapped]:
     """Evenly spaced pieces of a held-out text, with gaps that are the same each time."""
     chance = np.random.default_rng(0)
-    size = min(LONGEST_SOURCE, len(tokens))
+    size = min(MAX_SOURCE, len(tokens))
     count = min(max(len(tokens) // size, 1), HELD_OUT_TEXTS)
     starts = np.linspace(0, len(tokens) - size, count).astype(np.int64)
-    return [cut_gaps(ids, draw_gaps(size, chance, longest=draw_longest(chance)), tokenizer)
+    return [cut_gaps(ids, draw_gaps(size, chance, longest=draw_max_length(chance)), tokenizer)
             for ids in tokens.ring(starts, size)]
 
 
-def gap_characters(texts: Iterable[Gapped], tokenizer: Tokenizer) -> int:
+def count_gap_characters(texts: Iterable[Gapped], tokenizer: Tokenizer) -> int:
     """Characters of all gaps, each end counted as one."""
     return sum(len(decode(tokenizer, one.tolist())) + 1 for text in texts for one in text.gaps)
 
 
-def all_places(texts: list[Gapped]) -> tuple[np.ndarray, np.ndarray]:
+def gap_positions(texts: list[Gapped]) -> tuple[np.ndarray, np.ndarray]:
     """Rows and positions of every gap of a batch of texts."""
-    return (np.repeat(np.arange(len(texts)), [len(text.places) for text in texts]),
-            np.concatenate([text.places for text in texts]))
+    return (np.repeat(np.arange(len(texts)), [len(text.positions) for text in texts]),
+            np.concatenate([text.positions for text in texts]))

@@ -12,8 +12,8 @@ import numpy as np
 
 from charlm.errors import CorpusError, ModelFileError, UsageError
 
-MOST_LABELS = 4096
-MOST_WRITTEN = 900_000                  # bytes of them in a model file, whose description has a megabyte
+MAX_LABELS = 4096
+MAX_JSON_BYTES = 900_000                  # bytes of them in a model file, whose description has a megabyte
 _NAMED = 3                              # labels that a message names, at most
 
 
@@ -30,14 +30,14 @@ class Labels:
     counts: tuple[int, ...]
 
     @classmethod
-    def counted(cls, counter: Counter[str]) -> Labels:
+    def from_counts(cls, counter: Counter[str]) -> Labels:
         """Raises CorpusError when these are no labels but nearly as many as there are lines."""
-        if len(counter) > MOST_LABELS:
-            raise CorpusError(f"{len(counter)} different labels; {MOST_LABELS} are the most; "
+        if len(counter) > MAX_LABELS:
+            raise CorpusError(f"{len(counter)} different labels; {MAX_LABELS} are the most; "
                               "--pairs learns to write them")
         names = tuple(sorted(counter))
         labels = cls(names, tuple(counter[name] for name in names))
-        if len(json.dumps(json.dumps(labels.to_json()))) > MOST_WRITTEN:
+        if len(json.dumps(json.dumps(labels.to_json()))) > MAX_JSON_BYTES:
             raise CorpusError(f"{len(counter)} labels with names too long for a model file; "
                               "--pairs learns to write them")
         return labels
@@ -45,7 +45,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
-    def number(self, name: str) -> int:
+    def index(self, name: str) -> int:
         """Raises UsageError naming those nearest to an unknown one."""
         try:
             return self.names.index(name)
@@ -71,7 +71,7 @@ class Labels:
     @classmethod
     def from_json(cls, values: object) -> Labels:
         """Rebuild from `to_json`; raises ModelFileError for anything else."""
-        sound = isinstance(values, list) and 0 < len(values) <= MOST_LABELS and all(
+        sound = isinstance(values, list) and 0 < len(values) <= MAX_LABELS and all(
             isinstance(pair, list) and len(pair) == 2 and _is_name(pair[0])
             and type(pair[1]) is int and 0 < pair[1] < 1 << 53 for pair in values)
         if not sound:

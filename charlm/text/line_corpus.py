@@ -18,7 +18,7 @@ from charlm.errors import CorpusError
 from charlm.text.examples import Examples
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes, line_hash
-from charlm.text.reading import Text, split_lines, without_end
+from charlm.text.reading import Text, split_lines, strip_line_end
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.spool import Spool
 from charlm.text.tokenizers import registry
@@ -27,8 +27,8 @@ from charlm.text.tokenizers.registry import Extendable
 from charlm.text.tsv import LABEL_TEXT, TAB, read_pairs
 
 HELD_OUT = 0.05                         # of the different lines
-MOST_HELD_OUT = 20_000                  # different lines, unless --validation says otherwise
-LONGEST_EXAMPLE = 1024                  # tokens predicted; a longer line is learned in pieces
+MAX_HELD_OUT = 20_000                  # different lines, unless --validation says otherwise
+MAX_EXAMPLE = 1024                  # tokens predicted; a longer line is learned in pieces
 FITTED_AT_ONCE = 4096                   # lines
 
 Line = tuple[str, str]                  # label, which is empty where there are none, and text
@@ -41,7 +41,7 @@ class LineCorpus:
     tokenizer: Tokenizer
     labels: Labels | None
     line_hashes: LineHashes
-    train: Examples                     # a line of more than LONGEST_EXAMPLE in pieces
+    train: Examples                     # a line of more than MAX_EXAMPLE in pieces
     validation: Examples                # whole lines
     lines: int                          # to learn from
     train_characters: int               # each line's end included, as in the next
@@ -83,7 +83,7 @@ def read_lines(text: Text, *, labelled: bool) -> Iterator[Line]:
         yield from read_pairs(text, LABEL_TEXT)
         return
     for line in split_lines(text):
-        yield "", without_end(line)
+        yield "", strip_line_end(line)
 
 
 class _Store:
@@ -116,20 +116,20 @@ def _blocks(texts: Iterable[str]) -> Iterator[str]:
         yield NEWLINE.join(some) + NEWLINE
 
 
-def pieces(row: np.ndarray) -> Iterator[np.ndarray]:
+def split_long(row: np.ndarray) -> Iterator[np.ndarray]:
     """A with_bos_eos line whole, or in pieces that overlap by the token before each.
 
-    >>> [len(piece) for piece in pieces(np.arange(2050))]
+    >>> [len(piece) for piece in split_long(np.arange(2050))]
     [1025, 1025, 2]
     """
-    for start in range(0, len(row) - 1, LONGEST_EXAMPLE):
-        yield row[start:start + LONGEST_EXAMPLE + 1]
+    for start in range(0, len(row) - 1, MAX_EXAMPLE):
+        yield row[start:start + MAX_EXAMPLE + 1]
 
 
 def _held_out_below(hashes: np.ndarray, fraction: float | None) -> np.uint64:
     """The hash below which a line is held out, so that equal lines are on one side."""
     different = np.unique(hashes)
-    wanted = min(len(different) * HELD_OUT, MOST_HELD_OUT) if fraction is None else len(different) * fraction
+    wanted = min(len(different) * HELD_OUT, MAX_HELD_OUT) if fraction is None else len(different) * fraction
     return different[min(max(round(wanted), 1), len(different) - 1)]
 
 
@@ -143,7 +143,7 @@ class _Side:
         size = tokenizer.size + 1 + len(self._numbers)
         rows = self._rows(lines, tokenizer)
         self.examples = Examples(
-            itertools.chain.from_iterable(map(pieces, rows)) if cut else rows, vocabulary_size=size)
+            itertools.chain.from_iterable(map(split_long, rows)) if cut else rows, vocabulary_size=size)
 
     def _rows(self, lines: Iterable[Line], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
         for label, text in lines:
@@ -182,7 +182,7 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
         held_out, digest = store.where(store.hashes < limit), store.digest
     if labelled and (labels is None or isinstance(tokenizer, Extendable)):
         counts = Counter(label for label, _ in store)
-        labels = Labels.counted(Counter(labels.names if labels else ()) | counts)
+        labels = Labels.from_counts(Counter(labels.names if labels else ()) | counts)
     fitted = registry.train(tokenizer, _blocks(line for _, line in store), vocabulary_size=vocabulary_size)
     train = _Side(store.where(store.hashes >= limit), fitted, labels, cut=True)
     validated = _Side(held_out, fitted, labels, cut=False)

@@ -19,11 +19,11 @@ from charlm.text.spool import Spool
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.base import NEWLINE, Tokenizer
 from charlm.text.tokenizers.registry import Extendable
-from charlm.text.tokenizers.word import few_words
+from charlm.text.tokenizers.word import is_word_vocabulary
 from charlm.text.tsv import TAB, read_pairs
 
 HELD_OUT = 0.1                          # of the sources
-MOST_HELD_OUT = 2_000                   # sources, unless --validation says otherwise
+MAX_HELD_OUT = 2_000                   # sources, unless --validation says otherwise
 USUAL = 0.999                           # of the pairs: a few odd ones do not lengthen every search
 RATIO_OFFSET = 8                        # tokens added to a source, so that short ones do not decide
 
@@ -83,7 +83,7 @@ def _rank(source: str) -> int:
 
 def _held_out_below(ranks: set[int], fraction: float | None) -> int:
     """The rank below which a source is held out: all pairs of a source go to the same side."""
-    count = min(len(ranks) * HELD_OUT, MOST_HELD_OUT) if fraction is None else len(ranks) * fraction
+    count = min(len(ranks) * HELD_OUT, MAX_HELD_OUT) if fraction is None else len(ranks) * fraction
     return sorted(ranks)[min(max(round(count), 1), len(ranks) - 1)]
 
 
@@ -121,7 +121,7 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
         return (pair[which] for pair in _pairs(spool) if _rank(pair[0]) >= limit)
 
     if tokenizer is None:
-        tokenizer = "word" if few_words(side(1)) else "char"
+        tokenizer = "word" if is_word_vocabulary(side(1)) else "char"
     reads = registry.train(source_tokenizer, side(0), vocabulary_size=None)
     writes = registry.train(tokenizer, side(1), vocabulary_size=vocabulary_size)
     sources = Examples(map(reads.encode, side(0)), vocabulary_size=reads.size)

@@ -27,7 +27,7 @@ _BOM = "\ufeff"
 _MODEL = b'{"__metadata__":{"charlm":'     # how a model file goes on after its first 8 bytes
 
 
-def describe(source: str) -> str:
+def source_name(source: str) -> str:
     """How a source is named in messages: its path, or `standard input`."""
     return "standard input" if source == STDIN else source
 
@@ -64,13 +64,13 @@ def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK) -> Iterator[by
             # read1 hands over what a slow pipe has, where read would wait for a full chunk.
             chunk = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-            raise CorpusError(f"{describe(source)}: cannot be read ({error})") from None
+            raise CorpusError(f"{source_name(source)}: cannot be read ({error})") from None
         if not chunk:
             return
         if len(start) < len(_MODEL) + 8:
             start = (start + chunk[:len(_MODEL) + 8])[:len(_MODEL) + 8]
             if start[8:] == _MODEL:
-                raise CorpusError(f"{describe(source)}: is a model, not a text; name a model with -m")
+                raise CorpusError(f"{source_name(source)}: is a model, not a text; name a model with -m")
         yield chunk
 
 
@@ -86,7 +86,7 @@ def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise CorpusError(
-                f"{describe(source)}: not UTF-8: byte 0x{byte:02x} at offset {fed - held + error.start}"
+                f"{source_name(source)}: not UTF-8: byte 0x{byte:02x} at offset {fed - held + error.start}"
                 "; convert it, or pass --errors replace or ignore") from None
 
     for chunk in chunks:
@@ -110,7 +110,7 @@ class Text:
 
     def __init__(self, source: str, errors: str = "strict"):
         self.source = source
-        self.name = describe(source)
+        self.name = source_name(source)
         self._chunks = self._read(errors)
         self._head: list[str] = []
 
@@ -135,10 +135,10 @@ def read_text(sources: Iterable[str], errors: str = "strict") -> Iterator[str]:
         yield from Text(source, errors)
 
 
-def without_end(line: str) -> str:
+def strip_line_end(line: str) -> str:
     """A line without its end: LF, CR LF, or a CR at the end of a text.
 
-    >>> without_end("one\\r\\n"), without_end("two\\r\\r\\n"), without_end("three")
+    >>> strip_line_end("one\\r\\n"), strip_line_end("two\\r\\r\\n"), strip_line_end("three")
     ('one', 'two\\r', 'three')
     """
     return line.removesuffix(NEWLINE).removesuffix("\r")

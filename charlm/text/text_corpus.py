@@ -19,8 +19,8 @@ from charlm.text.tokenizers.base import Tokenizer, encode_chunks
 from charlm.text.tokenizers.registry import Extendable
 
 HELD_OUT = 0.1                          # of the characters, from the end
-MOST_HELD_OUT = 1_000_000               # characters, unless --validation says otherwise
-FEWEST_CHARACTERS = 3                   # two to learn a transition from, one to be tested on
+MAX_HELD_OUT = 1_000_000               # characters, unless --validation says otherwise
+MIN_CHARACTERS = 3                   # two to learn a transition from, one to be tested on
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _held_out_from(characters: int, fraction: float | None) -> int:
     1003854
     """
     if fraction is None:
-        held_out = min(_share(characters, HELD_OUT), MOST_HELD_OUT)
+        held_out = min(_share(characters, HELD_OUT), MAX_HELD_OUT)
     else:
         held_out = _share(characters, fraction)
     return min(max(characters - held_out, 2), characters - 1)
@@ -81,9 +81,9 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     names = ", ".join(text.name for text in texts)
     if not spool.characters:
         raise CorpusError(f"{names}: empty; there is nothing to learn")
-    if spool.characters < FEWEST_CHARACTERS:
+    if spool.characters < MIN_CHARACTERS:
         raise CorpusError(f"{names}: {spool.characters} characters are too few; "
-                          f"the minimum is {FEWEST_CHARACTERS}")
+                          f"the minimum is {MIN_CHARACTERS}")
     fitted = registry.train(tokenizer, spool, vocabulary_size=vocabulary_size)
     other = None
     if isinstance(validation, Text):

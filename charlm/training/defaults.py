@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from charlm.text.token_cache import TokenCache
 
-MOST_VALIDATIONS = 10
+MAX_VALIDATIONS = 10
 VALIDATION_SHARE = 0.25                 # tokens validated at most, over tokens trained on
 TOKENS_AT_A_MILLION = 5e6               # training tokens for a corpus of a million: five passes
-FEWEST_TOKENS = 150_000                 # even a tiny corpus is read this far
-FEWEST_STEPS = 150
+MIN_TOKENS = 150_000                 # even a tiny corpus is read this far
+MIN_STEPS = 150
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
-FEWEST_PAIRS_SEEN = 20_000
+MIN_PAIRS_SEEN = 20_000
 LINE_TOKENS_AT_A_MILLION = 6e6          # training tokens for lines of a million in all: six passes
-FEWEST_LINE_TOKENS = 300_000
+MIN_LINE_TOKENS = 300_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def pair_sizes(pairs: int, tokens: int) -> Sizes:
 
 def default_pair_steps(pairs: int, batch_size: int) -> int:
     """Thirty passes over 8,000 pairs; for others, pairs seen grow with the square root."""
-    wanted = max(PAIRS_SEEN_AT_8000 * (pairs / 8000) ** 0.5, FEWEST_PAIRS_SEEN)
-    return max(round(wanted / batch_size), FEWEST_STEPS)
+    wanted = max(PAIRS_SEEN_AT_8000 * (pairs / 8000) ** 0.5, MIN_PAIRS_SEEN)
+    return max(round(wanted / batch_size), MIN_STEPS)
 
 
 def line_sizes(tokens: int) -> Sizes:
@@ -54,8 +54,8 @@ def line_sizes(tokens: int) -> Sizes:
 
 def default_line_steps(tokens: int, steps_per_epoch: int) -> int:
     """Six passes over a million tokens; for others, tokens read grow with the square root."""
-    wanted = max(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, FEWEST_LINE_TOKENS)
-    return max(round(wanted / tokens * steps_per_epoch), FEWEST_STEPS)
+    wanted = max(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_LINE_TOKENS)
+    return max(round(wanted / tokens * steps_per_epoch), MIN_STEPS)
 
 
 def sizes(tokens: int) -> Sizes:
@@ -73,8 +73,8 @@ def sizes(tokens: int) -> Sizes:
 
 def default_steps(tokens: int, window: int) -> int:
     """Five passes over a million tokens; for others, tokens read grow with the square root."""
-    wanted = max(TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, FEWEST_TOKENS)
-    return max(round(wanted / window), FEWEST_STEPS)
+    wanted = max(TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_TOKENS)
+    return max(round(wanted / window), MIN_STEPS)
 
 
 def fit_window(train: TokenCache, *, batch_size: int, bptt: int) -> tuple[int, int]:
@@ -89,4 +89,4 @@ def validation_interval(steps: int, window: float, held_out: float) -> int:
     `window` tokens are trained on in a step, and a validation costs as much as `held_out` tokens.
     """
     count = int(VALIDATION_SHARE * steps * window / held_out)
-    return -(-steps // min(max(count, 1), MOST_VALIDATIONS, steps))
+    return -(-steps // min(max(count, 1), MAX_VALIDATIONS, steps))

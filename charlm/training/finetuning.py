@@ -51,7 +51,7 @@ def _written_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
 def _label_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
     """The new id of every label of the model."""
     names = model.labels.names if model.labels else ()
-    return np.array([label_id(corpus.tokenizer, corpus.labels.number(name)) for name in names], np.int64)
+    return np.array([label_id(corpus.tokenizer, corpus.labels.index(name)) for name in names], np.int64)
 
 
 def _read_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:

@@ -206,7 +206,7 @@ class _Loop:
         if self._interrupted():
             return False
         best = standing.best
-        is_best = score.better_than(best and ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
+        is_best = score.is_better_than(best and ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
         standing.validated = standing.step
         validation = Validation(standing.step, score.loss, score.bits_per_character, is_best, score.error_rate)
         standing.validations_since_best = 0 if is_best else standing.validations_since_best + 1

@@ -23,7 +23,7 @@ from charlm.training.trainer import Trainer
 
 MEASURED = 1.0                          # seconds spent on measuring the speed
 MEASURED_SHARE = 0.03                   # with --minutes, this share of the time
-MEASURED_MOST = 8.0                     # seconds
+MAX_MEASURED = 8.0                     # seconds
 FINISHING = 0.5                         # seconds kept for saving and leaving
 
 
@@ -149,7 +149,7 @@ def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
     budget = None if plan.minutes is None else 60 * plan.minutes
     if budget is None and done >= plan.config.steps:
         return plan, 0.0
-    limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MEASURED_MOST)
+    limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
     trainer = _trainer(plan, corpus, session, device=device)
     if not session.resumed and session.checkpoints and session.world.is_main:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.

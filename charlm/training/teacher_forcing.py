@@ -19,8 +19,8 @@ IGNORED = -100                          # a target that F.cross_entropy leaves o
 
 
 def encoded(network: Network, sources: Sequence[np.ndarray],
-            places: tuple[np.ndarray, np.ndarray] | None = None) -> State:
-    """The state of a decoder that is to write what belongs to these sources, or to places in them."""
+            positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
+    """The state of a decoder that is to write what belongs to these sources, or to positions in them."""
     device = network.head.bias.device
 
     def tensor(values: np.ndarray) -> torch.Tensor:
@@ -28,7 +28,7 @@ def encoded(network: Network, sources: Sequence[np.ndarray],
 
     lengths = np.array([len(ids) for ids in sources])
     return network.encode(tensor(padded(sources, 0)), tensor(lengths),
-                          places and (tensor(places[0]), tensor(places[1])))
+                          positions and (tensor(positions[0]), tensor(positions[1])))
 
 
 def inputs_and_targets(rows: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

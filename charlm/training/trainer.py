@@ -25,7 +25,7 @@ from charlm.training.objectives.text import TextObjective
 from charlm.training.optimizers import Optimizers
 from charlm.training.options import AnyCorpus
 
-MOST_FAILURES = 3                       # updates in a row without a finite loss and gradient
+MAX_FAILURES = 3                       # updates in a row without a finite loss and gradient
 OBJECTIVES = {"stream": TextObjective, "lines": LinesObjective, "pairs": PairsObjective, "fill": InfillObjective}
 
 
@@ -97,8 +97,8 @@ class Trainer:
 
     def _count_failure(self, step: int) -> None:
         self.failures += 1
-        if self.failures == MOST_FAILURES:
-            raise DivergedError(f"no finite loss in {MOST_FAILURES} updates up to step {step + 1}; "
+        if self.failures == MAX_FAILURES:
+            raise DivergedError(f"no finite loss in {MAX_FAILURES} updates up to step {step + 1}; "
                                 "try a smaller --lr or --clip")
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
@@ -145,4 +145,4 @@ class Trainer:
             return False
 
         self.objective.validate(enough)
-        return (self.clock() - began) * max(self.objective.validation_pieces / read, 1.0)
+        return (self.clock() - began) * max(self.objective.validation_batches / read, 1.0)

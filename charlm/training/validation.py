@@ -21,18 +21,18 @@ from charlm.text.tokenizers.base import Tokenizer
 
 WARM_UP = 512                           # tokens
 TOKENS_A_LANE = 16_384
-MOST_LANES = 32
-LONGEST_WINDOW = 1024                   # tokens of a lane read at once
+MAX_LANES = 32
+MAX_WINDOW = 1024                   # tokens of a lane read at once
 
 
 def lane_count(tokens: int) -> int:
     """Lanes that a held-out part of so many tokens is read by."""
-    return min(max(tokens // TOKENS_A_LANE, 1), MOST_LANES)
+    return min(max(tokens // TOKENS_A_LANE, 1), MAX_LANES)
 
 
 def window_length(lanes: int, vocabulary_size: int) -> int:
     """Tokens that each lane reads at once."""
-    return min(max(LOGITS // vocabulary_size // lanes, 1), LONGEST_WINDOW)
+    return min(max(LOGITS // vocabulary_size // lanes, 1), MAX_WINDOW)
 
 
 def window_count(tokens: int, vocabulary_size: int) -> int:

@@ -125,7 +125,7 @@ def test_lines_are_the_text_wherever_its_bytes_are_cut(text, chunk):
 def test_many_lines_come_in_batches_of_no_more_than_are_answered_at_once(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n" * 5000)))
     sizes = [len(batch) for batch in LineReader("-", "strict").batches()]
-    assert sum(sizes) == 5000 and max(sizes) == filters.MOST_LINES
+    assert sum(sizes) == 5000 and max(sizes) == filters.MAX_BATCH
 
 
 def test_a_file_by_name_stdin_by_a_dash_and_stdin_by_default_are_answered_alike(answers, name, tmp_path):

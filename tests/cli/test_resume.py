@@ -239,7 +239,7 @@ def test_a_changed_corpus_is_refused_unless_it_is_meant(unfinished, train):
 def test_characters_that_a_new_text_brings_are_unknown_ones(unfinished, train, tmp_path):
     unfinished.write_text(TEXT.replace("cat", "çæt"), encoding="utf-8")
     assert train("--resume", "--new-corpus")[0] == 0
-    assert "ç" not in load(str(tmp_path / "model")).tokenizer.all_known()
+    assert "ç" not in load(str(tmp_path / "model")).tokenizer.known_text()
 
 
 def test_a_harder_text_is_learned_though_the_one_before_was_easier(unfinished, train, tmp_path):
@@ -288,7 +288,7 @@ def test_init_from_learns_more_characters_on_top(first, train, tmp_path):
     code, said = train("--init-from", "first", "--steps", "5")
     assert code == 0, said
     model = load(str(tmp_path / "model"))
-    assert set("çæcat") <= set(model.tokenizer.all_known())
+    assert set("çæcat") <= set(model.tokenizer.known_text())
     assert model.config.hidden_size == 8 and model.training["steps"] == 5
 
 

@@ -40,10 +40,10 @@ class InTorch:
     def start(self, batch):
         return self.network.start(batch).detach()
 
-    def encode(self, source, lengths, places=None):
+    def encode(self, source, lengths, positions=None):
         import torch
-        places = places and tuple(map(torch.as_tensor, places))
-        return self.network.encode(torch.from_numpy(source), torch.from_numpy(lengths), places).detach()
+        positions = positions and tuple(map(torch.as_tensor, positions))
+        return self.network.encode(torch.from_numpy(source), torch.from_numpy(lengths), positions).detach()
 
     def step(self, tokens, state):
         import torch

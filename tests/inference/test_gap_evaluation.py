@@ -32,7 +32,7 @@ def network(request, random_network):
 def slow_nats(network, text):
     """Gap by gap, token by token; the other gaps are missing each time."""
     nats = 0.0
-    for place, ids in zip(text.places.tolist(), text.gaps, strict=True):
+    for place, ids in zip(text.positions.tolist(), text.gaps, strict=True):
         state = network.encode(text.source[None], np.array([len(text.source)]), (np.array([0]), np.array([place])))
         for before, token in zip([END, *ids.tolist()], [*ids.tolist(), END], strict=True):
             logits, state = network.step(np.array([[before]]), state)
@@ -60,7 +60,7 @@ def test_a_uniform_model_scores_log_of_the_vocabulary(random_network):
 class WritesOneLetter:
     """A network, and its state, that fills every gap with an a, wherever it stands."""
 
-    def encode(self, source, lengths, places):
+    def encode(self, source, lengths, positions):
         return self
 
     def select(self, rows):
@@ -90,8 +90,8 @@ class WritesWhatItReads:
     def __init__(self, wanted=None):
         self.wanted = wanted
 
-    def encode(self, source, lengths, places):
-        rows, positions = places
+    def encode(self, source, lengths, positions):
+        rows, positions = positions
         return WritesWhatItReads(np.where(positions, source[rows, positions - 1], LETTERS.encode("b")[0]))
 
     def select(self, rows):
@@ -111,7 +111,7 @@ def test_each_gap_is_begun_from_its_own_place(length):
     tokens = cached(text_of(length, "ab"))
     score, texts = evaluate_gaps(WritesWhatItReads(), LETTERS, tokens), held_out_gaps(tokens, LETTERS)
     expected = sum(ids.tolist() == [text.source[place - 1] if place else LETTERS.encode("b")[0]]
-                   for text in texts for place, ids in zip(text.places, text.gaps))
+                   for text in texts for place, ids in zip(text.positions, text.gaps))
     assert score.exact == expected
     assert length < 1000 or 0 < score.exact < score.gaps / 2
 

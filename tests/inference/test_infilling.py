@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from charlm.config import SamplingConfig
-from charlm.inference.infilling import GAPS_AT_ONCE as AT_ONCE, LONGEST_FILL, Infiller
-from charlm.text.gap_sampling import LONGEST_SOURCE
+from charlm.inference.infilling import GAPS_AT_ONCE as AT_ONCE, MAX_FILL, Infiller
+from charlm.text.gap_sampling import MAX_SOURCE
 from charlm.text.special_tokens import eos_id, vocabulary_sizes, mask_id
 from charlm.text.tokenizers.byte import ByteTokenizer
 from charlm.text.tokenizers.char import CharTokenizer
@@ -39,14 +39,14 @@ def wild_network(random_network):
 
 def fill(network, lines, *, tokenizer=LETTERS, seed=5, numbers=None, alternatives=1, **options):
     return Infiller(network, tokenizer).fill(lines, SamplingConfig(**options), seed=seed, alternatives=alternatives,
-                                           numbers=range(len(lines)) if numbers is None else numbers)
+                                           line_numbers=range(len(lines)) if numbers is None else numbers)
 
 
 def sources_read(network):
     """The sources that the network is going to read, as lists of ids without their padding."""
     seen, encode = [], network.encode
-    network.encode = lambda source, lengths, places: seen.extend(
-        row[:length].tolist() for row, length in zip(source, lengths)) or encode(source, lengths, places)
+    network.encode = lambda source, lengths, positions: seen.extend(
+        row[:length].tolist() for row, length in zip(source, lengths)) or encode(source, lengths, positions)
     return seen
 
 
@@ -54,12 +54,12 @@ def goes_read(network):
     """What the network is going to read for each gap: the ids before its place, and those behind it."""
     goes, encode = [], network.encode
 
-    def watched(source, lengths, places):
-        for row, position in zip(*places, strict=True):
+    def watched(source, lengths, positions):
+        for row, position in zip(*positions, strict=True):
             ids = source[row, :lengths[row]].tolist()
             assert ids[position] == GAP
             goes.append((ids[:position], ids[position + 1:]))
-        return encode(source, lengths, places)
+        return encode(source, lengths, positions)
 
     network.encode = watched
     return goes
@@ -70,7 +70,7 @@ def goes_read(network):
 def test_every_gap_of_a_line_is_filled(network, texts, options):
     for (fills,) in fill(network, [texts, texts], **options):
         assert len(fills) == len(texts) - 1
-        assert all(set(text) <= set("abcdefgh ") and len(text) <= LONGEST_FILL for text in fills)
+        assert all(set(text) <= set("abcdefgh ") and len(text) <= MAX_FILL for text in fills)
 
 
 def test_a_line_without_a_gap_is_not_read(network):
@@ -89,7 +89,7 @@ def test_fills_are_of_various_lengths_and_may_be_empty(network):
 def test_a_fill_that_finds_no_end_is_cut_off(network):
     network._head_bias[eos_id(LETTERS)] = -np.inf
     (fills,), = fill(network, [["a", "b", "c"]])
-    assert [len(text) for text in fills] == [LONGEST_FILL] * 2
+    assert [len(text) for text in fills] == [MAX_FILL] * 2
 
 
 def test_fills_do_not_depend_on_the_lines_beside(network):
@@ -135,7 +135,7 @@ def test_temperature_zero_follows_the_likeliest_token(wild_network, seed):
         source = [*before, GAP, *after]
         state = network.encode(np.array([source]), np.array([len(source)]), (np.array([0]), np.array([len(before)])))
         token, written = eos_id(LETTERS), []
-        while len(written) < LONGEST_FILL:
+        while len(written) < MAX_FILL:
             logits, state = network.step(np.array([[token]]), state)
             logits[..., [LETTERS.unknown_id, newline]] = -np.inf
             token = int(logits.argmax())
@@ -185,7 +185,7 @@ def test_every_gap_is_read_once_with_as_much_text_as_in_training_and_no_more(net
     for number, (before, after) in enumerate(goes):
         written = len("".join(fills[:number]))
         there = whole + 2 + written + len(texts) - 2 - number       # line breaks, and marks of the gaps to come
-        assert len(before) + len(after) == min(there, LONGEST_SOURCE)
+        assert len(before) + len(after) == min(there, MAX_SOURCE)
 
 
 @pytest.mark.parametrize("texts", LINES.values(), ids=LINES)
@@ -196,15 +196,15 @@ def test_a_gap_is_read_after_what_was_written_before_it_and_ahead_of_gaps_still_
     for number, (before, after) in enumerate(goes):
         to_come = [*parts[number + 1], *(one for part in parts[number + 2:] for one in (GAP, *part)), LETTERS.start_id]
         assert done[len(done) - len(before):] == before and to_come[:len(after)] == after
-        assert len(before) == len(done) or len(before) >= LONGEST_SOURCE // 2
-        assert len(after) == len(to_come) or len(after) >= LONGEST_SOURCE // 2
+        assert len(before) == len(done) or len(before) >= MAX_SOURCE // 2
+        assert len(after) == len(to_come) or len(after) >= MAX_SOURCE // 2
         done += [*LETTERS.encode(fills[number]), *parts[number + 1]]
 
 
 def test_a_gap_of_a_long_line_is_read_with_the_text_next_to_it(network):
-    goes, half = goes_read(network), LONGEST_SOURCE // 2
+    goes, half = goes_read(network), MAX_SOURCE // 2
     whole = LETTERS.encode(f"\n{LONG}\n").tolist()
-    for at, before, after in ((1700, half, half), (2, 3, LONGEST_SOURCE - 3), (2999, LONGEST_SOURCE - 2, 2)):
+    for at, before, after in ((1700, half, half), (2, 3, MAX_SOURCE - 3), (2999, MAX_SOURCE - 2, 2)):
         goes.clear()
         fill(network, [[LONG[:at], LONG[at:]]])
         assert goes == [(whole[at + 1 - before:at + 1], whole[at + 1:at + 1 + after])]
@@ -214,7 +214,7 @@ def test_what_was_written_is_text_to_the_gaps_after_it(network):
     goes = goes_read(network)
     (fills,), = fill(network, [[LONG[:500], LONG[500:570], "abc"]])
     assert len(goes) == 2 and fills[0]
-    before = (LONG[:500] + fills[0] + LONG[500:570])[-(LONGEST_SOURCE - len("abc\n")):]
+    before = (LONG[:500] + fills[0] + LONG[500:570])[-(MAX_SOURCE - len("abc\n")):]
     assert goes[1] == (LETTERS.encode(before).tolist(), LETTERS.encode("abc\n").tolist())
 
 

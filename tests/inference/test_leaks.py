@@ -40,24 +40,24 @@ def test_later_tokens_leave_earlier_logits_bit_identical_after_a_place(reader):
 def test_a_place_sees_both_sides_where_it_may_and_one_where_it_cannot(reader):
     """A reader in one direction without attention has not read what follows a place; all others have."""
     place, width = 2, SOURCES.shape[1]
-    places, both = (np.array([0]), np.array([place])), (
+    positions, both = (np.array([0]), np.array([place])), (
         reader.config.encoder == "bidirectional" or reader.config.attention)
-    before, _ = reader.step(TOKENS[:1, :1], reader.encode(SOURCES[:1], LENGTHS[:1], places))
+    before, _ = reader.step(TOKENS[:1, :1], reader.encode(SOURCES[:1], LENGTHS[:1], positions))
     seen = []
     for at in range(width):
         changed = SOURCES[:1].copy()
         changed[:, at] = (changed[:, at] + 1) % 9
-        after, _ = reader.step(TOKENS[:1, :1], reader.encode(changed, LENGTHS[:1], places))
+        after, _ = reader.step(TOKENS[:1, :1], reader.encode(changed, LENGTHS[:1], positions))
         seen.append((after != before).any())
     assert seen == [both or at <= place for at in range(width)]
 
 
 def test_a_places_own_reading_has_both_sides_of_it_only_in_both_directions(reader):
     """Of the recurrent state that writing begins from, whatever attention sees beside it."""
-    place, places = 2, (np.array([0]), np.array([2]))
+    place, positions = 2, (np.array([0]), np.array([2]))
 
     def begun(source):
-        state = reader.encode(source, LENGTHS[:1], places)
+        state = reader.encode(source, LENGTHS[:1], positions)
         return np.concatenate([np.ravel(part) for layer in state.layers for part in layer])
 
     before, seen = begun(SOURCES[:1]), []
@@ -69,11 +69,11 @@ def test_a_places_own_reading_has_both_sides_of_it_only_in_both_directions(reade
 
 
 def test_a_place_sees_no_other_source(reader):
-    places = np.array([0, 0, 1]), np.array([0, 4, 1])
-    before, _ = reader.step(TOKENS[:, :3], reader.encode(SOURCES, LENGTHS, places))
+    positions = np.array([0, 0, 1]), np.array([0, 4, 1])
+    before, _ = reader.step(TOKENS[:, :3], reader.encode(SOURCES, LENGTHS, positions))
     changed = SOURCES.copy()
     changed[1:] = (changed[1:] + 1) % 9
-    after, _ = reader.step(TOKENS[:, :3], reader.encode(changed, LENGTHS, places))
+    after, _ = reader.step(TOKENS[:, :3], reader.encode(changed, LENGTHS, positions))
     assert np.array_equal(after[:2], before[:2]) and (after[2] != before[2]).any()
 
 
@@ -98,7 +98,7 @@ def test_a_window_sees_every_token_of_the_one_before_through_the_encoder(stream)
         read = TOKENS[:, :window].copy()
         read[:, at] = (read[:, at] + 1) % VOCABULARY
         # The decoder's own state stays as it was: only the encoder can see the difference.
-        other = dataclasses.replace(state, read=like(state.read, read))
+        other = dataclasses.replace(state, window_tokens=like(state.window_tokens, read))
         after, _ = stream.step(TOKENS[:, window:2 * window], other)
         assert (after != before).any(axis=2).all()
 
@@ -107,5 +107,5 @@ def test_a_window_sees_nothing_but_the_one_before_through_the_encoder(stream):
     window = stream.config.window
     _, state = stream.step(TOKENS[:, :window], stream.start(BATCH))
     _, other = stream.step(TOKENS[:, ::-1][:, :window].copy(), stream.start(BATCH))
-    same = dataclasses.replace(other, layers=state.layers, read=state.read)
+    same = dataclasses.replace(other, layers=state.layers, window_tokens=state.window_tokens)
     assert np.array_equal(stream.step(TOKENS, same)[0], stream.step(TOKENS, state)[0])

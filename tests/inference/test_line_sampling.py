@@ -10,7 +10,7 @@ from charlm.config import SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference import line_sampling
 from charlm.inference.cells import matmul_by_row, matmul_in_blocks
-from charlm.inference.line_sampling import LONGEST, FilteredLineSampler, LineFilter, LineSampler, LineSamplingConfig, longest_line
+from charlm.inference.line_sampling import LONGEST, FilteredLineSampler, LineFilter, LineSampler, LineSamplingConfig, max_line_length
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes, line_hash
 from charlm.text.special_tokens import eos_id, label_id
@@ -29,8 +29,8 @@ def network(random_network):
     return build
 
 
-def manner(seed=5, *, longest=40, prefix="", label=None, **options):
-    return LineSamplingConfig(SamplingConfig(**options), seed, longest, prefix, label)
+def manner(seed=5, *, max_length=40, prefix="", label=None, **options):
+    return LineSamplingConfig(SamplingConfig(**options), seed, max_length, prefix, label)
 
 
 def texts(writer, numbers, how=manner()):
@@ -80,7 +80,7 @@ def test_seeds_and_numbers_name_lines(network):
 
 def test_labels_are_drawn_as_often_as_they_were_in_training(network):
     writer = LineSampler(network(3, hidden_size=2, num_layers=1), LETTERS, LABELS)
-    lines = writer.write(range(5000), manner(longest=1))
+    lines = writer.write(range(5000), manner(max_length=1))
     counts = Counter(line.label for line in lines)
     for name, share in zip(LABELS.names, (0.6, 0.1, 0.3)):
         assert abs(counts[name] / 5000 - share) < 4 * (share * (1 - share) / 5000) ** 0.5      # four sigma
@@ -132,31 +132,31 @@ def test_temperature_zero_follows_the_likeliest_token_after_the_prefix(network):
         if token == END:
             break
         ids.append(token)
-    assert texts(LineSampler(model, LETTERS), range(2), manner(prefix="bad", temperature=0, longest=20)) == [
+    assert texts(LineSampler(model, LETTERS), range(2), manner(prefix="bad", temperature=0, max_length=20)) == [
         LETTERS.push(ids[1:])] * 2
 
 
 def test_a_repeat_penalty_counts_the_prefix(network):
     model = network(scale=0)
     model._head_bias[:] = LETTERS.encode("abc")[0] == np.arange(len(model._head_bias))      # a, by a little
-    options = {"temperature": 0, "longest": 1, "repeat_penalty": 1e6}
+    options = {"temperature": 0, "max_length": 1, "repeat_penalty": 1e6}
     assert texts(LineSampler(model, LETTERS), range(1), manner(prefix="b", **options)) == ["ba"]
     model._head_bias[LETTERS.encode("b")[0]] = 0.5
     assert texts(LineSampler(model, LETTERS), range(1), manner(prefix="a", **options)) == ["ab"]
 
 
-@pytest.mark.parametrize("longest", [0, 1, 9])
-def test_a_line_has_at_most_the_longest_after_its_prefix(network, longest):
+@pytest.mark.parametrize("max_length", [0, 1, 9])
+def test_a_line_has_at_most_the_longest_after_its_prefix(network, max_length):
     model = network()
     model._head_bias[END] = -99
-    assert {len(text) for text in texts(LineSampler(model, LETTERS), range(9), manner(prefix="ab", longest=longest))} == {
-        2 + longest}
+    assert {len(text) for text in texts(LineSampler(model, LETTERS), range(9), manner(prefix="ab", max_length=max_length))} == {
+        2 + max_length}
 
 
-@pytest.mark.parametrize("training, longest", [({}, LONGEST), ({"longest_line": 12}, LONGEST),
+@pytest.mark.parametrize("training, max_length", [({}, LONGEST), ({"longest_line": 12}, LONGEST),
                                                ({"longest_line": 9000}, 9000), ({"longest_line": "x"}, LONGEST)])
-def test_lines_may_be_as_long_as_those_of_the_training(training, longest):
-    assert longest_line(training) == longest
+def test_lines_may_be_as_long_as_those_of_the_training(training, max_length):
+    assert max_line_length(training) == max_length
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"temperature": 50}])
@@ -173,7 +173,7 @@ def test_no_line_of_bytes_or_pieces_holds_a_newline(random_network, kind):
     tokenizer = train(kind, ["the cat sat on the mat\n" * 20], vocabulary_size=None)
     model = random_network(tokenizer.size + 1, scale=0, matmul=matmul_in_blocks)
     for token in range(tokenizer.size):
-        if "\n" in tokenizer.piece(token):
+        if "\n" in tokenizer.display(token):
             model._head_bias[token] = 20
     found = texts(LineSampler(model, tokenizer), range(20), manner())
     assert any(found) and "\n" not in "".join(found)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.config import ModelConfig
-from charlm.inference.line_scoring import CarriedScorer, IndependentScorer, LineScorer, TextScore, characters_of, choose_scorer
+from charlm.inference.line_scoring import CarriedScorer, IndependentScorer, LineScorer, TextScore, bits_by_span, make_scorer
 from charlm.inference.text_scoring import score_carried
 from charlm.modelfile import Model
 from charlm.text.labels import Labels
@@ -57,7 +57,7 @@ def test_no_text_has_no_bits():
 @given(text=WILD, end=st.booleans())
 def test_parts_of_any_text_join_to_it_and_their_bits_add_up(kind, text, end):
     score = scored(TOKENIZERS[kind], text, end=end)
-    parts = list(characters_of(score, TOKENIZERS[kind]))
+    parts = list(bits_by_span(score, TOKENIZERS[kind]))
     assert "".join(part for part, _ in parts) == score.text
     assert all(part for part, _ in parts)
     assert math.fsum(bits for _, bits in parts) == pytest.approx(score.bits)
@@ -70,17 +70,17 @@ def test_the_bytes_of_a_character_are_one_part():
     byte = TOKENIZERS["byte"]
     ids = with_bos_eos(byte, byte.encode("aéb🐈"))[1:]
     score = TextScore("aéb🐈\n", ids, np.array([1, 2, 4, 8, 16, 32, 64, 128, 256]) * math.log(2))
-    assert list(characters_of(score, byte)) == [
+    assert list(bits_by_span(score, byte)) == [
         ("a", 1), ("é", pytest.approx(6)), ("b", 8), ("🐈", pytest.approx(240)), ("\n", 256)]
 
 
 def test_an_unknown_character_is_shown_as_itself():
     score = scored(TOKENIZERS["char"], "cat🐈é!")
-    assert [part for part, _ in characters_of(score, TOKENIZERS["char"])] == [*"cat🐈é!"]
+    assert [part for part, _ in bits_by_span(score, TOKENIZERS["char"])] == [*"cat🐈é!"]
 
 
 def test_pieces_are_parts_of_several_characters():
-    parts = [part for part, _ in characters_of(scored(TOKENIZERS["bpe"], "the cat sat\n"), TOKENIZERS["bpe"])]
+    parts = [part for part, _ in bits_by_span(scored(TOKENIZERS["bpe"], "the cat sat\n"), TOKENIZERS["bpe"])]
     assert len(parts) < len("the cat sat\n") and parts[-1] == "\n"
 
 
@@ -128,7 +128,7 @@ def test_a_line_is_scored_between_its_begin_and_its_end_which_counts(network, st
         slow = stepped(model, [end, *ids, end]) + unknown_cost(tokenizer, np.array([*ids, end]))
         assert score.text == line + "\n" and score.characters == len(line) + 1
         assert np.abs(score.nats - slow).max() < 1e-5
-        assert [part for part, _ in characters_of(score, tokenizer)][-1] == "\n"
+        assert [part for part, _ in bits_by_span(score, tokenizer)][-1] == "\n"
 
 
 @pytest.mark.parametrize("labels", [None, LABELS])
@@ -169,11 +169,11 @@ def test_a_model_without_labels_takes_a_tab_for_text(network):
 def test_the_scorer_of_a_model_is_that_of_its_task(network, task, carry, kind):
     tokenizer = TOKENIZERS["byte"]
     model = Model(ModelConfig(257), tokenizer, {}, {}, task)
-    assert type(choose_scorer(model, network(tokenizer, 1), carry=carry)) is kind
+    assert type(make_scorer(model, network(tokenizer, 1), carry=carry)) is kind
 
 
 def test_a_labelled_model_of_lines_scores_by_its_labels(network):
     tokenizer = TOKENIZERS["byte"]
     model = Model(ModelConfig(257, labels=2), tokenizer, {}, {}, "lines", labels=LABELS)
-    score, = choose_scorer(model, network(tokenizer, 1, 2)).score(["wild\tab"])
+    score, = make_scorer(model, network(tokenizer, 1, 2)).score(["wild\tab"])
     assert score.text == "ab\n"

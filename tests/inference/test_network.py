@@ -84,12 +84,12 @@ def assert_states_agree(ours, theirs):
     for part, other in zip(parts_of(ours), parts_of(theirs), strict=True):
         assert close(part, other[0].numpy())
     mine, yours, there = ours.memory, theirs.memory, ...
-    if yours.present is not None:
-        there = yours.present.numpy()
-        assert np.array_equal(mine.hidden[:, 0] == 0, there)
+    if yours.mask is not None:
+        there = yours.mask.numpy()
+        assert np.array_equal(mine.mask[:, 0] == 0, there)
         assert close(mine.keys[there], yours.keys.numpy()[there])
     assert close(mine.values[there], yours.values.numpy()[there])
-    assert (ours.read is None and theirs.read is None) or np.array_equal(ours.read, theirs.read.numpy())
+    assert (ours.window_tokens is None and theirs.window_tokens is None) or np.array_equal(ours.window_tokens, theirs.window_tokens.numpy())
 
 
 def assert_halves_agree(both, begin, *, time=10):
@@ -237,11 +237,11 @@ def test_selected_places_bring_their_memory(reader):
     assert not close(some, whole[[1, 0, 0, 2]])
 
 
-def begun_from(reader, sources, lengths, places, tokens=None):
-    """Logits of the same few tokens after each of the places."""
+def begun_from(reader, sources, lengths, positions, tokens=None):
+    """Logits of the same few tokens after each of the positions."""
     tokens = some_tokens()[:1, :6] if tokens is None else tokens
-    state = reader.encode(sources, lengths, places)
-    return reader.step(np.repeat(tokens, len(places[0]), axis=0), state)[0]
+    state = reader.encode(sources, lengths, positions)
+    return reader.step(np.repeat(tokens, len(positions[0]), axis=0), state)[0]
 
 
 def test_places_are_rows_in_their_order_and_may_repeat(reader):
@@ -269,7 +269,7 @@ def test_a_place_at_the_end_of_a_source_read_forwards_is_its_whole_reading(reade
 
 
 def test_the_memory_of_a_place_is_what_the_encoder_made_of_it(both_readers):
-    """Without attention the place's own output; with it all outputs of its source, in the order of places."""
+    """Without attention the place's own output; with it all outputs of its source, in the order of positions."""
     network, (rows, positions) = both_readers["numpy"], PLACES
     if network.config.encoder == "shared":
         outputs, _ = network._read_source(some_sources(), LENGTHS)
@@ -280,7 +280,7 @@ def test_the_memory_of_a_place_is_what_the_encoder_made_of_it(both_readers):
         assert np.array_equal(memory.values, outputs[positions, rows][:, None])
         return
     for at, row in enumerate(rows):
-        present = memory.hidden[at, 0] == 0
+        present = memory.mask[at, 0] == 0
         assert present.tolist() == [slot <= LENGTHS[row] for slot in range(1 + LENGTHS.max())]
         assert np.array_equal(memory.values[at, 1:1 + LENGTHS[row]], outputs[:LENGTHS[row], row])
 

@@ -29,8 +29,8 @@ def test_ids_in_the_padding_change_no_bit(reader):
 PLACES = np.array([4, 0, 0, 2, 1]), np.array([4, 6, 2, 0, 0])
 
 
-def placed_logits(network, sources, lengths, places, tokens):
-    return network.step(tokens, network.encode(sources, lengths, places))[0]
+def placed_logits(network, sources, lengths, positions, tokens):
+    return network.step(tokens, network.encode(sources, lengths, positions))[0]
 
 
 def test_ids_in_the_padding_change_no_bit_of_a_place(reader):
@@ -40,7 +40,7 @@ def test_ids_in_the_padding_change_no_bit_of_a_place(reader):
         assert np.array_equal(
             placed_logits(reader, np.where(padding, other, SOURCES), LENGTHS, PLACES, TOKENS), before)
     at = np.zeros(SOURCES.shape, bool)
-    at[PLACES] = True                                       # what stands at the places has an effect
+    at[PLACES] = True                                       # what stands at the positions has an effect
     after = placed_logits(reader, np.where(at, (SOURCES + 1) % 9, SOURCES), LENGTHS, PLACES, TOKENS)
     assert (after != before).any(axis=(1, 2)).all()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charlm.config import SamplingConfig
-from charlm.inference.sampling import Uniforms, choose
+from charlm.inference.sampling import Uniforms, sample_token
 
 HIGHEST = 1 - 2.0 ** -53                # the largest number below one that a stream can give
 
@@ -22,7 +22,7 @@ def shares(probabilities, *, recent=None, **options):
     rows = 5040
     grid = (np.arange(rows) + 0.5) / rows
     seen = None if recent is None else np.tile(recent, (rows, 1))
-    drawn = choose(logits_for(probabilities, rows), grid, SamplingConfig(**options), seen)
+    drawn = sample_token(logits_for(probabilities, rows), grid, SamplingConfig(**options), seen)
     return np.bincount(drawn, minlength=len(probabilities)) / rows
 
 
@@ -82,8 +82,8 @@ def test_repeat_penalty_multiplies_a_negative_logit_and_divides_a_positive_one()
     config = SamplingConfig(repeat_penalty=2)
     # Logits 2 ln 3 and 0 become ln 3 and 0: shares of 3/4 and 1/4.
     positive = np.float32([[2 * np.log(3), 0.0]])
-    assert choose(positive, np.array([0.749]), config, np.array([[0]])) == [0]
-    assert choose(positive, np.array([0.751]), config, np.array([[0]])) == [1]
+    assert sample_token(positive, np.array([0.749]), config, np.array([[0]])) == [0]
+    assert sample_token(positive, np.array([0.751]), config, np.array([[0]])) == [1]
 
 
 def test_repeat_penalty_comes_before_temperature():
@@ -94,31 +94,31 @@ def test_repeat_penalty_comes_before_temperature():
 def test_repeat_penalty_lowers_a_token_whatever_the_sign_of_its_logit(offset):
     logits = logits_for([0.6, 0.4]) + np.float32(offset)
     config = SamplingConfig(temperature=0, repeat_penalty=3)
-    assert choose(logits, np.zeros(1), config, np.array([[0]])) == [1]
-    assert choose(logits, np.zeros(1), config, np.array([[1]])) == [0]
+    assert sample_token(logits, np.zeros(1), config, np.array([[0]])) == [1]
+    assert sample_token(logits, np.zeros(1), config, np.array([[1]])) == [0]
 
 
 def test_repeat_penalty_looks_at_each_rows_own_past():
-    drawn = choose(logits_for([0.5, 0.5], 2), np.full(2, 0.5), SamplingConfig(temperature=0, repeat_penalty=2),
+    drawn = sample_token(logits_for([0.5, 0.5], 2), np.full(2, 0.5), SamplingConfig(temperature=0, repeat_penalty=2),
                    np.array([[0], [1]]))
     assert drawn.tolist() == [1, 0]
 
 
 def test_repeat_penalty_without_a_past_changes_nothing():
     config = SamplingConfig(temperature=0, repeat_penalty=9)
-    assert choose(logits_for([0.3, 0.7]), np.zeros(1), config, np.zeros((1, 0), int)) == [1]
+    assert sample_token(logits_for([0.3, 0.7]), np.zeros(1), config, np.zeros((1, 0), int)) == [1]
 
 
 @pytest.mark.parametrize("uniform", [0.0, 0.5, HIGHEST])
 def test_temperature_zero_takes_the_first_of_the_likeliest(uniform):
     logits = np.float32([[0, 3, 1, 3], [-5, -7, -5, -9], [-np.inf, -1, -2, -3]])
-    drawn = choose(logits, np.full(3, uniform), SamplingConfig(temperature=0, top_k=3, top_p=0.5))
+    drawn = sample_token(logits, np.full(3, uniform), SamplingConfig(temperature=0, top_k=3, top_p=0.5))
     assert drawn.tolist() == [1, 0, 1]
 
 
 def test_temperature_near_zero_takes_the_likeliest():
     logits = np.float32([[0, 3, 1, 2.999]])
-    assert choose(logits, np.array([HIGHEST]), SamplingConfig(temperature=1e-320)) == [1]
+    assert sample_token(logits, np.array([HIGHEST]), SamplingConfig(temperature=1e-320)) == [1]
 
 
 FILTERS = [{}, {"temperature": 0.01}, {"temperature": 1e6}, {"top_k": 2}, {"top_k": 3}, {"top_p": 0.0},
@@ -128,18 +128,18 @@ FILTERS = [{}, {"temperature": 0.01}, {"temperature": 1e6}, {"top_k": 2}, {"top_
 
 @pytest.mark.parametrize("options", FILTERS)
 def test_what_has_no_probability_is_never_chosen(options):
-    places = range(5)
-    for barred in itertools.chain.from_iterable(itertools.combinations(places, n) for n in (1, 2, 4)):
+    positions = range(5)
+    for barred in itertools.chain.from_iterable(itertools.combinations(positions, n) for n in (1, 2, 4)):
         logits = np.float32([[1.0, -2.0, 0.5, 0.5, 3.0]])
         logits[0, list(barred)] = -np.inf
         for uniform in (0.0, HIGHEST):
-            drawn = choose(logits, np.array([uniform]), SamplingConfig(**options), np.array([[0, 4]]))
-            assert drawn[0] in places and drawn[0] not in barred
+            drawn = sample_token(logits, np.array([uniform]), SamplingConfig(**options), np.array([[0, 4]]))
+            assert drawn[0] in positions and drawn[0] not in barred
 
 
 def test_choose_leaves_the_logits_it_was_given():
     logits = np.float32([[1, 2, 3]])
-    choose(logits, np.array([0.5]), SamplingConfig(temperature=0.5, top_k=1, repeat_penalty=2), np.array([[2]]))
+    sample_token(logits, np.array([0.5]), SamplingConfig(temperature=0.5, top_k=1, repeat_penalty=2), np.array([[2]]))
     assert logits.tolist() == [[1, 2, 3]]
 
 
@@ -153,7 +153,7 @@ def test_frequencies_of_draws_pass_a_chi_square_bound(options, expected):
     streams, rounds = 100, 200
     uniforms, config = Uniforms(11, [(number,) for number in range(streams)]), SamplingConfig(**options)
     logits = logits_for([0.05, 0.1, 0.15, 0.2, 0.5], streams)
-    drawn = np.concatenate([choose(logits, uniforms.next(), config) for _ in range(rounds)])
+    drawn = np.concatenate([sample_token(logits, uniforms.next(), config) for _ in range(rounds)])
     counts, wanted = np.bincount(drawn, minlength=5), np.array(expected) / np.sum(expected) * streams * rounds
     possible = wanted > 0
     assert not counts[~possible].any()

@@ -37,10 +37,10 @@ class Place:
         return Place(self.rows[rows], self.at[rows])
 
 
-def write(network, *, longest=50, never=(), seed=1, recent=None, **options):
+def write(network, *, max_length=50, banned=(), seed=1, recent=None, **options):
     count = len(network.scripts)
     state = Place(np.arange(count), np.zeros(count, int))
-    return sample_until_end(network, network.logits(state), state, end=END, never=list(never), longest=longest,
+    return sample_until_end(network, network.logits(state), state, end=END, banned=list(banned), max_length=max_length,
                          config=SamplingConfig(**options), uniforms=Uniforms(seed, [(row,) for row in range(count)]),
                          recent=np.zeros((count, 0), np.intp) if recent is None else recent)
 
@@ -56,18 +56,18 @@ def test_a_row_that_has_ended_is_read_no_further():
     assert network.read == [{0: 1, 2: 3}, {0: 2, 2: 3}, {2: 3}, {2: 4}]
 
 
-@pytest.mark.parametrize("longest, expected", [(0, [[], []]), (1, [[1], [2]]), (2, [[1, 1], [2]]), (3, [[1, 1, 1], [2]])])
-def test_a_row_without_an_end_is_cut_at_the_longest(longest, expected):
+@pytest.mark.parametrize("max_length, expected", [(0, [[], []]), (1, [[1], [2]]), (2, [[1, 1], [2]]), (3, [[1, 1, 1], [2]])])
+def test_a_row_without_an_end_is_cut_at_the_max_length(max_length, expected):
     network = Scripted([1] * 99, [2, END])
-    assert write(network, longest=longest) == expected
-    assert len(network.read) <= max(longest - 1, 0)
+    assert write(network, max_length=max_length) == expected
+    assert len(network.read) <= max(max_length - 1, 0)
 
 
 def test_what_is_never_written_gives_way_to_the_next_likeliest():
     network = Scripted([4, 4, END])
     network.logits = lambda state: np.tile(np.float32([0, 1, 2, 3, 9, -50]), (len(state.rows), 1))
-    assert write(network, longest=3, never=[4, 3], temperature=0) == [[2, 2, 2]]
-    assert set(write(network, longest=50, never=[4, 3], temperature=9)[0]) == {0, 1, 2}
+    assert write(network, max_length=3, banned=[4, 3], temperature=0) == [[2, 2, 2]]
+    assert set(write(network, max_length=50, banned=[4, 3], temperature=9)[0]) == {0, 1, 2}
 
 
 def test_a_row_is_the_same_whatever_ends_beside_it():
@@ -78,11 +78,11 @@ def test_a_row_is_the_same_whatever_ends_beside_it():
             out[:, END] = np.array(self.scripts)[state.rows]
             return out
 
-    never, at_once = -99.0, 99.0
-    lone = write(Even(never, never, never), longest=30)[2]
-    assert write(Even(at_once, never, never), longest=30)[2] == lone
-    assert write(Even(never, at_once, never), longest=30)[2] == lone
-    assert write(Even(0.0, 0.0, never), longest=30)[2] == lone and len(set(lone)) > 2
+    banned, at_once = -99.0, 99.0
+    lone = write(Even(banned, banned, banned), max_length=30)[2]
+    assert write(Even(at_once, banned, banned), max_length=30)[2] == lone
+    assert write(Even(banned, at_once, banned), max_length=30)[2] == lone
+    assert write(Even(0.0, 0.0, banned), max_length=30)[2] == lone and len(set(lone)) > 2
 
 
 def test_a_repeat_penalty_looks_at_each_row_s_own_past():
@@ -90,5 +90,5 @@ def test_a_repeat_penalty_looks_at_each_row_s_own_past():
     network = Scripted([1, 1, END], [1, 1, END], [END])
     network.logits = lambda state: np.tile(np.float32([0, 5, 4.5, 4, -9, -50]), (len(state.rows), 1))
     recent = np.array([[1], [2], [3]])
-    written = write(network, longest=4, temperature=0, repeat_penalty=1.5, recent=recent)
+    written = write(network, max_length=4, temperature=0, repeat_penalty=1.5, recent=recent)
     assert written == [[2, 3, 1, 1], [1, 3, 1, 1], [1, 2, 1, 1]]

@@ -124,7 +124,7 @@ def test_log_probability_of_a_finished_translation_is_its_loss(translator):
 def test_a_limit_leaves_room_for_half_as_many_tokens_again_as_were_ever_seen():
     sources = np.array([1, 2, 30, 1000])
     for ratio in (0.0, 0.1, 1.5, 20.0):
-        limits = LengthLimit.read({"target_ratio": ratio, "steps": 3}).tokens(sources)
+        limits = LengthLimit.from_metadata({"target_ratio": ratio, "steps": 3}).tokens(sources)
         seen = ratio * (sources + RATIO_OFFSET)         # tokens of the longest target of such a source
         assert limits.dtype == np.int64 and (limits > 1.5 * seen).all() and (limits <= 1.5 * seen + 2).all()
 
@@ -132,6 +132,6 @@ def test_a_limit_leaves_room_for_half_as_many_tokens_again_as_were_ever_seen():
 @pytest.mark.parametrize("ratio", [None, "1", 1, True, -0.5, math.nan, math.inf, 1e30, [1.0]])
 def test_a_file_that_does_not_say_how_long_targets_are_is_refused(ratio):
     with pytest.raises(ModelFileError, match="how long its targets"):
-        LengthLimit.read({"target_ratio": ratio})
+        LengthLimit.from_metadata({"target_ratio": ratio})
     with pytest.raises(ModelFileError, match="how long its targets"):
-        LengthLimit.read({"longest_target": 7})
+        LengthLimit.from_metadata({"longest_target": 7})

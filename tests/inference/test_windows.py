@@ -33,9 +33,9 @@ def test_a_second_window_is_read_with_a_memory_of_the_first(stream):
     """By hand: the decoder's own state goes on, and an encoder reads the first window anew."""
     assert stream.config.window == WINDOW
     _, state = stream.step(TOKENS[:, :WINDOW], stream.start(BATCH))
-    assert np.array_equal(state.read, TOKENS[:, :WINDOW])
+    assert np.array_equal(state.window_tokens, TOKENS[:, :WINDOW])
     _, after = stream.step(TOKENS[:, WINDOW:WINDOW + 1], state)
-    assert np.array_equal(after.read, TOKENS[:, WINDOW:WINDOW + 1])
+    assert np.array_equal(after.window_tokens, TOKENS[:, WINDOW:WINDOW + 1])
     # Whatever came before the first window, its memory is the same.
     _, other = stream.step(np.concatenate([TOKENS[:, -WINDOW:], TOKENS], axis=1)[:, :2 * WINDOW + 1],
                            stream.start(BATCH))

@@ -45,7 +45,7 @@ def test_attention_equals_torchs_scaled_dot_product(encoder):
     present = torch.tensor([[position <= length for position in range(1 + POSITIONS)] for length in LENGTHS])
     taken = F.scaled_dot_product_attention(x.transpose(0, 1) @ context.query.weight.T, slots @ context.key.weight.T,
                                            slots, attn_mask=present[:, None])
-    found = context(x, context.remember(outputs, last, LENGTHS))
+    found = context(x, context.build_memory(outputs, last, LENGTHS))
     assert torch.allclose(found, merged(context, x, taken.transpose(0, 1)), atol=1e-6)
 
 
@@ -54,7 +54,7 @@ def test_attention_equals_torchs_scaled_dot_product(encoder):
 def test_without_attention_the_context_is_the_last_output_at_every_step(encoder):
     context = built(encoder, attention=False)
     x, outputs, last = some(context)
-    found = context(x, context.remember(outputs, last, LENGTHS))
+    found = context(x, context.build_memory(outputs, last, LENGTHS))
     assert torch.allclose(found, merged(context, x, last.expand(TIME, -1, -1)), atol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_where_nothing_was_read_the_context_is_the_empty_slot(encoder, attention
     x, _, _ = some(context)
     empty = context.empty.expand(TIME, BATCH, -1)
     expected = torch.tanh(context.merge(torch.cat([x, empty], dim=2)))
-    assert torch.equal(context(x, context.nothing(BATCH, POSITIONS)), expected)
+    assert torch.equal(context(x, context.empty_memory(BATCH, POSITIONS)), expected)
 
 
 @every_encoder
@@ -74,7 +74,7 @@ def test_where_nothing_was_read_the_context_is_the_empty_slot(encoder, attention
 def test_attention_to_a_source_of_no_tokens_is_to_the_empty_slot_alone(encoder):
     context = built(encoder, attention=True)
     x, outputs, last = some(context)
-    found = context(x, context.remember(outputs, last, LENGTHS))
+    found = context(x, context.build_memory(outputs, last, LENGTHS))
     expected = torch.tanh(context.merge(torch.cat([x, context.empty.expand(TIME, BATCH, -1)], dim=2)))
     row = LENGTHS.tolist().index(0)
     assert torch.equal(found[:, row], expected[:, row])
@@ -86,12 +86,12 @@ def test_attention_to_a_source_of_no_tokens_is_to_the_empty_slot_alone(encoder):
 def test_an_empty_past_is_as_wide_as_a_window_of_it(attention):
     context = built("stacked", attention=attention)
     _, outputs, last = some(context)
-    nothing, read = context.nothing(BATCH, POSITIONS), context.remember(outputs, last, LENGTHS)
+    nothing, read = context.empty_memory(BATCH, POSITIONS), context.build_memory(outputs, last, LENGTHS)
     assert nothing.values.shape == read.values.shape
     if attention:
         assert nothing.keys.shape == read.keys.shape
-        assert nothing.present.sum(dim=1).tolist() == [1] * BATCH
-        assert read.present.sum(dim=1).tolist() == (1 + LENGTHS).tolist()
+        assert nothing.mask.sum(dim=1).tolist() == [1] * BATCH
+        assert read.mask.sum(dim=1).tolist() == (1 + LENGTHS).tolist()
 
 
 @pytest.mark.parametrize("attention", [False, True])
@@ -101,10 +101,10 @@ def test_of_places_each_row_remembers_its_own_source_or_without_attention_its_ow
     context, rows = built(encoder, attention=attention), torch.tensor([1, 0, 0, 1, 2])
     _, outputs, _ = some(context)
     last = outputs[torch.tensor([6, 0, 2, 6, 0]), rows]
-    memory = context.remember(outputs, last, LENGTHS, rows)
+    memory = context.build_memory(outputs, last, LENGTHS, rows)
     if not attention:
         assert torch.equal(memory.values, last[:, None])
         return
-    whole = context.remember(outputs, outputs[0], LENGTHS)
+    whole = context.build_memory(outputs, outputs[0], LENGTHS)
     assert torch.equal(memory.values, whole.values[rows]) and torch.equal(memory.keys, whole.keys[rows])
-    assert torch.equal(memory.present, whole.present[rows])
+    assert torch.equal(memory.mask, whole.mask[rows])

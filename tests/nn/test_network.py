@@ -137,7 +137,7 @@ def test_a_page_is_turned_at_the_end_of_a_window_only_and_may_be_turned_beforeha
     assert network.advance_window(within) is within
     _, end = network.step(tokens[:, :4], network.start(BATCH))
     turned = network.advance_window(end)
-    assert turned.layers is end.layers and turned.read.shape == (BATCH, 0)
+    assert turned.layers is end.layers and turned.window_tokens.shape == (BATCH, 0)
     assert not torch.equal(turned.memory.values, end.memory.values)
     assert torch.equal(network.step(tokens, turned)[0], network.step(tokens, end)[0])
     plain = build()

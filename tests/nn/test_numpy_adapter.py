@@ -10,7 +10,7 @@ import torch
 from charlm.config import ModelConfig
 from charlm.inference.cells import matmul
 from charlm.inference.classification import Classifier
-from charlm.inference.line_scoring import choose_scorer
+from charlm.inference.line_scoring import make_scorer
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.scoring import score_rows, teacher_forced_nats
 from charlm.modelfile import Model
@@ -55,12 +55,12 @@ def test_logits_are_those_of_the_numpy_network(shape, sizes):
 
 
 @pytest.mark.parametrize("encoder", ["shared", "stacked", "bidirectional"])
-@pytest.mark.parametrize("places", [None, (np.array([0, 0, 1]), np.array([1, 3, 0]))], ids=["ends", "places"])
-def test_sources_are_encoded_as_by_the_numpy_network(encoder, places):
+@pytest.mark.parametrize("positions", [None, (np.array([0, 0, 1]), np.array([1, 3, 0]))], ids=["ends", "positions"])
+def test_sources_are_encoded_as_by_the_numpy_network(encoder, positions):
     source, lengths = tokens(2, 4, size=6), np.array([4, 2])
     mine, yours = both(encoder=encoder, attention=True, source_vocabulary_size=6)
-    ids = tokens(3 if places else 2, 5)
-    expected, logits = (network.step(ids, network.encode(source, lengths, places))[0] for network in (mine, yours))
+    ids = tokens(3 if positions else 2, 5)
+    expected, logits = (network.step(ids, network.encode(source, lengths, positions))[0] for network in (mine, yours))
     assert np.allclose(logits, expected, atol=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_lines_are_scored_as_by_the_numpy_network(task, labels, carry):
     found = []
     for network in both(LETTERS.size + (task == "lines"), labels=len(labels or ())):
         model = Model(network.config, LETTERS, {}, {}, task, None, labels)
-        found.append(choose_scorer(model, network, carry=carry).score(lines))
+        found.append(make_scorer(model, network, carry=carry).score(lines))
     for one, other in zip(*found, strict=True):
         assert (one.text, one.ids.tolist()) == (other.text, other.ids.tolist())
         assert other.nats == pytest.approx(one.nats, abs=1e-5)

@@ -110,7 +110,7 @@ def with_memory(*, attention, window=0):
 
 def fields_of(state):
     """Every tensor of a state with a memory, rows first."""
-    memory = (state.memory.values, state.memory.keys, state.memory.present, state.read)
+    memory = (state.memory.values, state.memory.keys, state.memory.mask, state.window_tokens)
     return [part[0] for layer in state.layers for part in layer] + [part for part in memory if part is not None]
 
 
@@ -147,7 +147,7 @@ def test_join_puts_all_that_is_remembered_in_order(attention, window):
 def test_reset_leaves_what_is_remembered_and_read():
     network, state = with_memory(attention=True, window=3)
     anew = state.reset(network.start(3), torch.tensor([True, True, False]))
-    assert anew.memory is state.memory and anew.read is state.read
+    assert anew.memory is state.memory and anew.window_tokens is state.window_tokens
     assert not any(part[0, :2].any() for layer in anew.layers for part in layer)
 
 

@@ -19,10 +19,10 @@ COMMAND = [sys.executable, "-m", "charlm", "train", "corpus", "-o", "model", "--
 @pytest.fixture
 def trainings(tmp_path):
     (tmp_path / "corpus").write_text("the ape and the bee and the cod\n" * 200, encoding="utf-8")
-    all_of_them = [subprocess.Popen(COMMAND, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    training_options = [subprocess.Popen(COMMAND, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                     env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(STARTED)]
-    yield all_of_them
-    for training in all_of_them:
+    yield training_options
+    for training in training_options:
         training.kill()
         training.communicate()
 

@@ -82,7 +82,7 @@ def exact_fills(path, cuts, *, right):
     model = load(str(path))
     filler = Infiller(Network(model.config, model.weights, matmul=matmul), model.tokenizer)
     texts = [(before, after if right else "") for before, _, after in cuts]
-    filled = filler.fill(texts, SamplingConfig(temperature=0), seed=0, numbers=range(len(texts)))
+    filled = filler.fill(texts, SamplingConfig(temperature=0), seed=0, line_numbers=range(len(texts)))
     return sum(fills[0][0] == gap for fills, (_, gap, _) in zip(filled, cuts))
 
 

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from charlm.text.gap_sampling import (
     HELD_OUT_TEXTS,
-    LONGEST_GAP,
-    LONGEST_SOURCE,
+    MAX_GAP,
+    MAX_SOURCE,
     TOKENS_A_GAP,
-    all_places,
+    gap_positions,
     cut_gaps,
     draw_gaps,
-    draw_longest,
-    gap_characters,
+    draw_max_length,
+    count_gap_characters,
     held_out_gaps,
 )
 from charlm.text.special_tokens import eos_id, mask_id
@@ -26,7 +26,7 @@ GAP = mask_id(LETTERS)
 LENGTHS = st.one_of(st.integers(2, 40), st.integers(2, 400))
 
 
-LONGEST = st.integers(1, LONGEST_GAP)
+LONGEST = st.integers(1, MAX_GAP)
 
 
 def drawn(length, seed, longest=8):
@@ -35,8 +35,8 @@ def drawn(length, seed, longest=8):
 
 @settings(deadline=None)
 @given(length=LENGTHS, seed=st.integers(0, 2 ** 32), longest=LONGEST)
-@example(length=2, seed=0, longest=LONGEST_GAP)
-@example(length=3, seed=0, longest=LONGEST_GAP)
+@example(length=2, seed=0, longest=MAX_GAP)
+@example(length=3, seed=0, longest=MAX_GAP)
 def test_gaps_lie_inside_in_order_and_apart(length, seed, longest):
     gaps = drawn(length, seed, longest)
     assert gaps[0][0] >= 0 and gaps[-1][1] <= length
@@ -53,16 +53,16 @@ def test_gaps_are_at_most_half_the_text_and_at_least_one(length, seed, longest):
     assert all(stop - start <= longest for start, stop in gaps)
 
 
-@pytest.mark.parametrize("longest", [1, 2, 8, LONGEST_GAP])
+@pytest.mark.parametrize("longest", [1, 2, 8, MAX_GAP])
 def test_gaps_come_in_every_length_up_to_the_longest(longest):
-    sizes = {stop - start for seed in range(400) for start, stop in drawn(LONGEST_SOURCE, seed, longest)}
+    sizes = {stop - start for seed in range(400) for start, stop in drawn(MAX_SOURCE, seed, longest)}
     assert sizes == set(range(1, longest + 1))
 
 
 def test_the_longest_gap_of_a_batch_may_be_any_up_to_the_longest_of_all_and_mostly_a_few():
     chance = np.random.default_rng(0)
-    longest = [draw_longest(chance) for _ in range(3000)]
-    assert set(longest) == set(range(1, LONGEST_GAP + 1))
+    longest = [draw_max_length(chance) for _ in range(3000)]
+    assert set(longest) == set(range(1, MAX_GAP + 1))
     assert 4 <= np.median(longest) <= 10
 
 
@@ -79,7 +79,7 @@ def test_gaps_come_to_every_place_in_every_number():
 
 def rebuilt(text):
     """The ids of a text, from what the encoder reads and what is missing in it."""
-    missing = dict(zip(text.places.tolist(), (ids.tolist() for ids in text.gaps), strict=True))
+    missing = dict(zip(text.positions.tolist(), (ids.tolist() for ids in text.gaps), strict=True))
     return [one for place, token in enumerate(text.source.tolist()) for one in missing.get(place, [token])]
 
 
@@ -97,7 +97,7 @@ def test_source_and_gaps_together_rebuild_the_text(ids, seed):
 @given(ids=st.lists(st.integers(0, LETTERS.size - 1), min_size=1, max_size=300), seed=st.integers(0, 2 ** 32))
 def test_a_gap_is_marked_where_its_place_is_and_nowhere_else_whatever_the_text_holds(ids, seed):
     text = cut_gaps(np.array(ids), drawn(len(ids), seed), LETTERS)
-    assert [place for place, token in enumerate(text.source) if token == GAP] == text.places.tolist()
+    assert [place for place, token in enumerate(text.source) if token == GAP] == text.positions.tolist()
     assert eos_id(LETTERS) not in text.source
     assert all(set(one.tolist()) <= set(range(LETTERS.size)) for one in text.gaps)
 
@@ -107,21 +107,21 @@ def test_gaps_cut_by_hand():
     text = cut_gaps(ids, [(0, 1), (3, 5)], LETTERS)
     a, b, c, d, e, f = ids.tolist()
     assert text.source.tolist() == [GAP, b, c, GAP, f]
-    assert text.places.tolist() == [0, 3]
+    assert text.positions.tolist() == [0, 3]
     assert [one.tolist() for one in text.gaps] == [[a], [d, e]]
-    assert {part.dtype.str for part in (text.source, text.places, *text.gaps)} == {"<i8"}
+    assert {part.dtype.str for part in (text.source, text.positions, *text.gaps)} == {"<i8"}
 
 
 def test_a_gap_may_be_all_there_is():
     text = cut_gaps(LETTERS.encode("abc"), [(0, 3)], LETTERS)
-    assert text.source.tolist() == [GAP] and text.places.tolist() == [0]
+    assert text.source.tolist() == [GAP] and text.positions.tolist() == [0]
     assert [one.tolist() for one in text.gaps] == [LETTERS.encode("abc").tolist()]
 
 
 def test_places_of_a_batch_are_those_of_its_texts_in_their_order():
     ids = LETTERS.encode("abcdef")
     texts = [cut_gaps(ids, gaps, LETTERS) for gaps in ([(0, 1), (3, 5)], [(5, 6)], [(0, 2), (3, 4), (5, 6)])]
-    rows, positions = all_places(texts)
+    rows, positions = gap_positions(texts)
     assert rows.tolist() == [0, 0, 1, 2, 2, 2] and positions.tolist() == [0, 3, 5, 0, 2, 4]
     assert [texts[row].source[position] for row, position in zip(rows, positions)] == [GAP] * 6
 
@@ -130,38 +130,38 @@ def cache(size):
     return TokenCache([np.random.default_rng(0).integers(1, LETTERS.size, size)], vocabulary_size=LETTERS.size)
 
 
-@pytest.mark.parametrize("size", [1, 2, 15, LONGEST_SOURCE - 1, LONGEST_SOURCE, LONGEST_SOURCE + 1, 1000])
+@pytest.mark.parametrize("size", [1, 2, 15, MAX_SOURCE - 1, MAX_SOURCE, MAX_SOURCE + 1, 1000])
 def test_held_out_texts_are_pieces_of_the_text_from_its_start_to_its_end(size):
     tokens = cache(size)
     whole, texts = tokens.slice(0, size).tolist(), held_out_gaps(tokens, LETTERS)
     pieces = [rebuilt(text) for text in texts]
-    assert len(texts) == max(size // LONGEST_SOURCE, 1)
-    assert all(len(piece) == min(size, LONGEST_SOURCE) for piece in pieces)
-    assert pieces[0] == whole[:LONGEST_SOURCE] and (len(texts) == 1 or pieces[-1] == whole[-LONGEST_SOURCE:])
+    assert len(texts) == max(size // MAX_SOURCE, 1)
+    assert all(len(piece) == min(size, MAX_SOURCE) for piece in pieces)
+    assert pieces[0] == whole[:MAX_SOURCE] and (len(texts) == 1 or pieces[-1] == whole[-MAX_SOURCE:])
     places = ["".join(map(chr, whole)).index("".join(map(chr, piece))) for piece in pieces]
-    assert all(LONGEST_SOURCE <= after - before for before, after in zip(places, places[1:]))
+    assert all(MAX_SOURCE <= after - before for before, after in zip(places, places[1:]))
 
 
 def test_held_out_gaps_are_the_same_each_time():
     first, second = (held_out_gaps(cache(1000), LETTERS) for _ in range(2))
     for one, other in zip(first, second, strict=True):
-        assert one.source.tolist() == other.source.tolist() and one.places.tolist() == other.places.tolist()
+        assert one.source.tolist() == other.source.tolist() and one.positions.tolist() == other.positions.tolist()
         assert [ids.tolist() for ids in one.gaps] == [ids.tolist() for ids in other.gaps]
 
 
 def test_held_out_gaps_are_of_all_lengths():
-    texts = held_out_gaps(cache(300 * LONGEST_SOURCE), LETTERS)
+    texts = held_out_gaps(cache(300 * MAX_SOURCE), LETTERS)
     sizes = {len(ids) for text in texts for ids in text.gaps}
-    assert min(sizes) == 1 and max(sizes) > LONGEST_GAP / 2
+    assert min(sizes) == 1 and max(sizes) > MAX_GAP / 2
 
 
 def test_of_a_long_text_only_so_many_pieces_are_held_out():
-    assert len(held_out_gaps(cache((HELD_OUT_TEXTS + 50) * LONGEST_SOURCE), LETTERS)) == HELD_OUT_TEXTS
+    assert len(held_out_gaps(cache((HELD_OUT_TEXTS + 50) * MAX_SOURCE), LETTERS)) == HELD_OUT_TEXTS
 
 
 def test_characters_of_gaps_are_theirs_and_one_for_each_end():
     text = cut_gaps(LETTERS.encode("abcdef"), [(0, 1), (3, 5)], LETTERS)
-    assert gap_characters([text, text], LETTERS) == 2 * (1 + 2 + 2)
+    assert count_gap_characters([text, text], LETTERS) == 2 * (1 + 2 + 2)
 
 
 @settings(deadline=None)
@@ -170,4 +170,4 @@ def test_characters_of_gaps_are_theirs_and_one_for_each_end():
 def test_characters_of_gaps_do_not_depend_on_the_tokenizer(text):
     tokenizer = train("byte", [], vocabulary_size=None)
     ids = tokenizer.encode(text)
-    assert gap_characters([cut_gaps(ids, [(0, len(ids))], tokenizer)], tokenizer) == len(text) + 1
+    assert count_gap_characters([cut_gaps(ids, [(0, len(ids))], tokenizer)], tokenizer) == len(text) + 1

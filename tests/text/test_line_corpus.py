@@ -91,7 +91,7 @@ def test_fraction_says_how_many_different_lines_are_held_out(tmp_path, fraction,
 
 
 def test_held_out_part_has_an_upper_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_HELD_OUT", 4)
+    monkeypatch.setattr(module, "MAX_HELD_OUT", 4)
     path = put(tmp_path, NUMBERS)
     assert len(prepare(path).validation) == 4
     assert len(prepare(path, validation=0.2).validation) == 20                  # unless it is asked for

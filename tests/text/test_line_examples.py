@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError
 from charlm.text import line_corpus as module
-from charlm.text.labels import MOST_LABELS
-from charlm.text.line_corpus import LONGEST_EXAMPLE, build_line_corpus, pieces
+from charlm.text.labels import MAX_LABELS
+from charlm.text.line_corpus import MAX_EXAMPLE, build_line_corpus, split_long
 from charlm.text.reading import Text
 from charlm.text.tokenizers.base import decode
 
@@ -117,8 +117,8 @@ def test_a_held_out_label_that_is_not_learned_is_refused(tmp_path):
 
 
 def test_more_labels_than_can_be_are_refused(tmp_path):
-    lines = [f"label {number}\ta" for number in range(MOST_LABELS + 1)]
-    with pytest.raises(CorpusError, match=f"{MOST_LABELS + 1} different labels"):
+    lines = [f"label {number}\ta" for number in range(MAX_LABELS + 1)]
+    with pytest.raises(CorpusError, match=f"{MAX_LABELS + 1} different labels"):
         prepare(tmp_path, lines, labelled=True, held_out=lines[:1])
 
 
@@ -129,13 +129,13 @@ def test_more_labels_than_can_be_are_refused(tmp_path):
 @given(row=st.lists(st.integers(0, 9), min_size=2, max_size=50), longest=st.integers(1, 9))
 def test_pieces_predict_every_token_but_the_first_once_from_the_one_before(row, longest):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LONGEST_EXAMPLE", longest)
-        found = [piece.tolist() for piece in pieces(np.array(row))]
+        patch.setattr(module, "MAX_EXAMPLE", longest)
+        found = [piece.tolist() for piece in split_long(np.array(row))]
     assert [pair for piece in found for pair in zip(piece, piece[1:])] == list(zip(row, row[1:]))
     assert all(2 <= len(piece) <= longest + 1 for piece in found)
 
 
-@pytest.mark.parametrize("letters, lengths", [(LONGEST_EXAMPLE - 1, [1024]), (LONGEST_EXAMPLE, [1024, 1]), (5000, [1024] * 4 + [905])])
+@pytest.mark.parametrize("letters, lengths", [(MAX_EXAMPLE - 1, [1024]), (MAX_EXAMPLE, [1024, 1]), (5000, [1024] * 4 + [905])])
 def test_a_long_line_is_learned_in_pieces_and_held_out_whole(tmp_path, letters, lengths):
     corpus = prepare(tmp_path, ["a" * letters], held_out=["a" * letters])
     assert corpus.lengths.tolist() == lengths and corpus.validation.lengths.tolist() == [letters + 2]

@@ -63,7 +63,7 @@ def test_cut_counts_characters_and_not_bytes(tmp_path):
 
 
 def test_held_out_part_has_an_upper_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_HELD_OUT", 40)
+    monkeypatch.setattr(module, "MAX_HELD_OUT", 40)
     path = put(tmp_path, "ab" * 500)
     assert prepare([path]).validation_characters == 40
     assert prepare([path], validation=0.2).validation_characters == 200     # unless it is asked for

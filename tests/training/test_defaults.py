@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from charlm.training.defaults import (
-    MOST_VALIDATIONS,
+    MAX_VALIDATIONS,
     default_line_steps,
     default_pair_steps,
     default_steps,
@@ -117,5 +117,5 @@ def test_a_run_is_validated_ten_times():
 def test_validations_read_at_most_a_quarter_of_the_tokens_trained_on(steps, window, held_out):
     interval = validation_interval(steps, window, held_out)
     validations = len({*range(interval, steps + 1, interval), steps})
-    assert 1 <= interval <= steps and validations <= MOST_VALIDATIONS
+    assert 1 <= interval <= steps and validations <= MAX_VALIDATIONS
     assert validations == 1 or 4 * validations * held_out <= steps * window

@@ -80,7 +80,7 @@ def known(task, of, part):
     tokenizer = of.source_tokenizer if part == "source" else of.tokenizer
     ids = {("unknown", ""): tokenizer.unknown_id}
     for number in set(range(tokenizer.size)) - {tokenizer.unknown_id}:
-        text = tokenizer.piece(number)
+        text = tokenizer.display(number)
         [ids["token", text]] = tokenizer.encode(text)
     if task != "stream" and (part != "source" or task == "fill"):
         ids["boundary", ""] = eos_id(tokenizer)
@@ -180,7 +180,7 @@ def logits_of(task, of, network, written, source):
             read = [eos_id(of.tokenizer), *read, mask_id(of.tokenizer), eos_id(of.tokenizer)]
         state = network.encode(np.array([read]), np.array([len(read)]))
     if task != "stream":
-        begin = label_id(of.tokenizer, of.labels.number("D")) if of.labels else eos_id(of.tokenizer)
+        begin = label_id(of.tokenizer, of.labels.index("D")) if of.labels else eos_id(of.tokenizer)
         tokens = np.concatenate([[[begin]], tokens], axis=1)
     logits, _ = network.step(tokens, state)
     return {what: logits[0, :, number] for what, number in known(task, of, "writes").items()}
@@ -188,7 +188,7 @@ def logits_of(task, of, network, written, source):
 
 def test_before_an_update_the_network_says_of_old_tokens_what_the_model_says(grown):
     task, model = grown.model.task, grown.model
-    written, source = model.tokenizer.all_known(), model.source_tokenizer.all_known()
+    written, source = model.tokenizer.known_text(), model.source_tokenizer.known_text()
     before = logits_of(task, model, Network(model.config, model.weights), written, source)
     now = logits_of(task, grown.corpus, Network(grown.config, grown.weights), written, source)
     for what, values in before.items():

@@ -51,7 +51,7 @@ def differs(rich, checkpoint):
 KINDS = {"weights": "weights.", "average": "average.", "best weights": "best.", "a best weight": "best.head.bias",
          "AdamW's first moment": ".exp_avg", "AdamW's second moment": ".exp_avg_sq", "AdamW's step": ".step",
          "Muon's mean": ".mean", "all of the optimizers": "optimizer.", "the lanes' states": "objective.layers.",
-         "the memory": "objective.memory.", "the window read": "objective.read", "all of the lanes": "objective."}
+         "the memory": "objective.memory.", "the window read": "objective.window_tokens", "all of the lanes": "objective."}
 
 
 @pytest.mark.parametrize("what", KINDS)

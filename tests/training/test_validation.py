@@ -12,7 +12,7 @@ from charlm.inference.text_scoring import score_carried
 from charlm.nn.network import Network
 from charlm.text.tokenizers.byte import ByteTokenizer
 from charlm.text.tokenizers.char import CharTokenizer
-from charlm.training.validation import LOGITS, LONGEST_WINDOW, MOST_LANES, TOKENS_A_LANE, held_out_loss, lane_count, window_count, window_length
+from charlm.training.validation import LOGITS, MAX_WINDOW, MAX_LANES, TOKENS_A_LANE, held_out_loss, lane_count, window_count, window_length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,7 +59,7 @@ def test_lanes_of_a_network_that_reads_windows_agree_with_one_lane(held_out, win
     assert held_out_loss(network, text, LETTERS, lanes=lanes) == pytest.approx(one, abs=1e-5)
 
 
-@pytest.mark.parametrize("tokens", [1, 2, LONGEST_WINDOW, LONGEST_WINDOW + 1, 2500])
+@pytest.mark.parametrize("tokens", [1, 2, MAX_WINDOW, MAX_WINDOW + 1, 2500])
 def test_one_lane_equals_numpys_carried_score(held_out, tokens):
     network, text = build(), held_out(tokens)
     assert held_out_loss(network, text, LETTERS, lanes=1) == pytest.approx(by_numpy(network, text), abs=1e-5)
@@ -117,23 +117,23 @@ def test_mode_is_restored_after_an_error(held_out):
 
 def test_an_interrupted_loss_is_not_a_number(held_out):
     asked = []
-    loss = held_out_loss(build(), held_out(3 * LONGEST_WINDOW), LETTERS, interrupted=lambda: asked.append(1) or len(asked) > 2)
+    loss = held_out_loss(build(), held_out(3 * MAX_WINDOW), LETTERS, interrupted=lambda: asked.append(1) or len(asked) > 2)
     assert math.isnan(loss)
-    assert not math.isnan(held_out_loss(build(), held_out(3 * LONGEST_WINDOW), LETTERS, interrupted=lambda: False))
+    assert not math.isnan(held_out_loss(build(), held_out(3 * MAX_WINDOW), LETTERS, interrupted=lambda: False))
 
 
 def test_lanes_grow_with_the_text_up_to_a_limit():
-    assert [lane_count(n) for n in (1, TOKENS_A_LANE, 2 * TOKENS_A_LANE, 10 ** 9)] == [1, 1, 2, MOST_LANES]
+    assert [lane_count(n) for n in (1, TOKENS_A_LANE, 2 * TOKENS_A_LANE, 10 ** 9)] == [1, 1, 2, MAX_LANES]
 
 
 def test_a_large_vocabulary_shortens_windows_so_that_logits_stay_bounded():
     for lanes in (1, 8, 32):
         for size in (2, 66, 5_400, 1_000_000):
-            assert 1 <= window_length(lanes, size) <= LONGEST_WINDOW
+            assert 1 <= window_length(lanes, size) <= MAX_WINDOW
             assert window_length(lanes, size) * lanes * size <= max(LOGITS, lanes * size)
 
 
 @pytest.mark.parametrize("tokens, windows", [
-    (1, 1), (LONGEST_WINDOW, 1), (LONGEST_WINDOW + 1, 2), (2 * TOKENS_A_LANE, TOKENS_A_LANE // LONGEST_WINDOW)])
+    (1, 1), (MAX_WINDOW, 1), (MAX_WINDOW + 1, 2), (2 * TOKENS_A_LANE, TOKENS_A_LANE // MAX_WINDOW)])
 def test_windows_are_counted_by_the_lane(tokens, windows):
     assert window_count(tokens, LETTERS.size) == windows

@@ -31,7 +31,7 @@ class Tokenizer(Protocol):
     kind: str
     size: int                           # ids run from 0 to size - 1
     start_id: int                       # stands before the first token of a text: its context
-    never_sampled: tuple[int, ...]      # ids that no text contains
+    unsampleable_ids: tuple[int, ...]      # ids that no text contains
     unknown_id: int | None
     unknown_surprisal: float            # nats that an unknown token costs on top of its own
 
@@ -42,7 +42,7 @@ class Tokenizer(Protocol):
 
     def decoder(self) -> Decoder: ...
 
-    def piece(self, index: int) -> str:
+    def display(self, index: int) -> str:
         """What an id stands for, to be looked at: part of a character as <0xE2>, no text as <unk>."""
 
     def tensors(self) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ class ByteTokenizer:
     kind = "byte"
     size = 256
     start_id = ord(NEWLINE)
-    never_sampled: tuple[int, ...] = ()
+    unsampleable_ids: tuple[int, ...] = ()
     unknown_id = None
     unknown_surprisal = 0.0
 
@@ -65,7 +65,7 @@ class ByteTokenizer:
     def stable_prefix(self, text: str) -> int:
         return len(text)
 
-    def piece(self, index: int) -> str:
+    def display(self, index: int) -> str:
         return readable(self._pieces[index])
 
     def decoder(self) -> PieceDecoder:

@@ -29,7 +29,7 @@ class CharTokenizer:
 
     kind = "char"
     unknown_id = UNKNOWN
-    never_sampled = (UNKNOWN,)
+    unsampleable_ids = (UNKNOWN,)
 
     def __init__(self, codes: np.ndarray):
         self._known = codes.astype(np.uint32)
@@ -68,7 +68,7 @@ class CharTokenizer:
         """One that knows all that both know."""
         return type(self)(np.union1d(self._known, other._known))
 
-    def all_known(self) -> str:
+    def known_text(self) -> str:
         """Its characters, in the order of their ids."""
         return "".join(self._characters[1:])
 
@@ -84,7 +84,7 @@ class CharTokenizer:
     def decoder(self) -> CharTokenizer:
         return self
 
-    def piece(self, index: int) -> str:
+    def display(self, index: int) -> str:
         return "<unk>" if index == UNKNOWN else self._characters[index]
 
     def push(self, ids: Iterable[int]) -> str:

@@ -81,9 +81,9 @@ def id_mapping(old: Tokenizer, new: Tokenizer) -> np.ndarray:
     """
     if isinstance(old, CharTokenizer):
         # Character by character: a tokenizer that decomposes its text would put marks in another order.
-        ids = CharTokenizer.encode(new, old.all_known())
+        ids = CharTokenizer.encode(new, old.known_text())
     elif isinstance(old, WordTokenizer):
-        ids = new.encode(old.all_known())
+        ids = new.encode(old.known_text())
     else:
         return np.arange(old.size)
     return np.concatenate([[old.unknown_id], ids]).astype(np.int64)

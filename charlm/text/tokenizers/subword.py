@@ -60,7 +60,7 @@ class SubwordTokenizer:
         self._processor.LoadFromSerializedProto(model)
         self.size = self._processor.GetPieceSize()
         self._pieces = [self._bytes_of(index) for index in range(self.size)]
-        self.never_sampled = tuple(i for i, piece in enumerate(self._pieces) if not piece)
+        self.unsampleable_ids = tuple(i for i, piece in enumerate(self._pieces) if not piece)
         self.start_id = self._processor.PieceToId(NEWLINE)
         self._mark = [self._processor.PieceToId(f"<0x{byte:02X}>")
                       for byte in SPACE_MARK.encode("utf-8")]
@@ -130,7 +130,7 @@ class SubwordTokenizer:
         line = text.rfind(NEWLINE) + 1
         return line + (len(text) - line) // STRETCH * STRETCH
 
-    def piece(self, index: int) -> str:
+    def display(self, index: int) -> str:
         return readable(self._pieces[index])
 
     def decoder(self) -> PieceDecoder:

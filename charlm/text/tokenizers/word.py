@@ -16,22 +16,22 @@ from charlm.errors import ModelFileError, UsageError
 from charlm.text.tokenizers.char import CODE_POINTS
 
 UNKNOWN = 0
-MOST_UNSEEN = 5e-3                      # share of words yet to come that no text has held so far
-MOST_WORDS = 1 << 16
+MAX_UNSEEN = 5e-3                      # share of words yet to come that no text has held so far
+MAX_WORDS = 1 << 16
 _SPACE = " "
 
 
-def few_words(texts: Iterable[str]) -> bool:
+def is_word_vocabulary(texts: Iterable[str]) -> bool:
     """Whether these texts hold nearly all the words that others like them will.
 
     The share of unseen words to come is estimated by that of words seen once (Good 1953).
 
-    >>> few_words(["rain", "dry", "dry", "rain"]), few_words(["rain", "dry", "sleet"])
+    >>> is_word_vocabulary(["rain", "dry", "dry", "rain"]), is_word_vocabulary(["rain", "dry", "sleet"])
     (True, False)
     """
     counts = Counter(word for text in texts for word in text.split(_SPACE))
     once = sum(count == 1 for count in counts.values())
-    return len(counts) <= MOST_WORDS and once <= MOST_UNSEEN * counts.total()
+    return len(counts) <= MAX_WORDS and once <= MAX_UNSEEN * counts.total()
 
 
 class _Joiner:
@@ -61,7 +61,7 @@ class WordTokenizer:
     kind = "word"
     unknown_id = UNKNOWN
     unknown_surprisal = math.log(CODE_POINTS)
-    never_sampled = (UNKNOWN,)
+    unsampleable_ids = (UNKNOWN,)
     start_id = UNKNOWN
 
     def __init__(self, words: list[str]):
@@ -71,11 +71,11 @@ class WordTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocabulary_size: int | None) -> WordTokenizer:
-        """All words of the texts, MOST_WORDS at most, or with a `vocabulary_size` the most frequent."""
+        """All words of the texts, MAX_WORDS at most, or with a `vocabulary_size` the most frequent."""
         counts = Counter(word for text in texts for word in text.split(_SPACE))
         if vocabulary_size is not None and vocabulary_size < 2:
             raise UsageError("--vocab-size of a word model must be at least 2")
-        most = min(MOST_WORDS, (vocabulary_size or MOST_WORDS + 1) - 1)
+        most = min(MAX_WORDS, (vocabulary_size or MAX_WORDS + 1) - 1)
         ordered = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(sorted(ordered[:most]))
 
@@ -85,7 +85,7 @@ class WordTokenizer:
             words = tensors["tokenizer.words"].tobytes().decode("utf-8").split(_SPACE)
         except UnicodeDecodeError:
             raise ModelFileError("its table of words is not UTF-8") from None
-        if len(words) > MOST_WORDS or words != sorted(set(words)):
+        if len(words) > MAX_WORDS or words != sorted(set(words)):
             raise ModelFileError("its table of words is not one of words in order")
         return cls(words)
 
@@ -93,7 +93,7 @@ class WordTokenizer:
         """One that knows all that both know."""
         return WordTokenizer(sorted({*self._words[1:], *other._words[1:]}))
 
-    def all_known(self) -> str:
+    def known_text(self) -> str:
         """Its words, in the order of their ids."""
         return _SPACE.join(self._words[1:])
 
@@ -106,7 +106,7 @@ class WordTokenizer:
     def stable_prefix(self, text: str) -> int:
         return 0                        # a word may go on, and a space belongs to no word
 
-    def piece(self, index: int) -> str:
+    def display(self, index: int) -> str:
         return "<unk>" if index == UNKNOWN else self._words[index]
 
     def decoder(self) -> _Joiner:

@@ -25,7 +25,7 @@ class ValidationMetrics:
     def finite(self) -> bool:
         return math.isfinite(self.loss)
 
-    def better_than(self, other: ValidationMetrics | None) -> bool:
+    def is_better_than(self, other: ValidationMetrics | None) -> bool:
         """Fewer errors, or as many and a lower loss."""
         if other is None or not self.finite:
             return self.finite
@@ -39,7 +39,7 @@ class Objective(Protocol):
     characters_per_update: float        # of the training text, on average
     updates_per_epoch: float
     validation_tokens: float            # what one validation costs, in tokens predicted
-    validation_pieces: int              # calls of `interrupted` in one validation
+    validation_batches: int              # calls of `interrupted` in one validation
     stateful: bool                       # whether an update goes on from where the one before it ended
 
     def loss(self, step: int) -> torch.Tensor:

@@ -11,14 +11,14 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
 from charlm.text.gap_sampling import (
-    LONGEST_SOURCE,
-    SHORTEST_SOURCE,
+    MAX_SOURCE,
+    MIN_SOURCE,
     Gapped,
-    all_places,
+    gap_positions,
     cut_gaps,
     draw_gaps,
-    draw_longest,
-    gap_characters,
+    draw_max_length,
+    count_gap_characters,
     held_out_gaps,
 )
 from charlm.text.special_tokens import with_bos_eos
@@ -41,14 +41,14 @@ class InfillObjective(StatelessObjective):
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
         self._held_out = held_out_gaps(corpus.validation, corpus.tokenizer)
         self.validation_tokens = sum(len(text.source) for text in self._held_out)
-        self.validation_pieces = -(-len(self._held_out) // AT_ONCE)
+        self.validation_batches = -(-len(self._held_out) // AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
         """A step's texts are all of one length, so that little is padded; the length is drawn."""
         chance = np.random.default_rng([self._run.seed, step])
         tokens = self._corpus.train
-        size = min(int(chance.integers(SHORTEST_SOURCE, LONGEST_SOURCE + 1)), len(tokens))
-        longest = draw_longest(chance)
+        size = min(int(chance.integers(MIN_SOURCE, MAX_SOURCE + 1)), len(tokens))
+        longest = draw_max_length(chance)
         rows = max(round(self.tokens_per_update / size), 1)
         starts = chance.integers(0, len(tokens) - size + 1, rows)
         texts = [cut_gaps(ids, draw_gaps(size, chance, longest=longest), self._corpus.tokenizer)
@@ -59,7 +59,7 @@ class InfillObjective(StatelessObjective):
         return self._loss(own, label_smoothing=self._run.label_smoothing) / _tokens(texts)
 
     def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
-        state = encoded(self._network, [text.source for text in texts], all_places(texts))
+        state = encoded(self._network, [text.source for text in texts], gap_positions(texts))
         rows = [with_bos_eos(self._corpus.tokenizer, ids) for text in texts for ids in text.gaps]
         return teacher_forced_loss(self._network, state, rows, reduction="sum", **how)
 
@@ -80,7 +80,7 @@ class InfillObjective(StatelessObjective):
                 some = self._held_out[start:start + AT_ONCE]
                 nats += self._loss(some).item() + self._unknown_nats(some)
         tokens = _tokens(self._held_out)
-        characters = gap_characters(self._held_out, self._corpus.tokenizer)
+        characters = count_gap_characters(self._held_out, self._corpus.tokenizer)
         return ValidationMetrics(nats / tokens, nats / math.log(2) / characters)
 
 

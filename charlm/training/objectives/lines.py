@@ -13,7 +13,7 @@ from charlm.config import TrainingConfig
 from charlm.inference.scoring import LOGITS
 from charlm.nn.network import Network
 from charlm.text.examples import batch_by_length
-from charlm.text.line_corpus import LONGEST_EXAMPLE, LineCorpus
+from charlm.text.line_corpus import MAX_EXAMPLE, LineCorpus
 from charlm.training.batches import Batches
 from charlm.training.distributed import ProcessGroup
 from charlm.training.objectives.base import StatelessObjective, ValidationMetrics
@@ -37,7 +37,7 @@ class LinesObjective(StatelessObjective):
         self.tokens_per_update = int(corpus.lengths.sum()) / self.updates_per_epoch
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
         self.validation_tokens = int((lengths - 1).sum())
-        self.validation_pieces = len(self._held_out)
+        self.validation_batches = len(self._held_out)
 
     def loss(self, step: int) -> torch.Tensor:
         numbers = self._batches.at(step)
@@ -75,5 +75,5 @@ class LinesObjective(StatelessObjective):
         """Inputs and targets in pieces that bound the logits held, as long lines need."""
         inputs, targets = inputs_and_targets(rows, self._network.head.bias.device)
         known = self._network.config.vocabulary_size
-        stride = min(max(LOGITS // known // len(rows), 1), LONGEST_EXAMPLE)
+        stride = min(max(LOGITS // known // len(rows), 1), MAX_EXAMPLE)
         return zip(inputs.split(stride, dim=1), targets.split(stride, dim=1))

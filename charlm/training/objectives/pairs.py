@@ -39,7 +39,7 @@ class PairsObjective(StatelessObjective):
         self.characters_per_update = corpus.lengths.sum() / self.updates_per_epoch
         per_pair = (corpus.targets.lengths + 1).mean()
         self.validation_tokens = len(corpus.validation) * per_pair * GREEDY_COST
-        self.validation_pieces = -(-len({source for source, _ in corpus.validation}) // SOURCES_AT_ONCE)
+        self.validation_batches = -(-len({source for source, _ in corpus.validation}) // SOURCES_AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
         numbers = self._batches.at(step)

@@ -43,7 +43,7 @@ class TextObjective:
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
         self.validation_tokens = len(corpus.validation)
-        self.validation_pieces = window_count(len(corpus.validation), corpus.tokenizer.size)
+        self.validation_batches = window_count(len(corpus.validation), corpus.tokenizer.size)
 
     def loss(self, step: int) -> torch.Tensor:
         inputs, targets = self._lanes.window(step)

@@ -11,12 +11,12 @@ def learned(kind, text):
     return train(kind, [text], vocabulary_size=270 if kind in ("bpe", "unigram") else None)
 
 
-@pytest.mark.parametrize("kind, all_known", [("char", sorted(set(OLD + MORE))), ("word", sorted({*OLD.split(" "), *MORE.split(" ")})),
+@pytest.mark.parametrize("kind, known_text", [("char", sorted(set(OLD + MORE))), ("word", sorted({*OLD.split(" "), *MORE.split(" ")})),
                                              ("nfd", sorted(set("sea shelle \u0301x\x00aqu\u0308\U0010ffff")))])
-def test_grown_vocabulary_knows_both_texts_and_no_more(kind, all_known):
+def test_grown_vocabulary_knows_both_texts_and_no_more(kind, known_text):
     grown = train(Extendable(learned(kind, OLD)), [MORE], vocabulary_size=None)
-    assert grown.kind == kind and grown.size == len(all_known) + 1
-    assert [grown.piece(index) for index in range(1, grown.size)] == all_known
+    assert grown.kind == kind and grown.size == len(known_text) + 1
+    assert [grown.display(index) for index in range(1, grown.size)] == known_text
     assert grown.unknown_id not in grown.encode(OLD) and grown.unknown_id not in grown.encode(MORE)
 
 
@@ -26,7 +26,7 @@ def test_every_old_id_means_the_same_at_its_new_place(kind):
     grown = Extendable(old).fitted([MORE])
     moved = id_mapping(old, grown)
     assert len(moved) == old.size and moved[0] == 0 and moved.dtype.name == "int64"
-    assert [grown.piece(index) for index in moved] == [old.piece(index) for index in range(old.size)]
+    assert [grown.display(index) for index in moved] == [old.display(index) for index in range(old.size)]
 
 
 @pytest.mark.parametrize("kind", ["char", "word", "nfd"])

@@ -88,7 +88,7 @@ def test_ids_lie_within_the_vocabulary(kind, text):
 @given(text=TEXT)
 def test_what_is_never_sampled_is_never_encoded_but_as_unknown(kind, text):
     tokenizer = learned(kind)
-    banned = set(tokenizer.never_sampled) - {tokenizer.unknown_id}
+    banned = set(tokenizer.unsampleable_ids) - {tokenizer.unknown_id}
     assert not banned & set(tokenizer.encode(text).tolist())
 
 
@@ -123,7 +123,7 @@ def test_rebuilt_tokenizer_encodes_alike(kind, text):
     tokenizer = learned(kind)
     again = again_of(kind)
     assert (again.kind, again.size, again.start_id) == (kind, tokenizer.size, tokenizer.start_id)
-    assert again.never_sampled == tokenizer.never_sampled
+    assert again.unsampleable_ids == tokenizer.unsampleable_ids
     assert again.unknown_surprisal == tokenizer.unknown_surprisal
     assert again.encode(text).tolist() == tokenizer.encode(text).tolist()
 
@@ -165,7 +165,7 @@ def test_unseen_character_is_unknown_and_shown_as_one_character():
     tokenizer = train("char", ["ab\n"], vocabulary_size=None)
     ids = tokenizer.encode("axb\0").tolist()
     assert ids == [2, tokenizer.unknown_id, 3, tokenizer.unknown_id]
-    assert tokenizer.unknown_id in tokenizer.never_sampled
+    assert tokenizer.unknown_id in tokenizer.unsampleable_ids
     assert decode(tokenizer, ids) == "a\ufffdb\ufffd"
 
 
@@ -312,5 +312,5 @@ def test_subwords_are_learned_from_the_beginning_of_a_long_text(monkeypatch):
 def test_tokens_holding_a_line_break_are_those_that_decode_to_one(kind):
     tokenizer = learned(kind)
     holding = tokens_containing(tokenizer, "\n\r")
-    assert holding == [index for index in range(tokenizer.size) if set("\n\r") & set(tokenizer.piece(index))]
+    assert holding == [index for index in range(tokenizer.size) if set("\n\r") & set(tokenizer.display(index))]
     assert {*tokenizer.encode("\n").tolist(), *tokenizer.encode("\r").tolist()} <= set(holding)

@@ -68,7 +68,7 @@ def test_no_ids_spell_nothing():
 
 
 def pieces(tokenizer, text):
-    return [tokenizer.piece(index) for index in tokenizer.encode(text).tolist()]
+    return [tokenizer.display(index) for index in tokenizer.encode(text).tolist()]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +84,7 @@ def test_parts_of_a_character_are_shown_as_bytes(kind):
 @pytest.mark.parametrize("kind", ["char", "bpe", "unigram"])
 def test_what_is_no_text_is_shown_as_unknown(kind):
     tokenizer = learned(kind)
-    assert [index for index in range(tokenizer.size) if tokenizer.piece(index) == "<unk>"] == list(tokenizer.never_sampled) == [0]
+    assert [index for index in range(tokenizer.size) if tokenizer.display(index) == "<unk>"] == list(tokenizer.unsampleable_ids) == [0]
 
 
 def test_unseen_characters_and_words_are_shown_as_unknown_and_a_replacement_character_as_itself():
@@ -99,4 +99,4 @@ def test_pieces_of_a_decomposed_text_are_letters_and_marks():
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_may_be_numbers_of_any_kind(kind):
     index = learned(kind).encode("s")[0]
-    assert learned(kind).piece(np.int64(index)) == learned(kind).piece(int(index)) == "s"
+    assert learned(kind).display(np.int64(index)) == learned(kind).display(int(index)) == "s"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from charlm.errors import ModelFileError, UsageError
 from charlm.text.tokenizers.base import decode, encode_chunks
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes, train
-from charlm.text.tokenizers.word import MOST_UNSEEN, MOST_WORDS, few_words
+from charlm.text.tokenizers.word import MAX_UNSEEN, MAX_WORDS, is_word_vocabulary
 
 WORDS = st.lists(st.one_of(st.sampled_from(["AH0", "k", "", "\n", "\t", "é", "\u2028", "\u00a0", "\ufffd"]),
                            st.text(st.characters(exclude_categories=["Cs"]))), min_size=1)
@@ -72,7 +72,7 @@ def test_ids_are_those_of_the_words_in_code_point_order():
 def test_unknown_word_is_read_as_zero_and_never_written():
     tokenizer = words_of("one two")
     assert tokenizer.encode("one three  two").tolist() == [1, 0, 0, 2]
-    assert (tokenizer.unknown_id, tokenizer.never_sampled) == (0, (0,))
+    assert (tokenizer.unknown_id, tokenizer.unsampleable_ids) == (0, (0,))
     assert tokenizer.unknown_surprisal == pytest.approx(math.log(0x110000))
     assert decode(tokenizer, [1, 0, 2]) == "one \ufffd two"
 
@@ -116,9 +116,9 @@ def test_table_that_is_not_words_in_order_is_refused(table):
         from_tensors("word", {"tokenizer.words": np.frombuffer(table, np.uint8)})
 
 
-@pytest.mark.parametrize("size", [None, MOST_WORDS + 10])
+@pytest.mark.parametrize("size", [None, MAX_WORDS + 10])
 def test_largest_vocabulary_that_is_fitted_can_be_rebuilt(size):
-    tokenizer = words_of(" ".join(f"w{number}" for number in range(MOST_WORDS + 20)), size=size)
+    tokenizer = words_of(" ".join(f"w{number}" for number in range(MAX_WORDS + 20)), size=size)
     assert from_tensors("word", tokenizer.tensors()).size == tokenizer.size
 
 
@@ -133,17 +133,17 @@ def text_with(once, more_than_once):
 
 @pytest.mark.parametrize("once", [1, 5])
 def test_words_are_few_up_to_a_share_of_words_seen_once(once):
-    total = round(once / MOST_UNSEEN)
-    assert few_words([text_with(once, total - once)])
-    assert not few_words([text_with(once, total - once - 1)])
+    total = round(once / MAX_UNSEEN)
+    assert is_word_vocabulary([text_with(once, total - once)])
+    assert not is_word_vocabulary([text_with(once, total - once - 1)])
 
 
 def test_words_are_counted_over_all_texts():
-    assert few_words(["up", "down", "up", "down"])
-    assert not few_words(["up", "down", "up"])
+    assert is_word_vocabulary(["up", "down", "up", "down"])
+    assert not is_word_vocabulary(["up", "down", "up"])
 
 
 def test_too_many_words_are_not_few_however_often_they_stand():
-    words = [f"w{number}" for number in range(MOST_WORDS)]
-    assert few_words(words * 2)
-    assert not few_words([*words, "more"] * 2)
+    words = [f"w{number}" for number in range(MAX_WORDS)]
+    assert is_word_vocabulary(words * 2)
+    assert not is_word_vocabulary([*words, "more"] * 2)

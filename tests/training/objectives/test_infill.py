@@ -12,7 +12,7 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.inference.evaluation import evaluate_gaps
 from charlm.inference.network import Network as NumpyNetwork
-from charlm.text.gap_sampling import LONGEST_SOURCE, SHORTEST_SOURCE, cut_gaps, gap_characters, held_out_gaps
+from charlm.text.gap_sampling import MAX_SOURCE, MIN_SOURCE, cut_gaps, count_gap_characters, held_out_gaps
 from charlm.text.special_tokens import eos_id, vocabulary_sizes
 from charlm.text.tokenizers.base import decode
 from charlm.training.objectives import infill as module
@@ -45,7 +45,7 @@ def corpus(corpus_of):
 def nats_of(network, text, end):
     """Each token to be written, in nats, of one text alone, gap by gap and token by token."""
     nats = []
-    for place, ids in zip(text.places.tolist(), text.gaps, strict=True):
+    for place, ids in zip(text.positions.tolist(), text.gaps, strict=True):
         state = network.encode(torch.as_tensor(text.source)[None], torch.tensor([len(text.source)]),
                                (torch.tensor([0]), torch.tensor([place])))
         for token, target in zip([end, *ids.tolist()], [*ids.tolist(), end], strict=True):
@@ -66,7 +66,7 @@ def texts_at(monkeypatch):
 
 def rebuilt(tokenizer, text):
     """The text that gaps were cut into."""
-    missing = dict(zip(text.places.tolist(), (ids.tolist() for ids in text.gaps), strict=True))
+    missing = dict(zip(text.positions.tolist(), (ids.tolist() for ids in text.gaps), strict=True))
     return decode(tokenizer, [one for place, token in enumerate(text.source.tolist()) for one in missing.get(place, [token])])
 
 
@@ -89,7 +89,7 @@ def test_texts_are_pieces_of_the_learned_part(corpus, texts_at):
     trainer, learned = trainer_for(corpus), decode(corpus.tokenizer, corpus.train.slice(0, len(corpus.train)).tolist())
     texts = [rebuilt(corpus.tokenizer, text) for step in range(40) for text in texts_at(trainer, step)[1]]
     assert all(text in learned for text in texts)
-    assert min(map(len, texts)) < 2 * SHORTEST_SOURCE and LONGEST_SOURCE / 2 < max(map(len, texts)) <= LONGEST_SOURCE
+    assert min(map(len, texts)) < 2 * MIN_SOURCE and MAX_SOURCE / 2 < max(map(len, texts)) <= MAX_SOURCE
     assert len(set(texts)) > 0.9 * len(texts)
 
 
@@ -103,7 +103,7 @@ def test_tokens_of_a_step_are_about_those_of_a_window(corpus, texts_at):
     trainer = trainer_for(corpus, batch_size=8, bptt=64)
     sizes = [sum(len(rebuilt(corpus.tokenizer, text)) for text in texts_at(trainer, step)[1]) for step in range(40)]
     assert np.mean(sizes) == pytest.approx(8 * 64, rel=0.1) and trainer.objective.tokens_per_update == 8 * 64
-    assert all(abs(size - 8 * 64) <= LONGEST_SOURCE / 2 for size in sizes)
+    assert all(abs(size - 8 * 64) <= MAX_SOURCE / 2 for size in sizes)
 
 
 def test_loss_of_a_step_is_always_the_same_and_of_another_seed_another(corpus, texts_at):
@@ -150,7 +150,7 @@ def test_validation_is_the_loss_of_each_held_out_text_alone(corpus_of, encoder, 
     score = trainer.objective.validate(never)
     assert len(texts) > 2 and score.error_rate is None
     assert score.loss == pytest.approx(np.mean(nats), abs=1e-5)
-    assert score.bits_per_character == pytest.approx(np.sum(nats) / math.log(2) / gap_characters(texts, tokenizer), rel=1e-5)
+    assert score.bits_per_character == pytest.approx(np.sum(nats) / math.log(2) / count_gap_characters(texts, tokenizer), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [None, 9])
@@ -191,12 +191,12 @@ def test_mode_is_restored_after_an_interruption_and_an_error(corpus):
     assert trainer.network.training
 
 
-@pytest.mark.parametrize("tokens, pieces", [(30, 1), (64 * LONGEST_SOURCE, 1), (65 * LONGEST_SOURCE, 2)])
+@pytest.mark.parametrize("tokens, pieces", [(30, 1), (64 * MAX_SOURCE, 1), (65 * MAX_SOURCE, 2)])
 def test_validation_asks_as_often_as_it_has_pieces(corpus_of, tokens, pieces):
     corpus, calls = corpus_of("ab" * (tokens // 2 + 50), validation=tokens / (tokens + 100)), []
     objective = trainer_for(corpus, hidden=4).objective
     objective.validate(lambda: bool(calls.append(True)))
-    assert len(corpus.validation) == tokens and len(calls) == objective.validation_pieces == pieces
+    assert len(corpus.validation) == tokens and len(calls) == objective.validation_batches == pieces
 
 
 # Learning

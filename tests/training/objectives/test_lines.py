@@ -106,7 +106,7 @@ def test_a_network_that_knows_nothing_loses_log_of_all_that_it_could_write(corpu
 
 
 def test_a_long_line_is_learned_in_pieces_that_begin_with_nothing_but_the_token_before(lines_of, monkeypatch):
-    monkeypatch.setattr(line_corpus, "LONGEST_EXAMPLE", 4)
+    monkeypatch.setattr(line_corpus, "MAX_EXAMPLE", 4)
     corpus = lines_of([("x", "emma amelia")], validation=[("x", "a")])
     trainer, row = trainer_for(corpus), [corpus.tokenizer.size + 1, *corpus.tokenizer.encode("emma amelia").tolist(), corpus.tokenizer.size]
     alone = np.concatenate([nats_of(trainer.network, row[start:start + 5]) for start in (0, 4, 8)])
@@ -169,7 +169,7 @@ def test_validation_asks_as_often_as_it_has_pieces(lines_of, held_out):
     corpus, calls = lines_of(NAMES, validation=["ab"] * held_out), []
     objective = trainer_for(corpus, hidden=4, layers=1).objective
     objective.validate(lambda: bool(calls.append(True)))
-    assert len(calls) == objective.validation_pieces == -(-held_out // module.AT_ONCE)
+    assert len(calls) == objective.validation_batches == -(-held_out // module.AT_ONCE)
 
 
 # The run

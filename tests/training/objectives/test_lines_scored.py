@@ -8,12 +8,12 @@ import torch
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.inference.cells import matmul
-from charlm.inference.line_scoring import choose_scorer
+from charlm.inference.line_scoring import make_scorer
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.scoring import WINDOW
 from charlm.modelfile import Model
 from charlm.nn.numpy_adapter import NumpyAdapter
-from charlm.text.line_corpus import LONGEST_EXAMPLE
+from charlm.text.line_corpus import MAX_EXAMPLE
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.training.trainer import Trainer
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LINES = ["she sells sea shells", "by the sea shore", "", "the shells she sells", "are surely sea shells", "é\u2581\U0001f680"] * 3
 HELD_OUT = ["sea", "", "shore", "she sells", "the sea by the sea by the sea"]
 UNKNOWN = ["s?a", "\0", "\u4e00\u4e8c\U0010ffff", "e\u0301", "<unk>"]
-LONG = ["sea shells " * 3 + "?", "a" * (WINDOW + 1), "she sells " * (LONGEST_EXAMPLE // 4), "s"]
+LONG = ["sea shells " * 3 + "?", "a" * (WINDOW + 1), "she sells " * (MAX_EXAMPLE // 4), "s"]
 
 
 def trained(corpus, **shape):
@@ -45,7 +45,7 @@ def scored(trainer, corpus, lines, half):
     config = trainer.network.config
     network = NumpyNetwork(config, weights, matmul=matmul) if half == "numpy" else NumpyAdapter(config, weights, "cpu")
     model = Model(config, corpus.tokenizer, weights, {}, "lines", None, corpus.labels, corpus.line_hashes)
-    scores = choose_scorer(model, network).score([line if isinstance(line, str) else "\t".join(line) for line in lines])
+    scores = make_scorer(model, network).score([line if isinstance(line, str) else "\t".join(line) for line in lines])
     nats = np.concatenate([score.nats for score in scores])
     return nats.mean(), sum(score.bits for score in scores) / sum(score.characters for score in scores)
 
@@ -78,7 +78,7 @@ def test_every_tokenizer_agrees_on_characters_not_seen_before(lines_of, dress, t
 
 @pytest.mark.parametrize("dress", [list, labelled])
 def test_lines_longer_than_an_example_and_than_a_window_agree(lines_of, dress):
-    assert max(map(len, LONG)) > 2 * LONGEST_EXAMPLE
+    assert max(map(len, LONG)) > 2 * MAX_EXAMPLE
     agree(lines_of(dress(LINES), validation=dress(LONG)), dress(LONG))
 
 
@@ -97,4 +97,4 @@ def test_an_own_share_of_the_lines_agrees_too(lines_of):
     lines = [f"line {number}" for number in range(60)]
     corpus = lines_of(lines, validation=0.5)
     rows = [corpus.validation[number] for number in range(len(corpus.validation))]
-    agree(corpus, ["".join(corpus.tokenizer.piece(index) for index in row[1:-1]) for row in rows])
+    agree(corpus, ["".join(corpus.tokenizer.display(index) for index in row[1:-1]) for row in rows])

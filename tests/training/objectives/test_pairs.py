@@ -42,7 +42,7 @@ def corpus(pairs_of):
 
 
 @pytest.fixture
-def all_known(monkeypatch):
+def known_text(monkeypatch):
     """No source token is read as unknown."""
     monkeypatch.setattr(module, "UNKNOWN_PROBABILITY", 0.0)
 
@@ -73,7 +73,7 @@ def examples_at(corpus, step, *, batch_size=3, seed=0):
 
 @pytest.mark.parametrize("encoder, attention, cell", [*((*encoder, "gru") for encoder in ENCODERS), (*ENCODERS[0], "lstm"),
                                                       (*ENCODERS[0], "rnn"), (*ENCODERS[4], "lstm")])
-@pytest.mark.usefixtures("all_known")
+@pytest.mark.usefixtures("known_text")
 def test_loss_is_the_mean_over_all_tokens_of_each_pair_alone(corpus, cell, encoder, attention):
     trainer = trainer_for(corpus, cell=cell, encoder=encoder, attention=attention)
     end = eos_id(corpus.tokenizer)
@@ -82,7 +82,7 @@ def test_loss_is_the_mean_over_all_tokens_of_each_pair_alone(corpus, cell, encod
         assert trainer.objective.loss(step).item() == pytest.approx(alone.mean(), abs=1e-5)
 
 
-@pytest.mark.usefixtures("all_known")
+@pytest.mark.usefixtures("known_text")
 def test_smoothed_loss_gives_a_share_of_each_target_to_all_tokens_alike(corpus):
     trainer, end = trainer_for(corpus, label_smoothing=0.2), eos_id(corpus.tokenizer)
     costs = []
@@ -147,7 +147,7 @@ def written_greedily(network, corpus, source):
     state = network.encode(torch.as_tensor(source)[None], torch.tensor([len(source)]))
     while True:
         logits, state = network.step(torch.tensor([[tokens[-1] if tokens else end]]), state)
-        logits[0, 0, list(corpus.tokenizer.never_sampled)] = -math.inf
+        logits[0, 0, list(corpus.tokenizer.unsampleable_ids)] = -math.inf
         token = int(logits[0, 0].argmax())
         if token == end or len(tokens) == 30:
             return decode(corpus.tokenizer, tokens)
@@ -202,13 +202,13 @@ def asked(objective):
 def test_validation_asks_as_often_as_it_has_pieces(pairs_of, held_out):
     corpus = pairs_of(PAIRS, tokenizer="char", validation=[("a" * number, "x") for number in range(1, held_out + 1)])
     objective = trainer_for(corpus, hidden=4, layers=1).objective
-    assert asked(objective) == objective.validation_pieces
+    assert asked(objective) == objective.validation_batches
 
 
 def test_validation_of_sources_with_many_targets_asks_as_often_as_it_has_pieces(pairs_of):
     corpus = pairs_of(PAIRS, tokenizer="char", validation=[("ab", "x" * number) for number in range(1, 151)])
     objective = trainer_for(corpus, hidden=4, layers=1).objective
-    assert asked(objective) == objective.validation_pieces
+    assert asked(objective) == objective.validation_batches
 
 
 # Learning
