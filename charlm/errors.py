@@ -25,6 +25,14 @@ class UsageError(CharlmError):
     exit_code = 2
 
 
+class OptionError(UsageError):
+    """A value that an option cannot take. In Python the message names the keyword, on the command line the flag."""
+
+    def __init__(self, keyword: str, flag: str, problem: str):
+        super().__init__(f"{keyword} {problem}")
+        self.for_command_line = f"{flag} {problem}"
+
+
 class ModelFileError(CharlmError):
     """A file that is not exactly a model this version can use."""
 
