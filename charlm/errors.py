@@ -2,6 +2,7 @@
 
     CharlmError                 1   internal error, or out of memory
       UsageError                2   invalid flags or arguments
+        OptionError             2   a value that an option does not accept
       ModelFileError            3   invalid model file or checkpoint
       CorpusError               4   unusable text
       DivergedError             5   no finite loss in training
@@ -23,6 +24,14 @@ class UsageError(CharlmError):
     """Raised for invalid flags or arguments; the message names the flag."""
 
     exit_code = 2
+
+
+class OptionError(UsageError):
+    """Raised for a value that an option does not accept. In Python the message names the keyword, on the command line the flag."""
+
+    def __init__(self, keyword: str, flag: str, problem: str):
+        super().__init__(f"{keyword} {problem}")
+        self.for_command_line = f"{flag} {problem}"
 
 
 class ModelFileError(CharlmError):

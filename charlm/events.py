@@ -9,6 +9,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from charlm.tasks import DEFAULT, TASKS
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -18,7 +20,7 @@ class Planned:
     corpus: str                     # one readable line: sizes of the two parts, vocabulary
     steps: int
     epochs: float
-    seconds: float                  # expected duration, from the measured speed
+    seconds: float | None           # expected duration, if the plan is made from measured speed
     repeat: str                     # flags that, added to the same command, repeat the run bit for bit
 
 
@@ -86,16 +88,14 @@ class Stopped:
     path: str
     seconds: float
     error_rate: float | None = None
-    task: str = "stream"
+    task: str = DEFAULT
     resume_command: str = ""        # resumes an interrupted run
 
     @property
     def next_command(self) -> str:
         """The command to type next; empty if no model was saved."""
-        use, flags = {"stream": ("sample", " --temp 0.8"), "lines": ("sample", " -N 10"),
-                      "pairs": ("translate", ""),
-                      "fill": ("fill", " --gap ___")}[self.task]
-        return f"charlm {use} -m {shlex.quote(self.path)}{flags}" if self.path else ""
+        verb, _, options = TASKS[self.task].next_command.partition(" ")
+        return f"charlm {verb} -m {shlex.quote(self.path)} {options}".rstrip() if self.path else ""
 
 
 Event = Planned | Resumed | Step | Validation | Sampled | Saved | Warned | Stopped

@@ -5,6 +5,7 @@ Not here: one long text (text_scoring.py), lines and their labels (line_scoring.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,6 +20,16 @@ WINDOW = 512                            # tokens of one text read at once
 LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
 ROWS = 256                              # texts side by side, fewer of long ones
 TOKENS_AT_ONCE = 2048                   # of all texts side by side: what stays in a processor's cache
+
+
+def nats_to_bits(nats: float) -> float:
+    """Return an amount of information in bits."""
+    return nats / math.log(2)
+
+
+def perplexity(nats_per_token: float) -> float:
+    """Return the perplexity of a mean loss, capped where a float would overflow."""
+    return math.exp(min(nats_per_token, 700))
 
 
 def token_nats(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:

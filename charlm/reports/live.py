@@ -135,7 +135,8 @@ class LivePanel:
                 self._print(f"warning: {event.message}")
 
     def _start(self, plan: Planned) -> None:
-        length = f"{plan.steps:,} steps, {plan.epochs:.3g} epochs, about {_format_duration(plan.seconds)}"
+        duration = "" if plan.seconds is None else f", about {_format_duration(plan.seconds)}"
+        length = f"{plan.steps:,} steps, {plan.epochs:.3g} epochs{duration}"
         for line in (plan.model, plan.corpus, f"{length} · repeat with {plan.repeat}"):
             self._print(line)
         self._live.start()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from charlm.tasks import TASKS
 from charlm.text.tokenizers.base import Tokenizer
 
 
@@ -42,8 +43,6 @@ def with_bos_eos(tokenizer: Tokenizer, ids: np.ndarray, label: int | None = None
 
 
 def vocabulary_sizes(task: str, tokenizer: Tokenizer, source_tokenizer: Tokenizer) -> tuple[int, int]:
-    """Ids that the decoder writes, and ids that an encoder would read."""
-    return {"stream": (tokenizer.size, tokenizer.size),
-            "lines": (tokenizer.size + 1, tokenizer.size),
-            "pairs": (tokenizer.size + 1, source_tokenizer.size),
-            "fill": (tokenizer.size + 1, tokenizer.size + 2)}[task]
+    """Return the number of ids that the decoder writes, and of ids that an encoder would read."""
+    row = TASKS[task]
+    return tokenizer.size + row.ends_with_eos, source_tokenizer.size + row.extra_source_ids

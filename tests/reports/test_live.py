@@ -75,6 +75,11 @@ def test_panel_shows_step_loss_speed_time_and_validation():
         assert part in shown
 
 
+def test_expected_duration_is_left_out_if_unknown():
+    shown = render_text(Planned("lstm 1x16", "corpus", 10, 2.0, None, "--steps 10"))
+    assert "10 steps, 2 epochs · repeat with --steps 10" in shown
+
+
 def test_error_rates_are_shown_only_for_tasks_that_have_them():
     shown = render_text(PLAN, make_step(1), Validation(1, 2.25, 3.25, True, 0.125),
                         Validation(2, 1.25, 3.25, False, 0.5),

@@ -46,6 +46,11 @@ def test_numbers_are_unquoted_and_text_with_spaces_is_quoted():
     assert lines_of(Saved("a b")) == ['event=saved path="a b"']
 
 
+def test_expected_duration_is_left_out_if_unknown():
+    [line] = lines_of(Planned("lstm", "corpus", 9, 1.5, None, "--steps 9"))
+    assert "expected_seconds" not in line
+
+
 def test_only_lines_about_steps_are_throttled():
     shown = lines_of(make_step(1), make_step(2), Validation(2, 2.0, 2.9, True), make_step(3), step_interval=1000)
     assert [line.split()[0] for line in shown] == ['event=step', 'event=validation']
@@ -71,7 +76,7 @@ def test_error_rates_are_shown_only_for_tasks_that_have_them():
 
 
 @pytest.mark.parametrize("task, command", [
-    ("stream", "sample -m m.charlm --temp 0.8"), ("pairs", "translate -m m.charlm"),
+    ("text", "sample -m m.charlm --temp 0.8"), ("pairs", "translate -m m.charlm"),
     ("fill", "fill -m m.charlm --gap ___")])
 def test_next_command_depends_on_the_task(task, command):
     [line] = lines_of(Stopped("finished", 9, 2.0, 2.9, "m.charlm", 4.0, task=task))
