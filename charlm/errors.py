@@ -27,7 +27,7 @@ class UsageError(CharlmError):
 
 
 class OptionError(UsageError):
-    """Raised for a value that an option does not accept. In Python the message names the keyword, on the command line the flag."""
+    """Raised for a value that an option does not accept: it names the keyword, or on the command line the flag."""
 
     def __init__(self, keyword: str, flag: str, problem: str):
         super().__init__(f"{keyword} {problem}")
