@@ -57,7 +57,7 @@ def command(context: click.Context, **flags) -> None:
         _run_alone(flags, given, began)
 
 
-def _run_alone(flags: dict, given: set[str], began: float, **world) -> None:
+def _run_alone(flags: dict, given: set[str], began: float, **process_group) -> None:
     """Train as the one who may write the output."""
     output = _output(flags)
     from charlm.checkpoint import Checkpoints
@@ -69,7 +69,7 @@ def _run_alone(flags: dict, given: set[str], began: float, **world) -> None:
     with locked(output):
         remove_leftovers(output)
         checkpoints.remove_leftovers()
-        _run(flags, given, output, began, **world)
+        _run(flags, given, output, began, **process_group)
 
 
 def _run_together(flags: dict, given: set[str], began: float) -> None:
@@ -78,12 +78,12 @@ def _run_together(flags: dict, given: set[str], began: float) -> None:
         raise click.UsageError("standard input reaches one process only; name a file")
     from charlm.training.distributed import init_process_group
     from charlm.training.environment import choose_device
-    with init_process_group(choose_device(flags["device"])) as world:
-        if world.is_main:
-            _run_alone(flags, given, began, world=world)
+    with init_process_group(choose_device(flags["device"])) as process_group:
+        if process_group.is_main:
+            _run_alone(flags, given, began, process_group=process_group)
             return
         try:
-            _run({**flags, "quiet": True}, given, _output_name(flags), began, world=world)
+            _run({**flags, "quiet": True}, given, _output_name(flags), began, process_group=process_group)
         except (CharlmError, click.ClickException) as error:
             sys.exit(error.exit_code)   # the first process tells what it sees of it
 
@@ -117,17 +117,17 @@ def _wishes(flags: dict) -> dict:
     return {name: value for name, value in flags.items() if name not in (*_OF_TEXTS, *_OF_SESSION)}
 
 
-def _run(flags: dict, given: set[str], output: str, began: float, world=None) -> None:
+def _run(flags: dict, given: set[str], output: str, began: float, process_group=None) -> None:
     """Read, plan and train, from the beginning or from where a run stood."""
     from charlm.checkpoint import Checkpoints
     from charlm.cli import exit_codes
     from charlm.cli.previews import preview
     from charlm.training.distributed import ProcessGroup
     from charlm.training.session import Session
-    checkpoints, world = Checkpoints(output), world or ProcessGroup()
-    report = exit_codes.message if world.is_main else lambda message: None
-    resumed = _resumed(checkpoints, flags, output, report) if world.is_main or flags["resume"] else None
-    world.barrier()                        # before the first process writes another checkpoint
+    checkpoints, process_group = Checkpoints(output), process_group or ProcessGroup()
+    report = exit_codes.message if process_group.is_main else lambda message: None
+    resumed = _resumed(checkpoints, flags, output, report) if process_group.is_main or flags["resume"] else None
+    process_group.barrier()                        # before the first process writes another checkpoint
     if resumed is None and flags["resume"] and os.path.exists(output):
         report(f"{output} has no checkpoint: its run is finished, or never began; --init-from {output} begins another "
             "from its weights, --force from the beginning")
@@ -142,7 +142,7 @@ def _run(flags: dict, given: set[str], output: str, began: float, world=None) ->
     _train(corpus, wishes, quiet=flags["quiet"], session=lambda interrupted: Session(
         output, flags["device"], flags["threads"], began, interrupted, None if flags["quiet"] else preview,
         checkpoints, flags["checkpoint_every"], resumed, {name: flags[name] for name in _OF_TEXTS},
-        _resume_command(flags, output), past and past.model, world))
+        _resume_command(flags, output), past and past.model, process_group))
 
 
 def _resumed(checkpoints, flags: dict, output: str, report):

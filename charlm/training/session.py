@@ -43,11 +43,11 @@ class Session:
     flags: dict = dataclasses.field(default_factory=dict)       # about the texts, as the user gave them
     resume_command: str = ""
     initial: Model | None = None                # whose weights are the first ones
-    world: ProcessGroup = ProcessGroup()
+    process_group: ProcessGroup = ProcessGroup()
 
     def should_stop(self) -> bool:
         """Whether any of the processes is asked to stop."""
-        return self.world.any(self.interrupted())
+        return self.process_group.any(self.interrupted())
 
 
 def run(corpus: AnyCorpus, wishes: TrainingOptions, session: Session) -> Iterator[Event]:
@@ -59,15 +59,15 @@ def run(corpus: AnyCorpus, wishes: TrainingOptions, session: Session) -> Iterato
     saved = session.resumed and described(session.resumed)
     device = choose_device(session.device, saved and saved.environment.get("device"))
     threads = set_up(session.threads or (saved and saved.environment.get("threads")))
-    here = environment(device=device, threads=threads, processes=session.world.size)
+    here = environment(device=device, threads=threads, processes=session.process_group.size)
     if saved is None:
         plan = Run(choose_model(corpus, wishes), choose_run(corpus, wishes), wishes.task, session.flags,
                    corpus.metadata(), here)
     else:
         plan = going_on(saved, choose_model(corpus, wishes), choose_run(corpus, wishes), corpus)
-    if plan.config.batch_size < session.world.size:
+    if plan.config.batch_size < session.process_group.size:
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
-                         f"{session.world.size} processes")
+                         f"{session.process_group.size} processes")
     plan = dataclasses.replace(plan, minutes=wishes.minutes)
     plan, seconds = yield from _planned(plan, corpus, session, device=device)
     trainer = _trainer(plan, corpus, session, device=device)
@@ -108,7 +108,7 @@ class _Records:
         """The loop's records; an error says how to go on, where there is something to go on from."""
         session, checkpoints = self._session, self._session.checkpoints
         try:
-            yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, standing=standing,
+            yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, state=standing,
                              checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every)
         except (StorageError, DivergedError) as error:
             if not (checkpoints and checkpoints.exist()):
@@ -118,19 +118,19 @@ class _Records:
     def _clear_up(self) -> Iterator[Warned]:
         """A run that is over needs no checkpoint."""
         try:
-            if self._session.world.is_main:
+            if self._session.process_group.is_main:
                 self._session.checkpoints.remove()
         except StorageError as error:
             yield Warned(f"{error}; the model is stored, and the checkpoint may go")
 
     def _checkpoint(self, standing: TrainingState) -> None:
         checkpoint = take(self._plan, self._corpus, self._trainer, standing)    # of all processes
-        if self._session.world.is_main:
+        if self._session.process_group.is_main:
             self._session.checkpoints.save(checkpoint)
 
     def _keep(self, weights: dict, validation: Validation | None) -> str:
         output = self._session.output
-        if not self._session.world.is_main or validation is None and os.path.exists(output):
+        if not self._session.process_group.is_main or validation is None and os.path.exists(output):
             return ""                   # a model nobody has scored never replaces another
         save(output, self._stored(weights, validation))
         return output
@@ -151,7 +151,7 @@ def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
         return plan, 0.0
     limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
     trainer = _trainer(plan, corpus, session, device=device)
-    if not session.resumed and session.checkpoints and session.world.is_main:
+    if not session.resumed and session.checkpoints and session.process_group.is_main:
         # Nothing is trained yet, but from here on the run can be resumed without its flags.
         try:
             session.checkpoints.save(take(plan, corpus, trainer, TrainingState()))
@@ -161,14 +161,15 @@ def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
     if budget is not None:
         left = budget - (time.monotonic() - session.began) - FINISHING
-        steps = session.world.broadcast(done + speed.steps_within(left, window, held_out))
+        steps = session.process_group.broadcast(done + speed.steps_within(left, window, held_out))
         plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps), minutes=None)
     return plan, speed.duration(plan.config.steps - done, window, held_out)
 
 
 def _trainer(plan: Run, corpus: AnyCorpus, session: Session, *, device: str) -> Trainer:
     """A trainer that has not yet made a step."""
-    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task, world=session.world)
+    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task,
+                      process_group=session.process_group)
     if session.initial:
         trainer.load_initial_weights(initial_weights(session.initial, corpus, plan.model))
     return trainer

@@ -79,8 +79,8 @@ class Storage:
         self._put((weights, validation))
         return "model"
 
-    def save(self, standing):
-        self._put(replace(standing))
+    def save(self, state):
+        self._put(replace(state))
 
     def _put(self, what):
         if next(self._calls) in self._failing:
@@ -89,7 +89,7 @@ class Storage:
 
     @property
     def steps(self):
-        return [standing.step for standing in self.done]
+        return [state.step for state in self.done]
 
     @property
     def losses(self):
@@ -114,7 +114,7 @@ def same(one, other):
     return all(torch.equal(values, other[name]) for name, values in one.items())
 
 
-def standing_at(step, **more):
+def state_at(step, **more):
     """Of a toy that was validated there, too."""
     return TrainingState(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "best_weights": {"weight": torch.tensor(5)},
                        "validated": step} | more)
@@ -206,14 +206,14 @@ def test_what_others_do_between_records_does_not_slow_the_updates_but_takes_time
 
 def test_the_seconds_of_a_run_include_those_of_earlier_sessions(toy):
     trainer = toy(update_takes=[3.0], validation_takes=7.0, done=5)
-    assert records_of(trainer, standing=standing_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
+    assert records_of(trainer, state=state_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
 
 
 def test_a_checkpoint_knows_the_seconds_of_all_sessions(toy):
     storage = Storage()
     trainer = toy(held_out_tokens=math.inf, update_takes=[3.0], done=5)
-    records_of(trainer, standing=standing_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
-    assert [(standing.step, standing.seconds) for standing in storage.done[:3]] == [(6, 103.0), (7, 106.0), (8, 109.0)]
+    records_of(trainer, state=state_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
+    assert [(state.step, state.seconds) for state in storage.done[:3]] == [(6, 103.0), (7, 106.0), (8, 109.0)]
 
 
 # What is kept
@@ -252,7 +252,7 @@ def test_a_model_that_is_not_wanted_is_not_reported(toy):
 
 def test_a_resumed_run_stores_its_best_model_again(toy):
     storage = Storage()
-    records = records_of(toy(2.0, done=10), keep=storage.keep, standing=standing_at(10))
+    records = records_of(toy(2.0, done=10), keep=storage.keep, state=state_at(10))
     (weights, validation), = storage.done
     assert weights == {"weight": torch.tensor(5)} and validation == Validation(5, 0.5, 1.0, True)
     assert (records[-1].loss, records[-1].path) == (0.5, "model")
@@ -304,7 +304,7 @@ def test_patience_lost_at_the_last_step_is_a_finished_run(toy):
 @pytest.mark.parametrize("validations_since_best, more", [(0, 3), (1, 2), (2, 1), (3, 0)])
 def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
     trainer = toy(2.0, patience=3, done=20)
-    records = records_of(trainer, standing=standing_at(20, validations_since_best=validations_since_best))
+    records = records_of(trainer, state=state_at(20, validations_since_best=validations_since_best))
     assert [record.step for record in only(Validation, records)] == [25, 30, 35][:more]
     assert (records[-1].reason, records[-1].step) == ("patience", 20 + 5 * more)
 
@@ -312,8 +312,8 @@ def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
 # Resumptions
 
 
-def go_on_from(standing, make, *held_out, **options):
-    return records_of(make(*held_out, done=standing.step, **options), standing=standing)
+def go_on_from(state, make, *held_out, **options):
+    return records_of(make(*held_out, done=state.step, **options), state=state)
 
 
 def test_a_run_interrupted_at_any_step_goes_on_as_if_it_were_not(toy):
@@ -350,21 +350,21 @@ def test_a_run_resumed_from_the_checkpoint_of_a_validation_does_not_validate_aga
 
 @pytest.mark.parametrize("done", [50, 53])
 def test_a_run_with_no_steps_left_ends_at_once(toy, done):
-    records = records_of(toy(done=done), standing=standing_at(done))
+    records = records_of(toy(done=done), state=state_at(done))
     assert [type(record) for record in records] == [Saved, Stopped]
     assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", done, 0.5)
 
 
 def test_a_run_made_shorter_than_it_is_is_scored_where_it_stands(toy):
     trainer = toy(1.5, steps=20, done=33)
-    records = records_of(trainer, standing=TrainingState(step=33))
+    records = records_of(trainer, state=TrainingState(step=33))
     assert trainer.validated == [33]
     assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", 33, 1.5)
 
 
 def test_on_another_text_what_was_measured_before_does_not_count(toy):
-    standing = standing_at(40).without_best()
-    records = records_of(toy(2.5, done=40, patience=3), standing=standing)
+    state = state_at(40).without_best()
+    records = records_of(toy(2.5, done=40, patience=3), state=state)
     assert [record.best for record in records if isinstance(record, Validation)] == [True, False, False]
     assert (records[-1].step, records[-1].loss) == (50, 2.5)
 
@@ -465,21 +465,21 @@ def test_checkpoints_are_a_minute_apart_unless_told_otherwise(toy):
 def test_the_checkpoint_of_a_validation_counts_it_and_has_its_weights(toy):
     storage = Storage()
     records_of(toy(2.0, 3.0, 1.0), checkpoint=storage.save)
-    assert [(standing.validated, standing.validations_since_best, standing.best and standing.best.step, standing.best_weights)
-            for standing in storage.done[:4]] == [
+    assert [(state.validated, state.validations_since_best, state.best and state.best.step, state.best_weights)
+            for state in storage.done[:4]] == [
         (0, 0, None, None), (5, 0, 5, {"weight": torch.tensor(5)}), (10, 1, 5, {"weight": torch.tensor(5)}),
         (15, 0, 15, {"weight": torch.tensor(15)})]
 
 
 def test_a_new_run_begins_with_a_checkpoint_and_a_resumed_one_does_not(toy):
     assert saved_steps(toy())[:2] == [0, 5]
-    assert saved_steps(toy(done=5), standing=standing_at(5))[:2] == [10, 15]
+    assert saved_steps(toy(done=5), state=state_at(5))[:2] == [10, 15]
 
 
 def test_a_run_interrupted_as_soon_as_it_is_resumed_leaves_model_and_checkpoint(toy):
     kept, saved = Storage(), Storage()
     stopped = records_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
-                         standing=TrainingState(step=3))[-1]
+                         state=TrainingState(step=3))[-1]
     assert (stopped.reason, stopped.step) == ("interrupted", 3)
     assert kept.done == [({"weight": torch.tensor(3)}, None)] and saved.steps == [3]
 

@@ -8,7 +8,7 @@ import torch
 
 from charlm.config import ModelConfig
 from charlm.nn.network import Network
-from charlm.training.teacher_forcing import IGNORED, encoded, inputs_and_targets, teacher_forced_loss
+from charlm.training.teacher_forcing import IGNORED, encode_sources, inputs_and_targets, teacher_forced_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,7 +66,7 @@ def test_smoothing_gives_a_share_of_each_target_to_all_tokens_alike():
 def test_each_row_goes_on_from_its_own_state(encoder):
     network = build(encoder=encoder, source_vocabulary_size=6, attention=True)
     states = [network.encode(torch.as_tensor(ids)[None], torch.tensor([len(ids)])) for ids in SOURCES]
-    assert teacher_forced_loss(network, encoded(network, SOURCES), ROWS).item() == pytest.approx(nats_alone(network, states)[0].mean(), abs=1e-5)
+    assert teacher_forced_loss(network, encode_sources(network, SOURCES), ROWS).item() == pytest.approx(nats_alone(network, states)[0].mean(), abs=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ["shared", "bidirectional"])
@@ -75,7 +75,7 @@ def test_rows_of_places_in_sources_go_on_from_there(encoder):
     rows, positions = np.array([0, 0, 2, 3]), np.array([2, 0, 1, 3])
     states = [network.encode(torch.as_tensor(SOURCES[row])[None], torch.tensor([len(SOURCES[row])]), (torch.tensor([0]), torch.tensor([position])))
               for row, position in zip(rows, positions)]
-    loss = teacher_forced_loss(network, encoded(network, SOURCES, (rows, positions)), ROWS).item()
+    loss = teacher_forced_loss(network, encode_sources(network, SOURCES, (rows, positions)), ROWS).item()
     assert loss == pytest.approx(nats_alone(network, states)[0].mean(), abs=1e-5)
 
 

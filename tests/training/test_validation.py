@@ -12,7 +12,7 @@ from charlm.inference.text_scoring import score_carried
 from charlm.nn.network import Network
 from charlm.text.tokenizers.byte import ByteTokenizer
 from charlm.text.tokenizers.char import CharTokenizer
-from charlm.training.validation import LOGITS, MAX_WINDOW, MAX_LANES, TOKENS_A_LANE, held_out_loss, lane_count, window_count, window_length
+from charlm.training.validation import LOGITS, MAX_WINDOW, MAX_LANES, TOKENS_PER_LANE, held_out_loss, lane_count, window_count, window_length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,7 +66,7 @@ def test_one_lane_equals_numpys_carried_score(held_out, tokens):
 
 
 def test_default_lanes_of_a_long_text_agree_with_numpy(held_out):
-    tokens = 2 * TOKENS_A_LANE + 3
+    tokens = 2 * TOKENS_PER_LANE + 3
     assert lane_count(tokens) == 2
     network, text = build(), held_out(tokens)
     assert held_out_loss(network, text, LETTERS) == pytest.approx(by_numpy(network, text), abs=1e-5)
@@ -123,7 +123,7 @@ def test_an_interrupted_loss_is_not_a_number(held_out):
 
 
 def test_lanes_grow_with_the_text_up_to_a_limit():
-    assert [lane_count(n) for n in (1, TOKENS_A_LANE, 2 * TOKENS_A_LANE, 10 ** 9)] == [1, 1, 2, MAX_LANES]
+    assert [lane_count(n) for n in (1, TOKENS_PER_LANE, 2 * TOKENS_PER_LANE, 10 ** 9)] == [1, 1, 2, MAX_LANES]
 
 
 def test_a_large_vocabulary_shortens_windows_so_that_logits_stay_bounded():
@@ -134,6 +134,6 @@ def test_a_large_vocabulary_shortens_windows_so_that_logits_stay_bounded():
 
 
 @pytest.mark.parametrize("tokens, windows", [
-    (1, 1), (MAX_WINDOW, 1), (MAX_WINDOW + 1, 2), (2 * TOKENS_A_LANE, TOKENS_A_LANE // MAX_WINDOW)])
+    (1, 1), (MAX_WINDOW, 1), (MAX_WINDOW + 1, 2), (2 * TOKENS_PER_LANE, TOKENS_PER_LANE // MAX_WINDOW)])
 def test_windows_are_counted_by_the_lane(tokens, windows):
     assert window_count(tokens, LETTERS.size) == windows
