@@ -19,8 +19,8 @@ from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.trainer import Trainer
 
 CHECKPOINT_EVERY = 60.0                 # seconds
-
 Weights = dict[str, torch.Tensor]
+Keep = Callable[[Weights, Validation | None], str]
 
 
 @dataclass
@@ -37,10 +37,6 @@ class TrainingState:
     def without_best(self) -> TrainingState:
         """Return this state without its validations, which do not count on another corpus."""
         return replace(self, best=None, best_weights=None, validations_since_best=0, validated=0)
-
-
-Keep = Callable[[Weights, Validation | None], str]
-WriteCheckpoint = Callable[[TrainingState], None]
 
 
 class _BestModelSaver:
@@ -102,7 +98,7 @@ class _Pace:
 class _CheckpointSaver:
     """Writes checkpoints every so many seconds; after a failure it tries again when the next one is due."""
 
-    def __init__(self, write: WriteCheckpoint | None, every: float, clock: Callable[[], float]):
+    def __init__(self, write: Callable[[TrainingState], None] | None, every: float, clock: Callable[[], float]):
         self._write, self._every, self._clock = write, every, clock
         self._last = clock()
 
@@ -223,7 +219,7 @@ class _Loop:
 
 
 def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lambda: False,
-          state: TrainingState | None = None, checkpoint: WriteCheckpoint | None = None,
+          state: TrainingState | None = None, checkpoint: Callable[[TrainingState], None] | None = None,
           checkpoint_every: float = CHECKPOINT_EVERY) -> Iterator[Event]:
     """Train until the steps are done, patience runs out or the run is interrupted, keeping the best model.
 

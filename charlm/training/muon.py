@@ -45,11 +45,6 @@ class Orthogonaliser:
         return x.mT if self._tall else x
 
 
-def orthogonalise(blocks: torch.Tensor) -> torch.Tensor:
-    """Return blocks (N, rows, columns) with all singular values moved towards one."""
-    return Orthogonaliser(blocks)(blocks)
-
-
 class Muon(torch.optim.Optimizer):
     """Orthogonalised Nesterov momentum for matrices of `gates` stacked blocks each (Jordan 2024).
 
@@ -62,7 +57,7 @@ class Muon(torch.optim.Optimizer):
         self._orthogonalisers: dict[tuple[int, ...], Orthogonaliser] = {}
 
     @torch.no_grad()
-    def step(self) -> None:                         # type: ignore[override]
+    def step(self) -> None:                         # type: ignore[override]  # no closure
         """Apply the gradients; parameters without one are left alone."""
         for group in self.param_groups:
             by_shape = defaultdict(list)

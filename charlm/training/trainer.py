@@ -40,7 +40,7 @@ class Update:
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seed for one step on one rank. Reseeding every step means no RNG state has to be checkpointed."""
+    """Return the seed of one step on one rank. Reseeding every step means no RNG state has to be checkpointed."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

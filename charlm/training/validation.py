@@ -20,7 +20,7 @@ from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import Tokenizer
 from charlm.training.teacher_forcing import unknown_nats
 
-WARM_UP = 512                           # tokens
+LANE_WARMUP = 512                       # tokens read before a lane, not counted
 TOKENS_PER_LANE = 16_384
 MAX_LANES = 32
 MAX_WINDOW = 1024                       # tokens of a lane read at once
@@ -93,7 +93,7 @@ def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
 def _aligned(size: int, window: int) -> tuple[int, int]:
     """Return a lane's size and warm-up as multiples of the encoder's window, so that windows start as for one lane."""
     size = size // window * window or size
-    return size, min(max(WARM_UP, window), size) // window * window
+    return size, min(max(LANE_WARMUP, window), size) // window * window
 
 
 def _sum_nats(network: Network, windows: Iterable[tuple[torch.Tensor, torch.Tensor]], state: State,
@@ -104,7 +104,6 @@ def _sum_nats(network: Network, windows: Iterable[tuple[torch.Tensor, torch.Tens
         if interrupted():
             return float("nan"), state
         logits, state = network.step(inputs, state)             # (B, T, V)
-        total += F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.T.flatten(),
-                                 reduction="sum").item()
+        total += F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.T.flatten(), reduction="sum").item()
         total += unknown_nats(tokenizer, targets)
     return total, state

@@ -10,17 +10,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
 from charlm.nn.state import State
-from charlm.text.gap_sampling import (
-    MAX_SOURCE,
-    MIN_SOURCE,
-    Gapped,
-    count_gap_characters,
-    cut_gaps,
-    draw_gaps,
-    draw_max_length,
-    gap_positions,
-    held_out_gaps,
-)
+from charlm.text import gap_sampling
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.text_corpus import TextCorpus
 from charlm.training.distributed import ProcessGroup
@@ -39,7 +29,7 @@ class InfillObjective(StatelessObjective):
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
-        self._held_out = held_out_gaps(corpus.validation, corpus.tokenizer)
+        self._held_out = gap_sampling.held_out_gaps(corpus.validation, corpus.tokenizer)
         self.validation_tokens = sum(len(text.source) for text in self._held_out)
         self.validation_batches = -(-len(self._held_out) // AT_ONCE)
 
@@ -49,20 +39,20 @@ class InfillObjective(StatelessObjective):
         The texts of a step have one random length, so that sources need little padding.
         """
         rng = np.random.default_rng([self._seed, step])
-        tokens = self._corpus.train
-        size = min(int(rng.integers(MIN_SOURCE, MAX_SOURCE + 1)), len(tokens))
-        max_length = draw_max_length(rng)
-        rows = max(round(self.tokens_per_update / size), 1)
-        starts = rng.integers(0, len(tokens) - size + 1, rows)
-        texts = [cut_gaps(ids, draw_gaps(size, rng, longest=max_length), self._corpus.tokenizer)
+        tokens, tokenizer = self._corpus.train, self._corpus.tokenizer
+        size = min(int(rng.integers(gap_sampling.MIN_SOURCE, gap_sampling.MAX_SOURCE + 1)), len(tokens))
+        max_length = gap_sampling.draw_max_length(rng)
+        count = max(round(self.tokens_per_update / size), 1)
+        starts = rng.integers(0, len(tokens) - size + 1, count)
+        texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, longest=max_length), tokenizer)
                  for ids in tokens.ring(starts, size)]
         shard = self._group.shard(texts)
         return self._share_of_mean(self._rows(shard), lambda: self._start(shard), tokens=_count_tokens(texts))
 
-    def _start(self, texts: list[Gapped]) -> State:
-        return encode_sources(self._network, [text.source for text in texts], gap_positions(texts))
+    def _start(self, texts: list[gap_sampling.Gapped]) -> State:
+        return encode_sources(self._network, [text.source for text in texts], gap_sampling.gap_positions(texts))
 
-    def _rows(self, texts: list[Gapped]) -> list[np.ndarray]:
+    def _rows(self, texts: list[gap_sampling.Gapped]) -> list[np.ndarray]:
         return [with_bos_eos(self._corpus.tokenizer, ids) for text in texts for ids in text.gaps]
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
@@ -70,14 +60,14 @@ class InfillObjective(StatelessObjective):
         texts, tokenizer = self._held_out, self._corpus.tokenizer
         batches = (texts[start:start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
         return held_out_metrics(self._network, batches, self._nats, tokens=_count_tokens(texts),
-                                characters=count_gap_characters(texts, tokenizer), interrupted=interrupted)
+                                characters=gap_sampling.count_gap_characters(texts, tokenizer), interrupted=interrupted)
 
-    def _nats(self, texts: list[Gapped]) -> float:
+    def _nats(self, texts: list[gap_sampling.Gapped]) -> float:
         rows = self._rows(texts)
         loss = teacher_forced_loss(self._network, self._start(texts), rows, reduction="sum").item()
         return loss + unknown_nats(self._corpus.tokenizer, torch.from_numpy(np.concatenate(rows)))
 
 
-def _count_tokens(texts: list[Gapped]) -> int:
+def _count_tokens(texts: list[gap_sampling.Gapped]) -> int:
     """Return the number of tokens to predict in all gaps, ends included."""
     return sum(len(ids) + 1 for text in texts for ids in text.gaps)

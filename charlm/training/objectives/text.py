@@ -27,8 +27,7 @@ RESET_PROBABILITY = 0.5                 # of a lane whose window starts at a lin
 class Lanes:
     """Evenly spaced readers of a token cache that is read as a ring, in windows of `bptt` tokens."""
 
-    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int,
-                 process_group: ProcessGroup = SINGLE_PROCESS):
+    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, process_group: ProcessGroup = SINGLE_PROCESS):
         """Place `batch_size` lanes and keep those of this process."""
         self._tokens, self._bptt = tokens, bptt
         starts = np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size
