@@ -112,7 +112,7 @@ class Runner:
         trainer, standing, kept, checkpoints = self.trainer(), TrainingState(), [], {}
         if checkpoint:
             standing = go_on(checkpoint, trainer)
-        for record in train(trainer, keep=lambda *what: kept.append(what) or "model", standing=standing):
+        for record in train(trainer, keep=lambda *what: kept.append(what) or "model", state=standing):
             if isinstance(record, Step) and record.step % every == 0:
                 checkpoints[record.step] = copied(take(self.run, self.corpus, trainer, standing))
         assert isinstance(record, Stopped) and record.reason == "finished"
