@@ -9,14 +9,15 @@ import numpy as np
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.modelfile import Model
+from charlm.tasks import TASKS
+from charlm.text.corpora import Corpus
 from charlm.text.special_tokens import eos_id, label_id, mask_id
 from charlm.text.tokenizers.registry import id_mapping
-from charlm.training.options import AnyCorpus
 
 _MAY_DIFFER = ("vocabulary_size", "source_vocabulary_size", "labels", "window")
 
 
-def initial_weights(model: Model, corpus: AnyCorpus, config: ModelConfig) -> dict[str, np.ndarray]:
+def initial_weights(model: Model, corpus: Corpus, config: ModelConfig) -> dict[str, np.ndarray]:
     """Return the weights with which a network of this configuration continues the model's training on a corpus.
 
     Raises UsageError if it differs from the model in more than its vocabulary and the length of its windows.
@@ -38,20 +39,20 @@ def _enlarged(values: np.ndarray, new_ids: np.ndarray, size: int) -> np.ndarray:
     return rows
 
 
-def _output_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
+def _output_ids(model: Model, corpus: Corpus) -> np.ndarray:
     """Return the new id of everything that the model's decoder can write."""
-    end = [] if model.task == "stream" else [eos_id(corpus.tokenizer)]
+    end = [eos_id(corpus.tokenizer)] if TASKS[model.task].ends_with_eos else []
     return np.concatenate([id_mapping(model.tokenizer, corpus.tokenizer), end]).astype(np.int64)
 
 
-def _label_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
+def _label_ids(model: Model, corpus: Corpus) -> np.ndarray:
     """Return the new id of every label of the model."""
     if not (model.labels and corpus.labels):
         return np.zeros(0, np.int64)
     return np.array([label_id(corpus.tokenizer, corpus.labels.index(name)) for name in model.labels.names], np.int64)
 
 
-def _source_ids(model: Model, corpus: AnyCorpus) -> np.ndarray:
+def _source_ids(model: Model, corpus: Corpus) -> np.ndarray:
     """Return the new id of everything that the model's encoder can read."""
-    special = [eos_id(corpus.tokenizer), mask_id(corpus.tokenizer)] if model.task == "fill" else []
+    special = [eos_id(corpus.tokenizer), mask_id(corpus.tokenizer)][:TASKS[model.task].extra_source_ids]
     return np.concatenate([id_mapping(model.source_tokenizer, corpus.source_tokenizer), special]).astype(np.int64)

@@ -15,18 +15,15 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
+from charlm.registry import OBJECTIVES, implementation
+from charlm.tasks import DEFAULT
+from charlm.text.corpora import Corpus
 from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from charlm.training.ema import WeightAverage
 from charlm.training.objectives.base import Objective, ValidationMetrics
-from charlm.training.objectives.infill import InfillObjective
-from charlm.training.objectives.lines import LinesObjective
-from charlm.training.objectives.pairs import PairsObjective
-from charlm.training.objectives.text import TextObjective
 from charlm.training.optimizers import Optimizers
-from charlm.training.options import AnyCorpus
 
 MAX_FAILURES = 3                        # consecutive updates without a finite loss and gradient
-OBJECTIVES = {"stream": TextObjective, "lines": LinesObjective, "pairs": PairsObjective, "fill": InfillObjective}
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,13 @@ class Trainer:
     The constructor seeds torch: the same corpus, configurations and machine give the same bits.
     """
 
-    def __init__(self, corpus: AnyCorpus, model: ModelConfig, run: TrainingConfig, *,
-                 device: str, task: str = "stream", process_group: ProcessGroup = SINGLE_PROCESS):
+    def __init__(self, corpus: Corpus, model: ModelConfig, run: TrainingConfig, *,
+                 device: str, task: str = DEFAULT, process_group: ProcessGroup = SINGLE_PROCESS):
         torch.manual_seed(run.seed)
         self.run, self.task, self._group = run, task, process_group
         self.network = Network(model, dropout=run.dropout).to(torch.device(device))
         self.network.train()
-        self.objective: Objective = OBJECTIVES[task](corpus, run, self.network, process_group)
+        self.objective: Objective = implementation(OBJECTIVES, task)(corpus, run, self.network, process_group)
         self._optimizers = Optimizers(self.network, run)
         self._average = WeightAverage(self.network, run.averaging)
         self._parameters = list(self.network.parameters())
