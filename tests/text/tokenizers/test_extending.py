@@ -23,7 +23,7 @@ def test_grown_vocabulary_knows_both_texts_and_no_more(kind, known_text):
 @pytest.mark.parametrize("kind", ["char", "word", "nfd"])
 def test_every_old_id_means_the_same_at_its_new_place(kind):
     old = learned(kind, OLD)
-    grown = Extendable(old).fitted([MORE])
+    grown = train(Extendable(old), [MORE], vocabulary_size=None)
     moved = id_mapping(old, grown)
     assert len(moved) == old.size and moved[0] == 0 and moved.dtype.name == "int64"
     assert [grown.display(index) for index in moved] == [old.display(index) for index in range(old.size)]
@@ -32,7 +32,7 @@ def test_every_old_id_means_the_same_at_its_new_place(kind):
 @pytest.mark.parametrize("kind", ["char", "word", "nfd"])
 def test_a_text_without_anything_new_grows_nothing(kind):
     old = learned(kind, OLD)
-    grown = Extendable(old).fitted([OLD])
+    grown = train(Extendable(old), [OLD], vocabulary_size=None)
     assert grown.size == old.size and id_mapping(old, grown).tolist() == list(range(old.size))
 
 
