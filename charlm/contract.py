@@ -30,7 +30,7 @@ class Decoder(Protocol):
 
 
 class Tokenizer(Protocol):
-    """A mapping from text to ids and back. `decode(encode(text)) == text` for every text of known characters or words."""
+    """A mapping from text to ids and back: `decode(encode(text)) == text` for every text of known characters."""
 
     kind: str                           # its name in the registry and in model files
     tensor_shapes: TensorShapes         # of `tensors`

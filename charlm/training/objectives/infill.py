@@ -51,7 +51,7 @@ class InfillObjective(StatelessObjective):
         longest = draw_max_length(chance)
         rows = max(round(self.tokens_per_update / size), 1)
         starts = chance.integers(0, len(tokens) - size + 1, rows)
-        texts = [cut_gaps(ids, draw_gaps(size, chance, longest=longest), self._corpus.tokenizer)
+        texts = [cut_gaps(ids, draw_gaps(size, chance, max_length=longest), self._corpus.tokenizer)
                  for ids in tokens.ring(starts, size)]
         own = self._world.shard(texts)
         if not own:
