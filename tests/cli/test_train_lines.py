@@ -69,7 +69,7 @@ def test_labelled_lines_that_are_none_are_refused_in_one_line(piped, refusal, tm
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"", "empty; there is nothing to learn"), (b"a\n", "all lines are the same"), (b"a\na\r\na", "all lines are the same"),
+    (b"", "empty; there is nothing to learn"), (b"a\n", "one line only"), (b"a\na\r\na", "all lines are the same"),
     (b"a\nb\xff\n", "not UTF-8: byte 0xff at offset 3")])
 def test_lines_that_are_too_few_are_refused_in_one_line(piped, refusal, tmp_path, content, reason):
     done = piped(content, "train", "-", "--lines", "-o", tmp_path / "m.charlm", *BRIEF)
