@@ -69,7 +69,7 @@ def test_labelled_lines_that_are_none_are_refused_in_one_line(piped, refusal, tm
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"", "empty; there is nothing to learn"), (b"a\n", "all lines are the same"), (b"a\na\r\na", "all lines are the same"),
+    (b"", "empty; there is nothing to learn"), (b"a\n", "one line only"), (b"a\na\r\na", "all lines are the same"),
     (b"a\nb\xff\n", "not UTF-8: byte 0xff at offset 3")])
 def test_lines_that_are_too_few_are_refused_in_one_line(piped, refusal, tmp_path, content, reason):
     done = piped(content, "train", "-", "--lines", "-o", tmp_path / "m.charlm", *BRIEF)
@@ -99,7 +99,7 @@ def test_held_out_lines_may_be_another_file(learn, tmp_path):
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"odd\tBan\neven\tBan\n", "label 'even' is none of the 2 to learn from"),
+    (b"odd\tBan\neven\tBan\n", "label 'even' is not one of the 2 to learn from"),
     (b"odd\n", "other.tsv: line 1 has no tab"), (b"", "other.tsv: empty; there is nothing to validate on")])
 def test_held_out_lines_without_a_known_label_are_refused(learn, tmp_path, content, reason):
     (tmp_path / "other.tsv").write_bytes(content)

@@ -44,7 +44,7 @@ class InfillObjective(StatelessObjective):
         max_length = gap_sampling.draw_max_length(rng)
         count = max(round(self.tokens_per_update / size), 1)
         starts = rng.integers(0, len(tokens) - size + 1, count)
-        texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, longest=max_length), tokenizer)
+        texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, max_length=max_length), tokenizer)
                  for ids in tokens.ring(starts, size)]
         shard = self._group.shard(texts)
         return self._share_of_mean(self._rows(shard), lambda: self._start(shard), tokens=_count_tokens(texts))
