@@ -1,4 +1,4 @@
-"""Which model a command uses, and opening it for inference."""
+"""The choice of the model that a command uses, and its inference objects."""
 
 from __future__ import annotations
 
@@ -23,52 +23,53 @@ USES = {"stream": "sample, score, filter, eval", "lines": "sample, score, filter
 
 def find_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = False,
                besides: str | None = None) -> str:
-    """The given path, else the newest `*.charlm` in this folder but for one, named on stderr.
+    """Return the given path, else the newest `*.charlm` in this folder other than `besides`, named on stderr.
 
-    Where there are several models, the newest of these tasks, with labels where they are asked for.
+    Among several models the newest of these tasks is chosen, with labels if `labelled`. Raises UsageError if
+    there is no model.
     """
     if path:
         return path
     other = besides and os.path.realpath(besides)
-    found = sorted((name for name in glob.glob("*.charlm")
-                    if os.path.isfile(name) and os.path.realpath(name) != other),
+    found = sorted((name for name in glob.glob("*.charlm") if os.path.isfile(name) and os.path.realpath(name) != other),
                    key=lambda name: (os.stat(name).st_mtime_ns, name), reverse=True)
     if not found:
         raise UsageError("no model here; train one with `charlm train CORPUS`, or name one with -m")
     newest = found[0]
     if tasks and len(found) > 1:
         from charlm.modelfile import peek
-        claimed = ((name, *peek(name)) for name in found)
-        newest = next((name for name, task, labels in claimed
-                       if task in tasks and labels >= labelled), newest)
+        peeked = ((name, *peek(name)) for name in found)
+        newest = next((name for name, task, labels in peeked if task in tasks and labels >= labelled), newest)
     message(f"using {newest}")
     return newest
 
 
 def load_model(path: str | None, tasks: Sequence[str] = (), *, labelled: bool = False,
                besides: str | None = None) -> Model:
-    """The model. Raises ModelFileError when it is none of these tasks or lacks labels that are asked
-    for, UsageError when there is none."""
+    """Load the model that `find_model` finds.
+
+    Raises ModelFileError if it has another task, or no labels although `labelled`; UsageError if there is no model.
+    """
     from charlm.modelfile import load
     found = find_model(path, tasks, labelled=labelled, besides=besides)
     model = load(found)
     if tasks and model.task not in tasks or labelled and not model.labels:
         kind = "model of lines without labels" if model.task == "lines" and labelled else f"{model.task} model"
         verbs = USES["labels" if model.labels else model.task]
-        also = "; labels are learned by `charlm train FILE --labels`" if labelled else ""
-        raise ModelFileError(f"{found} is a {kind}; it works with charlm {verbs}{also}")
+        hint = "; train one with labels: `charlm train FILE --labels`" if labelled else ""
+        raise ModelFileError(f"{found} is a {kind}; it works with charlm {verbs}{hint}")
     return model
 
 
 def open_model(path: str | None, tasks: Sequence[str] = ()) -> tuple[Model, Network]:
-    """The model and its NumPy network."""
+    """Load a model and build its NumPy network, whose results for a row do not depend on the batch."""
     from charlm.inference.network import Network
     model = load_model(path, tasks)
     return model, Network(model.config, model.weights)
 
 
 def network_of(model: Model, device: str = "cpu") -> Network:
-    """A network for many rows at once; in torch where the device is a GPU."""
+    """Build a network that is fast for large batches: in NumPy, or in torch on a GPU."""
     if device == "cuda":
         from charlm.nn.numpy_adapter import NumpyAdapter
         from charlm.training.environment import choose_device
@@ -80,25 +81,26 @@ def network_of(model: Model, device: str = "cpu") -> Network:
 
 
 def scorer_of(model: Model, *, carry: bool = False, device: str = "cpu") -> Scorer:
-    """What scores lines with this model; `carry` reads them as one text, which lines are not."""
+    """Build the scorer of a text or line model; `carry` scores all lines as one text.
+
+    Raises UsageError for `carry` with a line model.
+    """
     from charlm.inference.line_scoring import make_scorer
     if carry and model.task == "lines":
-        raise UsageError("--carry is for models of running text; a line of this model stands by itself")
+        raise UsageError("--carry is for models of running text; this model scores each line independently")
     return make_scorer(model, network_of(model, device), carry=carry)
 
 
 def classifier_of(model: Model, *, uniform_prior: bool, device: str = "cpu") -> Classifier:
-    """What tells the label of lines with this model, which has labels."""
+    """Build the classifier of a model with labels. Raises ModelFileError if it has none."""
     from charlm.inference.classification import Classifier
+    if model.labels is None:
+        raise ModelFileError("the model has no labels; train one with --labels")
     return Classifier(network_of(model, device), model.tokenizer, model.labels, uniform_prior=uniform_prior)
 
 
 def translator_of(model: Model) -> Translator:
-    """A pairs model at work, many rows at once."""
+    """Build the translator of a pair model."""
     from charlm.inference.translation import LengthLimit, Translator
     return Translator(network_of(model), model.tokenizer, model.source_tokenizer,
                       LengthLimit.from_metadata(model.training))
-
-
-def open_translator(path: str | None) -> Translator:
-    return translator_of(load_model(path, ("pairs",)))

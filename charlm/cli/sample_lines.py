@@ -1,47 +1,51 @@
-"""Samples of a model of lines: one line each, those that are wanted."""
+"""Samples of a line model: one line each, filtered as the user asks."""
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
-from charlm.cli.prompts import warn_of_unknown
+from charlm.cli.output import Output, json_record
+from charlm.cli.sampling import choose_seed, warn_about_unknown
 from charlm.cli.sampling_flags import Flags
-from charlm.cli.seeds import choose_seed
 from charlm.errors import CharlmError
 
+if TYPE_CHECKING:
+    from charlm.config import SamplingConfig
+    from charlm.inference.line_sampling import SampledLine
+    from charlm.modelfile import Model
 
-def sample(model, flags: Flags, config, output, prompt: str) -> None:
-    """Write `num_samples` lines that begin with the prompt. Raises CharlmError when too few are found."""
+
+def sample(model: Model, flags: Flags, config: SamplingConfig, output: Output, prompt: str) -> None:
+    """Write `num_samples` lines that begin with the prompt. Raises CharlmError if too few are found."""
     from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
     prefix = prompt.removesuffix("\n") if flags.prompt_file else prompt
-    longest = max_line_length(model.training) if flags.length is None else flags.length
-    manner = LineSamplingConfig(config, 0, longest, prefix, flags.label, flags.stop)
-    draw = FilteredLineSampler.of(model, manner, unique=flags.unique, novel=flags.novel, match=flags.match)
-    warn_of_unknown(model.tokenizer, prefix)
-    drawn = flags.temperature > 0 and flags.length != 0 or model.labels and flags.label is None
-    seed = choose_seed(flags.seed, used=bool(drawn) and flags.num_samples > 0)
-    show = _Show(flags, prefix, seed)
-    draw = draw.seeded(seed)
-    if longest == 0:
-        return                          # no text at all, as of running text
-    for lines in draw.lines(flags.num_samples, tries=flags.tries):
+    max_length = max_line_length(model.training) if flags.length is None else flags.length
+    lines_config = LineSamplingConfig(config, 0, max_length, prefix, flags.label, flags.stop)
+    sampler = FilteredLineSampler.of(model, lines_config, unique=flags.unique, novel=flags.novel, match=flags.match)
+    warn_about_unknown(model.tokenizer, prefix)
+    random = flags.temperature > 0 and flags.length != 0 or bool(model.labels) and flags.label is None
+    seed = choose_seed(flags.seed, used=random and flags.num_samples > 0)
+    sampler = sampler.seeded(seed)
+    if max_length == 0:
+        return                          # no output, as with running text
+    show = _Format(flags, prefix, seed)
+    for lines in sampler.lines(flags.num_samples, tries=flags.tries):
         output.write("".join(map(show, lines)))
-    if draw.found < flags.num_samples:
-        raise CharlmError(f"found {draw.found} of {flags.num_samples} lines among {draw.tried} drawn; "
-                          "ask for fewer, draw more freely (--temp, -n), or raise --tries")
+    if sampler.found < flags.num_samples:
+        raise CharlmError(f"found {sampler.found} of {flags.num_samples} lines among {sampler.tried} drawn; ask for "
+                          "fewer with -N, allow more variety with --temp or -n, or raise --tries")
 
 
-class _Show:
-    """A line as it is written: alone, behind its label unless that was asked for, or as a record."""
+class _Format:
+    """The output format of lines: alone, after a label that was not asked for, or as JSON records."""
 
     def __init__(self, flags: Flags, prefix: str, seed: int):
         self._flags, self._prefix, self._seed = flags, prefix, seed
 
-    def __call__(self, line) -> str:
+    def __call__(self, line: SampledLine) -> str:
         new = line.text[len(self._prefix):]
         if self._flags.jsonl:
             label = {} if line.label is None else {"label": line.label}
-            record = {"sample": line.number, "seed": self._seed, "prompt": self._prefix, **label, "text": new}
-            return json.dumps(record, ensure_ascii=False) + "\n"
-        label = "" if line.label is None or self._flags.label is not None else f"{line.label}\t"
-        return f"{label}{'' if self._flags.no_echo else self._prefix}{new}\n"
+            return json_record(sample=line.number, seed=self._seed, prompt=self._prefix, **label, text=new)
+        label_field = "" if line.label is None or self._flags.label is not None else f"{line.label}\t"
+        return f"{label_field}{'' if self._flags.no_echo else self._prefix}{new}\n"
