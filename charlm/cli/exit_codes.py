@@ -93,11 +93,10 @@ def _number_message(error: click.ClickException) -> str:
     kind = getattr(param, "type", None)
     if param is None or not isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)) or not error.message:
         return ""
-    flag = next((name for name in param.opts if name.startswith("--")), param.name)
     words = ["whole number" if isinstance(kind, click.types.IntParamType) else "number"]
     words += [f"{word} {bound}" for word, name in (("from", "min"), ("to", "max"))
               if (bound := getattr(kind, name, None)) is not None]
-    return f"{flag} must be a {' '.join(words)}, not {error.message.rpartition(' is not ')[0]}"
+    return f"{'/'.join(param.opts)} must be a {' '.join(words)}, not {error.message.rpartition(' is not ')[0]}"
 
 
 def message(text: str) -> None:

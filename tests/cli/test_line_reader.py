@@ -94,7 +94,7 @@ def test_the_first_lines_that_are_not_utf8_are_reported_and_all_counted(monkeypa
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == line_reader.MAX_REPORTED
     assert [line.split(":")[1] for line in warnings] == [f" line {number}" for number in range(2, 22, 2)]
-    with pytest.raises(CorpusError, match="not UTF-8: 400, each answered by an empty one; .*--errors"):
+    with pytest.raises(CorpusError, match="not UTF-8: 400, each answered by an empty line; .*--errors"):
         lines.close()
     with pytest.raises(CorpusError, match="not UTF-8: 400, left out; "):
         lines.close("left out")
@@ -170,7 +170,7 @@ def test_a_line_that_is_not_utf8_is_reported_and_the_others_are_answered(command
     assert done.code == 4
     assert done.text.replace("\r", "").split("\n") == [*expected, ""]
     warning, error = done.stderr.splitlines()
-    assert warning == "charlm: line 2: not UTF-8: byte 0xe9 at its offset 3"
+    assert warning == "charlm: line 2: not UTF-8: byte 0xe9 at offset 3"
     assert error.startswith("charlm: error: lines that are not UTF-8: 1") and "--errors" in error
 
 

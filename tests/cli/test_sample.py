@@ -13,7 +13,7 @@ from tests.helpers.runners import error_line, run_in_process, run_process, run_s
 @pytest.fixture
 def sample(model):
     """Return a function from flags to the text that `charlm sample` writes; the seed is 5 by default."""
-    return lambda *flags, seed=5: run_in_process("sample", "-m", model, "--seed", seed, *flags).check().text
+    return lambda *flags, seed=5, model=model: run_in_process("sample", "-m", model, "--seed", seed, *flags).check().text
 
 
 def texts(output):
@@ -206,7 +206,7 @@ def windowed_model(verses, tmp_path):
 
 def test_a_windowed_model_repeats_and_echoes_like_any_other(sample, windowed_model):
     def sampled(*flags, **more):
-        return sample("-m", windowed_model, *flags, **more)
+        return sample(*flags, model=windowed_model, **more)
     prompt = "10 green bottles, señor, hanging on"         # longer than two windows
     whole = sampled("-n", 100)
     assert len(whole) == 100 and whole == sampled("-n", 100) != sampled("-n", 100, seed=6)
@@ -216,7 +216,6 @@ def test_a_windowed_model_repeats_and_echoes_like_any_other(sample, windowed_mod
 
 
 def test_greedy_text_of_a_windowed_model_continues_its_own_beginning(sample, windowed_model):
-    flags = ["-m", windowed_model, "--temp", 0]
-    whole = sample(*flags, "-p", "10 green", "-n", 60)
+    whole = sample("--temp", 0, "-p", "10 green", "-n", 60, model=windowed_model)
     for cut in (9, 16, 31, 40):
-        assert sample(*flags, "-p", whole[:cut], "-n", len(whole) - cut) == whole
+        assert sample("--temp", 0, "-p", whole[:cut], "-n", len(whole) - cut, model=windowed_model) == whole

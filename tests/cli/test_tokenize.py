@@ -108,8 +108,8 @@ def test_what_is_no_id_is_told_of_with_its_line_all_others_are_answered_and_the_
     done = run_in_process("detokenize", "-m", models["byte"], stdin=f"66 97\n66 {bad} 97\r\n\n97".encode())
     assert (done.code, done.stdout) == (4, b"Ba\n\r\n\na")
     line, error = done.stderr.splitlines()
-    assert line == f"charlm: line 2: {told} is no id from 0 to 255"
-    assert error.startswith("charlm: error: lines that are no ids of this model: 1,")
+    assert line == f"charlm: line 2: {told} is not an id from 0 to 255"
+    assert error.startswith("charlm: error: lines that the model does not accept: 1,")
 
 
 def test_of_many_lines_that_are_none_ten_are_told(models):
@@ -117,7 +117,7 @@ def test_of_many_lines_that_are_none_ten_are_told(models):
     *told, error = done.stderr.splitlines()
     assert done.stdout == b"\n" * 300
     assert [line.split(":")[1] for line in told] == [f" line {number}" for number in range(1, 11)]
-    assert "model: 300," in error
+    assert "accept: 300," in error
 
 
 def test_ids_may_stand_apart_by_any_space(models):

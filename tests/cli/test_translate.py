@@ -101,7 +101,7 @@ def test_unknown_characters_are_answered_with_a_warning_that_names_the_line(pair
     answers = done.text.splitlines()
     assert (done.code, len(answers)) == (0, 4)
     assert answers[0] == answers[3] and all(answers)
-    what = "characters that no source of the training had"
+    what = "characters that no source in the training data has"
     assert done.stderr.splitlines() == [f"charlm: line 2 has {what}", f"charlm: 2 lines have {what}"]
 
 
@@ -132,7 +132,7 @@ def test_a_target_without_an_end_is_cut_off_and_told_of(pairs_model, tmp_path):
     save(str(tmp_path / "endless.charlm"), model)
     done = run_in_process("translate", "-m", tmp_path / "endless.charlm", "--beam", 1, stdin=b"\nab\n")
     assert done.code == 0
-    assert done.stderr == "charlm: line 2 has a target that found no end and was cut off\n"
+    assert done.stderr == "charlm: line 2 has a target that was cut off at the length limit\n"
     empty, answer = done.text.splitlines()
     assert empty == "" and 2 < len(answer) < 100            # longer than its target, but not without end
 
