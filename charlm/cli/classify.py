@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from charlm.cli import options
-from charlm.cli.exit_codes import message
 from charlm.cli.line_reader import Line, LineReader, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from charlm.text.labels import Labels
 
 EXAMPLES = """\b
 Examples:
@@ -48,35 +45,16 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
     lines, output = LineReader(file, errors), Output()
     classifier = classifier_of(load_model(model, ("lines",), labelled=True), uniform_prior=uniform_prior, device=device)
     show = _record if jsonl else _row if n_best == 1 else _table
-    warnings = _Warnings(classifier.labels)
+    labels = frozenset(classifier.labels.names)
     for batch in lines.batches():
-        warnings.check(batch)
+        for line in batch:
+            if "\t" in line.text and line.text.partition("\t")[0] in labels:
+                lines.warn(line, "a label and a tab before its text; give the text alone (cut -f2)")
         answers = lines.map_valid(batch, lambda valid: classifier.posteriors([line.text for line in valid]))
         output.write("".join(
             show(line, _ranked(classifier.labels.names, posteriors)[:n_best]) if posteriors is not None
             else error_record(line) if jsonl else "\n" for line, posteriors in answers))
-    warnings.close()
     lines.close()
-
-
-class _Warnings:
-    """Warnings about lines `label<TAB>text`, which are classified with the label as part of the text."""
-
-    def __init__(self, labels: Labels):
-        self._labels, self._count = frozenset(labels.names), 0
-
-    def check(self, lines: Iterable[Line]) -> None:
-        """Warn about the first line that begins with a label and a tab; count all of them."""
-        for line in lines:
-            if "\t" in line.text and line.text.partition("\t")[0] in self._labels:
-                self._count += 1
-                if self._count == 1:
-                    message(f"line {line.number} begins with a label and a tab; give the text alone (cut -f2)")
-
-    def close(self) -> None:
-        """Report the number of such lines if there was more than one."""
-        if self._count > 1:
-            message(f"{self._count} lines begin with a label and a tab")
 
 
 def _ranked(names: Sequence[str], posteriors: np.ndarray) -> list[tuple[str, float]]:

@@ -3,8 +3,6 @@
     0 done   1 internal error, out of memory, too few lines found   2 usage   3 model or checkpoint refused
     4 corpus or input lines refused   5 training diverged   6 storage failed   7 output in use
     141 the reader of stdout closed the pipe   128 + n killed by signal n (INT, TERM, HUP)
-
-The numbers 1 to 7 are attributes of the classes in `charlm.errors`.
 """
 
 from __future__ import annotations
@@ -88,15 +86,16 @@ def _click_message(error: click.ClickException) -> str:
 
 
 def _number_message(error: click.ClickException) -> str:
-    """Return, for a bad value of a numeric option, e.g. "--seed must be a whole number from 0, not '1.5'"; else ""."""
-    param = getattr(error, "param", None)
-    kind = getattr(param, "type", None)
-    if param is None or not isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)) or not error.message:
+    """Return e.g. "--seed must be a whole number from 0, not '1.5'"; "" if the error is not about a number."""
+    if not isinstance(error, click.BadParameter) or not error.param or not error.message:
+        return ""
+    kind = error.param.type
+    if not isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):
         return ""
     words = ["whole number" if isinstance(kind, click.types.IntParamType) else "number"]
     words += [f"{word} {bound}" for word, name in (("from", "min"), ("to", "max"))
               if (bound := getattr(kind, name, None)) is not None]
-    return f"{'/'.join(param.opts)} must be a {' '.join(words)}, not {error.message.rpartition(' is not ')[0]}"
+    return f"{'/'.join(error.param.opts)} must be a {' '.join(words)}, not {error.message.rpartition(' is not ')[0]}"
 
 
 def message(text: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -70,18 +69,6 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     lines.close("left out")
 
 
-@dataclass(frozen=True)
-class _Quota:
-    """The number of lines to keep, or their percentage of all lines."""
-
-    amount: float
-    percent: bool
-
-    def of(self, count: int) -> int:
-        """Return how many of `count` lines to keep; a fraction of a line counts as a line."""
-        return min(math.ceil(round(count * self.amount / 100, 6)) if self.percent else int(self.amount), count)
-
-
 def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
     for flag, value in (("--min-bpc", low), ("--max-bpc", high)):
         if value is not None and math.isnan(value):
@@ -91,8 +78,8 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
     return (-math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _quota(keep: str | None) -> _Quota | None:
-    """Parse `20%` or `500`."""
+def _quota(keep: str | None) -> Callable[[int], int] | None:
+    """Parse `20%` or `500` into a function from the number of all lines to the number of lines to keep."""
     if keep is None:
         return None
     digits = keep.removesuffix("%")
@@ -101,7 +88,8 @@ def _quota(keep: str | None) -> _Quota | None:
     amount = float(digits) if number else -1
     if not 0 <= amount <= (100 if percent else 1e15):
         raise click.UsageError(f"--keep must be a number of lines, or a percentage as in 20%, not {keep}")
-    return _Quota(amount, percent)
+    # A fraction of a line counts as a line; rounding first removes what is only floating-point error.
+    return lambda count: math.ceil(round(count * amount / 100, 6)) if percent else min(int(amount), count)
 
 
 class _Scorer:
@@ -130,7 +118,7 @@ def _rate(score: TextScore) -> float:
     return score.bits_per_character if score.characters else math.inf
 
 
-def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: _Quota,
+def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: Callable[[int], int],
             lines: LineReader) -> Iterator[list[tuple[bytes, float]]]:
     """Yield the least surprising of all passing lines in batches.
 
@@ -148,7 +136,7 @@ def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: _Quota,
     with anonymous_file() as file:
         write_all(file, chunks())
         file.seek(0)
-        mask = _lowest_mask(scores, quota.of(lines.count))
+        mask = _lowest_mask(scores, quota(lines.count))
         for start in range(0, len(scores), READ_AT_ONCE):
             window = range(start, min(start + READ_AT_ONCE, len(scores)))
             read = [(file.read(sizes[index]), scores[index]) for index in window]

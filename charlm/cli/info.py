@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from charlm.cli import options
 from charlm.cli.output import write_table
-
-if TYPE_CHECKING:
-    from charlm.text.labels import Labels
-    from charlm.text.tokenizers.base import Tokenizer
 
 EXAMPLES = """\b
 Examples:
@@ -28,8 +22,7 @@ MAX_LABELS = 20                         # labels named
 @options.model
 @options.jsonl
 def command(file: str | None, model: str | None, jsonl: bool) -> None:
-    """Describe a model, its training and its quality, one `name<TAB>value` line each.
-    """
+    """Describe a model, its training and its quality, one `name<TAB>value` line each."""
     options.limit_threads(None)
     from charlm.cli.models import find_model
     from charlm.modelfile import load
@@ -38,22 +31,14 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
         raise click.UsageError("two models are named; give FILE or -m, not both")
     path = find_model(file or model)
     loaded = load(path)
-    fields: dict[str, object] = {"file": path, "task": loaded.task, "model": loaded.config.describe(),
-                                 "tokenizer": _tokenizer(loaded.tokenizer)}
-    if loaded.separate_source:
-        fields["source_tokenizer"] = _tokenizer(loaded.separate_source)
-    if loaded.labels:
-        fields["labels"] = _labels(loaded.labels)
+    fields: dict[str, object] = {"file": path, "task": loaded.task, "model": loaded.config.describe()}
+    for name, tokenizer in (("tokenizer", loaded.tokenizer), ("source_tokenizer", loaded.separate_source)):
+        if tokenizer is not None:
+            fields[name] = f"{tokenizer.kind}, {tokenizer.size} tokens"
+    if labels := loaded.labels:
+        named = ", ".join(labels.names[:MAX_LABELS])
+        fields["labels"] = f"{len(labels)}: {named}" + (", …" if len(labels) > MAX_LABELS else "")
     if loaded.line_hashes:
         hashes = loaded.line_hashes.tensor
         fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
     write_table(fields | {name: value for name, value in loaded.training.items() if name not in fields}, jsonl=jsonl)
-
-
-def _tokenizer(tokenizer: Tokenizer) -> str:
-    return f"{tokenizer.kind}, {tokenizer.size} tokens"
-
-
-def _labels(labels: Labels) -> str:
-    named = ", ".join(labels.names[:MAX_LABELS])
-    return f"{len(labels)}: {named}" + (", …" if len(labels) > MAX_LABELS else "")

@@ -65,6 +65,7 @@ class LineReader:
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = _source(file), errors
         self._count = self._undecodable = self._refused = 0
+        self._warned: dict[str, int] = {}
 
     def batches(self) -> Iterator[list[Line]]:
         """Yield the lines that have arrived, at most MAX_BATCH at once; wait only if there are none."""
@@ -107,8 +108,17 @@ class LineReader:
         """The number of lines read so far."""
         return self._count
 
+    def warn(self, line: Line, what: str) -> None:
+        """Warn that a line has something doubtful: about the first such line now, about their number in `close`."""
+        if what not in self._warned:
+            message(f"line {line.number} has {what}")
+        self._warned[what] = self._warned.get(what, 0) + 1
+
     def close(self, outcome: str = "each answered by an empty line", advice: str = "") -> None:
         """Raise CorpusError if there were invalid lines, with their number, what became of them and what to do."""
+        for what, count in self._warned.items():
+            if count > 1:
+                message(f"{count} lines have {what}")
         if self._undecodable:
             raise CorpusError(f"lines that are not UTF-8: {self._undecodable}, {outcome}; "
                               f"{advice or 'convert them, or pass --errors replace or ignore'}")

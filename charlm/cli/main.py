@@ -10,7 +10,8 @@ import click
 from charlm.cli.exit_codes import run_and_exit
 from charlm.version import __version__
 
-VERBS = ("train", "sample", "score", "filter", "classify", "translate", "fill", "eval", "tokenize", "detokenize", "info")
+VERBS = ("train", "sample", "score", "filter", "classify", "translate", "fill", "eval", "tokenize", "detokenize",
+         "info")
 
 EXAMPLES = """\b
 Examples:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 
-
 class _Once(click.Option):
     """An option that may be given only once; click alone would silently use the last of several values."""
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import click
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
-
-if TYPE_CHECKING:
-    from charlm.text.tokenizers.base import Tokenizer
 
 EXAMPLES = """\b
 Examples:
@@ -38,23 +32,22 @@ def command(file: str | None, model: str | None, pieces: bool, errors: str) -> N
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     tokenizer = load_model(model).tokenizer
-    show = _pieces if pieces else _ids
     lossy = 0
+
+    def show(index: int) -> str:
+        return _visible_piece(tokenizer.display(index)) if pieces else str(index)
+
     for batch in lines.batches():
         rows = [tokenizer.encode(line.text).tolist() if line.text else [] for line in batch]
         lossy += sum(tokenizer.unknown_id in row for row in rows)
-        output.write("".join(line.begin + show(tokenizer, row) + line.end
+        output.write("".join(line.begin + " ".join(map(show, row)) + line.end
                              for line, row in zip(batch, rows, strict=True)))
     if lossy:
         message(f"lines with characters unknown to the model: {lossy}; detokenize cannot restore them")
     lines.close()
 
 
-def _ids(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    return " ".join(map(str, ids))
-
-
-def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """Return tokens as text: a space as U+2581, part of a character as bytes, control characters as pictures."""
+def _visible_piece(text: str) -> str:
+    """Return a token's text with spaces as U+2581 and control characters as pictures."""
     from charlm.reports.visible import visible
-    return " ".join(visible(tokenizer.display(index).replace(" ", "\u2581")) for index in ids)
+    return visible(text.replace(" ", "\u2581"))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.exit_codes import message
 from charlm.cli.line_reader import Line, LineReader, error_record
 from charlm.cli.output import Output, json_record
 
@@ -51,7 +50,6 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
     lines, output = LineReader(file, errors), Output()
     translator = translator_of(load_model(model, ("pairs",)))
     show = _record if jsonl else _row if n_best == 1 else _table
-    warnings = _Warnings(translator.source_tokenizer)
 
     def translate(sources: Sequence[Line]) -> list[list[Translation]]:
         found = iter(translator.translate([line.text for line in sources if line.text], beam=beam,
@@ -60,39 +58,19 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
 
     for batch in lines.batches():
         for line, targets in lines.map_valid(batch, translate):
-            warnings.check(line, targets or [])
+            _warn(lines, line, targets or [], translator.source_tokenizer)
             output.write(error_record(line) if jsonl and targets is None else show(line, (targets or [])[:n_best]))
-    warnings.close()
     lines.close()
 
 
-class _Warnings:
-    """Warnings about lines and their targets: the first line of each kind at once, the counts at the end."""
-
-    def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer = tokenizer
-        self._counts: dict[str, int] = {}
-
-    def check(self, line: Line, targets: Sequence[Translation]) -> None:
-        """Warn if the best target was cut off or the source has a tab or unknown characters."""
-        unknown = self._tokenizer.unknown_id
-        if targets and not targets[0].finished:
-            self._warn(line, "a target that was cut off at the length limit")
-        if "\t" in line.text:
-            self._warn(line, "a tab; give the source alone (cut -f1)")
-        elif unknown is not None and unknown in self._tokenizer.encode(line.text):
-            self._warn(line, "characters that no source in the training data has")
-
-    def _warn(self, line: Line, what: str) -> None:
-        if what not in self._counts:
-            message(f"line {line.number} has {what}")
-        self._counts[what] = self._counts.get(what, 0) + 1
-
-    def close(self) -> None:
-        """Report the number of lines of each kind that more than one line has."""
-        for what, count in self._counts.items():
-            if count > 1:
-                message(f"{count} lines have {what}")
+def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokenizer: Tokenizer) -> None:
+    """Warn if the best target was cut off, or if the source has a tab or unknown characters."""
+    if targets and not targets[0].finished:
+        lines.warn(line, "a target that was cut off at the length limit")
+    if "\t" in line.text:
+        lines.warn(line, "a tab; give the source alone (cut -f1)")
+    elif tokenizer.unknown_id is not None and tokenizer.unknown_id in tokenizer.encode(line.text):
+        lines.warn(line, "characters that no source in the training data has")
 
 
 def _row(line: Line, targets: Sequence[Translation]) -> str:
