@@ -15,12 +15,12 @@ from functools import cached_property
 
 from charlm.config import SamplingConfig
 from charlm.errors import CharlmError, UsageError
-from charlm.inference.cells import matmul
 from charlm.inference.classification import Classifier
 from charlm.inference.generation import generate
 from charlm.inference.infilling import Infiller
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
 from charlm.inference.line_scoring import TextScore, bits_by_span, make_scorer
+from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network
 from charlm.inference.translation import LengthLimit, Translation, Translator
 from charlm.modelfile import Model
@@ -75,12 +75,15 @@ class LanguageModel:
         Raises CharlmError when too few of the lines that are drawn are wanted.
         """
         self._require("lines")
-        manner = LineSamplingConfig(SamplingConfig(**sampling), _seed(seed),
-                        _length(length, max_line_length(self._model.training)), prefix, label)
-        draw = FilteredLineSampler.of(self._model, manner, unique=unique, novel=novel, match=match)
-        found = [line.text for lines in draw.lines(count) for line in lines]
+        model = self._model
+        config = LineSamplingConfig(SamplingConfig(**sampling), _seed(seed),
+                                    _length(length, max_line_length(model.training)), prefix, label)
+        network = Network(model.config, model.weights, matmul=matmul_in_blocks)
+        sampler = FilteredLineSampler.of(network, model.tokenizer, model.labels, model.line_hashes, config,
+                                         unique=unique, novel=novel, match=match)
+        found = [line.text for lines in sampler.lines(count) for line in lines]
         if len(found) < count:
-            raise CharlmError(f"found {len(found)} of {count} lines among {draw.tried} drawn")
+            raise CharlmError(f"found {len(found)} of {count} lines among {sampler.tried} drawn")
         return found
 
     def score(self, text: str) -> TextScore:
@@ -90,7 +93,7 @@ class LanguageModel:
     def scores(self, texts: Sequence[str]) -> list[TextScore]:
         """The same of many texts, each by itself; much faster than one after the other."""
         self._require("stream", "lines")
-        scorer = make_scorer(self._model, self._network)
+        scorer = make_scorer(self._network, self._model.tokenizer, self._model.labels, lines=self.task == "lines")
         return scorer.score(texts if scorer.includes_line_end else [strip_line_end(text) for text in texts])
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:

@@ -74,7 +74,7 @@ def network_of(model: Model, device: str = "cpu") -> Network:
         from charlm.training.environment import choose_device
         choose_device(device)
         return NumpyAdapter(model.config, model.weights, device)
-    from charlm.inference.cells import matmul
+    from charlm.inference.matmul import matmul
     from charlm.inference.network import Network
     return Network(model.config, model.weights, matmul=matmul)
 
@@ -84,7 +84,8 @@ def scorer_of(model: Model, *, carry: bool = False, device: str = "cpu") -> Scor
     from charlm.inference.line_scoring import make_scorer
     if carry and model.task == "lines":
         raise UsageError("--carry is for models of running text; a line of this model stands by itself")
-    return make_scorer(model, network_of(model, device), carry=carry)
+    return make_scorer(network_of(model, device), model.tokenizer, model.labels, lines=model.task == "lines",
+                       carry=carry)
 
 
 def classifier_of(model: Model, *, uniform_prior: bool, device: str = "cpu") -> Classifier:

@@ -34,7 +34,7 @@ def _lines(model: Model, corpus) -> str:
     manner = LineSamplingConfig(SamplingConfig(temperature=0.7), seed=0, max_length=CHARACTERS // LINES)
     writer = LineSampler(Network(model.config, model.weights), model.tokenizer, model.labels)
     return "\n".join(f"{line.label}: {line.text}" if line.label else line.text
-                     for line in writer.write(range(LINES), manner))
+                     for line in writer.sample(range(LINES), manner))
 
 
 def _pairs(model: Model, corpus) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charlm.config import ENCODERS, ModelConfig
-from charlm.inference.cells import matmul_by_row
+from charlm.inference.matmul import matmul_by_row
 from charlm.inference.network import Network
 
 CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]

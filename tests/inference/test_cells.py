@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charlm.inference.cells import BLOCKS, matmul, matmul_by_row, matmul_in_blocks
+from charlm.inference.matmul import BLOCK_SIZES as BLOCKS, matmul, matmul_by_row, matmul_in_blocks
 
 BLOCK = max(BLOCKS)
 DRAW = np.random.default_rng(1)

@@ -9,8 +9,8 @@ import pytest
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference import line_sampling
-from charlm.inference.cells import matmul_by_row, matmul_in_blocks
-from charlm.inference.line_sampling import LONGEST, FilteredLineSampler, LineFilter, LineSampler, LineSamplingConfig, max_line_length
+from charlm.inference.matmul import matmul_by_row, matmul_in_blocks
+from charlm.inference.line_sampling import DEFAULT_MAX_LENGTH, FilteredLineSampler, LineFilter, LineSampler, LineSamplingConfig, max_line_length
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes, line_hash
 from charlm.text.special_tokens import eos_id, label_id
@@ -34,7 +34,7 @@ def manner(seed=5, *, max_length=40, prefix="", label=None, **options):
 
 
 def texts(writer, numbers, how=manner()):
-    return [line.text for line in writer.write(numbers, how)]
+    return [line.text for line in writer.sample(numbers, how)]
 
 
 @pytest.mark.parametrize("options", [{}, {"prefix": "ab"}, {"prefix": "a", "temperature": 1.5, "top_p": 0.95},
@@ -51,10 +51,10 @@ def test_a_line_is_the_same_in_whatever_range_it_is_drawn(network, cell, multipl
 
 def test_a_labelled_line_is_the_same_in_whatever_range_it_is_drawn(network):
     writer = LineSampler(network(3), LETTERS, LABELS)
-    together = writer.write(range(150), manner())
+    together = writer.sample(range(150), manner())
     assert {line.label for line in together} == set(LABELS.names)
     for numbers in (range(7, 8), range(60, 131)):
-        assert writer.write(numbers, manner()) == together[numbers.start:numbers.stop]
+        assert writer.sample(numbers, manner()) == together[numbers.start:numbers.stop]
 
 
 @pytest.mark.parametrize("wanted", [LineFilter(), LineFilter(unique=True), LineFilter(match=re.compile("a"))], ids=str)
@@ -72,15 +72,15 @@ def test_lines_do_not_depend_on_how_many_are_drawn_at_once(network, monkeypatch,
 
 def test_seeds_and_numbers_name_lines(network):
     writer = LineSampler(network(), LETTERS)
-    lines = writer.write(range(3, 40), manner(1))
-    assert [line.number for line in lines] == [*range(3, 40)]
+    lines = writer.sample(range(3, 40), manner(1))
+    assert [line.index for line in lines] == [*range(3, 40)]
     assert texts(writer, range(40), manner(2)) != texts(writer, range(40), manner(1))
     assert texts(writer, range(40), manner(2)) == texts(writer, range(40), manner(2))
 
 
 def test_labels_are_drawn_as_often_as_they_were_in_training(network):
     writer = LineSampler(network(3, hidden_size=2, num_layers=1), LETTERS, LABELS)
-    lines = writer.write(range(5000), manner(max_length=1))
+    lines = writer.sample(range(5000), manner(max_length=1))
     counts = Counter(line.label for line in lines)
     for name, share in zip(LABELS.names, (0.6, 0.1, 0.3)):
         assert abs(counts[name] / 5000 - share) < 4 * (share * (1 - share) / 5000) ** 0.5      # four sigma
@@ -100,19 +100,19 @@ def test_a_line_begins_from_its_own_label(network):
 
     model.step = leading
     writer = LineSampler(model, LETTERS, LABELS)
-    lines = writer.write(range(60), manner())
+    lines = writer.sample(range(60), manner())
     assert {(line.label, line.text) for line in lines} == {("calm", "a"), ("odd", "b"), ("wild", "c")}
     for name, letter in zip(LABELS.names, "abc"):
-        assert {(line.label, line.text) for line in writer.write(range(9), manner(label=name))} == {(name, letter)}
+        assert {(line.label, line.text) for line in writer.sample(range(9), manner(label=name))} == {(name, letter)}
 
 
 def test_an_unknown_label_is_refused_and_the_nearest_named(network):
     with pytest.raises(UsageError, match="did you mean wild"):
-        LineSampler(network(3), LETTERS, LABELS).write(range(1), manner(label="wlid"))
+        LineSampler(network(3), LETTERS, LABELS).sample(range(1), manner(label="wlid"))
 
 
 def test_lines_without_labels_have_none(network):
-    assert {line.label for line in LineSampler(network(), LETTERS).write(range(5), manner())} == {None}
+    assert {line.label for line in LineSampler(network(), LETTERS).sample(range(5), manner())} == {None}
 
 
 @pytest.mark.parametrize("prefix", ["", "a", "bad ", "Q", "é🐈"])
@@ -153,8 +153,8 @@ def test_a_line_has_at_most_the_longest_after_its_prefix(network, max_length):
         2 + max_length}
 
 
-@pytest.mark.parametrize("training, max_length", [({}, LONGEST), ({"longest_line": 12}, LONGEST),
-                                               ({"longest_line": 9000}, 9000), ({"longest_line": "x"}, LONGEST)])
+@pytest.mark.parametrize("training, max_length", [({}, DEFAULT_MAX_LENGTH), ({"longest_line": 12}, DEFAULT_MAX_LENGTH),
+                                               ({"longest_line": 9000}, 9000), ({"longest_line": "x"}, DEFAULT_MAX_LENGTH)])
 def test_lines_may_be_as_long_as_those_of_the_training(training, max_length):
     assert max_line_length(training) == max_length
 
@@ -185,10 +185,10 @@ class Told:
     def __init__(self, *lines):
         self.lines, self.asked = lines, []
 
-    def is_certain(self, how):
+    def is_deterministic(self, how):
         return False
 
-    def write(self, numbers, how):
+    def sample(self, indices, how):
         self.asked.append(numbers)
         return [line_sampling.SampledLine(number, self.lines[number % len(self.lines)], None) for number in numbers]
 
@@ -216,7 +216,7 @@ def test_unique_lines_are_none_twice_and_come_in_order():
 
 def test_novel_lines_are_none_of_the_training():
     known = LineHashes(np.array([line_hash(line) for line in ("a", "", "c")], np.uint64))
-    draw = FilteredLineSampler(Told("a", "b", "", "c", "d"), manner(), LineFilter(unlike=known))
+    draw = FilteredLineSampler(Told("a", "b", "", "c", "d"), manner(), LineFilter(known=known))
     assert found(draw, 3) == ["b", "d", "b"] and draw.tried == 7
 
 

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.config import ModelConfig
 from charlm.inference.line_scoring import CarriedScorer, IndependentScorer, LineScorer, TextScore, bits_by_span, make_scorer
 from charlm.inference.text_scoring import score_carried
-from charlm.modelfile import Model
 from charlm.text.labels import Labels
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.tokenizers.registry import train
@@ -164,16 +162,14 @@ def test_a_model_without_labels_takes_a_tab_for_text(network):
     assert score.text == "calm\ta\n" and len(score.nats) == 7
 
 
-@pytest.mark.parametrize("task, carry, kind", [
-    ("stream", False, IndependentScorer), ("stream", True, CarriedScorer), ("lines", False, LineScorer)])
-def test_the_scorer_of_a_model_is_that_of_its_task(network, task, carry, kind):
+@pytest.mark.parametrize("lines, carry, expected", [
+    (False, False, IndependentScorer), (False, True, CarriedScorer), (True, False, LineScorer)])
+def test_the_scorer_is_chosen_by_the_task_and_by_carry(network, lines, carry, expected):
     tokenizer = TOKENIZERS["byte"]
-    model = Model(ModelConfig(257), tokenizer, {}, {}, task)
-    assert type(make_scorer(model, network(tokenizer, 1), carry=carry)) is kind
+    assert type(make_scorer(network(tokenizer, 1), tokenizer, lines=lines, carry=carry)) is expected
 
 
 def test_a_labelled_model_of_lines_scores_by_its_labels(network):
     tokenizer = TOKENIZERS["byte"]
-    model = Model(ModelConfig(257, labels=2), tokenizer, {}, {}, "lines", labels=LABELS)
-    score, = make_scorer(model, network(tokenizer, 1, 2)).score(["wild\tab"])
+    score, = make_scorer(network(tokenizer, 1, 2), tokenizer, LABELS, lines=True).score(["wild\tab"])
     assert score.text == "ab\n"

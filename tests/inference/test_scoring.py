@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlm.inference.cells import matmul
+from charlm.inference.matmul import matmul
 from charlm.inference.scoring import LOGITS, TOKENS_AT_ONCE, WINDOW, score_rows, teacher_forced_nats, token_nats
 from charlm.text.special_tokens import eos_id, with_bos_eos
 from charlm.text.tokenizers.byte import ByteTokenizer

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import matmul
+from charlm.inference.matmul import matmul
 from charlm.inference.classification import Classifier
 from charlm.inference.line_scoring import make_scorer
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.scoring import score_rows, teacher_forced_nats
-from charlm.modelfile import Model
 from charlm.nn.numpy_adapter import NumpyAdapter
 from charlm.text.labels import Labels
 from charlm.text.tokenizers.registry import train
@@ -105,14 +104,14 @@ def test_targets_of_a_state_are_scored_as_by_the_numpy_network():
 LINES = ["abc", "", "c" * 40, "b?a", "a"]
 
 
-@pytest.mark.parametrize("task, labels, carry", [("stream", None, False), ("stream", None, True), ("lines", None, False),
-                                                 ("lines", LABELS, False)])
-def test_lines_are_scored_as_by_the_numpy_network(task, labels, carry):
+@pytest.mark.parametrize("is_lines, labels, carry", [
+    (False, None, False), (False, None, True), (True, None, False), (True, LABELS, False)])
+def test_lines_are_scored_as_by_the_numpy_network(is_lines, labels, carry):
     lines = [*LINES, "two\tcab", "one\t"] if labels else [line + "\n" for line in LINES]
     found = []
-    for network in both(LETTERS.size + (task == "lines"), labels=len(labels or ())):
-        model = Model(network.config, LETTERS, {}, {}, task, None, labels)
-        found.append(make_scorer(model, network, carry=carry).score(lines))
+    for network in both(LETTERS.size + is_lines, labels=len(labels or ())):
+        scorer = make_scorer(network, LETTERS, labels, lines=is_lines, carry=carry)
+        found.append(scorer.score(lines))
     for one, other in zip(*found, strict=True):
         assert (one.text, one.ids.tolist()) == (other.text, other.ids.tolist())
         assert other.nats == pytest.approx(one.nats, abs=1e-5)
