@@ -40,12 +40,12 @@ class Tokenizer(Protocol):
     size: int                           # ids run from 0 to size - 1
     start_id: int                       # read before the first token of a text
     unsampleable_ids: tuple[int, ...]   # ids that no text contains
-    unknown_id: int | None              # None where every text is known
+    unknown_id: int | None              # None if every text is known
     unknown_surprisal: float            # nats that an unknown token costs in addition to its id's
 
     @classmethod
     def train(cls, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
-        """Learn a vocabulary. Raises UsageError if `vocabulary_size` suits neither the kind nor the text."""
+        """Learn a vocabulary. Raises UsageError if the kind or the text does not allow this `vocabulary_size`."""
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Tokenizer:
