@@ -103,7 +103,7 @@ def test_the_completion_script_is_bash_and_completes_verbs_and_flags():
     done = run_process(env={"_CHARLM_COMPLETE": "bash_source"})
     assert b"complete" in done.stdout and b"_CHARLM_COMPLETE=bash_complete" in done.stdout
     checked = subprocess.run(["bash", "-n"], input=done.stdout, capture_output=True, timeout=20, check=True)
-    assert checked.stderr == ""
+    assert checked.stderr == b""
 
     def completed(words, at):
         return run_process(env={"_CHARLM_COMPLETE": "bash_complete", "COMP_WORDS": words,
