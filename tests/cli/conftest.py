@@ -1,4 +1,4 @@
-"""Tiny trained models of every task, and a folder of its own for each test to run the command in."""
+"""Tiny trained models of every task, and a separate folder for each test to run the command in."""
 
 import itertools
 

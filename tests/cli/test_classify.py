@@ -83,7 +83,7 @@ def test_posteriors_of_a_uniform_model_are_the_label_frequencies(records, unifor
     assert {label["label"]: label["posterior"] for label in record["labels"]} == pytest.approx(priors, abs=1e-6)
 
 
-def test_a_uniform_prior_ignores_label_frequencies_and_ties_go_to_the_first(classify, uniform, labels_model):
+def test_a_uniform_prior_ignores_frequencies_and_ties_go_to_the_first(classify, uniform, labels_model):
     assert classify(["O'Banan"], "--uniform-prior", model=uniform(labels_model)) == "Español\t0.3333\n"
 
 

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from charlm.cli import line_reader
 from charlm.cli.line_reader import Line, LineReader
 from charlm.errors import CorpusError
-from tests.helpers.runners import SECONDS, environment, error_line, run_in_process, run_process, run_shell, start_process
+from tests.helpers.runners import (
+    SECONDS,
+    environment,
+    error_line,
+    run_in_process,
+    run_process,
+    run_shell,
+    start_process,
+)
 from tests.helpers.texts import as_lines
 
 FILTERS = ("translate", "fill", "score", "classify", "tokenize", "detokenize", "filter")

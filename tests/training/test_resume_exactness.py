@@ -8,6 +8,7 @@ from charlm.checkpoint import Checkpoint
 from charlm.errors import DivergedError, ModelFileError
 from charlm.training.checkpoint_state import described, go_on, take
 from charlm.training.loop import TrainingState
+from tests.helpers.pairwise import grid
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,9 +21,9 @@ def assert_every_resumption_ends_alike(runner):
         assert (again.tensors, again.kept) == (whole.tensors, whole.kept), step
 
 
-@pytest.mark.parametrize("kind", ["stream", "lines", "labels", "pairs", "fill"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("way", [{}, {"dropout": 0.3}, {"averaging": 0.9}], ids=["plain", "dropout", "averaging"])
+@pytest.mark.parametrize("kind, cell, way", grid(
+    kind=["stream", "lines", "labels", "pairs", "fill"], cell=["lstm", "gru", "rnn"],
+    way={"plain": {}, "dropout": {"dropout": 0.3}, "averaging": {"averaging": 0.9}}))
 def test_resume_at_every_tenth_step_equals_the_uninterrupted_run(runner_of, kind, cell, way):
     assert_every_resumption_ends_alike(runner_of(kind, cell=cell, **way))
 
