@@ -60,8 +60,10 @@ def forged(output, ending="a", *, tensors=None, **metadata):
 
 
 def test_a_saved_checkpoint_is_read_back_to_the_bit(output):
-    tensors = {"weights.é": np.arange(6, dtype=np.float32).reshape(2, 3) / 7, "counts": np.array([1, 2 ** 32 - 1], np.uint32),
-               "flags": np.array([[0, 255]], np.uint8), "step": np.array(3, np.float32), "empty": np.zeros((0, 4), np.float32)}
+    tensors = {"weights.é": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+               "counts": np.array([1, 2 ** 32 - 1], np.uint32),
+               "flags": np.array([[0, 255]], np.uint8), "step": np.array(3, np.float32),
+               "empty": np.zeros((0, 4), np.float32)}
     Checkpoints(output).save(Checkpoint(RUN, tensors))
     found = Checkpoints(output).newest(pytest.fail)
     assert found.run == RUN and set(found.tensors) == set(tensors)
@@ -295,15 +297,16 @@ def test_the_longest_name_that_a_file_can_have_can_be_written(tmp_path):
 # Every cut and every flipped bit
 
 def test_every_cut_and_every_flipped_bit_is_refused(output):
-    checkpoints = saved(output, 1, floats=1400)
+    checkpoints = saved(output, 1, floats=300)
     path = output + ".checkpoint-a"
-    assert 5500 < os.path.getsize(path) < 6500
+    assert 1200 < os.path.getsize(path) < 2000
     assert_every_damage_is_refused(path, lambda: checkpoints.newest(pytest.fail))
 
 
 # Lies under a checksum that matches
 
-@pytest.mark.parametrize("generation", [0, -1, 1 << 53, 1 << 60, 10 ** 400, True, False, None, 1.0, "1", [1], {}, float("nan"),
+@pytest.mark.parametrize("generation", [0, -1, 1 << 53, 1 << 60, 10 ** 400, True, False, None, 1.0, "1", [1], {},
+                                        float("nan"),
                                         float("inf"), ...], ids=lambda value: str(value)[:12])
 def test_an_invalid_generation_is_refused(output, generation):
     forged(output, generation=generation)
@@ -319,7 +322,8 @@ def test_malformed_metadata_is_refused(output, metadata):
         Checkpoints(output).newest(pytest.fail)
 
 
-@pytest.mark.parametrize("values", [np.array([1, np.nan], np.float32), np.array([np.inf], np.float32), np.zeros(2, np.float64),
+@pytest.mark.parametrize("values", [np.array([1, np.nan], np.float32), np.array([np.inf], np.float32),
+                                    np.zeros(2, np.float64),
                                     np.zeros(2, np.int64), np.zeros(2, np.float16), np.zeros((1,) * 9, np.float32)],
                          ids=lambda values: f"{values.dtype} {values.shape}")
 def test_tensors_that_no_checkpoint_has_are_refused(output, values):
@@ -336,7 +340,8 @@ def test_a_model_under_the_name_of_a_checkpoint_is_refused(output):
 
 
 def test_tensor_names_never_become_paths(output, tmp_path):
-    forged(output, tensors={"../../evil": np.zeros(1, np.float32), "/tmp/evil": np.zeros(1, np.float32), "": np.zeros(1, np.uint8)})
+    forged(output, tensors={"../../evil": np.zeros(1, np.float32), "/tmp/evil": np.zeros(1, np.float32),
+                            "": np.zeros(1, np.uint8)})
     assert newest(output) == (1, [])
     assert names_in(tmp_path) == ["m.charlm.checkpoint-a"]
 

@@ -11,7 +11,8 @@ from charlm.errors import UsageError
 from tests.helpers.pairwise import grid
 
 MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,
-         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True, "window": 0,
+         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True,
+         "window": 0,
          "labels": 0}
 SOURCES = [{"encoder": encoder, "attention": attention, "source_vocabulary_size": 7}
            for encoder, attention in itertools.product(ENCODERS, (False, True))]
@@ -48,10 +49,12 @@ def test_a_bidirectional_encoder_with_attention_adds_these_parameters():
         "context.merge.weight": (4, 12), "context.merge.bias": (4,)}
 
 
-@pytest.mark.parametrize("architecture, cell, tied", grid(architecture=ARCHITECTURES, cell=list(GATES), tied=[False, True]))
+@pytest.mark.parametrize("architecture, cell, tied", grid(architecture=ARCHITECTURES, cell=list(GATES), tied=[False,
+    True]))
 def test_parameters_are_those_of_the_torch_network(architecture, cell, tied):
     from charlm.nn.network import Network
-    config = ModelConfig(5, cell=cell, num_layers=2, embedding_size=4 if tied else 3, hidden_size=4, tied=tied, **architecture)
+    config = ModelConfig(5, cell=cell, num_layers=2, embedding_size=4 if tied else 3, hidden_size=4, tied=tied,
+                         **architecture)
     network = Network(config)
     shapes = {name: tuple(values.shape) for name, values in network.named_parameters()}
     if tied:                                                # torch names a shared tensor once, too
@@ -132,7 +135,8 @@ def test_other_entries_are_refused(values):
         ModelConfig.from_json(values)
 
 
-@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size", "window", "labels")])
+@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size",
+    "window", "labels")])
 def test_an_invalid_value_of_a_model_is_refused(name):
     for value in [None, True, 1.0, -1, 0, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY]:
         with pytest.raises(UsageError):
@@ -202,7 +206,8 @@ def test_a_size_out_of_range_names_its_flag(name, flag):
     ("weight_decay", "--weight-decay", [-1, NAN, INFINITY]), ("warmup", "--warmup", [-1, 0.5]),
     ("dropout", "--dropout", [-0.1, 0.96, 1, NAN]), ("clip", "--clip", [-1, NAN, INFINITY]),
     ("clip_value", "--clip-value", [-1, NAN, INFINITY]),
-    ("label_smoothing", "--label-smoothing", [-0.1, 0.96, 1, NAN, INFINITY, None, "much"]), ("patience", "--patience", [-1]),
+    ("label_smoothing", "--label-smoothing", [-0.1, 0.96, 1, NAN, INFINITY, None, "much"]),
+    ("patience", "--patience", [-1]),
     ("seed", "--seed", [-1, 1 << 63])])
 def test_an_invalid_value_of_a_run_names_its_flag(name, flag, wrong):
     for value in wrong:
@@ -211,7 +216,8 @@ def test_an_invalid_value_of_a_run_names_its_flag(name, flag, wrong):
 
 
 @pytest.mark.parametrize("values", [{}, {"learning_rate": 0, "dropout": 0, "clip": 0, "warmup": 0, "patience": 0},
-                                    {"learning_rate": 1, "dropout": 0.95, "label_smoothing": 0.95, "seed": (1 << 63) - 1},
+                                    {"learning_rate": 1, "dropout": 0.95, "label_smoothing": 0.95,
+                                     "seed": (1 << 63) - 1},
                                     *({"optimizer": name} for name in OPTIMIZERS)])
 def test_ordinary_and_extreme_runs_are_accepted(values):
     config = TrainingConfig(steps=1, **values)

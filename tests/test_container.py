@@ -131,7 +131,8 @@ def test_a_zip_archive_is_refused_and_not_unpacked(tmp_path):
 
 def test_a_file_without_a_checksum_is_refused(tmp_path):
     from safetensors.numpy import save
-    for metadata in (None, {"charlm": '{"format":1}'}, {"format": "pt"}, {"other": '{"checksum":"' + DIGITS.decode() + '"}'}):
+    for metadata in (None, {"charlm": '{"format":1}'}, {"format": "pt"},
+                     {"other": '{"checksum":"' + DIGITS.decode() + '"}'}):
         tensors = {name: np.zeros(50, np.float32) for name in "abcd"}
         assert "no charlm metadata and checksum" in refusal(tmp_path, save(tensors, metadata=metadata))
 
@@ -199,15 +200,20 @@ def test_overlaps_and_gaps_are_refused(tmp_path, entries, size):
     entry("a", shape="[-2]", offsets="[0,8]"), entry("a", shape="[-1,-2]", offsets="[0,8]"),
     entry("a", shape="[2.0]"), entry("a", shape='["2"]'), entry("a", shape="[true,2]"), entry("a", shape="[[2]]"),
     entry("a", shape="2"), entry("a", shape="null"), entry("a", shape='{"0":2}'), entry("a", shape="[NaN]"),
-    entry("a", shape="[1e999]"), entry("a", shape="[" + "1," * 40 + "2]"), entry("a", shape="[3]"), entry("a", shape="[]"),
+    entry("a", shape="[1e999]"), entry("a", shape="[" + "1," * 40 + "2]"), entry("a", shape="[3]"),
+    entry("a", shape="[]"),
     entry("a", offsets="[8,0]"), entry("a", offsets="[0]"), entry("a", offsets="[0,8,8]"), entry("a", offsets="[-8,0]"),
-    entry("a", offsets="[0.0,8.0]"), entry("a", offsets="[false,8]"), entry("a", offsets="8"), entry("a", offsets="null"),
+    entry("a", offsets="[0.0,8.0]"), entry("a", offsets="[false,8]"), entry("a", offsets="8"),
+    entry("a", offsets="null"),
     entry("a", offsets='"08"'), entry("a", offsets="[9223372036854775808,9223372036854775816]"),
-    entry("a", dtype="F64"), entry("a", dtype="F16"), entry("a", dtype="BF16"), entry("a", dtype="I64"), entry("a", dtype="f32"),
+    entry("a", dtype="F64"), entry("a", dtype="F16"), entry("a", dtype="BF16"), entry("a", dtype="I64"),
+    entry("a", dtype="f32"),
     entry("a", dtype=""), entry("a", dtype="object"),
     ',"a":{"dtype":["F32"],"shape":[2],"data_offsets":[0,8]}', ',"a":{"dtype":null,"shape":[2],"data_offsets":[0,8]}',
-    ',"a":{"shape":[2],"data_offsets":[0,8]}', ',"a":{"dtype":"F32","data_offsets":[0,8]}', ',"a":{"dtype":"F32","shape":[2]}',
-    ',"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}', ',"a":{}', ',"a":[]', ',"a":null', ',"a":8', ',"a":"F32"'])
+    ',"a":{"shape":[2],"data_offsets":[0,8]}', ',"a":{"dtype":"F32","data_offsets":[0,8]}',
+    ',"a":{"dtype":"F32","shape":[2]}',
+    ',"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}', ',"a":{}', ',"a":[]', ',"a":null', ',"a":8',
+    ',"a":"F32"'])
 def test_a_malformed_tensor_entry_is_refused(tmp_path, entries):
     assert "'a' is described wrongly" in refusal(tmp_path, built(entries, bytes(8)))
 
@@ -230,7 +236,8 @@ def test_deeply_nested_json_is_refused(tmp_path, blob):
 
 
 @pytest.mark.parametrize("blob", [
-    built(tail="}"), built(","), built(',"a"'), built(tail="\0"), built(',"a":' + "9" * 5000), built(metadata='"format"'),
+    built(tail="}"), built(","), built(',"a"'), built(tail="\0"), built(',"a":' + "9" * 5000),
+    built(metadata='"format"'),
     built(metadata='"format":1}}'), built(",a:1")],
     ids=["brace", "comma", "colon", "nul", "digits", "metadata", "metadata-tail", "bare"])
 def test_broken_json_is_refused(tmp_path, blob):

@@ -10,22 +10,27 @@ from tests.helpers.source import ROOT, fail_if_any, located, parse, python_files
 MODULES = python_files("charlm")
 # A docstring that opens with one of these words is a clause without its main verb.
 HEADLESS = {
-    "What", "That", "Of", "How", "Whether", "Which", "Who", "Where", "When", "As", "For", "By", "In", "With", "From", "To", "On", "At",
-    "Nothing", "So", "Than", "Because", "If", "Such", "No", "Not", "None", "Also", "Only", "Up", "Down", "Per", "Until", "While", "Why"}
+    "What", "That", "Of", "How", "Whether", "Which", "Who", "Where", "When", "As", "For", "By", "In", "With", "From",
+    "To", "On", "At",
+    "Nothing", "So", "Than", "Because", "If", "Such", "No", "Not", "None", "Also", "Only", "Up", "Down", "Per", "Until",
+    "While", "Why"}
 # "If the window is full, encode it" is a sentence: a clause or phrase, a comma, and more than another clause.
 SENTENCE = re.compile(r"(?:If|When|Where|While|Until|Because|As|For|By|In|With|From|To|On|At|Per) [^,.:;]+, "
                       r"(?!and |as |but |else|if |nor |nothing|or |so |that |when|where|which|who|with)")
 # Regular expressions; the first letter may also be a capital.
 BANNED = [
-    "told of", "said with", "stands(?! for)", "at wish", "wished", "so many", "anew", "by its own", "is none", "may go", "nothing when",
-    "what it had come to", "talks", "go on with", "in the place of", "(?<!top )of its own", "by themselves", "as frequent as", "goes round"]
+    "told of", "said with", "stands(?! for)", "at wish", "wished", "so many", "anew", "by its own", "is none", "may go",
+    "nothing when",
+    "what it had come to", "talks", "go on with", "in the place of", "(?<!top )of its own", "by themselves",
+    "as frequent as", "goes round"]
 
 
 def public_definitions(node, prefix=""):
     """Yield (qualified name, node) of the public classes, functions and methods of a module or class."""
     for child in node.body:
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not child.name.startswith("_"):
-            if not any(isinstance(one, ast.Attribute) and one.attr in ("setter", "deleter") for one in child.decorator_list):
+            if not any(isinstance(one, ast.Attribute) and one.attr in ("setter", "deleter")
+                       for one in child.decorator_list):
                 yield prefix + child.name, child
             if isinstance(child, ast.ClassDef):
                 yield from public_definitions(child, f"{child.name}.")
@@ -43,7 +48,7 @@ def all_docstrings(tree):
 def is_headless(docstring):
     """Return True if a docstring opens with a clause that has no main verb.
 
-    >>> [is_headless(text) for text in ("Whether it is full.", "Return True if it is full.", "If it is full, encode it.")]
+    >>> [is_headless(text) for text in ("Whether it is full.", "Return True if it is.", "If it is full, encode it.")]
     [True, False, False]
     """
     first = re.match(r"\w*", docstring)[0]
@@ -71,13 +76,17 @@ def test_no_text_has_a_banned_phrase():
     pattern = re.compile(rf"\b(?:{'|'.join([*BANNED, *capitals])})\b")
     fail_if_any([located(path, number, f"{found[0]!r} in: {line.strip()[:100]}")
             for path in text_files() if path.name != "test_docstrings.py"
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if (found := pattern.search(line))])
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if (found := pattern.search(line))])
 
 
 @pytest.mark.parametrize("docstring, headless", [
-    ("What a step costs.", True), ("Of every line, its score.", True), ("As in training.", True), ("No more than one.", True),
-    ("If the window is full, encode it as the new memory.", False), ("A cell.", False), ("Return the cost of a step.", False),
-    ("If the window is full, or not.", True), ("When it ends, which may be soon.", True), ("`gap` marks a gap.", False)])
+    ("What a step costs.", True), ("Of every line, its score.", True), ("As in training.", True),
+    ("No more than one.", True),
+    ("If the window is full, encode it as the new memory.", False), ("A cell.", False),
+    ("Return the cost of a step.", False),
+    ("If the window is full, or not.", True), ("When it ends, which may be soon.", True),
+    ("`gap` marks a gap.", False)])
 def test_headless_openings_are_recognised(docstring, headless):
     assert is_headless(docstring) == headless
 

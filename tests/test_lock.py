@@ -78,9 +78,8 @@ def holding(holders, output):
 
 def refusal(output):
     """Return the message that refuses a second lock."""
-    with pytest.raises(InUseError) as caught:
-        with locked(str(output)):
-            raise AssertionError("the lock was taken twice")
+    with pytest.raises(InUseError) as caught, locked(str(output)):
+        raise AssertionError("the lock was taken twice")
     return str(caught.value)
 
 
@@ -126,9 +125,8 @@ def test_kill_9_frees_the_lock(holders, tmp_path):
 
 
 def test_an_exception_frees_the_lock(tmp_path):
-    with pytest.raises(KeyError):
-        with locked(str(tmp_path / "m")):
-            raise KeyError
+    with pytest.raises(KeyError), locked(str(tmp_path / "m")):
+        raise KeyError
     assert os.listdir(tmp_path) == []
     with locked(str(tmp_path / "m")):
         refusal(tmp_path / "m")
@@ -191,18 +189,16 @@ def test_the_lock_of_another_process_is_not_removed(holders, tmp_path):
 def test_a_link_under_the_name_of_the_lock_is_not_followed(tmp_path):
     (tmp_path / "precious").write_text("another file")
     os.symlink("precious", tmp_path / ".m.lock")
-    with pytest.raises(StorageError, match="cannot be locked"):
-        with locked(str(tmp_path / "m")):
-            raise AssertionError
+    with pytest.raises(StorageError, match="cannot be locked"), locked(str(tmp_path / "m")):
+        raise AssertionError
     assert (tmp_path / "precious").read_text() == "another file"
 
 
 @pytest.mark.parametrize("name", ["missing/m", "file/m", "x" * 254])
 def test_a_path_that_cannot_be_locked_is_a_storage_error_that_names_it(tmp_path, name):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="cannot be locked") as caught:
-        with locked(str(tmp_path / name)):
-            raise AssertionError
+    with pytest.raises(StorageError, match="cannot be locked") as caught, locked(str(tmp_path / name)):
+        raise AssertionError
     assert str(tmp_path / name) in str(caught.value) and os.listdir(tmp_path) == ["file"]
 
 
@@ -258,7 +254,8 @@ def test_readers_never_see_a_torn_file_in_2000_commits(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)       # readers do not see whether data is on the disk
     path, size = tmp_path / "m.charlm", 20_000
     write_durably(str(path), b"0" * size)
-    readers = [subprocess.Popen([sys.executable, "-c", READER, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    readers = [subprocess.Popen([sys.executable, "-c", READER, str(path)], stdout=subprocess.PIPE, text=True)
+               for _ in range(2)]
     assert [reader.stdout.readline() for reader in readers] == ["there\n"] * 2
     for number in range(2000):
         write_durably(str(path), b"%d" % (number % 10) * size)

@@ -32,7 +32,7 @@ CONFIGS = {"char": SMALL,
            "unigram": ModelConfig(262, cell="lstm", num_layers=1, embedding_size=2, hidden_size=3)}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def tokenizer_of(kind):
     text, size = ("abc\n", None) if kind not in CONFIGS or kind == "char" else (TEXT, CONFIGS[kind].vocabulary_size)
     return train(kind, [text], vocabulary_size=size)
@@ -55,7 +55,8 @@ def fill_model(kind="char", **shape):
     """Return a model of gaps with a tokenizer of this kind."""
     tokenizer = tokenizer_of(kind)
     writes, reads = vocabulary_sizes("fill", tokenizer, tokenizer)
-    config = ModelConfig(**{"vocabulary_size": writes, "source_vocabulary_size": reads, "num_layers": 1, "embedding_size": 2,
+    config = ModelConfig(**{"vocabulary_size": writes, "source_vocabulary_size": reads, "num_layers": 1,
+                            "embedding_size": 2,
                             "hidden_size": 3, "encoder": "bidirectional", "attention": True} | shape)
     return Model(config, tokenizer, random_weights(config), {}, "fill")
 
@@ -166,7 +167,8 @@ def test_every_added_byte_is_refused(tmp_path):
 
 
 def test_the_begin_of_a_file_and_the_end_of_another_are_refused(tmp_path):
-    first, second = (pack(*parts_of(Model(SMALL, tokenizer_of("char"), random_weights(SMALL, seed), {}))) for seed in (1, 2))
+    first, second = (pack(*parts_of(Model(SMALL, tokenizer_of("char"), random_weights(SMALL, seed), {})))
+                     for seed in (1, 2))
     assert len(first) == len(second)
     for cut in range(1, len(first)):
         if first[cut:] != second[cut:] and first[:cut] != second[:cut]:
@@ -224,7 +226,8 @@ def test_a_missing_tensor_is_refused(tmp_path, name):
     assert "not those of its configuration" in refusal_of(tmp_path, without=[name])
 
 
-@pytest.mark.parametrize("name", ["more", "decoder.1.bias_ih_l0", "../../evil", "/tmp/evil", "", "head.weight\0", "é" * 1000])
+@pytest.mark.parametrize("name", ["more", "decoder.1.bias_ih_l0", "../../evil", "/tmp/evil", "", "head.weight\0",
+                                  "é" * 1000])
 def test_an_extra_tensor_is_refused(tmp_path, name):
     message = refusal_of(tmp_path, tensors={name: np.zeros(1, np.float32)})
     assert "not those of its configuration" in message
@@ -243,7 +246,8 @@ def test_a_tensor_of_another_shape_is_refused(tmp_path, name):
     shape = SMALL.parameter_shapes()[name]
     for other in ((*shape, 1), (1, *shape), shape[::-1] if len(shape) > 1 and shape[0] != shape[1] else (), (0,),
                   (shape[0] + 1, *shape[1:])):
-        assert f"{name} has the wrong type or shape" in refusal_of(tmp_path, tensors={name: np.zeros(other, np.float32)})
+        assert f"{name} has the wrong type or shape" in refusal_of(tmp_path,
+            tensors={name: np.zeros(other, np.float32)})
 
 
 @pytest.mark.parametrize("name", SMALL.parameter_shapes())
@@ -257,7 +261,8 @@ def test_a_tensor_of_another_type_is_refused(tmp_path, name):
 @pytest.mark.parametrize("codes", [np.array([10, 97, 98, 99], np.float32), np.array([[10, 97], [98, 99]], np.uint32),
                                    np.array([10, 97, 98, 99], np.uint8)], ids=["type", "shape", "bytes"])
 def test_a_character_table_of_another_type_or_shape_is_refused(tmp_path, codes):
-    assert "tokenizer.characters has the wrong type or shape" in refusal_of(tmp_path, tensors={"tokenizer.characters": codes})
+    assert "tokenizer.characters has the wrong type or shape" in refusal_of(tmp_path,
+        tensors={"tokenizer.characters": codes})
 
 
 @pytest.mark.parametrize("codes", [[], [10, 97, 98], [10, 97, 98, 99, 100], [97, 10, 98, 99], [10, 97, 97, 99],
@@ -275,11 +280,15 @@ def test_a_weight_that_is_not_finite_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("values", [
-    {"hidden_size": 8}, {"embedding_size": 4}, {"vocabulary_size": 6}, {"num_layers": 2}, {"cell": "gru"}, {"cell": "lstm"},
+    {"hidden_size": 8}, {"embedding_size": 4}, {"vocabulary_size": 6}, {"num_layers": 2}, {"cell": "gru"},
+    {"cell": "lstm"},
     {"embedding_size": 4, "tied": True}, {"hidden_size": 1 << 16, "num_layers": 256}, {"hidden_size": 2 ** 62},
-    {"vocabulary_size": 2 ** 62}, {"num_layers": 10 ** 18}, {"hidden_size": -4}, {"hidden_size": 4.0}, {"hidden_size": "4"},
-    {"num_layers": True}, {"num_layers": 0}, {"cell": "transformer"}, {"cell": None}, {"cell": ["rnn"]}, {"encoder": "os.system"},
-    {"nonlinearity": "eval"}, {"tied": 0}, {"more": 1}, {"attention": True}, {"attention": 0}, {"window": 8}, {"window": None},
+    {"vocabulary_size": 2 ** 62}, {"num_layers": 10 ** 18}, {"hidden_size": -4}, {"hidden_size": 4.0},
+    {"hidden_size": "4"},
+    {"num_layers": True}, {"num_layers": 0}, {"cell": "transformer"}, {"cell": None}, {"cell": ["rnn"]},
+    {"encoder": "os.system"},
+    {"nonlinearity": "eval"}, {"tied": 0}, {"more": 1}, {"attention": True}, {"attention": 0}, {"window": 8},
+    {"window": None},
     {"encoder": "stacked"}, {"encoder": "bidirectional"}, {"source_vocabulary_size": 5}, {"source_vocabulary_size": -1},
     {"encoder": "bidirectional", "source_vocabulary_size": 5, "window": 8}], ids=str)
 def test_a_configuration_that_does_not_fit_the_tensors_is_refused(tmp_path, values):
@@ -340,7 +349,8 @@ def test_an_unknown_source_tokenizer_is_refused(tmp_path, kind):
     refusal_of(tmp_path, model=pairs_model(source="byte"), metadata={"source_tokenizer": {"kind": kind}})
 
 
-@pytest.mark.parametrize("name", ["tokenizer.characters", "source.tokenizer.sentencepiece", "bridge.weight", "context.empty"])
+@pytest.mark.parametrize("name", ["tokenizer.characters", "source.tokenizer.sentencepiece", "bridge.weight",
+                                  "context.empty"])
 def test_a_missing_tensor_of_pairs_is_refused(tmp_path, name):
     assert "not those of its configuration" in refusal_of(tmp_path, model=pairs_model(), without=[name])
 
@@ -372,7 +382,8 @@ def test_a_network_of_other_sizes_than_its_tokenizers_is_refused(tmp_path, model
 @pytest.mark.parametrize("words", [b"b a", b"a a", b"\xff"], ids=["order", "twice", "bytes"])
 def test_an_invalid_word_table_is_refused(tmp_path, words):
     tensors = {"tokenizer.words": np.frombuffer(words, np.uint8)}
-    assert "table of words" in refusal_of(tmp_path, model=pairs_model("word", "nfd", vocabulary_size=4), tensors=tensors)
+    assert "table of words" in refusal_of(tmp_path, model=pairs_model("word", "nfd", vocabulary_size=4),
+                                          tensors=tensors)
 
 
 # The same checks on models that are not files, as those of a checkpoint.
@@ -383,9 +394,13 @@ def test_consistent_models_are_accepted(build):
 
 
 @pytest.mark.parametrize("changes, why", [
-    ({"task": "lines"}, "its network"), ({"task": "fill"}, "task and its network"), ({"task": "pairs"}, "task and its tokenizers"),
-    ({"tokenizer": tokenizer_of("byte")}, "its tokenizers have"), ({"tokenizer": tokenizer_of("nfd")}, "none of the tokenizers"),
-    ({"separate_source": tokenizer_of("char")}, "task and its tokenizers"), ({"labels": Labels(("x",), (1,))}, "knows no labels")], ids=lambda part: part if isinstance(part, str) else "-".join(part))
+    ({"task": "lines"}, "its network"), ({"task": "fill"}, "task and its network"),
+    ({"task": "pairs"}, "task and its tokenizers"),
+    ({"tokenizer": tokenizer_of("byte")}, "its tokenizers have"), ({"tokenizer": tokenizer_of("nfd")},
+    "none of the tokenizers"),
+    ({"separate_source": tokenizer_of("char")}, "task and its tokenizers"),
+    ({"labels": Labels(("x",), (1,))}, "knows no labels")], ids=lambda part: part
+    if isinstance(part, str) else "-".join(part))
 def test_parts_of_different_models_are_refused(changes, why):
     with pytest.raises(ModelFileError, match=why):
         modelfile.check_consistency(dataclasses.replace(model_of(), **changes))
@@ -398,7 +413,8 @@ def test_a_source_tokenizer_that_pairs_cannot_have_is_refused():
 
 # Format 1: running text only, before there were sources.
 
-OLD_MODEL = {"vocabulary_size": 5, "cell": "rnn", "nonlinearity": "tanh", "num_layers": 1, "embedding_size": 3, "hidden_size": 4,
+OLD_MODEL = {"vocabulary_size": 5, "cell": "rnn", "nonlinearity": "tanh", "num_layers": 1, "embedding_size": 3,
+             "hidden_size": 4,
              "tied": False, "encoder": "shared"}
 
 
@@ -423,11 +439,13 @@ def test_a_model_of_format_1_is_saved_in_the_present_format(tmp_path):
     save(str(tmp_path / "new.charlm"), model)
     assert b'\\"format\\":3,' in (tmp_path / "new.charlm").read_bytes()
     again = load(str(tmp_path / "new.charlm"))
-    assert again.config == SMALL and all((again.weights[name] == values).all() for name, values in model.weights.items())
+    assert again.config == SMALL and all((again.weights[name] == values).all() for name,
+                                         values in model.weights.items())
 
 
 @pytest.mark.parametrize("changes", [
-    {"model": None}, {"model": []}, {"model": OLD_MODEL | {"hidden_size": 8}}, {"model": OLD_MODEL | {"encoder": "bidirectional"}},
+    {"model": None}, {"model": []}, {"model": OLD_MODEL | {"hidden_size": 8}},
+    {"model": OLD_MODEL | {"encoder": "bidirectional"}},
     {"model": {name: value for name, value in OLD_MODEL.items() if name != "cell"}}, {"model": OLD_MODEL | {"more": 1}},
     {"more": 1}, {"training": None}, {"tokenizer": None}], ids=str)
 def test_a_malformed_file_of_format_1_is_refused(tmp_path, changes):

@@ -27,7 +27,8 @@ BYTES = train("byte", [], vocabulary_size=None)
 
 
 def lines_model(labels=LABELS, tokenizer=CHARACTERS, known=KNOWN, more=0, **shape):
-    config = ModelConfig(**{"vocabulary_size": tokenizer.size + 1 + more, "labels": len(labels or ()), "cell": "rnn", "num_layers": 1,
+    config = ModelConfig(**{"vocabulary_size": tokenizer.size + 1 + more, "labels": len(labels or ()), "cell": "rnn",
+                            "num_layers": 1,
                             "embedding_size": 3, "hidden_size": 4} | shape)
     return Model(config, tokenizer, random_weights(config), {"steps": 7}, "lines", None, labels, known)
 
@@ -55,7 +56,8 @@ def test_a_model_of_lines_is_read_back_with_its_labels_and_known_lines(tmp_path,
     assert (again.task, again.config, again.labels, again.training) == ("lines", model.config, labels, {"steps": 7})
     assert again.line_hashes.contains([*LINES, "olivia"]).tolist() == [True] * len(LINES) + [False]
     assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
-    assert again.separate_source is None and again.tokenizer.encode("emma").tolist() == tokenizer.encode("emma").tolist()
+    assert again.separate_source is None
+    assert again.tokenizer.encode("emma").tolist() == tokenizer.encode("emma").tolist()
     save(path + "2", again)
     assert (tmp_path / "file.charlm").read_bytes() == (tmp_path / "file.charlm2").read_bytes()
 
@@ -71,7 +73,8 @@ def test_hashes_are_stored_in_order_with_four_bytes_a_line(tmp_path):
     with safe_open(str(tmp_path / "file.charlm"), framework="numpy") as file:
         stored = file.get_tensor("lines.hashes")
     assert stored.dtype == np.uint32
-    assert [f"{half:08x}" for half in stored] == sorted(hashlib.blake2b(line.encode(), digest_size=8).hexdigest()[:8] for line in LINES)
+    assert [f"{half:08x}" for half in stored] == sorted(hashlib.blake2b(line.encode(), digest_size=8).hexdigest()[:8]
+                                                        for line in LINES)
 
 
 def test_the_most_and_longest_labels_that_can_be_learned_can_be_saved(tmp_path):
@@ -85,10 +88,14 @@ def test_the_most_and_longest_labels_that_can_be_learned_can_be_saved(tmp_path):
 
 
 @pytest.mark.parametrize("labels", [
-    [["Irish", 7], ["O", 1]], [["A", 1], ["B", 1], ["C", 1], ["D", 1]], [["B", 1], ["A", 1], ["C", 1]], [["A", 1], ["A", 1], ["B", 1]],
-    [["A", 1], ["B", 0], ["C", 1]], [["A", 1], ["B", -1], ["C", 1]], [["A", 1], ["B", 1.0], ["C", 1]], [["A", 1], ["B", True], ["C", 1]],
-    [["A", 1], ["B", "1"], ["C", 1]], [["A", 1], ["", 1], ["C", 1]], [["A", 1], [5, 6], ["C", 1]], [["A", 1], ["B"], ["C", 1]],
-    [["A", 1], None, ["C", 1]], [["A", 1], ["B\t", 1], ["C", 1]], [["A", 1], ["B\n", 1], ["C", 1]], [["A", 1], ["B", 1], ["\ud800", 1]],
+    [["Irish", 7], ["O", 1]], [["A", 1], ["B", 1], ["C", 1], ["D", 1]], [["B", 1], ["A", 1], ["C", 1]],
+    [["A", 1], ["A", 1], ["B", 1]],
+    [["A", 1], ["B", 0], ["C", 1]], [["A", 1], ["B", -1], ["C", 1]], [["A", 1], ["B", 1.0], ["C", 1]],
+    [["A", 1], ["B", True], ["C", 1]],
+    [["A", 1], ["B", "1"], ["C", 1]], [["A", 1], ["", 1], ["C", 1]], [["A", 1], [5, 6], ["C", 1]],
+    [["A", 1], ["B"], ["C", 1]],
+    [["A", 1], None, ["C", 1]], [["A", 1], ["B\t", 1], ["C", 1]], [["A", 1], ["B\n", 1], ["C", 1]],
+    [["A", 1], ["B", 1], ["\ud800", 1]],
     [], "ABC", {"A": 1, "B": 1, "C": 1}, {}, 3, 0, True, False, "", None], ids=ascii)
 def test_invalid_labels_or_another_number_of_them_are_refused(tmp_path, labels):
     message = refusal_of(tmp_path, metadata={"labels": labels})
@@ -120,7 +127,8 @@ def test_missing_hashes_are_refused(tmp_path):
     assert "not those of its configuration" in refusal_of(tmp_path, without=["lines.hashes"])
 
 
-@pytest.mark.parametrize("hashes", [np.array([1.0], np.float32), np.array([1], np.uint8), np.array([[1]], np.uint32), np.array(1, np.uint32)],
+@pytest.mark.parametrize("hashes", [np.array([1.0], np.float32), np.array([1], np.uint8), np.array([[1]], np.uint32),
+                                    np.array(1, np.uint32)],
                          ids=["numbers", "bytes", "table", "single"])
 def test_hashes_of_another_type_or_shape_are_refused(tmp_path, hashes):
     assert "lines.hashes has the wrong type or shape" in refusal_of(tmp_path, tensors={"lines.hashes": hashes})
@@ -128,7 +136,8 @@ def test_hashes_of_another_type_or_shape_are_refused(tmp_path, hashes):
 
 @pytest.mark.parametrize("hashes", [[2, 1], [1, 1], [1, 2, 3, 2 ** 32 - 1, 2 ** 32 - 1]], ids=str)
 def test_unsorted_hashes_are_refused(tmp_path, hashes):
-    assert "hashes of lines are not in order" in refusal_of(tmp_path, tensors={"lines.hashes": np.array(hashes, np.uint32)})
+    assert "hashes of lines are not in order" in refusal_of(tmp_path, tensors={"lines.hashes": np.array(hashes,
+        np.uint32)})
 
 
 # Other tasks
@@ -137,9 +146,12 @@ def test_unsorted_hashes_are_refused(tmp_path, hashes):
 def other_model(task):
     """Return a model of another task."""
     reads = {"stream": 0, "pairs": CHARACTERS.size, "fill": CHARACTERS.size + 2}[task]
-    config = ModelConfig(CHARACTERS.size + (task != "stream"), cell="gru", num_layers=1, embedding_size=3, hidden_size=4,
-                         encoder="bidirectional" if reads else "shared", source_vocabulary_size=reads, attention=bool(reads))
-    return Model(config, CHARACTERS, random_weights(config), {"steps": 7}, task, CHARACTERS if task == "pairs" else None)
+    config = ModelConfig(CHARACTERS.size + (task != "stream"), cell="gru", num_layers=1, embedding_size=3,
+                         hidden_size=4,
+                         encoder="bidirectional" if reads else "shared", source_vocabulary_size=reads,
+                         attention=bool(reads))
+    return Model(config, CHARACTERS, random_weights(config), {"steps": 7}, task, CHARACTERS
+                 if task == "pairs" else None)
 
 
 def old_parts(model):
@@ -179,13 +191,15 @@ def test_a_network_that_reads_a_source_is_refused_for_lines(tmp_path, task):
     metadata, tensors = old_parts(other_model(task))
     metadata["model"]["labels"] = 0
     (tmp_path / "file.charlm").write_bytes(
-        pack(metadata | {"task": "lines", "labels": None, "source_tokenizer": None}, tensors | {"lines.hashes": KNOWN.tensor}))
+        pack(metadata | {"task": "lines", "labels": None, "source_tokenizer": None},
+             tensors | {"lines.hashes": KNOWN.tensor}))
     with pytest.raises(ModelFileError, match="task and its network do not belong"):
         load(str(tmp_path / "file.charlm"))
 
 
 def test_a_source_tokenizer_of_lines_is_refused(tmp_path):
-    assert "task and its tokenizers do not belong" in refusal_of(tmp_path, metadata={"source_tokenizer": {"kind": "byte"}})
+    assert "task and its tokenizers do not belong" in refusal_of(tmp_path,
+        metadata={"source_tokenizer": {"kind": "byte"}})
 
 
 @pytest.mark.parametrize("kind", ["word", "nfd"])
@@ -207,7 +221,8 @@ def test_a_file_of_format_2_is_read(tmp_path, task):
     model, path = other_model(task), tmp_path / "old.charlm"
     path.write_bytes(old_file(model))
     again = load(str(path))
-    assert (again.task, again.config, again.training, again.labels, again.line_hashes) == (task, model.config, {"steps": 7}, None, None)
+    assert (again.task, again.config, again.training, again.labels, again.line_hashes) == (task, model.config,
+        {"steps": 7}, None, None)
     assert list(again.weights) == list(model.weights)
     assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
     assert again.source_tokenizer.encode("emma?").tolist() == CHARACTERS.encode("emma?").tolist()
@@ -223,7 +238,8 @@ def test_a_model_of_format_2_is_saved_in_the_present_format(tmp_path, task):
     assert load(str(tmp_path / "new.charlm")).config == other_model(task).config
 
 
-@pytest.mark.parametrize("changes", [{"labels": [["A", 1]]}, {"labels": []}, {"more": None}, {"training": None}, {"task": "lines"},
+@pytest.mark.parametrize("changes", [{"labels": [["A", 1]]}, {"labels": []}, {"more": None}, {"training": None},
+                                     {"task": "lines"},
                                      {"version": 3}], ids=str)
 def test_a_malformed_file_of_format_2_is_refused(tmp_path, changes):
     (tmp_path / "old.charlm").write_bytes(old_file(other_model("stream"), **changes))
@@ -256,7 +272,8 @@ def test_peek_reads_a_file_of_format_1_as_running_text(tmp_path):
     assert peek(str(tmp_path / "file.charlm")) == ("stream", False)
 
 
-@pytest.mark.parametrize("data", [b"", b"x" * 1000, b"\xff" * 8 + b"x" * 500, (300).to_bytes(8, "little") + b"{" * 300], ids=len)
+@pytest.mark.parametrize("data", [b"", b"x" * 1000, b"\xff" * 8 + b"x" * 500, (300).to_bytes(8, "little") + b"{" * 300],
+                         ids=len)
 def test_peek_returns_no_task_for_other_files(tmp_path, data):
     (tmp_path / "file.charlm").write_bytes(data)
     assert peek(str(tmp_path / "file.charlm")) == ("", False)

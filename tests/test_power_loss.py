@@ -83,7 +83,8 @@ def saving_checkpoints(folders, earlier=2):
 
     # Saves that returned are there, and the one that had begun may be.
     return outcomes_after(folders, save, number_found,
-                      expected=lambda state: [earlier + count or None for count in range(state.promised, state.begun + 1)])
+                      expected=lambda state: [earlier + count or None for count in range(state.promised,
+        state.begun + 1)])
 
 
 def replacing_a_model(folders, *, exists=True):

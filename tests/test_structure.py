@@ -19,7 +19,7 @@ def is_task(node):
 
 
 def names_task(node):
-    """Return True if a node of a syntax tree uses the name of a task: a comparison, a table or a list by task, or `task=`."""
+    """Return True if a node names a task: in a comparison, a table or a list by task, or after `task=`."""
     if isinstance(node, ast.Compare):
         return any(map(is_task, (node.left, *node.comparators)))
     if isinstance(node, ast.Dict):
@@ -41,7 +41,8 @@ def lengths():
 
 
 @pytest.mark.parametrize("source, expected", [
-    ('model.task == "pairs"', True), ('task in ("lines", "labels")', True), ('f(task="fill")', True), ('{"text": 1, "fill": 2}', True),
+    ('model.task == "pairs"', True), ('task in ("lines", "labels")', True), ('f(task="fill")', True),
+    ('{"text": 1, "fill": 2}', True),
     ('name == "pair"', False), ('{"line": 1, "text": "x"}', False), ('row["text"]', False), ('print("lines")', False)])
 def test_names_of_tasks_are_recognised(source, expected):
     assert any(map(names_task, ast.walk(ast.parse(source)))) == expected

@@ -31,7 +31,7 @@ def uniform(tmp_path_factory):
 
 @pytest.fixture
 def train_on(tmp_path):
-    """Return a function that trains `learnt.charlm` on a file of this name, written first unless its content is None."""
+    """Return a function that trains `learnt.charlm` on a file, which it writes first unless the content is None."""
     def train(name, content=None, *flags):
         if content is not None:
             (tmp_path / name).write_bytes(content)

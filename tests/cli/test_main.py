@@ -95,7 +95,8 @@ def test_flags_can_be_set_by_environment_variables(model):
 
 
 def test_a_flag_overrides_its_environment_variable(model):
-    done = run_process("sample", "-m", model, "-n", 4, "--temp", 0, env={"CHARLM_MODEL": "missing.charlm", "CHARLM_SAMPLE_LENGTH": "9"})
+    variables = {"CHARLM_MODEL": "missing.charlm", "CHARLM_SAMPLE_LENGTH": "9"}
+    done = run_process("sample", "-m", model, "-n", 4, "--temp", 0, env=variables)
     assert (done.code, len(done.text)) == (0, 4)
 
 

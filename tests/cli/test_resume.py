@@ -156,13 +156,14 @@ def test_a_resumed_run_keeps_its_number_of_threads(unfinished, train):
 
 def test_another_number_of_threads_is_a_warning(unfinished, train):
     code, progress = train("--resume", threads=2)
-    assert code == 0 and [line for line in progress.splitlines() if "event=warning" in line] == [
-        'event=warning message="--threads was 1 and is 2; the weights will not be those of an uninterrupted run to the bit"']
+    warning, = [line for line in progress.splitlines() if "event=warning" in line]
+    assert code == 0 and "--threads was 1 and is 2; " in warning
 
 
 def test_minutes_given_on_resume_count_from_then_on(unfinished, train, monkeypatch):
     from charlm.training.speed import Speed
-    monkeypatch.setattr("charlm.training.session.measure", lambda *_, **__: Speed(1e6, 0.0))     # time for a single step
+    time_for_one_step = Speed(1e6, 0.0)
+    monkeypatch.setattr("charlm.training.session.measure", lambda *_, **__: time_for_one_step)
     code, progress = train("--resume", "--minutes", "1")
     assert code == 0 and " steps=7 " in progress and "event=stopped reason=finished step=7" in progress
 
@@ -247,7 +248,7 @@ def test_a_harder_new_corpus_starts_without_a_best_loss(unfinished, train, tmp_p
     code, progress = train("--resume", "--new-corpus")
     assert code == 0 and load(str(tmp_path / "model")).training["step"] > 6
     assert train(*FLAGS, "-o", "other")[0] == 0
-    assert load(str(tmp_path / "model")).training["corpus_digest"] == load(str(tmp_path / "other")).training["corpus_digest"]
+    assert load("model").training["corpus_digest"] == load("other").training["corpus_digest"]
     first = next(line for line in progress.splitlines() if "event=validation" in line)
     assert "best=1" in first
 
@@ -303,7 +304,8 @@ def test_init_from_keeps_the_window_of_a_windowed_model(first, train, tmp_path):
     assert load(str(tmp_path / "windowed")).config.window == load(str(tmp_path / "model")).config.window == 16
 
 
-@pytest.mark.parametrize("flags", [["--tokenizer", "byte"], ["--lines"], ["--fill"], ["--hidden", "9"], ["--cell", "gru"],
+@pytest.mark.parametrize("flags", [["--tokenizer", "byte"], ["--lines"], ["--fill"], ["--hidden", "9"],
+                                   ["--cell", "gru"],
                                    ["--layers", "2"], ["--bidirectional"]], ids=str)
 def test_flags_of_another_model_than_init_from_are_refused(first, train, flags, tmp_path):
     code, progress = train("--init-from", "first", "--steps", "5", *flags)

@@ -187,7 +187,7 @@ def test_these_verbs_do_not_import_torch(request, verb, given):
 
 def test_a_model_of_a_repeated_text_continues_it(tmp_path):
     (tmp_path / "abc.txt").write_text("abcdefgh" * 100)
-    run_in_process("train", tmp_path / "abc.txt", "-o", tmp_path / "m.charlm", "--hidden", 32, "--layers", 1, "--steps", 60, "--quiet").check()
+    run_in_process("train", "abc.txt", "-o", "m.charlm", *TINY, "--hidden", 32, "--steps", 60, "--quiet").check()
     done = run_process("sample", "-m", "m.charlm", "--temp", 0, "-p", "abcdef", "-n", 26)
     assert done.stdout == b"abcdefgh" * 4
 

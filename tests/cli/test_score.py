@@ -1,4 +1,7 @@
-"""`charlm score`: bits of each line, of each token, or of the whole text. What it shares with other filters is in test_line_reader.py."""
+"""`charlm score`: bits of each line, of each token, or of the whole text.
+
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
 
 import json
 import math
@@ -39,7 +42,8 @@ def vocabulary_size_of(path):
 def test_a_uniform_model_scores_log2_of_its_ids_for_each_character_and_end(score, uniform, lines_model):
     bits = math.log2(vocabulary_size_of(lines_model))
     for text, characters in (("", 1), ("B", 2), ("O'Banan", 8)):
-        assert score(f"{text}\n", model=uniform(lines_model)) == f"{bits:.4f}\t{characters * bits:.4f}\t{characters}\t{text}\n"
+        row = f"{bits:.4f}\t{characters * bits:.4f}\t{characters}\t{text}\n"
+        assert score(f"{text}\n", model=uniform(lines_model)) == row
 
 
 def test_an_unknown_character_also_costs_log2_of_all_unknown_characters(records, uniform, lines_model):
@@ -137,7 +141,8 @@ def test_the_total_is_the_sum_of_the_lines(request, records, score, which):
 @given(text=TEXT.filter(lambda text: text.removeprefix("\ufeff")))
 @settings(deadline=None, max_examples=25)
 def test_the_total_of_a_carried_text_equals_eval(model, text):
-    carried = json.loads(run_in_process("score", "-m", model, "--level", "total", "--carry", "--jsonl", stdin=text.encode()).check().stdout)
+    carried = json.loads(run_in_process("score", "-m", model, "--level", "total", "--carry", "--jsonl",
+                                        stdin=text.encode()).check().stdout)
     evaluated = json.loads(run_in_process("eval", "-m", model, "--jsonl", "-", stdin=text.encode()).check().stdout)
     assert (carried["characters"], carried["tokens"]) == (evaluated["characters"], evaluated["tokens"])
     assert carried["bits_per_character"] == pytest.approx(evaluated["bits_per_character"], abs=1e-5)
@@ -174,7 +179,7 @@ def test_a_line_without_a_label_is_scored_as_the_mixture_of_all_labels(records, 
         given = [row["bits"] for row in records("".join(f"{label}\t{name}\n" for label in model.labels.names),
                                                 model=labels_model)]
         free, = records(f"{name}\n", model=labels_model)
-        mixed = -math.log2(sum(share * 2 ** -bits for share, bits in zip(shares, given)))
+        mixed = -math.log2(sum(share * 2 ** -bits for share, bits in zip(shares, given, strict=True)))
         assert free["bits"] == pytest.approx(mixed, abs=1e-4)
         assert min(given) == given[model.labels.names.index(own)] and free["characters"] == len(name) + 1
 
@@ -186,7 +191,7 @@ def test_a_label_is_not_part_of_the_scored_text(records, labels_model, uniform):
 
 
 def test_an_unknown_label_is_reported_and_the_other_lines_are_scored(labels_model):
-    done = run_in_process("score", "-m", labels_model, stdin="Irish\tO'Ban\nirisch\tO'Banan\nBan\n".encode())
+    done = run_in_process("score", "-m", labels_model, stdin=b"Irish\tO'Ban\nirisch\tO'Banan\nBan\n")
     assert done.code == 4 and [bool(line) for line in done.stdout.split(b"\n")[:-1]] == [True, False, True]
     assert "line 2: no label 'irisch'; did you mean Irish" in done.stderr
 
@@ -201,7 +206,8 @@ def test_a_line_that_is_not_utf8_gets_an_error_record_and_is_not_counted(lines_m
     done = run_in_process("score", "-m", lines_model, "--jsonl", stdin=data)
     rows = done.records
     assert rows[1] == {"line": 2, "error": "not UTF-8"} and [row["line"] for row in rows] == [1, 2, 3]
-    assert json.loads(run_in_process("score", "-m", lines_model, "--jsonl", "--level", "token", stdin=data).stdout.splitlines()[3]) == rows[1]
+    tokens = run_in_process("score", "-m", lines_model, "--jsonl", "--level", "token", stdin=data).records
+    assert tokens[3] == rows[1]
     total = json.loads(run_in_process("score", "-m", lines_model, "--jsonl", "--level", "total", stdin=data).stdout)
     assert total["lines"] == 2 and total["bits"] == pytest.approx(rows[0]["bits"] + rows[2]["bits"], abs=1e-4)
 

@@ -35,7 +35,8 @@ class Training:
         self.model, self.seen = model, b""
         self.reader, writer = pty.openpty() if terminal else os.pipe()
         self.process = start_process(
-            "train", corpus, "-o", model, *TINY, "--patience", 0, "--steps", steps, stdout=subprocess.DEVNULL, stderr=writer,
+            "train", corpus, "-o", model, *TINY, "--patience", 0, "--steps", steps, stdout=subprocess.DEVNULL,
+            stderr=writer,
             env={"TERM": "xterm", "COLUMNS": "200"}, start_new_session=True, preexec_fn=as_in_a_terminal)
         os.close(writer)
         self._thread = threading.Thread(target=self._read, args=(os.dup(self.reader),), daemon=True)

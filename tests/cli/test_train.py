@@ -129,7 +129,8 @@ def test_an_output_that_is_a_folder_or_in_a_missing_one_is_a_storage_error(tmp_p
 
 
 def test_two_of_steps_epochs_and_minutes_are_a_usage_error(verses, tmp_path):
-    for flags in (["--steps", 3, "--epochs", 2, "--minutes", 1], ["--steps", 3, "--minutes", 1], ["--epochs", 2, "--minutes", 1]):
+    for flags in (["--steps", 3, "--epochs", 2, "--minutes", 1], ["--steps", 3, "--minutes", 1],
+                  ["--epochs", 2, "--minutes", 1]):
         assert f"{flags[0]} and {flags[2]}" in error_line(run_in_process("train", verses, *flags), 2)
     assert os.listdir(tmp_path) == []
 
@@ -159,13 +160,14 @@ def test_three_characters_are_enough(tmp_path):
 
 def test_control_characters_and_crlf_are_learnt_and_a_bom_is_dropped(wild_model):
     tokenizer = load(str(wild_model)).tokenizer
-    known = dict(zip("\x1b\x00\r\n[\ufeff", tokenizer.encode("\x1b\x00\r\n[\ufeff") != 0))
+    known = dict(zip("\x1b\x00\r\n[\ufeff", tokenizer.encode("\x1b\x00\r\n[\ufeff") != 0, strict=True))
     assert known == dict.fromkeys("\x1b\x00\r\n[", True) | {"\ufeff": False}
 
 
 def test_the_held_out_text_may_be_another_file(verses, tmp_path):
     (tmp_path / "other.txt").write_text("1234567 green bottles\n")
-    run_in_process("train", verses, "-o", tmp_path / "m.charlm", *TINY, "--quiet", "--validation", tmp_path / "other.txt").check()
+    run_in_process("train", verses, "-o", tmp_path / "m.charlm", *TINY, "--quiet", "--validation",
+                   tmp_path / "other.txt").check()
     training = load(str(tmp_path / "m.charlm")).training
     assert training["train_characters"] == len(verses.read_text(encoding="utf-8"))
     assert training["validation_characters"] == 22
@@ -173,7 +175,8 @@ def test_the_held_out_text_may_be_another_file(verses, tmp_path):
 
 def test_a_held_out_fraction_must_be_between_0_and_1(verses):
     for fraction in ("0", "1", "-0.5", "nan"):
-        assert "between 0 and 1" in error_line(run_in_process("train", verses, "-o", "m.charlm", f"--validation={fraction}"), 2)
+        done = run_in_process("train", verses, "-o", "m.charlm", f"--validation={fraction}")
+        assert "between 0 and 1" in error_line(done, 2)
 
 
 def test_measuring_longer_than_the_run_keeps_the_learning_rate_positive(verses, tmp_path, monkeypatch):

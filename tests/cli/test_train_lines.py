@@ -59,7 +59,8 @@ def test_the_help_of_train_explains_lines_and_labels():
 
 @pytest.mark.parametrize("content, reason", [
     (LABELLED + b"no tab\n", "line 17 has no tab; a line is label<TAB>text"),
-    (b"a\tb\n\nb\tc\td\n", "line 3 has 2 tabs; a line is label<TAB>text"), (b"\tb\nc\td\n", "line 1 has an empty label"),
+    (b"a\tb\n\nb\tc\td\n", "line 3 has 2 tabs; a line is label<TAB>text"),
+    (b"\tb\nc\td\n", "line 1 has an empty label"),
     (b"a\t\r\nc\td\n", "line 1 has an empty text"), (b"", "empty; there is nothing to learn"),
     (b"\n\r\n", "empty; there is nothing to learn"), (b"a\tb\nb\tb\n", "all lines are the same"),
     (b"a\tb\nc\xff\td\n", "not UTF-8: byte 0xff at offset 5")])
@@ -71,7 +72,8 @@ def test_malformed_labelled_lines_are_refused_in_one_line(tmp_path, content, rea
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"", "empty; there is nothing to learn"), (b"a\n", "all lines are the same"), (b"a\na\r\na", "all lines are the same"),
+    (b"", "empty; there is nothing to learn"), (b"a\n", "all lines are the same"),
+    (b"a\na\r\na", "all lines are the same"),
     (b"a\nb\xff\n", "not UTF-8: byte 0xff at offset 3")])
 def test_lines_that_are_too_few_are_refused_in_one_line(tmp_path, content, reason):
     done = run_in_process("train", "-", "--lines", "-o", tmp_path / "m.charlm", *BRIEF, stdin=content)
@@ -110,7 +112,8 @@ def test_held_out_lines_without_a_known_label_are_refused(train_on, tmp_path, co
 
 @pytest.mark.parametrize("kind", ["--lines", "--labels"])
 @pytest.mark.parametrize("flags, message", [
-    (["--bidirectional"], "--encoder bidirectional has nothing to read"), (["--encoder", "stacked"], "--encoder stacked"),
+    (["--bidirectional"], "--encoder bidirectional has nothing to read"),
+    (["--encoder", "stacked"], "--encoder stacked"),
     (["--attention"], "--attention needs")])
 def test_an_encoder_is_refused_because_lines_have_nothing_to_read(kind, flags, message):
     done = run_in_process("train", "missing.txt", kind, "-o", "m.charlm", *BRIEF, *flags)
@@ -125,7 +128,8 @@ def test_lines_have_a_single_tokenizer_that_keeps_their_text(tmp_path, flags, me
     assert message in error_line(done, 2)
 
 
-@pytest.mark.parametrize("flags", [("--cell", "gru"), ("--cell", "rnn", "--nonlinearity", "relu"), ("--tied",), ("--encoder", "shared"),
+@pytest.mark.parametrize("flags", [("--cell", "gru"), ("--cell", "rnn", "--nonlinearity", "relu"), ("--tied",),
+                                   ("--encoder", "shared"),
                                    ("--tokenizer", "byte"), ("--layers", "3")])
 def test_eval_of_every_network_of_lines_equals_the_validation_loss(learn, tmp_path, flags):
     (tmp_path / "held-out").write_bytes(b"odd\tBanson\neven number\tQ\nodd\tLut\n")

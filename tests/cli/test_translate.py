@@ -1,4 +1,7 @@
-"""`charlm translate`: targets for sources. What it shares with other filters is in test_line_reader.py."""
+"""`charlm translate`: targets for sources.
+
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
 
 import json
 
@@ -94,7 +97,7 @@ def test_a_wide_beam_finds_no_less_likely_target_than_a_greedy_search(records):
     sources = [source for source in MIXED if source]
     greedy, wide = (records(sources, "--beam", beam, "--length-penalty", 0) for beam in (1, 40))
     gains = [two["targets"][0]["log_probability"] - one["targets"][0]["log_probability"]
-             for one, two in zip(greedy, wide)]
+             for one, two in zip(greedy, wide, strict=True)]
     assert min(gains) > -1e-5 and max(gains) > 0.01
 
 
@@ -114,7 +117,8 @@ def test_a_line_with_a_tab_is_translated_with_a_warning_for_the_line(pairs_model
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_source(pairs_model):
-    marked, plain = (run_in_process("translate", "-m", pairs_model, stdin=text.encode()) for text in ("\ufeffab\n", "ab\n"))
+    marked, plain = (run_in_process("translate", "-m", pairs_model, stdin=text.encode())
+                     for text in ("\ufeffab\n", "ab\n"))
     assert (marked.stdout, marked.stderr) == (plain.stdout, "")
 
 

@@ -18,7 +18,8 @@ import pytest
 ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES}
 # Besides errors: a write may be cut short, an operation may succeed and still report an error, the process may end.
 KINDS = (*ERRORS, "short write", "EIO, but done", "end")
-TOUCHES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "close", "fstat", "stat", "ftruncate", "pwrite", "pread")
+TOUCHES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "close", "fstat", "stat", "ftruncate", "pwrite",
+           "pread")
 
 
 class Ended(BaseException):

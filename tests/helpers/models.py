@@ -11,7 +11,8 @@ from charlm.text.tokenizers.registry import train
 def random_weights(config, seed=0, scale=1.0):
     """Return normally distributed weights for a network, by name."""
     rng = np.random.default_rng(seed)
-    return {name: (scale * rng.standard_normal(shape)).astype(np.float32) for name, shape in config.parameter_shapes().items()}
+    return {name: (scale * rng.standard_normal(shape)).astype(np.float32)
+            for name, shape in config.parameter_shapes().items()}
 
 
 def constant_model(value):

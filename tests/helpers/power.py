@@ -6,8 +6,8 @@
     for found in recorder.possible():       # every state after every number of operations
         found.build(elsewhere)
 
-Data that was not synced may be on the disk, or not, or in part: lost, zeroed or cut. Of the changes to the folder that were
-not synced any subset may be there: a later one without an earlier one, or the new name of a file without its data.
+Data that was not synced may be on the disk, or not, or in part: lost, zeroed or cut. Of the changes to the folder that
+were not synced any subset may be there: a later one without an earlier one, or the new name of a file without its data.
 """
 
 import contextlib
@@ -162,9 +162,11 @@ class _Disk:
             names = dict(self._names)
             names.update(change for change, is_kept in zip(self._maybe, kept, strict=True) if is_kept)
             there = {name: file for name, file in names.items() if file is not None}
-            unsure = [file for file in sorted({*there.values()}, key=str) if self._certain[file] < len(self._data[file])]
+            unsure = [file for file in sorted({*there.values()}, key=str)
+                      if self._certain[file] < len(self._data[file])]
             for versions in itertools.product(*(list(self._versions(file)) for file in unsure)):
-                data = {file: b"".join(self._data[file]) for file in there.values()} | dict(zip(unsure, versions, strict=True))
+                data = {file: b"".join(self._data[file]) for file in there.values()}
+                data.update(zip(unsure, versions, strict=True))
                 yield Found({name: data[file] for name, file in there.items()}, self._promised, self._begun)
 
     def _versions(self, file):

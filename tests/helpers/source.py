@@ -15,7 +15,8 @@ def python_files(folder):
 
 def text_files():
     """Return the files that people read: the package, its tests, README and the documentation."""
-    documents = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md") if path.exists()]
+    documents = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+                 if path.exists()]
     return [*python_files("charlm"), *python_files("tests"), *documents, *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.helpers.runners import BYTES_PER_UNIT, Result
 
-# Runs each line of stdin, the arguments of a command in JSON, in a process forked from this one, which has imported what
-# `charlm --version` needs and no more. Answers with the exit code, both outputs, the seconds and the peak memory.
+# Runs each line of stdin, the arguments of a command in JSON, in a process forked from this one, which has imported only
+# what `charlm --version` needs. Answers with the exit code, both outputs, the seconds and the peak memory.
 SERVER = """
 import json, os, sys, tempfile
 from charlm.cli.main import main
@@ -50,7 +50,7 @@ class MeasuredResult(Result):
 
 @pytest.fixture
 def real_data():
-    """Return a function from a name to its path in the folder CHARLM_TEST_DATA; it skips the test if there is no such file."""
+    """Return a function from a name to its path in the folder CHARLM_TEST_DATA; it skips tests of missing files."""
     def find(name):
         path = Path(os.environ.get("CHARLM_TEST_DATA", ""), name)
         if "CHARLM_TEST_DATA" not in os.environ or not path.is_file():

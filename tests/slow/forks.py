@@ -2,8 +2,8 @@
 
 Reads lines of JSON on stdin, one a run; answers with its process id and, at its end, with its wait status.
     {"arguments": [...], "folder": "...", "hook": [name, number] or null, "seed": 0}
-The stderr of the command goes to `stderr` in the folder. A hook writes to `marks` there, a pipe, when the run has reached
-a phase for the number-th time, and makes it pause there for a moment; or it kills the run.
+The stderr of the command goes to `stderr` in the folder. A hook writes to `marks` there, a pipe, when the run has
+reached a phase for the number-th time, and makes it pause there for a moment; or it kills the run.
 """
 
 import json
@@ -103,7 +103,7 @@ def run(job):
     for descriptor, path, mode in ((0, os.devnull, os.O_RDONLY), (1, os.devnull, os.O_WRONLY),
                                    (2, "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
         os.dup2(os.open(path, mode), descriptor)
-    sys.stderr = open(2, "w", closefd=False)
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # it stays open
     if os.path.exists("times"):
         note_times()
     keep_last_checkpoint()

@@ -18,16 +18,18 @@ from charlm.modelfile import load
 from charlm.text.tokenizers.registry import train
 
 TEXT = "the quick brown fox jumps over the lazy dog\nand the dog sleeps\n" * 20
-HOSTILE = ["", "x", "\0", "../evil", "F32", "U8", "U32", "char", "bpe", "unigram", "byte", "nfd", "word", "pairs", "fill", "lines",
-           "stream", "é" * 300, 0, 1, -1, 2, 3, 4, 5, 8, 255, 256, 1 << 31, 1 << 32, 1 << 53, 1 << 62, 1 << 63, 1 << 64, 10 ** 300, 0.5,
-           float("nan"), float("inf"), True, False, None, [], {}, [[]], [{}], {"": 0}, [0, 0], [1 << 32, 1 << 32], [-1], [0, 1 << 62]]
+HOSTILE = ["", "x", "\0", "../evil", "F32", "U8", "U32", "char", "bpe", "unigram", "byte", "nfd", "word", "pairs",
+           "fill", "lines", "stream", "é" * 300, 0, 1, -1, 2, 3, 4, 5, 8, 255, 256, 1 << 31, 1 << 32, 1 << 53, 1 << 62,
+           1 << 63, 1 << 64, 10 ** 300, 0.5, float("nan"), float("inf"), True, False, None, [], {}, [[]], [{}],
+           {"": 0}, [0, 0], [1 << 32, 1 << 32], [-1], [0, 1 << 62]]
 DIGITS = b"0" * 64
 ENCODED = "the dog\n▁ \0é \U0010ffff <unk>"
 
 
 def parts(kind):
     """Return the metadata and tensors of a small model."""
-    tokenizer = train(kind, ["abc\n"] if kind == "char" else [TEXT], vocabulary_size=286 if kind in ("bpe", "unigram") else None)
+    tokenizer = train(kind, ["abc\n"] if kind == "char" else [TEXT], vocabulary_size=286
+                      if kind in ("bpe", "unigram") else None)
     config = ModelConfig(tokenizer.size, cell="rnn", num_layers=1, embedding_size=1, hidden_size=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
     metadata = {"task": "stream", "model": config.to_json(), "tokenizer": {"kind": kind}, "source_tokenizer": None,

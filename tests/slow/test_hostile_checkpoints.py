@@ -68,37 +68,58 @@ def without(*path):
 
 
 RUN_PARTS = ("model", "config", "task", "standing", "failures", "flags", "corpus", "environment", "changes", "texts")
-CONFIG = ("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup", "dropout", "clip", "clip_value",
+CONFIG = ("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup", "dropout", "clip",
+          "clip_value",
           "label_smoothing", "averaging", "patience", "seed")
 STANDING = ("step", "best", "validations_since_best", "validated", "seconds")
 CHANGED = {
-    **{f"no {part}": without("run", part) for part in RUN_PARTS}, **{f"{part} is a text": put("run", part, "x") for part in RUN_PARTS},
+    **{f"no {part}": without("run", part) for part in RUN_PARTS}, **{f"{part} is a text": put("run", part, "x")
+    for part in RUN_PARTS},
     **{f"{part} is null": put("run", part, None) for part in RUN_PARTS},
-    **{f"no {name}": without("run", "config", name) for name in CONFIG if name != "seed"}, **{f"{name} is a list": put("run", "config", name, [1]) for name in CONFIG},
+    **{f"no {name}": without("run", "config", name) for name in CONFIG if name != "seed"},
+    **{f"{name} is a list": put("run", "config", name, [1]) for name in CONFIG},
     **{f"{name} is -1": put("run", "config", name, -1) for name in CONFIG if name not in ("optimizer",)},
     **{f"{name} is NaN": put("run", "config", name, float("nan")) for name in CONFIG},
     **{f"no {name} of standing": without("run", "standing", name) for name in STANDING},
     **{f"{name} of standing is a text": put("run", "standing", name, "x") for name in STANDING},
     **{f"{name} of standing is -5": put("run", "standing", name, -5) for name in STANDING},
-    "a step beyond the last": put("run", "standing", "step", 10 ** 30), "a step of 2.5": put("run", "standing", "step", 2.5),
-    "validated after the last step": put("run", "standing", "validated", 100), "the seconds are infinite": put("run", "standing", "seconds", float("inf")),
-    "a best of nothing": put("run", "standing", "best", {}), "a best that is text": put("run", "standing", "best", {"step": 1, "loss": "x", "bits_per_character": 1.0, "best": True, "error_rate": None}),
-    "an unknown part of standing": put("run", "standing", "more", 1), "failures are many": put("run", "failures", 10 ** 30), "failures are -1": put("run", "failures", -1),
-    "2^62 cells": put("run", "model", "hidden_size", HUGE), "2^62 ids": put("run", "model", "vocabulary_size", HUGE), "10^18 layers": put("run", "model", "num_layers", 10 ** 18),
-    "16 cells": put("run", "model", "hidden_size", 16), "another cell": put("run", "model", "cell", "gru"), "a batch of 2^62": put("run", "config", "batch_size", HUGE),
-    "a window of 2^62": put("run", "config", "bptt", HUGE), "an unknown optimizer": put("run", "config", "optimizer", "os.system"),
-    "another optimizer": put("run", "config", "optimizer", "adamw"), "no averaging": put("run", "config", "averaging", 0.0), "an unknown task": put("run", "task", "pickle"),
-    "a task that is a list": put("run", "task", ["stream"]), "pairs": put("run", "task", "pairs"), "lines": put("run", "task", "lines"), "fill": put("run", "task", "fill"),
-    "an unknown tokenizer": put("run", "texts", "tokenizer", "../evil"), "a tokenizer without its tensor": put("run", "texts", "tokenizer", "bpe"),
-    "a tokenizer that is a list": put("run", "texts", "tokenizer", ["char"]), "a tokenizer of bytes": put("run", "texts", "tokenizer", "byte"),
-    "a source tokenizer": put("run", "texts", "source_tokenizer", "byte"), "labels that are text": put("run", "texts", "labels", "x"), "labels": put("run", "texts", "labels", [["x", 1]]),
-    "errors that are none": put("run", "flags", "errors", "evil"), "errors that are a list": put("run", "flags", "errors", []),
+    "a step beyond the last": put("run", "standing", "step", 10 ** 30), "a step of 2.5": put("run", "standing", "step",
+    2.5),
+    "validated after the last step": put("run", "standing", "validated", 100),
+    "the seconds are infinite": put("run", "standing", "seconds", float("inf")),
+    "a best of nothing": put("run", "standing", "best", {}), "a best that is text": put("run", "standing", "best",
+    {"step": 1, "loss": "x", "bits_per_character": 1.0, "best": True, "error_rate": None}),
+    "an unknown part of standing": put("run", "standing", "more", 1), "failures are many": put("run", "failures",
+    10 ** 30), "failures are -1": put("run", "failures", -1),
+    "2^62 cells": put("run", "model", "hidden_size", HUGE), "2^62 ids": put("run", "model", "vocabulary_size", HUGE),
+    "10^18 layers": put("run", "model", "num_layers", 10 ** 18),
+    "16 cells": put("run", "model", "hidden_size", 16), "another cell": put("run", "model", "cell", "gru"),
+    "a batch of 2^62": put("run", "config", "batch_size", HUGE),
+    "a window of 2^62": put("run", "config", "bptt", HUGE), "an unknown optimizer": put("run", "config", "optimizer",
+    "os.system"),
+    "another optimizer": put("run", "config", "optimizer", "adamw"), "no averaging": put("run", "config", "averaging",
+    0.0), "an unknown task": put("run", "task", "pickle"),
+    "a task that is a list": put("run", "task", ["stream"]), "pairs": put("run", "task", "pairs"),
+    "lines": put("run", "task", "lines"), "fill": put("run", "task", "fill"),
+    "an unknown tokenizer": put("run", "texts", "tokenizer", "../evil"), "a tokenizer without its tensor": put("run",
+    "texts", "tokenizer", "bpe"),
+    "a tokenizer that is a list": put("run", "texts", "tokenizer", ["char"]),
+    "a tokenizer of bytes": put("run", "texts", "tokenizer", "byte"),
+    "a source tokenizer": put("run", "texts", "source_tokenizer", "byte"), "labels that are text": put("run", "texts",
+    "labels", "x"), "labels": put("run", "texts", "labels", [["x", 1]]),
+    "errors that are none": put("run", "flags", "errors", "evil"), "errors that are a list": put("run", "flags",
+    "errors", []),
     "other texts": put("run", "flags", "corpus", ["/etc/passwd"]),
-    "a held-out part that is a list": put("run", "flags", "validation", [1]), "a vocabulary size that is a text": put("run", "flags", "vocab_size", "x"),
-    "changes of numbers": put("run", "changes", [1]), "an unknown part": put("more", 1), "an unknown part of the run": put("run", "more", 1),
-    "no generation": without("generation"), "generation 0": put("generation", 0), "generation -1": put("generation", -1), "generation 2^53": put("generation", 2 ** 53),
-    "generation 1.0": put("generation", 1.0), "a newer format": put("format", 1000), "threads that are a text": put("run", "environment", "threads", "x"),
-    "threads that are -1": put("run", "environment", "threads", -1), "2^62 threads": put("run", "environment", "threads", HUGE), "an environment of lists": put("run", "environment", "torch", [])}
+    "a held-out part that is a list": put("run", "flags", "validation", [1]),
+    "a vocabulary size that is a text": put("run", "flags", "vocab_size", "x"),
+    "changes of numbers": put("run", "changes", [1]), "an unknown part": put("more", 1),
+    "an unknown part of the run": put("run", "more", 1),
+    "no generation": without("generation"), "generation 0": put("generation", 0),
+    "generation -1": put("generation", -1), "generation 2^53": put("generation", 2 ** 53),
+    "generation 1.0": put("generation", 1.0), "a newer format": put("format", 1000),
+    "threads that are a text": put("run", "environment", "threads", "x"),
+    "threads that are -1": put("run", "environment", "threads", -1), "2^62 threads": put("run", "environment",
+    "threads", HUGE), "an environment of lists": put("run", "environment", "torch", [])}
 
 
 def test_the_unchanged_checkpoint_is_resumed(started, resume, tmp_path):
@@ -111,7 +132,8 @@ def test_a_changed_run_is_refused(started, assert_refused, name):
     assert_refused(rewrite(started[0], CHANGED[name]))
 
 
-@pytest.mark.parametrize("flag, value", [("output", "evil"), ("device", "abacus"), ("checkpoint_every", "x"), ("steps", 10 ** 9)])
+@pytest.mark.parametrize("flag, value", [("output", "evil"), ("device", "abacus"), ("checkpoint_every", "x"),
+                                         ("steps", 10 ** 9)])
 def test_only_flags_of_texts_are_read_from_a_checkpoint(started, resume, tmp_path, flag, value):
     assert resume(rewrite(started[0], put("run", "flags", flag, value))) == Result(0, b"", "")
     assert (tmp_path / "m").read_bytes() == started[1]
@@ -125,7 +147,8 @@ def test_every_missing_tensor_is_refused(started, assert_refused):
 def test_every_tensor_of_another_shape_or_type_is_refused(started, assert_refused):
     from safetensors.numpy import load
     for name, values in load(started[0]).items():
-        for other in (np.zeros((*values.shape, 2), values.dtype), values.astype(np.uint8 if values.dtype == np.float32 else np.float32)):
+        for other in (np.zeros((*values.shape, 2), values.dtype), values.astype(np.uint8
+                if values.dtype == np.float32 else np.float32)):
             assert_refused(replace_parts(started[0], tensors={name: other}))
 
 
@@ -137,7 +160,8 @@ def test_numbers_that_are_not_finite_are_refused(started, assert_refused, value)
             assert_refused(replace_parts(started[0], tensors={name: np.full_like(values, value)}))
 
 
-@pytest.mark.parametrize("name", ["more", "../../evil", "weights.evil", "best.evil", "optimizer.evil", "reads.tokenizer.characters", "objective.layers.9.9", ""])
+@pytest.mark.parametrize("name", ["more", "../../evil", "weights.evil", "best.evil", "optimizer.evil",
+                                  "reads.tokenizer.characters", "objective.layers.9.9", ""])
 def test_an_extra_tensor_is_refused(started, assert_refused, name):
     assert_refused(replace_parts(started[0], tensors={name: np.zeros(1, np.float32)}))
 
@@ -146,4 +170,5 @@ def test_models_and_checkpoints_are_not_mistaken_for_each_other(started, assert_
     assert_refused(started[1])
     (tmp_path / "m").write_bytes(started[0])
     for verb in ("sample", "info"):
-        assert error_line(run_in_process(verb, "-m", tmp_path / "m"), 3).startswith(f"charlm: error: {tmp_path / 'm'}: ")
+        assert error_line(run_in_process(verb, "-m", tmp_path / "m"),
+                          3).startswith(f"charlm: error: {tmp_path / 'm'}: ")

@@ -160,7 +160,8 @@ def test_a_training_killed_many_times_ends_with_the_same_bits(work_of, task):
 # INT, TERM, HUP
 
 
-PHASES = {"reading": None, "measuring": 1, "first update": 1, "training": 25, "validating": 2, "saving": 3, "finishing": 1}
+PHASES = {"reading": None, "measuring": 1, "first update": 1, "training": 25, "validating": 2, "saving": 3,
+          "finishing": 1}
 SOON = 5.0                              # seconds
 TIMES = 5
 

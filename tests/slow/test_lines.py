@@ -75,7 +75,8 @@ LINES = "".join(f"{'the quick brown fox jumps over a lazy dog ' * 5}"[:20 + numb
 
 @pytest.mark.parametrize("verb", [["score"], ["filter", "--keep", "1%"]])
 def test_memory_does_not_grow_with_the_text_read_through_a_pipe(tiny_model, tmp_path, verb):
-    peaks = [peak([*verb, "-m", tiny_model], [LINES] * (size * MEGABYTE // len(LINES)), tmp_path)[0] for size in (2, 40)]
+    peaks = [peak([*verb, "-m", tiny_model], [LINES] * (size * MEGABYTE // len(LINES)), tmp_path)[0] for size in (2,
+        40)]
     assert peaks[1] - peaks[0] <= 50
 
 

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 MEGABYTE = 1_000_000
 PIECE = "".join(chr(32 + (number * number + number // 7) % 95) for number in range(MEGABYTE)).encode()
 SIZE = 300                                              # megabytes
-FLAGS = ["--steps", "3", "--hidden", "8", "--layers", "1", "--batch-size", "4", "--bptt", "16", "--threads", "1", "--seed", "1", "--quiet",
+FLAGS = ["--steps", "3", "--hidden", "8", "--layers", "1", "--batch-size", "4", "--bptt", "16", "--threads", "1",
+         "--seed", "1", "--quiet",
          "--validation", "held-out"]
 
 

@@ -1,6 +1,6 @@
 """The quality of models of real texts, trained through the command.
 
-Tests of missing texts are skipped. Trainings are measured in passes, so that no result depends on the speed of the machine.
+Tests of missing texts are skipped. Trainings are measured in passes, so that no result depends on the machine's speed.
 """
 
 import bz2

@@ -36,7 +36,8 @@ def split(name, folder, *, test=0.1):
 def errors_after_training(train, test, folder, *flags):
     """Train a model and return its word error rate on unseen pairs."""
     run_process("train", train, "-o", "m.charlm", "--quiet", *flags, cwd=folder, timeout=LIMIT).check()
-    return run_process("eval", "-m", "m.charlm", test, "--jsonl", cwd=folder, timeout=LIMIT).check().records[0]["word_error_rate"]
+    return run_process("eval", "-m", "m.charlm", test, "--jsonl", cwd=folder,
+                       timeout=LIMIT).check().records[0]["word_error_rate"]
 
 
 def test_unseen_numbers_are_spelled_out(tmp_path):
@@ -81,7 +82,8 @@ def test_gaps_are_filled_better_from_both_sides_than_from_the_left(tmp_path, rea
     text = real_data("tinyshakespeare.txt").read_text(encoding="utf-8")
     cut = len(text) * 9 // 10
     (tmp_path / "train.txt").write_text(text[:cut], encoding="utf-8")
-    run_process("train", "train.txt", "--fill", "-o", "m.charlm", "--quiet", "--epochs", 0.6, cwd=tmp_path, timeout=LIMIT).check()
+    run_process("train", "train.txt", "--fill", "-o", "m.charlm", "--quiet", "--epochs", 0.6, cwd=tmp_path,
+                timeout=LIMIT).check()
     cuts = gaps_in(text[cut:].splitlines(), count=1000)
     both, left = (exact_fills(tmp_path / "m.charlm", cuts, right=right) for right in (True, False))
     assert both >= 1.5 * max(left, 1) and both > 40

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 WORDS = ["ape", "bee", "cod", "doe", "eel", "fox"]
 LINES = [f"{one} {two}" for one in WORDS for two in WORDS]
 TASKS = {"stream": [], "lines": ["--lines"], "pairs": ["--pairs"], "fill": ["--fill"]}
-NETWORK = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--dropout", "0", "--threads", "1", "--batch-size", "4",
+NETWORK = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--dropout", "0", "--threads", "1", "--batch-size",
+           "4",
            "--bptt", "8", "--patience", "0"]
 CLOSE = 1e-4                            # nats per token
 TOGETHER = 60                           # seconds within which all end after the first
@@ -63,7 +64,8 @@ def test_two_processes_reach_the_loss_of_one(tmp_path, task):
     one = loss_after(tmp_path, 1, *flags)
     (tmp_path / "model").unlink()
     assert loss_after(tmp_path, 2, *flags) == pytest.approx(one, abs=CLOSE)
-    assert stderr_of(tmp_path).count("event=plan ") == stderr_of(tmp_path).count("event=stopped") == 1, stderr_of(tmp_path)
+    stderr = stderr_of(tmp_path)
+    assert stderr.count("event=plan ") == stderr.count("event=stopped") == 1, stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "model", "stderr"]
 
 

@@ -14,7 +14,8 @@ from tests.helpers.runners import run_in_process
 
 pytestmark = pytest.mark.slow
 
-TINY = ["--hidden", "8", "--layers", "1", "--steps", "3", "--batch-size", "2", "--bptt", "8", "--threads", "1", "--quiet"]
+TINY = ["--hidden", "8", "--layers", "1", "--steps", "3", "--batch-size", "2", "--bptt", "8", "--threads", "1",
+        "--quiet"]
 VERBS = ("train", "lines", "sample", "score", "eval", "tokens")
 TEXT = "one fish, two fish\nred fish, blue fish\nnaïve fish\n"
 WORDS = TEXT.encode()
@@ -24,11 +25,11 @@ MEGABYTE = (b"she sells sea shells on the sea shore " * 30_000)[:1_000_000]
 
 # name: content, and the exit codes of VERBS
 ZOO = {
-    "empty.txt": (b"", "440040"),                                       # a prompt may be empty, and no lines give no answers
+    "empty.txt": (b"", "440040"),                                       # a prompt may be empty
     "byte.txt": (b"a", "440000"),                                       # too short to learn from, but not to be scored
     "character.txt": ("€".encode(), "440000"),
     "two.txt": (b"ab", "440000"),
-    "three.txt": (b"abc", "040000"),                                    # just enough to learn from; a single line cannot be held out
+    "three.txt": (b"abc", "040000"),                                    # just enough text, but a single line
     "newlines.txt": (b"\n" * 100, "040000"),                            # all lines are the same
     "nul.txt": (b"\0" * 100, "040000"),
     "nul-lines.txt": (b"a\0b\n\0\n\0\0\n" * 9, "000000"),
@@ -76,7 +77,8 @@ ZOO = {
     "--odd [name] \x1b\n.txt": (WORDS, "000000"),
 }
 # Files whose meaning does not depend on their names
-PLAIN = [name for name, (data, _) in ZOO.items() if data is not None and not name.endswith((".gz", ".bz2", ".tsv")) and data != MEGABYTE]
+PLAIN = [name for name, (data, _) in ZOO.items() if data is not None and not name.endswith((".gz", ".bz2", ".tsv"))
+         and data != MEGABYTE]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,8 @@ def test_every_verb_has_the_expected_exit_code(models, tmp_path, monkeypatch, na
     restored = run("detokenize", "-m", models / "byte", stdin=tokenized.stdout)
     assert {verb: str(code) for verb, code in ended.items()} == dict(zip(VERBS, ZOO[name][1], strict=True))
     assert restored.code == 0 and (ended["tokens"] or restored.stdout == bytes_of(name))
-    assert {path.name for path in tmp_path.iterdir()} - {name} == ({"out.charlm"} if 0 in (ended["train"], ended["lines"]) else set())
+    assert {path.name for path in tmp_path.iterdir()} - {name} == ({"out.charlm"} if 0 in (ended["train"],
+        ended["lines"]) else set())
 
 
 @pytest.mark.parametrize("name", PLAIN, ids=ascii)

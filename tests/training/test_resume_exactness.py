@@ -52,7 +52,8 @@ def differs(rich, checkpoint):
 KINDS = {"weights": "weights.", "average": "average.", "best weights": "best.", "a best weight": "best.head.bias",
          "AdamW's first moment": ".exp_avg", "AdamW's second moment": ".exp_avg_sq", "AdamW's step": ".step",
          "Muon's mean": ".mean", "all of the optimizers": "optimizer.", "the lanes' states": "objective.layers.",
-         "the memory": "objective.memory.", "the window read": "objective.window_tokens", "all of the lanes": "objective."}
+         "the memory": "objective.memory.", "the window read": "objective.window_tokens",
+         "all of the lanes": "objective."}
 
 
 @pytest.mark.parametrize("what", KINDS)
@@ -67,7 +68,8 @@ def test_no_tensor_can_be_left_out(rich, what):
 def test_no_single_tensor_can_be_left_out(rich):
     whole = rich[1].checkpoints[20]
     free = [name for name in whole.tensors if not name.startswith(("writes.", "reads."))
-            and not differs(rich, Checkpoint(whole.run, {key: value for key, value in whole.tensors.items() if key != name}))]
+            and not differs(rich, Checkpoint(whole.run, {key: value for key, value in whole.tensors.items()
+                                                         if key != name}))]
     assert not free
 
 
