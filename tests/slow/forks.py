@@ -27,7 +27,7 @@ from charlm.checkpoint import Checkpoints
 from charlm.cli import signals  # noqa: F401  # imported once for all runs
 from charlm.cli.main import main
 from charlm.inference import generation  # noqa: F401
-from charlm.reports import lines, progress  # noqa: F401
+from charlm.reports import plain, progress  # noqa: F401
 from charlm.text import line_corpus, pair_corpus, text_corpus  # noqa: F401
 from charlm.training.loop import _Loop
 from charlm.training.trainer import Trainer
