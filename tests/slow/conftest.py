@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.runners import BYTES_PER_UNIT, Result
 
-# Runs each line of stdin, the arguments of a command in JSON, in a process forked from this one, which has imported only
+# Runs each line of stdin, the arguments of a command in JSON, in a process forked from this one, which imported only
 # what `charlm --version` needs. Answers with the exit code, both outputs, the seconds and the peak memory.
 SERVER = """
 import json, os, sys, tempfile
