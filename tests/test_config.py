@@ -1,4 +1,4 @@
-"""Configurations name every parameter, survive JSON, and refuse bad values by the flag that is wrong."""
+"""Configurations name every parameter, survive JSON, and refuse invalid values naming the flag."""
 
 import dataclasses
 import itertools
@@ -8,9 +8,11 @@ import pytest
 
 from charlm.config import ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig
 from charlm.errors import OptionError, UsageError
+from tests.helpers.pairwise import grid
 
 MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,
-         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True, "window": 0,
+         "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True,
+         "window": 0,
          "labels": 0}
 SOURCES = [{"encoder": encoder, "attention": attention, "source_vocabulary_size": 7}
            for encoder, attention in itertools.product(ENCODERS, (False, True))]
@@ -20,7 +22,7 @@ ARCHITECTURES = [{}, *SOURCES, *WINDOWS]
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def test_lstm_of_two_layers_has_these_parameters():
+def test_an_lstm_of_two_layers_has_these_parameters():
     config = ModelConfig(5, cell="lstm", num_layers=2, embedding_size=3, hidden_size=4)
     assert config.parameter_shapes() == {
         "embedding.weight": (5, 3),
@@ -32,7 +34,7 @@ def test_lstm_of_two_layers_has_these_parameters():
     assert config.parameter_count() == 15 + (48 + 64 + 32) + (64 + 64 + 32) + 20 + 5
 
 
-def test_bidirectional_encoder_with_attention_has_these_parameters_beside_the_decoder():
+def test_a_bidirectional_encoder_with_attention_adds_these_parameters():
     config = ModelConfig(5, cell="gru", num_layers=2, embedding_size=3, hidden_size=4, encoder="bidirectional",
                          source_vocabulary_size=7, attention=True)
     shapes, decoder = config.parameter_shapes(), dataclasses.replace(
@@ -47,45 +49,45 @@ def test_bidirectional_encoder_with_attention_has_these_parameters_beside_the_de
         "context.merge.weight": (4, 12), "context.merge.bias": (4,)}
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cell", GATES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
-def test_parameters_are_those_of_torchs_network(architecture, cell, tied):
+@pytest.mark.parametrize("architecture, cell, tied", grid(architecture=ARCHITECTURES, cell=list(GATES), tied=[False,
+    True]))
+def test_parameters_are_those_of_the_torch_network(architecture, cell, tied):
     from charlm.nn.network import Network
-    config = ModelConfig(5, cell=cell, num_layers=2, embedding_size=4 if tied else 3, hidden_size=4, tied=tied, **architecture)
+    config = ModelConfig(5, cell=cell, num_layers=2, embedding_size=4 if tied else 3, hidden_size=4, tied=tied,
+                         **architecture)
     network = Network(config)
     shapes = {name: tuple(values.shape) for name, values in network.named_parameters()}
-    if tied:                                                # torch names what is shared once, too
+    if tied:                                                # torch names a shared tensor once, too
         assert network.head.weight is None
     assert shapes == config.parameter_shapes()
     assert config.parameter_count() == sum(values.numel() for values in network.parameters())
 
 
 @pytest.mark.parametrize("cell, parts", [("rnn", 1), ("gru", 1), ("lstm", 2)])
-def test_bridge_starts_every_part_of_every_layer(cell, parts):
+def test_the_bridge_initialises_every_state_of_every_layer(cell, parts):
     config = ModelConfig(5, cell=cell, num_layers=3, hidden_size=4, encoder="stacked", source_vocabulary_size=7)
     assert config.parameter_shapes()["bridge.weight"] == (3 * parts * 4, 4)
 
 
-def test_only_a_source_read_by_an_encoder_of_its_own_needs_a_bridge():
+def test_only_a_source_with_a_separate_encoder_needs_a_bridge():
     configs = [ModelConfig(5, **architecture) for architecture in ARCHITECTURES]
     assert [config.has_bridge for config in configs] == [False] + [False] * 2 + [True] * 4 + [False] * 4
     assert [config.has_source for config in configs] == [False] + [True] * 10
 
 
 @pytest.mark.parametrize("cell, rows", [("rnn", 4), ("gru", 12), ("lstm", 16)])
-def test_cell_decides_the_rows_of_a_recurrent_matrix(cell, rows):
+def test_the_cell_decides_the_rows_of_a_recurrent_matrix(cell, rows):
     shapes = ModelConfig(5, cell=cell, hidden_size=4).parameter_shapes()
     assert shapes["decoder.0.weight_hh_l0"] == (rows, 4)
 
 
-def test_tied_head_has_no_matrix_of_its_own():
+def test_a_tied_head_has_no_matrix():
     tied = ModelConfig(5, embedding_size=4, hidden_size=4, tied=True).parameter_shapes()
     free = ModelConfig(5, embedding_size=4, hidden_size=4).parameter_shapes()
     assert set(free) - set(tied) == {"head.weight"}
 
 
-def test_description_says_cell_depth_width_and_parameters():
+def test_the_description_names_cell_depth_width_and_parameters():
     config = ModelConfig(5, cell="rnn", nonlinearity="relu", embedding_size=256, hidden_size=256, tied=True)
     line = config.describe()
     assert all(part in line for part in ("rnn (relu)", "2x256", "embedding 256", "tied", "0.26 M"))
@@ -93,7 +95,7 @@ def test_description_says_cell_depth_width_and_parameters():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
-def test_description_of_every_architecture_is_one_line_that_names_its_parts(architecture):
+def test_the_description_of_an_architecture_names_its_parts_in_one_line(architecture):
     line = ModelConfig(5, num_layers=3, hidden_size=20, **architecture).describe()
     encoder, window = architecture.get("encoder"), architecture.get("window")
     assert "\n" not in line and line.isprintable()
@@ -105,7 +107,7 @@ def test_description_of_every_architecture_is_one_line_that_names_its_parts(arch
     assert (f"last {window} tokens" in line) == bool(window)
 
 
-def test_architectures_have_descriptions_of_their_own():
+def test_different_architectures_have_different_descriptions():
     assert len({ModelConfig(5, **architecture).describe() for architecture in ARCHITECTURES}) == len(ARCHITECTURES)
 
 
@@ -122,36 +124,38 @@ def test_model_survives_json():
 
 
 @pytest.mark.parametrize("name", MODEL)
-def test_missing_entry_is_refused(name):
+def test_a_missing_entry_is_refused(name):
     with pytest.raises(UsageError, match="missing"):
         ModelConfig.from_json({key: value for key, value in MODEL.items() if key != name})
 
 
 @pytest.mark.parametrize("values", [MODEL | {"colour": 1}, {}, None, [], "lstm", 5, list(MODEL.items())])
-def test_other_than_the_exact_entries_is_refused(values):
+def test_other_entries_are_refused(values):
     with pytest.raises(UsageError):
         ModelConfig.from_json(values)
 
 
-@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size", "window", "labels")])
-@pytest.mark.parametrize("value", [None, True, 1.0, -1, 0, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
-def test_wrong_value_of_a_model_is_refused(name, value):
-    with pytest.raises(UsageError):
-        ModelConfig.from_json(MODEL | {"tied": False} | {name: value})
+@pytest.mark.parametrize("name", [name for name in MODEL if name not in ("tied", "attention", "source_vocabulary_size",
+    "window", "labels")])
+def test_an_invalid_value_of_a_model_is_refused(name):
+    for value in [None, True, 1.0, -1, 0, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY]:
+        with pytest.raises(UsageError):
+            ModelConfig.from_json(MODEL | {"tied": False} | {name: value})
 
 
-@pytest.mark.parametrize("name", ["source_vocabulary_size", "window", "labels"])
-@pytest.mark.parametrize("value", [None, True, False, 1.0, -1, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
-def test_wrong_size_of_what_may_be_zero_is_refused(name, value):
-    with pytest.raises(UsageError, match=f"^{name} "):
-        ModelConfig.from_json(MODEL | {name: value})
+@pytest.mark.parametrize("name, flag", [("source_vocabulary_size", "source vocabulary size"), ("window", "--bptt"),
+                                        ("labels", "--labels")])
+def test_an_invalid_size_of_an_optional_part_names_its_flag(name, flag):
+    for value in [None, True, False, 1.0, -1, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY]:
+        with pytest.raises(UsageError, match=f"^{name} "):
+            ModelConfig.from_json(MODEL | {name: value})
 
 
 @pytest.mark.parametrize("name", ["tied", "attention"])
-@pytest.mark.parametrize("value", [0, 1, None, "true", []])
-def test_a_switch_is_true_or_false(name, value):
-    with pytest.raises(UsageError, match=f"^{name} must be true or false"):
-        ModelConfig.from_json(MODEL | {name: value})
+def test_a_switch_must_be_true_or_false(name):
+    for value in [0, 1, None, "true", []]:
+        with pytest.raises(UsageError, match=f"^{name} must be true or false"):
+            ModelConfig.from_json(MODEL | {name: value})
 
 
 def test_tied_sizes_must_be_equal_and_both_flags_are_named():
@@ -160,7 +164,7 @@ def test_tied_sizes_must_be_equal_and_both_flags_are_named():
 
 
 @pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
-def test_an_encoder_with_nothing_to_read_is_refused_by_its_flag(encoder):
+def test_an_encoder_without_a_source_is_refused_naming_its_flag(encoder):
     with pytest.raises(UsageError, match=f"^--encoder {encoder} "):
         ModelConfig(5, encoder=encoder)
 
@@ -173,14 +177,14 @@ def test_attention_without_a_source_is_refused_naming_a_flag_that_helps():
 @pytest.mark.parametrize("architecture", [
     {}, {"source_vocabulary_size": 5}, {"encoder": "stacked", "source_vocabulary_size": 6},
     {"encoder": "bidirectional", "source_vocabulary_size": 4}], ids=str)
-def test_windows_of_past_text_need_an_encoder_of_their_own_that_knows_the_text(architecture):
+def test_past_windows_need_a_separate_encoder_with_the_same_vocabulary(architecture):
     with pytest.raises(UsageError, match="^windows of past text "):
         ModelConfig(5, window=8, **architecture)
 
 
 @pytest.mark.parametrize("name, flag, choices", [("cell", "--cell", GATES), ("encoder", "--encoder", ENCODERS),
                                                  ("nonlinearity", "--nonlinearity", ("tanh", "relu"))])
-def test_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
+def test_an_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
     with pytest.raises(UsageError) as caught:
         ModelConfig(5, **{name: "transformer"})
     assert caught.value.for_command_line.startswith(f"{flag} must be one of ") and str(caught.value).startswith(f"{name} ")
@@ -190,7 +194,7 @@ def test_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
 
 @pytest.mark.parametrize("name, flag", [("num_layers", "--layers"), ("embedding_size", "--embedding"),
                                         ("hidden_size", "--hidden"), ("vocabulary_size", "vocabulary size")])
-def test_size_out_of_range_names_the_flag(name, flag):
+def test_a_size_out_of_range_names_its_flag(name, flag):
     for value in (0, -3, 1 << 24):
         with pytest.raises(OptionError, match=f"^{name} ") as caught:
             ModelConfig(**({"vocabulary_size": 5} | {name: value}))
@@ -204,9 +208,10 @@ def test_size_out_of_range_names_the_flag(name, flag):
     ("weight_decay", "--weight-decay", [-1, NAN, INFINITY]), ("warmup", "--warmup", [-1, 0.5]),
     ("dropout", "--dropout", [-0.1, 0.96, 1, NAN]), ("clip", "--clip", [-1, NAN, INFINITY]),
     ("clip_value", "--clip-value", [-1, NAN, INFINITY]),
-    ("label_smoothing", "--label-smoothing", [-0.1, 0.96, 1, NAN, INFINITY, None, "much"]), ("patience", "--patience", [-1]),
+    ("label_smoothing", "--label-smoothing", [-0.1, 0.96, 1, NAN, INFINITY, None, "much"]),
+    ("patience", "--patience", [-1]),
     ("seed", "--seed", [-1, 1 << 63])])
-def test_wrong_value_of_a_run_names_its_flag(name, flag, wrong):
+def test_an_invalid_value_of_a_run_names_its_flag(name, flag, wrong):
     for value in wrong:
         with pytest.raises(OptionError, match=f"^{name} ") as caught:
             TrainingConfig(**({"steps": 10} | {name: value}))
@@ -214,7 +219,8 @@ def test_wrong_value_of_a_run_names_its_flag(name, flag, wrong):
 
 
 @pytest.mark.parametrize("values", [{}, {"learning_rate": 0, "dropout": 0, "clip": 0, "warmup": 0, "patience": 0},
-                                    {"learning_rate": 1, "dropout": 0.95, "label_smoothing": 0.95, "seed": (1 << 63) - 1},
+                                    {"learning_rate": 1, "dropout": 0.95, "label_smoothing": 0.95,
+                                     "seed": (1 << 63) - 1},
                                     *({"optimizer": name} for name in OPTIMIZERS)])
 def test_ordinary_and_extreme_runs_are_accepted(values):
     config = TrainingConfig(steps=1, **values)
@@ -225,7 +231,7 @@ def test_ordinary_and_extreme_runs_are_accepted(values):
     ("temperature", "--temp", [-0.1, NAN, INFINITY, -INFINITY, None]), ("top_k", "--top-k", [-1, 1.5, NAN]),
     ("top_p", "--top-p", [-0.1, 1.1, NAN]), ("min_p", "--min-p", [-0.1, 1.1, NAN]),
     ("repeat_penalty", "--repeat-penalty", [0, -1, NAN, INFINITY])])
-def test_wrong_value_of_a_draw_names_its_flag(name, flag, wrong):
+def test_an_invalid_value_of_sampling_names_its_flag(name, flag, wrong):
     for value in wrong:
         with pytest.raises(OptionError, match=f"^{name} ") as caught:
             SamplingConfig(**{name: value})
@@ -233,7 +239,7 @@ def test_wrong_value_of_a_draw_names_its_flag(name, flag, wrong):
 
 
 @pytest.mark.parametrize("values", [{"temperature": 0}, {"top_k": 1 << 30}, {"top_p": 0}, {"min_p": 1}])
-def test_ordinary_and_extreme_draws_are_accepted(values):
+def test_ordinary_and_extreme_sampling_values_are_accepted(values):
     config = SamplingConfig(**values)
     assert all(getattr(config, name) == value for name, value in values.items())
 

@@ -1,10 +1,8 @@
-"""The container: whatever is not exactly one is refused, even under a checksum that matches.
+"""The container: every file that is not exactly one is refused, even under a checksum that matches.
 
-Hostile files are put together here by hand, from the description at the top of container.py. Not here: which tensors a model
-has (test_modelfile.py).
+Not here: the tensors that a model must have (test_modelfile.py).
 """
 
-import hashlib
 import json
 import pickle
 import tracemalloc
@@ -15,26 +13,16 @@ import pytest
 
 from charlm.container import MAX_HEADER, Header, TensorEntry, pack, read_header, read_tensor
 from charlm.errors import ModelFileError
+from tests.helpers.forging import DIGITS, seal, with_checksum
 
-DIGITS = b"0" * 64
 TENSORS = {"b": np.array([[1.5, -2.0], [0.0, 3.0]], np.float32), "a": np.array([10, 97], np.uint32),
            "c": np.array([7], np.uint8)}
 
 
-def sealed(blob):
-    """The blob with the checksum that belongs to it; its 64 digits must be zeros."""
-    assert blob.count(DIGITS) == 1
-    return blob.replace(DIGITS, hashlib.blake2b(blob, digest_size=32).hexdigest().encode())
-
-
-def with_bos_eos(header, data=b""):
-    return len(header).to_bytes(8, "little") + header + data
-
-
 def built(entries="", data=b"", *, metadata='"format":1', outer="", tail=""):
-    """A container with a valid checksum around raw JSON: `entries` and `outer` begin with a comma."""
+    """Return a container of raw JSON under a valid checksum; `entries` and `outer` begin with a comma."""
     text = json.dumps('{"checksum":"' + DIGITS.decode() + '",' + metadata + "}")
-    return sealed(with_bos_eos(f'{{"__metadata__":{{"charlm":{text}{outer}}}{entries}}}{tail}'.encode(), data))
+    return seal(f'{{"__metadata__":{{"charlm":{text}{outer}}}{entries}}}{tail}'.encode(), data)
 
 
 def entry(name, shape="[2]", offsets="[0,8]", dtype="F32"):
@@ -49,13 +37,13 @@ def read(folder, blob):
 
 
 def refusal(folder, blob):
-    """What is said of a file that is refused."""
+    """Return the message that refuses a file."""
     with pytest.raises(ModelFileError) as caught:
         read(folder, blob)
     return str(caught.value)
 
 
-def test_what_was_packed_is_read(tmp_path):
+def test_a_packed_container_is_read_back(tmp_path):
     path = tmp_path / "file.charlm"
     path.write_bytes(pack({"colour": {"red": [1, 2.5, None]}}, TENSORS))
     with open(path, "rb") as file:
@@ -67,7 +55,7 @@ def test_what_was_packed_is_read(tmp_path):
             tensor = read_tensor(file, header, name)
             assert tensor.dtype == values.dtype and tensor.shape == values.shape
             assert (tensor == values).all()
-            tensor[:] = 0                                   # its own memory, not the file's
+            tensor[:] = 0                                   # the tensor does not share memory with the file
 
 
 def test_equal_inputs_give_equal_bytes():
@@ -75,7 +63,7 @@ def test_equal_inputs_give_equal_bytes():
     assert pack({"x": {"y": 1}}, TENSORS) == pack({"x": {"y": 1}}, copies)
 
 
-def test_other_inputs_give_other_bytes():
+def test_different_inputs_give_different_bytes():
     other = TENSORS | {"a": np.array([10, 98], np.uint32)}
     assert len({pack({"x": 1}, TENSORS), pack({"x": 2}, TENSORS), pack({"x": 1}, other)}) == 3
 
@@ -91,14 +79,14 @@ def test_safetensors_reads_a_container(tmp_path):
     assert (metadata["x"], metadata["format"], len(metadata["checksum"])) == ("é\n", 3, 64)
 
 
-def test_checksum_is_blake2b_over_the_file_with_its_digits_as_zeros():
+def test_the_checksum_is_blake2b_of_the_file_with_zeros_as_checksum():
     blob = pack({"x": 1}, TENSORS)
     start = blob.index(b'{\\"checksum\\":\\"') + len(b'{\\"checksum\\":\\"')
     zeroed = blob[:start] + DIGITS + blob[start + 64:]
-    assert sealed(zeroed) == blob
+    assert with_checksum(zeroed) == blob
 
 
-def test_container_built_by_hand_is_accepted(tmp_path):
+def test_a_container_built_by_hand_is_accepted(tmp_path):
     blob = built(entry("a") + entry("b", "[3]", "[8,11]", "U8"), bytes(11), metadata='"format":1,"x":[true]')
     header = read(tmp_path, blob)
     assert isinstance(header, Header)
@@ -122,18 +110,18 @@ class Bomb:
         return open, (self.path, "w")
 
 
-def test_pickle_is_refused_and_not_run(tmp_path):
+def test_a_pickle_is_refused_and_not_run(tmp_path):
     trace = tmp_path / "it ran"
     blob = pickle.dumps([Bomb(str(trace)), "padding" * 100])
     refusal(tmp_path, blob)
     assert not trace.exists()
-    refusal(tmp_path, built(data=blob))                     # sealed, as data without a tensor
+    refusal(tmp_path, built(data=blob))                     # under a checksum, as data without a tensor
     assert not trace.exists()
     pickle.loads(blob)
-    assert trace.exists()                                   # it would have
+    assert trace.exists()                                   # the pickle does run when it is loaded
 
 
-def test_zip_is_refused_and_not_unpacked(tmp_path):
+def test_a_zip_archive_is_refused_and_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
         archive.writestr("../evil", "x" * 1000)
         archive.writestr("model/data.pkl", pickle.dumps([1, 2, 3]))
@@ -141,21 +129,22 @@ def test_zip_is_refused_and_not_unpacked(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "file.charlm"]
 
 
-def test_file_without_a_checksum_is_refused(tmp_path):
+def test_a_file_without_a_checksum_is_refused(tmp_path):
     from safetensors.numpy import save
-    for metadata in (None, {"charlm": '{"format":1}'}, {"format": "pt"}, {"other": '{"checksum":"' + DIGITS.decode() + '"}'}):
+    for metadata in (None, {"charlm": '{"format":1}'}, {"format": "pt"},
+                     {"other": '{"checksum":"' + DIGITS.decode() + '"}'}):
         tensors = {name: np.zeros(50, np.float32) for name in "abcd"}
         assert "no charlm metadata and checksum" in refusal(tmp_path, save(tensors, metadata=metadata))
 
 
 @pytest.mark.parametrize("digits", [b"0" * 64, b"f" * 64, b" " * 64, b"\\" * 64])
-def test_wrong_checksum_is_refused(tmp_path, digits):
+def test_a_wrong_checksum_is_refused(tmp_path, digits):
     blob = pack({"x": 1}, TENSORS)
     start = blob.index(b'checksum\\":\\"') + len(b'checksum\\":\\"')
     assert "damaged" in refusal(tmp_path, blob[:start] + digits + blob[start + 64:])
 
 
-def test_checksum_in_capitals_is_refused(tmp_path):
+def test_a_checksum_in_capitals_is_refused(tmp_path):
     blob = pack({"x": 1}, TENSORS)
     start = blob.index(b'checksum\\":\\"') + len(b'checksum\\":\\"')
     capitals = blob[start:start + 64].upper()
@@ -163,19 +152,19 @@ def test_checksum_in_capitals_is_refused(tmp_path):
     refusal(tmp_path, blob[:start] + capitals + blob[start + 64:])
 
 
-def test_checksum_that_does_not_come_first_is_refused(tmp_path):
+def test_a_checksum_that_is_not_the_first_entry_is_refused(tmp_path):
     text = json.dumps('{"format":1,"checksum":"' + DIGITS.decode() + '"}')
-    blob = sealed(with_bos_eos(f'{{"__metadata__":{{"charlm":{text}}}}}'.encode()))
+    blob = seal(f'{{"__metadata__":{{"charlm":{text}}}}}'.encode())
     assert "checksum" in refusal(tmp_path, blob)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 1 << 20, (1 << 20) + 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
-def test_impossible_header_length_is_refused(tmp_path, length):
+def test_an_impossible_header_length_is_refused(tmp_path, length):
     blob = pack({"x": 1}, TENSORS)
     assert "impossible length" in refusal(tmp_path, length.to_bytes(8, "little") + blob[8:])
 
 
-def test_header_of_a_mebibyte_is_the_largest(tmp_path):
+def test_a_header_may_have_at_most_a_mebibyte(tmp_path):
     spare = MAX_HEADER - len(built()) + 8
     assert read(tmp_path, built(tail=" " * spare)).data_begin == 8 + MAX_HEADER
     assert "impossible length" in refusal(tmp_path, built(tail=" " * (spare + 1)))
@@ -202,7 +191,7 @@ def test_overlaps_and_gaps_are_refused(tmp_path, entries, size):
     assert "overlap or leave gaps" in refusal(tmp_path, built(entries, bytes(size)))
 
 
-@pytest.mark.parametrize("described", [
+@pytest.mark.parametrize("entries", [
     entry("a", shape="[4611686018427387904]", offsets="[0,8]"),             # 2^62
     entry("a", shape="[4611686018427387904]", offsets="[0,18446744073709551616]"),
     entry("a", shape="[4611686018427387904,0]", offsets="[0,0]"),           # 2^62 rows of nothing
@@ -211,17 +200,22 @@ def test_overlaps_and_gaps_are_refused(tmp_path, entries, size):
     entry("a", shape="[-2]", offsets="[0,8]"), entry("a", shape="[-1,-2]", offsets="[0,8]"),
     entry("a", shape="[2.0]"), entry("a", shape='["2"]'), entry("a", shape="[true,2]"), entry("a", shape="[[2]]"),
     entry("a", shape="2"), entry("a", shape="null"), entry("a", shape='{"0":2}'), entry("a", shape="[NaN]"),
-    entry("a", shape="[1e999]"), entry("a", shape="[" + "1," * 40 + "2]"), entry("a", shape="[3]"), entry("a", shape="[]"),
+    entry("a", shape="[1e999]"), entry("a", shape="[" + "1," * 40 + "2]"), entry("a", shape="[3]"),
+    entry("a", shape="[]"),
     entry("a", offsets="[8,0]"), entry("a", offsets="[0]"), entry("a", offsets="[0,8,8]"), entry("a", offsets="[-8,0]"),
-    entry("a", offsets="[0.0,8.0]"), entry("a", offsets="[false,8]"), entry("a", offsets="8"), entry("a", offsets="null"),
+    entry("a", offsets="[0.0,8.0]"), entry("a", offsets="[false,8]"), entry("a", offsets="8"),
+    entry("a", offsets="null"),
     entry("a", offsets='"08"'), entry("a", offsets="[9223372036854775808,9223372036854775816]"),
-    entry("a", dtype="F64"), entry("a", dtype="F16"), entry("a", dtype="BF16"), entry("a", dtype="I64"), entry("a", dtype="f32"),
+    entry("a", dtype="F64"), entry("a", dtype="F16"), entry("a", dtype="BF16"), entry("a", dtype="I64"),
+    entry("a", dtype="f32"),
     entry("a", dtype=""), entry("a", dtype="object"),
     ',"a":{"dtype":["F32"],"shape":[2],"data_offsets":[0,8]}', ',"a":{"dtype":null,"shape":[2],"data_offsets":[0,8]}',
-    ',"a":{"shape":[2],"data_offsets":[0,8]}', ',"a":{"dtype":"F32","data_offsets":[0,8]}', ',"a":{"dtype":"F32","shape":[2]}',
-    ',"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}', ',"a":{}', ',"a":[]', ',"a":null', ',"a":8', ',"a":"F32"'])
-def test_wrong_description_of_a_tensor_is_refused(tmp_path, described):
-    assert "'a' is described wrongly" in refusal(tmp_path, built(described, bytes(8)))
+    ',"a":{"shape":[2],"data_offsets":[0,8]}', ',"a":{"dtype":"F32","data_offsets":[0,8]}',
+    ',"a":{"dtype":"F32","shape":[2]}',
+    ',"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}', ',"a":{}', ',"a":[]', ',"a":null', ',"a":8',
+    ',"a":"F32"'])
+def test_a_malformed_tensor_entry_is_refused(tmp_path, entries):
+    assert "'a' is described wrongly" in refusal(tmp_path, built(entries, bytes(8)))
 
 
 @pytest.mark.parametrize("blob", [
@@ -230,7 +224,7 @@ def test_wrong_description_of_a_tensor_is_refused(tmp_path, described):
     built(',"__metadata__":{}'), built(outer=',"charlm":"{}"'), built(metadata='"format":1,"format":1'),
     built(metadata='"checksum":"","format":1'), built(metadata='"format":1,"x":{"y":1,"y":1}')],
     ids=["tensor", "field", "metadata", "charlm", "format", "checksum", "nested"])
-def test_key_that_stands_twice_is_refused(tmp_path, blob):
+def test_a_repeated_key_is_refused(tmp_path, blob):
     assert "not JSON" in refusal(tmp_path, blob)
 
 
@@ -242,16 +236,17 @@ def test_deeply_nested_json_is_refused(tmp_path, blob):
 
 
 @pytest.mark.parametrize("blob", [
-    built(tail="}"), built(","), built(',"a"'), built(tail="\0"), built(',"a":' + "9" * 5000), built(metadata='"format"'),
+    built(tail="}"), built(","), built(',"a"'), built(tail="\0"), built(',"a":' + "9" * 5000),
+    built(metadata='"format"'),
     built(metadata='"format":1}}'), built(",a:1")],
     ids=["brace", "comma", "colon", "nul", "digits", "metadata", "metadata-tail", "bare"])
 def test_broken_json_is_refused(tmp_path, blob):
     assert "not JSON" in refusal(tmp_path, blob)
 
 
-def test_header_that_is_not_utf8_is_refused(tmp_path):
+def test_a_header_that_is_not_utf8_is_refused(tmp_path):
     text = json.dumps('{"checksum":"' + DIGITS.decode() + '","format":1}').encode()
-    assert "not JSON" in refusal(tmp_path, sealed(with_bos_eos(b'{"__metadata__":{"charlm":' + text + b'},"\xff":1}')))
+    assert "not JSON" in refusal(tmp_path, seal(b'{"__metadata__":{"charlm":' + text + b'},"\xff":1}'))
 
 
 @pytest.mark.parametrize("outer", [',"more":"1"', ',"format":"pt"'])
@@ -265,17 +260,17 @@ def test_this_format_and_older_ones_are_read(tmp_path, version):
 
 
 @pytest.mark.parametrize("version", [4, 5, 999, (1 << 53) - 1])
-def test_newer_format_is_refused_naming_both_versions(tmp_path, version):
+def test_a_newer_format_is_refused_naming_both_versions(tmp_path, version):
     message = refusal(tmp_path, built(metadata=f'"format":{version}'))
     assert f"format {version} " in message and "format 3," in message and "upgrade" in message
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "1.0", "true", "null", '"1"', "[1]", "NaN", "1e999", str(1 << 53)])
-def test_format_that_is_no_version_is_refused(tmp_path, version):
+def test_an_invalid_format_version_is_refused(tmp_path, version):
     assert "format" in refusal(tmp_path, built(metadata=f'"format":{version}'))
 
 
-def test_missing_format_is_refused(tmp_path):
+def test_a_missing_format_version_is_refused(tmp_path):
     assert "format" in refusal(tmp_path, built(metadata='"x":1'))
 
 
@@ -297,7 +292,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
     built(',"a":[' + "{}," * 300_000 + "{}]"),
     built("".join(entry(str(number), "[0]", "[0,0]") for number in range(14_000)), b"more"),
     (1 << 40).to_bytes(8, "little") + built()[8:]], ids=["shape", "offsets", "deep", "wide", "many", "length"])
-def test_hostile_header_takes_little_memory(tmp_path, blob):
+def test_a_hostile_header_takes_little_memory(tmp_path, blob):
     path = tmp_path / "file.charlm"
     path.write_bytes(blob)
     with open(path, "rb") as file:
@@ -305,14 +300,14 @@ def test_hostile_header_takes_little_memory(tmp_path, blob):
         try:
             with pytest.raises(ModelFileError):
                 read_header(file)
-            _, most = tracemalloc.get_traced_memory()
+            _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert most < 100 << 20
+    assert peak < 100 << 20
 
 
 class Shrunk:
-    """A file that was longer when its size was asked for."""
+    """A file that was longer when its size was read."""
 
     def __init__(self, file, left):
         self._file, self._left = file, left
@@ -320,15 +315,15 @@ class Shrunk:
     def fileno(self):
         return self._file.fileno()
 
-    def seek(self, place):
-        self._file.seek(place)
+    def seek(self, position):
+        self._file.seek(position)
 
     def read(self, size):
         return self._file.read(min(size, max(self._left - self._file.tell(), 0)))
 
 
 @pytest.mark.parametrize("left", [0, 4, 50, 200])
-def test_file_that_shrinks_while_it_is_read_is_refused(tmp_path, left):
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, left):
     (tmp_path / "file.charlm").write_bytes(pack({}, TENSORS))
     with open(tmp_path / "file.charlm", "rb") as file:
         with pytest.raises(ModelFileError, match="ends too early"):
@@ -339,7 +334,7 @@ def test_file_that_shrinks_while_it_is_read_is_refused(tmp_path, left):
             read_tensor(Shrunk(file, header.data_begin + 3), header, "a")
 
 
-def test_nothing_is_written_where_safetensors_writes_in_another_order(monkeypatch):
+def test_packing_fails_if_safetensors_writes_in_another_order(monkeypatch):
     from safetensors.numpy import save
 
     def elsewhere(tensors, metadata):

@@ -1,45 +1,34 @@
-"""Every touch of the disk fails once or for good, in every way: what is found then is the old or the new.
+"""Every operation on the disk fails in every way, once or from then on: the old or the new file is found, and no other.
 
-Not here: what a power cut leaves (test_power_loss.py), a whole training (training/test_faulty_runs.py).
+Not here: power cuts (test_power_loss.py), a whole training (training/test_faulty_runs.py).
 """
 
 import os
 
-import numpy as np
 import pytest
 
 from charlm import checkpoint, container, lock, modelfile, storage
-from charlm.checkpoint import Checkpoint, Checkpoints
-from charlm.config import ModelConfig
+from charlm.checkpoint import Checkpoints
 from charlm.errors import InUseError, ModelFileError, StorageError
-from charlm.text.tokenizers.registry import train
+from tests.helpers import faults
+from tests.helpers.models import constant_model, numbered_checkpoint
 
 KINDS = ("EIO", "ENOSPC", "EACCES", "short write", "EIO, but done", "end")
 READING = (checkpoint, container, modelfile, storage)
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 ONCE_AND_FOR_GOOD = pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
-WRITE = ["open", "write", "fchmod", "fsync", "close", "replace", "open", "fsync", "close"]     # a file durably
+WRITE = ["open", "write", "fchmod", "fsync", "close", "replace", "open", "fsync", "close"]     # of a file, durably
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_wait_for(monkeypatch):
-    """No power is cut here, so nothing need reach the disk."""
+def no_syncs(monkeypatch):
+    """Skip fsync: no power is cut here, so nothing has to reach the disk."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-def model_of(value):
-    config = ModelConfig(5, cell="rnn", num_layers=1, embedding_size=3, hidden_size=4)
-    weights = {name: np.full(shape, value, np.float32) for name, shape in config.parameter_shapes().items()}
-    return modelfile.Model(config, train("char", ["abc\n"], vocabulary_size=None), weights, {})
-
-
-def checkpoint_of(number):
-    return Checkpoint({"number": number}, {"a": np.full(20, number, np.float32)})
-
-
-def number_found(output, said=None):
-    """Which of the checkpoints a run would go on from."""
-    found = Checkpoints(output).newest((said if said is not None else []).append)
+def number_found(output, warnings=None):
+    """Return the number of the checkpoint that a run would resume from, or None."""
+    found = Checkpoints(output).newest((warnings if warnings is not None else []).append)
     return found and found.run["number"]
 
 
@@ -48,25 +37,23 @@ def leftovers(folder):
 
 
 def hold(output):
-    """Hold the lock for a moment; it is held, whatever failed before."""
-    with lock.locked(output):
-        with pytest.raises(InUseError):
-            lock.locked(output).__enter__()
+    """Hold the lock for a moment, and check that it cannot be taken twice."""
+    with lock.locked(output), pytest.raises(InUseError):
+        lock.locked(output).__enter__()
 
 
-def outcome(act, faults, *errors):
-    """What became of it: done, failed (with one of our errors, on one line) or ended."""
+def attempt(error, act, *arguments):
+    """Return "done", "failed" (with this error, on one line) or "ended" (with the process), and the call's result."""
     try:
-        act()
-        return "done"
-    except errors as error:
-        assert "\n" not in str(error)
-        return "failed"
+        return "done", act(*arguments)
+    except error as caught:
+        assert "\n" not in str(caught)
+        return "failed", None
     except faults.Ended:
-        return "ended"
+        return "ended", None
 
 
-def test_the_disk_counts_what_a_durable_write_is_made_of(faults, tmp_path):
+def test_the_disk_counts_the_operations_of_a_durable_write(tmp_path):
     disk = faults.Disk("EIO", 0, for_good=False)
     with disk.under(storage):
         storage.write_durably(str(tmp_path / "file"), b"data")
@@ -76,21 +63,22 @@ def test_the_disk_counts_what_a_durable_write_is_made_of(faults, tmp_path):
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_a_model_written_over_an_old_one_is_the_old_or_the_new(faults, tmp_path, kind, for_good):
+def test_a_failed_save_leaves_the_old_model_or_the_new_one(tmp_path, kind, for_good):
     path, cases = str(tmp_path / "m.charlm"), 0
     for disk in faults.every_fault(kind, for_good=for_good):
-        modelfile.save(path, model_of(1))
+        modelfile.save(path, constant_model(1))
         with disk.under(storage):
-            became = outcome(lambda: modelfile.save(path, model_of(2)), faults, StorageError)
+            result, _ = attempt(StorageError, modelfile.save, path, constant_model(2))
         found = float(modelfile.load(path).weights["head.bias"][0])
         renamed = "replace" in disk.touches and ("replace" not in disk.failed or kind == "EIO, but done")
         assert found == (2 if renamed else 1)
-        assert became == ("done" if not disk.failed or kind == "short write" else "ended" if kind == "end" else "failed")
-        if became != "ended" and "unlink" not in disk.failed:
+        assert result == ("done" if not disk.failed or kind == "short write" else "ended"
+                          if kind == "end" else "failed")
+        if result != "ended" and "unlink" not in disk.failed:
             assert not leftovers(tmp_path)
         storage.remove_leftovers(path)
         assert not leftovers(tmp_path)
-        modelfile.save(path, model_of(3))                   # a later try finds nothing in its way
+        modelfile.save(path, constant_model(3))                   # nothing prevents a later save
         assert float(modelfile.load(path).weights["head.bias"][0]) == 3
         cases += bool(disk.failed)
     assert cases >= (1 if kind == "short write" else len(WRITE))
@@ -98,52 +86,52 @@ def test_a_model_written_over_an_old_one_is_the_old_or_the_new(faults, tmp_path,
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_a_checkpoint_saved_over_an_older_one_leaves_the_newest_or_the_new(faults, tmp_path, kind, for_good):
+def test_a_failed_checkpoint_leaves_the_newest_one_or_the_new_one(tmp_path, kind, for_good):
     cases = 0
     for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
         folder = tmp_path / str(number)
         folder.mkdir()
         output = str(folder / "m.charlm")
-        checkpoints, said = Checkpoints(output), []
+        checkpoints, warnings = Checkpoints(output), []
         for earlier in (1, 2):
-            checkpoints.save(checkpoint_of(earlier))
+            checkpoints.save(numbered_checkpoint(earlier))
         with disk.under(storage):
-            became = outcome(lambda: checkpoints.save(checkpoint_of(3)), faults, StorageError)
-        found = number_found(output, said)
-        assert found in ((3,) if became == "done" else (2, 3)) and not said
-        if became != "ended":                               # the run goes on, and the next one is written
-            checkpoints.save(checkpoint_of(4))
+            result, _ = attempt(StorageError, checkpoints.save, numbered_checkpoint(3))
+        found = number_found(output, warnings)
+        assert found in ((3,) if result == "done" else (2, 3)) and not warnings
+        if result != "ended":                               # the run continues, and the next checkpoint is saved
+            checkpoints.save(numbered_checkpoint(4))
             assert number_found(output) == 4
-        again = Checkpoints(output)                         # and so after the end
-        again.newest(said.append)
-        again.save(checkpoint_of(5))
-        assert number_found(output, said) == 5 and not said
+        again = Checkpoints(output)                         # and after the end, by the resumed run
+        again.newest(warnings.append)
+        again.save(numbered_checkpoint(5))
+        assert number_found(output, warnings) == 5 and not warnings
         cases += bool(disk.failed)
     assert cases >= (1 if kind == "short write" else len(WRITE))
 
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_another_run_that_begins_leaves_the_newest_of_the_one_before_or_its_own(faults, tmp_path, kind, for_good):
+def test_a_new_run_leaves_the_newest_old_checkpoint_or_its_own(tmp_path, kind, for_good):
     cases = 0
     for saved in (2, 3):                                    # the newest is -b, or -a
         for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
             folder = tmp_path / f"{saved} {number}"
             folder.mkdir()
             output = str(folder / "m.charlm")
-            before, said = Checkpoints(output), []
+            before, warnings = Checkpoints(output), []
             for earlier in range(1, saved + 1):
-                before.save(checkpoint_of(earlier))
+                before.save(numbered_checkpoint(earlier))
             checkpoints = Checkpoints(output)
             checkpoints.give_up()
             with disk.under(storage):
-                became = outcome(lambda: checkpoints.save(checkpoint_of(10)), faults, StorageError)
-            assert number_found(output, said) in ((10,) if became == "done" else (saved, 10)) and not said
-            if became != "ended":
-                checkpoints.save(checkpoint_of(11))
+                result, _ = attempt(StorageError, checkpoints.save, numbered_checkpoint(10))
+            assert number_found(output, warnings) in ((10,) if result == "done" else (saved, 10)) and not warnings
+            if result != "ended":
+                checkpoints.save(numbered_checkpoint(11))
                 assert number_found(output) == 11
-                checkpoints.save(checkpoint_of(12))
-                (folder / "m.charlm.checkpoint-a").unlink()     # whichever is left is of the new run
+                checkpoints.save(numbered_checkpoint(12))
+                (folder / "m.charlm.checkpoint-a").unlink()     # both checkpoints are of the new run
                 assert number_found(output) in (11, 12)
             cases += bool(disk.failed)
     assert cases >= (2 if kind == "short write" else 2 * (len(WRITE) + 4))
@@ -151,73 +139,72 @@ def test_another_run_that_begins_leaves_the_newest_of_the_one_before_or_its_own(
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_removing_checkpoints_leaves_the_newest_or_none(faults, tmp_path, kind, for_good):
+def test_a_failed_removal_leaves_the_newest_checkpoint_or_none(tmp_path, kind, for_good):
     cases = 0
     for saved in (2, 3):                                    # the newest is -b, or -a
         for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
             folder = tmp_path / f"{saved} {number}"
             folder.mkdir()
             output = str(folder / "m.charlm")
-            checkpoints, said = Checkpoints(output), []
+            checkpoints, warnings = Checkpoints(output), []
             for earlier in range(1, saved + 1):
-                checkpoints.save(checkpoint_of(earlier))
+                checkpoints.save(numbered_checkpoint(earlier))
             with disk.under(storage):
-                became = outcome(checkpoints.remove, faults, StorageError)
-            assert number_found(output, said) in ((None,) if became == "done" else (saved, None)) and not said
+                result, _ = attempt(StorageError, checkpoints.remove)
+            assert number_found(output, warnings) in ((None,) if result == "done" else (saved, None)) and not warnings
             checkpoints.remove()
             assert not list(folder.iterdir())
             cases += bool(disk.failed)
-    assert cases >= (0 if kind == "short write" else 2 * 8)   # unlink, open, fsync, close, of both
+    assert cases >= (0 if kind == "short write" else 2 * 8)   # unlink, open, fsync and close of both
 
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_recovery_finds_one_of_the_generations_or_says_that_it_cannot_read(faults, tmp_path, kind, for_good):
+def test_recovery_finds_one_of_two_generations_or_reports_the_failure(tmp_path, kind, for_good):
     output, cases = str(tmp_path / "m.charlm"), 0
     written = Checkpoints(output)
     for number in (1, 2):
-        written.save(checkpoint_of(number))
+        written.save(numbered_checkpoint(number))
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for disk in faults.every_fault(kind, for_good=for_good):
-        found, said = [], []
+        warnings = []
         with disk.under(*READING):
-            became = outcome(lambda: found.append(Checkpoints(output).newest(said.append)), faults, ModelFileError)
-        if became == "done":
-            number = found[0].run["number"]
-            assert number in (1, 2) and (found[0].tensors["a"] == number).all()
-            assert len(said) == bool(disk.failed) and (number == 2 or said)
-        assert became == "done" or for_good or kind == "end"
+            result, found = attempt(ModelFileError, Checkpoints(output).newest, warnings.append)
+        if result == "done":
+            number = found.run["number"]
+            assert number in (1, 2) and (found.tensors["a"] == number).all()
+            assert len(warnings) == bool(disk.failed) and (number == 2 or warnings)
+        assert result == "done" or for_good or kind == "end"
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
-        assert number_found(output) == 2                    # nothing was lost by trying
+        assert number_found(output) == 2                    # the attempt lost nothing
         cases += bool(disk.failed)
     assert cases >= (0 if kind == "short write" else 2 * 8)
 
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_a_model_that_cannot_be_read_is_refused_or_whole(faults, tmp_path, kind, for_good):
+def test_a_model_is_read_whole_or_refused(tmp_path, kind, for_good):
     path, cases = str(tmp_path / "m.charlm"), 0
-    modelfile.save(path, model_of(1))
+    modelfile.save(path, constant_model(1))
     for disk in faults.every_fault(kind, for_good=for_good):
-        loaded = []
         with disk.under(*READING):
-            became = outcome(lambda: loaded.append(modelfile.load(path)), faults, ModelFileError)
-        assert became == ("done" if not disk.failed else "ended" if kind == "end" else "failed")
-        assert all((values == 1).all() for model in loaded for values in model.weights.values())
+            result, model = attempt(ModelFileError, modelfile.load, path)
+        assert result == ("done" if not disk.failed else "ended" if kind == "end" else "failed")
+        assert model is None or all((values == 1).all() for values in model.weights.values())
         cases += bool(disk.failed)
     assert cases >= (0 if kind == "short write" else 8)
 
 
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
-def test_a_lock_that_fails_is_a_storage_error_and_holds_nothing(faults, tmp_path, kind, for_good):
+def test_a_lock_that_fails_is_a_storage_error_and_is_free_afterwards(tmp_path, kind, for_good):
     output, cases = str(tmp_path / "m.charlm"), 0
 
     for disk in faults.every_fault(kind, for_good=for_good):
         with disk.under(lock):
-            became = outcome(lambda: hold(output), faults, StorageError)
-        assert became == "ended" or disk.failed or became == "done"
-        hold(output)                                        # nobody has it any more
+            result, _ = attempt(StorageError, hold, output)
+        assert result == "ended" or disk.failed or result == "done"
+        hold(output)                                        # it is free again
         assert os.listdir(tmp_path) == []
         cases += bool(disk.failed)
     assert cases >= (0 if kind == "short write" else 8)

@@ -1,4 +1,4 @@
-"""Rooms stand on floors: imports point down only, and what is light never imports what is heavy."""
+"""Folders are arranged on floors: imports point down only, and light modules never import heavy ones."""
 
 import ast
 import graphlib
@@ -14,21 +14,27 @@ FOLDER = Path(charlm.__file__).parent
 FILES = {".".join(("charlm", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__"): path
          for path in FOLDER.rglob("*.py")}
 
-FLOORS = {"__main__": 5, "cli": 5, "": 5, "model": 4, "reports": 4, "training": 3, "nn": 3, "inference": 3, "modelfile": 2, "checkpoint": 2, "container": 2,
+FLOORS = {"__main__": 5, "cli": 5, "": 5, "model": 4, "reports": 4, "training": 3, "nn": 3, "inference": 3,
+          "modelfile": 2, "checkpoint": 2, "container": 2,
           "storage": 2, "lock": 2, "text": 1, "version": 0, "contract": 0, "config": 0, "events": 0, "errors": 0}
-BESIDE = {("__main__", "cli"), ("cli", ""), ("training", "nn"), ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"),
+BESIDE = {("__main__", "cli"), ("cli", ""), ("training", "nn"), ("training", "inference"), ("modelfile", "container"),
+          ("modelfile", "storage"),
           ("checkpoint", "container"), ("checkpoint", "storage"),
           ("config", "errors"), ("contract", "config")}
 HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
 
 
 def room(module):
-    """`charlm.nn.layers` is in the room `nn`; the package itself is the ground."""
+    """Return the first name below `charlm`, or an empty string for the package itself.
+
+    >>> room("charlm.nn.layers")
+    'nn'
+    """
     return module.partition(".")[2].partition(".")[0]
 
 
 def imports_of(tree):
-    """Names of all modules that a syntax tree imports, wherever in it."""
+    """Yield the names of all modules that a syntax tree imports, also inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -40,18 +46,18 @@ def imports_of(tree):
 
 
 def own_imports(module):
-    """Our own modules that a module imports."""
+    """Return the modules of charlm that a module imports."""
     return {name for name in imports_of(ast.parse(FILES[module].read_text(encoding="utf-8"))) if name in FILES}
 
 
 def run_python(code):
-    """What a fresh interpreter prints, split at spaces."""
+    """Return the words that a new interpreter prints."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
-def test_every_file_has_a_floor():
+def test_every_module_has_a_floor():
     assert len(FILES) > 40
     assert {room(module) for module in FILES} <= set(FLOORS)
 
@@ -64,11 +70,11 @@ def test_imports_point_down_only(module):
         assert there == here or (here, there) in BESIDE or FLOORS[there] < FLOORS[here], f"{module} imports {name}"
 
 
-def test_imports_go_round_in_no_circle():
+def test_there_are_no_circular_imports():
     graphlib.TopologicalSorter({module: own_imports(module) for module in FILES}).prepare()
 
 
-def test_inference_and_nn_know_nothing_of_each_other_or_of_training():
+def test_inference_and_nn_import_neither_each_other_nor_training():
     known = {here: {room(name) for module in FILES if room(module) == here for name in own_imports(module)}
              for here in ("inference", "nn")}
     assert not known["inference"] & {"nn", "training"}
@@ -76,10 +82,11 @@ def test_inference_and_nn_know_nothing_of_each_other_or_of_training():
 
 
 def light(module):
+    """Return True if a module must not import torch."""
     return FLOORS[room(module)] < 3 or room(module) == "inference"
 
 
-def test_no_light_file_mentions_torch():
+def test_no_light_module_imports_torch():
     for module, path in FILES.items():
         if light(module):
             names = imports_of(ast.parse(path.read_text(encoding="utf-8")))
@@ -94,7 +101,7 @@ def test_light_modules_run_without_torch():
     assert "torch" not in loaded
 
 
-def test_command_modules_import_only_what_is_cheap():
+def test_command_modules_import_no_heavy_library():
     modules = sorted(module for module in FILES if room(module) == "cli")
     loaded = run_python(f"import {', '.join(modules)}, sys\nprint(*sys.modules)")
     assert "click" in loaded
@@ -103,7 +110,7 @@ def test_command_modules_import_only_what_is_cheap():
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["sample", "--help"], ["eval", "--help"],
                                        ["translate", "--help"], ["fill", "--help"], ["info", "--help"], ["--version"]])
-def test_help_answers_without_numpy_torch_or_rich(arguments):
+def test_help_imports_neither_numpy_nor_torch_nor_rich(arguments):
     loaded = run_python("import sys\nfrom charlm.cli.main import main\n"
                         f"sys.argv = ['charlm', *{arguments}]\n"
                         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"

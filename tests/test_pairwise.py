@@ -7,7 +7,8 @@ import pytest
 from tests.helpers.pairwise import grid, pairwise
 
 FACTORS = [{"a": [1, 2], "b": "xy"}, {"a": range(5), "b": "xyz", "c": [False, True], "d": range(4)},
-           {"cell": ["lstm", "gru", "rnn"], "task": range(5), "way": {"plain": {}, "dropout": {"dropout": 0.3}, "ema": {"ema": 0.9}}},
+           {"cell": ["lstm", "gru", "rnn"], "task": range(5), "way": {"plain": {}, "dropout": {"dropout": 0.3},
+    "ema": {"ema": 0.9}}},
            {"one": [1, 2, 3]}]
 
 

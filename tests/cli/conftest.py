@@ -1,10 +1,10 @@
-"""Tiny trained models of every task, and a folder of its own for each test to run the command in."""
+"""Tiny trained models of every task, and a separate folder for each test to run the command in."""
 
-from types import SimpleNamespace
+import itertools
 
 import pytest
 
-from tests.helpers.runners import run_in_process, run_process
+from tests.helpers.runners import run_in_process
 from tests.helpers.texts import BRIEF, CONTROLS, EAGER, LABELLED_NAMES, PAIRS, TINY, VERSES, as_lines, as_rows
 
 
@@ -31,7 +31,7 @@ def uniform(tmp_path_factory):
 
 @pytest.fixture
 def train_on(tmp_path):
-    """Return a function that trains `learnt.charlm` on a file of this name, written first unless its content is None."""
+    """Return a function that trains `learnt.charlm` on a file, which it writes first unless the content is None."""
     def train(name, content=None, *flags):
         if content is not None:
             (tmp_path / name).write_bytes(content)
@@ -63,10 +63,10 @@ def text_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def train_quietly(tmp_path_factory):
     """Return a function that trains a model in this process and returns its path."""
-    folder = tmp_path_factory.mktemp("trained")
+    folder, numbers = tmp_path_factory.mktemp("trained"), itertools.count()
 
     def train(corpus, *flags):
-        path = folder / f"{corpus.stem}{''.join(map(str, flags))}.charlm".replace("/", "-")
+        path = folder / f"{corpus.stem}-{next(numbers)}.charlm"
         run_in_process("train", corpus, "-o", path, *flags, "--quiet").check()
         return path
     return train
@@ -111,16 +111,9 @@ def labelled_names(text_file):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, verses):
-    """The result of the process that trained `model`, and the folder that it ran in."""
-    folder = tmp_path_factory.mktemp("trained")
-    return SimpleNamespace(result=run_process("train", verses, *TINY, cwd=folder).check(), folder=folder)
-
-
-@pytest.fixture(scope="session")
-def model(trained):
+def model(train_quietly, verses):
     """A model of running text."""
-    return trained.folder / "verses.charlm"
+    return train_quietly(verses, *TINY)
 
 
 @pytest.fixture(scope="session")

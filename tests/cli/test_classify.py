@@ -1,4 +1,7 @@
-"""`charlm classify`: the likeliest label of a line. What it shares with other filters is in test_line_reader.py."""
+"""`charlm classify`: the likeliest label of a line.
+
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
 
 import json
 import math
@@ -34,7 +37,7 @@ def records(classify):
 def priors(labels_model):
     """The share of each label in the training text."""
     labels = load(str(labels_model)).labels
-    return dict(zip(labels.names, (count / sum(labels.counts) for count in labels.counts)))
+    return dict(zip(labels.names, (count / sum(labels.counts) for count in labels.counts), strict=True))
 
 
 def test_names_like_the_training_names_get_their_label(classify):
@@ -75,7 +78,8 @@ def test_an_n_best_table_has_line_label_and_probability_best_first(classify, rec
     assert [float(row[2]) for row in rows] == pytest.approx([row[2] for row in expected], abs=1e-4)
 
 
-def test_posteriors_of_a_uniform_model_are_the_label_frequencies(records, uniform, labels_model, priors, labelled_names):
+def test_posteriors_of_a_uniform_model_are_the_label_frequencies(
+        records, uniform, labels_model, priors, labelled_names):
     of_all = [row.split("\t")[0] for row in labelled_names.read_text(encoding="utf-8").splitlines()]
     assert priors == {label: of_all.count(label) / len(of_all) for label in LABELS}
     record, = records(["O'Banan"], "--n-best", 3, model=uniform(labels_model))
@@ -83,19 +87,21 @@ def test_posteriors_of_a_uniform_model_are_the_label_frequencies(records, unifor
     assert {label["label"]: label["posterior"] for label in record["labels"]} == pytest.approx(priors, abs=1e-6)
 
 
-def test_a_uniform_prior_ignores_label_frequencies_and_ties_go_to_the_first(classify, uniform, labels_model):
+def test_a_uniform_prior_ignores_frequencies_and_ties_go_to_the_first(classify, uniform, labels_model):
     assert classify(["O'Banan"], "--uniform-prior", model=uniform(labels_model)) == "Español\t0.3333\n"
 
 
 def test_posteriors_follow_from_the_scores_by_bayes_rule(records, labels_model, priors):
     for name in ("O'Banan", "x", ""):
         data = as_rows((label, name) for label in LABELS).encode()
-        scores = [row["bits"] for row in run_in_process("score", "-m", labels_model, "--jsonl", stdin=data).check().records]
+        scores = [row["bits"] for row in run_in_process("score", "-m", labels_model, "--jsonl",
+                                                        stdin=data).check().records]
         for flags, prior in (([], priors), (["--uniform-prior"], dict.fromkeys(LABELS, 1))):
-            joint = {label: prior[label] * 2 ** -bits for label, bits in zip(LABELS, scores)}
+            joint = {label: prior[label] * 2 ** -bits for label, bits in zip(LABELS, scores, strict=True)}
             expected = {label: value / math.fsum(joint.values()) for label, value in joint.items()}
             record, = records([name], "--n-best", 3, *flags)
-            assert {label["label"]: label["posterior"] for label in record["labels"]} == pytest.approx(expected, abs=1e-4)
+            found = {label["label"]: label["posterior"] for label in record["labels"]}
+            assert found == pytest.approx(expected, abs=1e-4)
 
 
 @given(lines=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\ufeff")), max_size=8))

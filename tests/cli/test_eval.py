@@ -97,7 +97,7 @@ def own_pairs(pairs_model):
     best = [json.loads(line)["targets"][0] for line in done.text.splitlines()]
     assert all(target["text"] and target["finished"] for target in best)
     assert len({target["text"] for target in best}) > 5
-    return [(source, target["text"], target["log_probability"]) for source, target in zip(sources, best)]
+    return [(source, target["text"], target["log_probability"]) for source, target in zip(sources, best, strict=True)]
 
 
 def as_pairs(rows):
@@ -146,7 +146,8 @@ def test_eval_searches_with_the_same_default_beam_as_translate(held_out_pairs, p
     def targets(*flags):
         done = run_in_process("translate", "-m", pairs_model, *flags, stdin="\n".join(sources).encode())
         return done.text.splitlines()
-    differing = [row for row in zip(sources, targets(), targets("--beam", 1)) if row[1] != row[2] and row[1]]
+    rows = zip(sources, targets(), targets("--beam", 1), strict=True)
+    differing = [row for row in rows if row[1] != row[2] and row[1]]
     assert differing
     assert measure(pairs_model, as_pairs(differing))["word_error_rate"] == 0
     assert measure(pairs_model, as_pairs(differing), "--beam", 1)["word_error_rate"] == 1
@@ -203,7 +204,8 @@ def test_eval_of_lines_is_the_total_of_their_scores(lines_model, labels_model, n
     for model, path in ((lines_model, names), (labels_model, labelled_names)):
         data = path.read_bytes()
         measured = measure(model, data)
-        total = json.loads(run_in_process("score", "-m", model, "--level", "total", "--jsonl", stdin=data).check().stdout)
+        total = json.loads(run_in_process("score", "-m", model, "--level", "total", "--jsonl",
+                                          stdin=data).check().stdout)
         for name in ("lines", "characters", "tokens"):
             assert measured[name] == total[name]
         assert measured["bits_per_character"] == pytest.approx(total["bits_per_character"], abs=1e-6)
@@ -221,8 +223,9 @@ def test_the_perplexity_of_a_uniform_model_of_lines_is_its_vocabulary_size(unifo
 def test_the_label_error_rate_is_the_share_of_lines_classify_gets_wrong(labels_model, labelled_names):
     rows = [row.split("\t") for row in labelled_names.read_text(encoding="utf-8").splitlines()]
     rows += [("Irish", "Lutsson"), ("Español", "O'Banan"), ("Icelandic", "x")]
-    answers = run_in_process("classify", "-m", labels_model, stdin=as_lines(name for _, name in rows).encode()).check().text
-    missed = sum(own != row.split("\t")[0] for (own, _), row in zip(rows, answers.splitlines(), strict=True))
+    data = as_lines(name for _, name in rows).encode()
+    answers = run_in_process("classify", "-m", labels_model, stdin=data).check().text.splitlines()
+    missed = sum(label != answer.split("\t")[0] for (label, _), answer in zip(rows, answers, strict=True))
     measured = measure(labels_model, as_pairs(rows))
     assert measured["label_error_rate"] == pytest.approx(missed / len(rows)) and 3 <= missed < len(rows) / 4
 
@@ -266,7 +269,8 @@ def test_malformed_labelled_lines_are_a_corpus_error(labels_model, tmp_path, con
 
 def test_eval_of_lines_is_the_validation_of_training(names, tmp_path):
     (tmp_path / "held-out.txt").write_text("O'Banez\n\nLutñey\n日\n", encoding="utf-8")
-    run_in_process("train", names, "-o", "m.charlm", "--lines", *BRIEF, "--quiet", "--validation", "held-out.txt").check()
+    run_in_process("train", names, "-o", "m.charlm", "--lines", *BRIEF, "--quiet", "--validation",
+                   "held-out.txt").check()
     measured, trained = measure("m.charlm", (tmp_path / "held-out.txt").read_bytes()), load("m.charlm").training
     for name in ("nats_per_token", "bits_per_character"):
         assert measured[name] == pytest.approx(trained[name], abs=1e-5)

@@ -67,7 +67,8 @@ def test_a_closed_pipe_is_141_and_silent(capsys):
 
 @pytest.mark.parametrize("error, signum", [
     ("KeyboardInterrupt()", signal.SIGINT), ("click.Abort()", signal.SIGINT),
-    (f"TerminatedBySignal({int(signal.SIGTERM)})", signal.SIGTERM), (f"TerminatedBySignal({int(signal.SIGHUP)})", signal.SIGHUP)])
+    (f"TerminatedBySignal({int(signal.SIGTERM)})", signal.SIGTERM),
+    (f"TerminatedBySignal({int(signal.SIGHUP)})", signal.SIGHUP)])
 def test_an_interrupted_command_dies_by_the_signal(error, signum):
     code = ("import click\nfrom charlm.cli.exit_codes import TerminatedBySignal, run_and_exit\n"
             f"def command(): raise {error}\nrun_and_exit(command)")

@@ -1,4 +1,7 @@
-"""`charlm fill`: gaps in lines. What it shares with other filters is in test_line_reader.py."""
+"""`charlm fill`: gaps in lines.
+
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
 
 import json
 import os
@@ -10,6 +13,7 @@ import pytest
 
 from charlm.modelfile import load, save
 from tests.helpers.runners import run_in_process
+from tests.helpers.texts import BRIEF, as_lines
 
 GAPS = ["1___ green bottles", "and if one ___ should fall", "no gap here", "___", "señor, ___ing ___ the w___"]
 
@@ -18,9 +22,8 @@ GAPS = ["1___ green bottles", "and if one ___ should fall", "no gap here", "___"
 def fill(fill_model):
     """Return a function from bytes or lines to what `charlm fill` writes for them."""
     def run(data, *flags, model=fill_model):
-        done = run_in_process("fill", "-m", model, *flags, stdin=data if isinstance(data, bytes) else "".join(f"{line}\n" for line in data).encode())
-        assert done.code == 0, done.stderr
-        return done.text
+        data = data if isinstance(data, bytes) else as_lines(data).encode()
+        return run_in_process("fill", "-m", model, *flags, stdin=data).check().text
     return run
 
 
@@ -43,7 +46,7 @@ def test_the_text_around_gaps_is_kept_and_every_gap_is_filled(records, sampled_f
     for record, line in zip(found, GAPS, strict=True):
         parts = line.split("___")
         assert len(record["fills"]) == len(parts) - 1
-        filled = parts[0] + "".join(fill + part for fill, part in zip(record["fills"], parts[1:]))
+        filled = parts[0] + "".join(fill + part for fill, part in zip(record["fills"], parts[1:], strict=True))
         assert record["text"] == filled and "___" not in filled
     assert [record["line"] for record in found] == [1, 2, 3, 4, 5]
     assert "".join(record["text"] + "\n" for record in found) == sampled_fill(GAPS)
@@ -105,7 +108,7 @@ def test_one_filling_is_greedy_by_default_and_several_are_sampled(fill):
 
 def test_sampling_only_the_likeliest_token_is_greedy(sampled_fill, fill):
     greedy = fill(GAPS)
-    assert sampled_fill(GAPS, "--top-k", 1) == sampled_fill(GAPS, "--top-p", 0) == sampled_fill(GAPS, "--min-p", 1) == greedy
+    assert all(sampled_fill(GAPS, *flags) == greedy for flags in (["--top-k", 1], ["--top-p", 0], ["--min-p", 1]))
     assert sampled_fill(GAPS) != greedy
 
 
@@ -124,7 +127,7 @@ def test_a_filling_does_not_depend_on_the_lines_beside_it(sampled_fill):
 
 
 def test_a_random_seed_is_printed_on_stderr_and_repeats_the_filling(fill_model, fill):
-    data = "".join(f"{line}\n" for line in GAPS).encode()
+    data = as_lines(GAPS).encode()
     first, second = (run_in_process("fill", "-m", fill_model, "-N", 2, stdin=data) for _ in range(2))
     seed = re.fullmatch(r"charlm: seed (\d+)\n", first.stderr)[1]
     assert "seed" not in first.text
@@ -152,7 +155,7 @@ def test_a_line_of_5000_characters_and_one_of_40_gaps_are_filled(records):
 def test_a_filling_stays_on_one_line_whatever_the_tokens_are(fill, verses, tmp_path, tokenizer):
     path = str(tmp_path / "m.charlm")
     size = ["--vocab-size", 290] if tokenizer in ("bpe", "unigram") else []
-    run_in_process("train", verses, "-o", path, "--fill", "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet", "--tokenizer", tokenizer, *size).check()
+    run_in_process("train", verses, "-o", path, "--fill", *BRIEF, "--quiet", "--tokenizer", tokenizer, *size).check()
     model = load(path)
     for token in range(model.tokenizer.size):
         if "\n" in "".join(model.tokenizer.decoder().push([token])):

@@ -1,6 +1,8 @@
-"""`charlm filter`: the lines that pass, by their scores. What it shares with other filters is in test_line_reader.py."""
+"""`charlm filter`: the lines that pass, by their scores.
 
-import json
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
+
 import math
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from charlm.modelfile import load
 from tests.helpers.runners import error_line, run_in_process
+from tests.helpers.texts import BRIEF
 
 RAW = b"\xef\xbb\xbfO'Banan\n\nMutsson\r\nx\x00\n\r\nFot\xc3\xb1ez\n\tO'Latan \nqqqq"
 NAMES = "O'Banan\nLutsson\nFotñez\nqqqqqq\nO'Lonan\nMutñez\nBansson\nzzzz\nO'Futey\nqz\n"
@@ -19,7 +22,8 @@ ALL = "1000"
 def keep(lines_model):
     """Return a function from lines to those that `charlm filter` keeps."""
     def run(data, *flags, model=lines_model):
-        return run_in_process("filter", "-m", model, *flags, stdin=data if isinstance(data, bytes) else data.encode()).check().stdout
+        data = data if isinstance(data, bytes) else data.encode()
+        return run_in_process("filter", "-m", model, *flags, stdin=data).check().stdout
     return run
 
 
@@ -28,8 +32,8 @@ def rates(lines_model):
     """Return a function from lines to their bits per character, as `charlm score` computes them."""
     def run(data, *flags, model=lines_model):
         data = data if isinstance(data, bytes) else data.encode()
-        return [json.loads(row)["bits_per_character"]
-                for row in run_in_process("score", "-m", model, "--jsonl", *flags, stdin=data).check().stdout.splitlines()]
+        records = run_in_process("score", "-m", model, "--jsonl", *flags, stdin=data).check().records
+        return [record["bits_per_character"] for record in records]
     return run
 
 
@@ -42,9 +46,9 @@ def test_lines_within_the_bounds_pass_in_order(keep, rates):
     low, high = sorted(scores)[2] + 1e-4, sorted(scores)[6] + 1e-4
     passing = {"--max-bpc": lambda score: score <= high, "--min-bpc": lambda score: score >= low}
     for flag, bound in (("--max-bpc", high), ("--min-bpc", low)):
-        expected = "".join(line for line, score in zip(lines_of(NAMES), scores) if passing[flag](score))
+        expected = "".join(line for line, score in zip(lines_of(NAMES), scores, strict=True) if passing[flag](score))
         assert keep(NAMES, flag, bound).decode() == expected
-    between = "".join(line for line, score in zip(lines_of(NAMES), scores) if low <= score <= high)
+    between = "".join(line for line, score in zip(lines_of(NAMES), scores, strict=True) if low <= score <= high)
     assert keep(NAMES, "--min-bpc", low, "--max-bpc", high).decode() == between and between.count("\n") == 4
 
 
@@ -75,7 +79,8 @@ def test_all_lines_pass_unchanged_if_all_are_kept(lines_model, data, share):
 
 
 @pytest.mark.parametrize("keep_flag, count", [
-    ("20%", 2), ("100%", 10), ("0%", 0), ("0", 0), ("3", 3), ("10", 10), ("11", 10), ("33.4%", 4), ("5%", 1), ("30%", 3)])
+    ("20%", 2), ("100%", 10), ("0%", 0), ("0", 0), ("3", 3), ("10", 10), ("11", 10), ("33.4%", 4), ("5%", 1),
+    ("30%", 3)])
 def test_the_least_surprising_lines_are_kept_in_order(keep, rates, keep_flag, count):
     scores = rates(NAMES)
     best = sorted(range(len(scores)), key=scores.__getitem__)[:count]
@@ -83,8 +88,9 @@ def test_the_least_surprising_lines_are_kept_in_order(keep, rates, keep_flag, co
 
 
 def test_blank_lines_are_dropped_if_lines_have_labels(labels_model):
-    assert run_in_process("filter", "-m", labels_model, "--keep", "1", stdin=b"\nO'Banan\n\n").check().stdout == b"O'Banan\n"
-    assert run_in_process("filter", "-m", labels_model, "--max-bpc", "99", stdin=b"\nO'Banan\n\n").check().stdout == b"O'Banan\n"
+    for flags in (["--keep", "1"], ["--max-bpc", "99"]):
+        done = run_in_process("filter", "-m", labels_model, *flags, stdin=b"\nO'Banan\n\n").check()
+        assert done.stdout == b"O'Banan\n"
 
 
 def test_among_equal_scores_the_first_lines_are_kept(keep, uniform, lines_model):
@@ -135,9 +141,9 @@ def test_with_score_puts_the_score_before_each_line(keep, rates):
 
 
 def test_a_contrast_is_the_difference_of_two_models_of_any_tokenizers(keep, rates, verses, tmp_path):
-    run_in_process("train", verses, "-o", tmp_path / "general.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1, "--steps", 2, "--quiet").check()
+    run_in_process("train", verses, "-o", "general.charlm", "--tokenizer", "byte", *BRIEF, "--quiet").check()
     own, general = rates(NAMES), rates(NAMES, model=tmp_path / "general.charlm")
-    differences = [one - other for one, other in zip(own, general)]
+    differences = [one - other for one, other in zip(own, general, strict=True)]
     contrast = ["--contrast", tmp_path / "general.charlm"]
     rows = keep(NAMES, "--max-bpc", ALL, "--with-score", *contrast).decode().splitlines()
     assert [float(row.split("\t")[0]) for row in rows] == pytest.approx(differences, abs=1e-4)
@@ -159,7 +165,7 @@ def test_carry_scores_a_line_given_the_lines_before_it(keep, rates, model):
     text = "10 green bottles\n" * 4
     scores = rates(text, "--carry", model=model)
     bound = (min(scores) + max(scores)) / 2
-    expected = "".join(line for line, score in zip(lines_of(text), scores) if score <= bound)
+    expected = "".join(line for line, score in zip(lines_of(text), scores, strict=True) if score <= bound)
     assert keep(text, "--max-bpc", bound, "--carry", model=model).decode() == expected
     assert 0 < expected.count("\n") < 4 and keep(text, "--max-bpc", bound, model=model).decode() in ("", text)
 

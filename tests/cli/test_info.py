@@ -7,6 +7,7 @@ import pytest
 
 from charlm.modelfile import load
 from tests.helpers.runners import error_line, run_in_process, run_process
+from tests.helpers.texts import BRIEF
 
 
 def test_info_describes_the_model_and_its_training(model, verses):
@@ -75,7 +76,8 @@ def test_info_names_the_task_and_the_architecture(request, given, task, architec
     (["--encoder", "shared", "--pairs"], "shared encoder, attention, decoder gru 2x8")])
 def test_every_encoder_is_named(lexicon, tmp_path, flags, architecture):
     task = [] if "--pairs" in flags else ["--text"]
-    run_in_process("train", lexicon, "-o", tmp_path / "m.charlm", "--hidden", 8, "--cell", "gru", "--steps", 1, "--quiet", *flags, *task).check()
+    run_in_process("train", lexicon, "-o", "m.charlm", *BRIEF, "--layers", 2, "--cell", "gru", "--quiet", *flags,
+                   *task).check()
     info = json.loads(run_in_process("info", tmp_path / "m.charlm", "--jsonl").stdout)
     assert info["model"].startswith(f"{architecture}, embedding 64, ")
 
@@ -103,6 +105,6 @@ def test_only_a_model_of_lines_has_labels_and_known_lines(labels_model, model):
 
 def test_info_names_the_first_twenty_of_many_labels(tmp_path):
     (tmp_path / "many.tsv").write_text("".join(f"label {number:02}\ttext {number}\n" for number in range(21)))
-    run_in_process("train", tmp_path / "many.tsv", "--labels", "-o", tmp_path / "m.charlm", "--hidden", 4, "--steps", 1, "--quiet").check()
+    run_in_process("train", "many.tsv", "--labels", "-o", "m.charlm", *BRIEF, "--quiet").check()
     labels = json.loads(run_in_process("info", tmp_path / "m.charlm", "--jsonl").stdout)["labels"]
     assert labels == "21: " + ", ".join(f"label {number:02}" for number in range(20)) + ", …"

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from charlm.cli import line_reader
 from charlm.cli.line_reader import Line, LineReader
 from charlm.errors import CorpusError
-from tests.helpers.runners import SECONDS, environment, error_line, run_in_process, run_process, run_shell, start_process
+from tests.helpers.runners import (
+    SECONDS,
+    environment,
+    error_line,
+    run_in_process,
+    run_process,
+    run_shell,
+    start_process,
+)
 from tests.helpers.texts import as_lines
 
 FILTERS = ("translate", "fill", "score", "classify", "tokenize", "detokenize", "filter")
@@ -249,7 +257,7 @@ def test_an_answer_is_written_before_the_next_line_is_sent(commands, name, answe
     expected = answers(as_lines(LINES[name]).encode())
     with start_process(*commands[name], stdin=subprocess.PIPE, stderr=None, bufsize=0) as process:
         try:
-            for line, answer in zip(LINES[name], expected):
+            for line, answer in zip(LINES[name], expected, strict=True):
                 process.stdin.write(f"{line}\n".encode())
                 assert read_line(process.stdout) == f"{answer}\n"
                 assert process.poll() is None
@@ -277,7 +285,8 @@ def test_no_file_and_a_closed_stdin_is_a_corpus_error(monkeypatch):
 def test_a_model_of_another_task_is_refused_with_the_verb_that_works(request, verb, given, right):
     path = request.getfixturevalue(given)
     done = run_in_process(verb, "-m", path, stdin=b"a\n")
-    assert right in error_line(done, 3).partition("it works with charlm ")[2].partition(";")[0].replace("\n", "").split(", ")
+    verbs = error_line(done, 3).partition("it works with charlm ")[2].partition(";")[0]
+    assert right in verbs.strip().split(", ")
 
 
 @pytest.mark.parametrize("verb, flags", [
@@ -299,7 +308,8 @@ def test_usage_errors_are_found_before_the_model_is_read():
 def test_score_filter_classify_and_tokenize_do_not_import_torch(commands, tmp_path):
     (tmp_path / "lines").write_text("O'Ban\n\n")
     calls = [[*commands[name], str(tmp_path / "lines")] for name in ("score", "filter", "classify", "tokenize")]
-    code = (f"import sys\nfrom charlm.cli.main import cli\nfor words in {calls!r}: cli.main(words, standalone_mode=False)\n"
+    code = (f"import sys\nfrom charlm.cli.main import cli\n"
+            f"for words in {calls!r}: cli.main(words, standalone_mode=False)\n"
             "print([name for name in ('torch', 'rich') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(),
                           timeout=SECONDS)

@@ -95,7 +95,8 @@ def test_flags_can_be_set_by_environment_variables(model):
 
 
 def test_a_flag_overrides_its_environment_variable(model):
-    done = run_process("sample", "-m", model, "-n", 4, "--temp", 0, env={"CHARLM_MODEL": "missing.charlm", "CHARLM_SAMPLE_LENGTH": "9"})
+    variables = {"CHARLM_MODEL": "missing.charlm", "CHARLM_SAMPLE_LENGTH": "9"}
+    done = run_process("sample", "-m", model, "-n", 4, "--temp", 0, env=variables)
     assert (done.code, len(done.text)) == (0, 4)
 
 
@@ -103,7 +104,7 @@ def test_the_completion_script_is_bash_and_completes_verbs_and_flags():
     done = run_process(env={"_CHARLM_COMPLETE": "bash_source"})
     assert b"complete" in done.stdout and b"_CHARLM_COMPLETE=bash_complete" in done.stdout
     checked = subprocess.run(["bash", "-n"], input=done.stdout, capture_output=True, timeout=20, check=True)
-    assert checked.stderr == ""
+    assert checked.stderr == b""
 
     def completed(words, at):
         return run_process(env={"_CHARLM_COMPLETE": "bash_complete", "COMP_WORDS": words,

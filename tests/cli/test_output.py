@@ -1,5 +1,6 @@
 """stdout: exact bytes in a pipe, pictures on a terminal, a quiet end if nobody reads."""
 
+import functools
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 from charlm.cli.output import Output, write_table
 from charlm.errors import StorageError
 from charlm.reports.visible import visible
-from tests.helpers.runners import error_line, run_process, run_shell
+from tests.helpers.runners import error_line, run_in_process, run_process, run_shell
 
 CONTROLS = "\x1b[45mred\x00[/]\x7f\x9b\u202e é\r\n"
 
@@ -24,7 +25,7 @@ class Terminal(io.TextIOWrapper):
 
 @pytest.fixture
 def on_terminal():
-    """Return a function that runs the command with a terminal as stdout, and returns the result and the bytes on the screen."""
+    """Return a function that runs the command on a terminal, and returns the result and the bytes on the screen."""
     def run(*arguments, **more):
         master, slave = pty.openpty()
         tty.setraw(slave)
@@ -67,11 +68,12 @@ def test_records_on_a_terminal_hold_no_control_characters(on_terminal, wild_mode
 
 def test_a_terminal_as_stdin_is_a_usage_error(model):
     master, slave = pty.openpty()
-    for arguments in (["train", "-"], ["sample", "-m", model, "-f", "-"]):
-        done = run_process(*arguments, stdin=slave)
-        assert "standard input is a terminal" in error_line(done, 2)
+    done = run_process("sample", "-m", model, "-f", "-", stdin=slave)
+    assert "standard input is a terminal" in error_line(done, 2)
     os.close(master)
     os.close(slave)
+    done = run_in_process("train", "-", stdin=Terminal(io.BytesIO(b"abc")))
+    assert "standard input is a terminal" in error_line(done, 2)
 
 
 def test_a_closed_pipe_ends_sampling_quietly_with_141(model):
@@ -133,7 +135,8 @@ def test_bytes_are_passed_on_as_they_are_but_made_visible_on_a_terminal(monkeypa
         monkeypatch.setattr("sys.stdout", plain)
         Output().write_bytes(data)
         assert plain.buffer.getvalue() == data
-        assert written(monkeypatch, terminal, lambda: Output().write_bytes(data)) == visible(data.decode("utf-8", "replace"))
+        shown = written(monkeypatch, terminal, functools.partial(lambda data: Output().write_bytes(data), data))
+        assert shown == visible(data.decode("utf-8", "replace"))
 
 
 def test_end_line_ends_a_line_only_once(monkeypatch):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.helpers.runners import error_line, run_in_process, run_process, run_shell
+from tests.helpers.texts import BRIEF, TINY
 
 
 @pytest.fixture
@@ -128,14 +129,9 @@ def test_a_prompt_of_unknown_characters_is_warned_about_and_works(model):
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe"])
 def test_a_prompt_that_is_not_text_is_no_internal_error(tokenizer, verses):
-    run_in_process("train", verses, "-o", tmp_path / "m.charlm", "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet", "--tokenizer", tokenizer).check()
-    prompt = os.fsdecode(b"caf\xe9")
-    try:
-        run_in_process("sample", "-m", tmp_path / "m.charlm", "-p", prompt, "-n", 5, "--seed", 1).check()
-    except CharlmError as error:
-        assert error.exit_code == 2
-    else:
-        assert capfdbinary.readouterr().out.startswith(b"caf")
+    run_in_process("train", verses, "-o", "m.charlm", *BRIEF, "--quiet", "--tokenizer", tokenizer).check()
+    done = run_in_process("sample", "-m", "m.charlm", "-p", os.fsdecode(b"caf\xe9"), "-n", 5, "--seed", 1)
+    assert done.code == 2 or done.code == 0 and done.stdout.startswith(b"caf")
 
 
 def test_a_stop_text_ends_the_sample_and_is_not_part_of_it(sample):
@@ -191,7 +187,7 @@ def test_these_verbs_do_not_import_torch(request, verb, given):
 
 def test_a_model_of_a_repeated_text_continues_it(tmp_path):
     (tmp_path / "abc.txt").write_text("abcdefgh" * 100)
-    run_in_process("train", tmp_path / "abc.txt", "-o", tmp_path / "m.charlm", "--hidden", 32, "--layers", 1, "--steps", 60, "--quiet").check()
+    run_in_process("train", "abc.txt", "-o", "m.charlm", *TINY, "--hidden", 32, "--steps", 60, "--quiet").check()
     done = run_process("sample", "-m", "m.charlm", "--temp", 0, "-p", "abcdef", "-n", 26)
     assert done.stdout == b"abcdefgh" * 4
 
@@ -200,7 +196,7 @@ def test_a_model_of_a_repeated_text_continues_it(tmp_path):
 def windowed_model(verses, tmp_path):
     """A model of running text with an encoder that reads the previous window."""
     path = tmp_path / "back.charlm"
-    run_in_process("train", verses, "-o", path, "--hidden", 16, "--layers", 1, "--steps", 30, "--quiet", "--bidirectional", "--bptt", 16).check()
+    run_in_process("train", verses, "-o", path, *TINY, "--quiet", "--bidirectional", "--bptt", 16).check()
     return path
 
 

@@ -68,7 +68,8 @@ def test_the_first_ten_of_300_lines_are_those_of_ten_and_of_one(lines, labels_mo
         assert len(set(many)) > 100
 
 
-@pytest.mark.parametrize("flags", [["--unique"], ["--novel"], ["--match", "an"], ["--unique", "--novel", "--match", "[bB]"]])
+@pytest.mark.parametrize("flags", [["--unique"], ["--novel"], ["--match", "an"],
+                                   ["--unique", "--novel", "--match", "[bB]"]])
 def test_the_first_lines_found_do_not_depend_on_how_many_are_requested(lines, flags):
     assert lines("-N", 10, *flags) == lines("-N", 60, *flags)[:10]
 
@@ -111,7 +112,8 @@ def test_a_prompt_from_a_file_or_stdin_may_end_with_a_newline(lines, lines_model
     (tmp_path / "prefix").write_bytes(b"O'\n")
     expected = lines("-N", 3, "-p", "O'")
     assert lines("-N", 3, "-f", tmp_path / "prefix") == expected
-    assert run_in_process("sample", "-m", lines_model, "-N", 3, "--seed", 5, "-f", "-", stdin=b"O'").check().text.splitlines() == expected
+    done = run_in_process("sample", "-m", lines_model, "-N", 3, "--seed", 5, "-f", "-", stdin=b"O'")
+    assert done.check().text.splitlines() == expected
 
 
 def test_a_prompt_of_unknown_characters_is_warned_about_and_works(lines_model):
@@ -138,7 +140,8 @@ def test_lines_of_a_label_are_classified_as_it_more_often_than_others(lines, lab
     answers_by_label = {}
     for label in LABELS:
         found = lines("-N", 200, "--label", label, "--temp", 0.5, model=labels_model)
-        answers = run_in_process("classify", "-m", labels_model, "--uniform-prior", stdin=as_lines(found).encode()).check().stdout
+        answers = run_in_process("classify", "-m", labels_model, "--uniform-prior",
+                                 stdin=as_lines(found).encode()).check().stdout
         answers_by_label[label] = Counter(row.split("\t")[0] for row in answers.decode().splitlines())
     for label in LABELS:
         assert max(LABELS, key=lambda own: answers_by_label[own][label]) == label
@@ -183,7 +186,8 @@ def test_a_random_seed_repeats_the_lines_and_greedy_lines_print_none(lines, line
 def test_a_line_never_holds_a_newline_or_an_id_that_no_text_has(lines, lines_model, labels_model, tmp_path):
     for path in (lines_model, labels_model):
         model = load(str(path))
-        model.weights["head.bias"][[0, *model.tokenizer.encode("\n"), *range(model.tokenizer.size + 1, model.config.vocabulary_size)]] = 99
+        labels = range(model.tokenizer.size + 1, model.config.vocabulary_size)
+        model.weights["head.bias"][[0, *model.tokenizer.encode("\n"), *labels]] = 99
         save(str(tmp_path / "m.charlm"), model)
         found = lines("-N", 50, model=tmp_path / "m.charlm")
         assert len(found) == 50 and "\ufffd" not in "".join(found)
@@ -252,4 +256,5 @@ def test_an_unknown_label_is_a_usage_error_that_suggests_the_nearest(labels_mode
 
 
 def test_an_invalid_expression_is_refused_before_anything_is_sampled(lines_model):
-    assert "no regular expression" in error_line(run_in_process("sample", "-m", lines_model, "-N", 0, "--match", "["), 2)
+    done = run_in_process("sample", "-m", lines_model, "-N", 0, "--match", "[")
+    assert "no regular expression" in error_line(done, 2)

@@ -1,4 +1,7 @@
-"""`charlm score`: bits a line, a token, or in all. What it shares with other filters is in test_line_reader.py."""
+"""`charlm score`: bits of each line, of each token, or of the whole text.
+
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
 
 import json
 import math
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from charlm.modelfile import load, save
 from charlm.text.tokenizers.char import CODE_POINTS, SURROGATES
 from tests.helpers.runners import error_line, run_in_process
+from tests.helpers.texts import BRIEF
 
 MIXED = "O'Banan\n\nx\nMutsson\r\nFotñez\nB\tz\n\0\n日本\nO'Lonan"
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\r\n\n\0ñoan 10")))
@@ -17,7 +21,7 @@ TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_fr
 
 @pytest.fixture
 def score(lines_model):
-    """What `charlm score` writes for a text."""
+    """Return a function from a text to what `charlm score` writes for it."""
     def run(text, *flags, model=lines_model):
         return run_in_process("score", "-m", model, *flags, stdin=text.encode()).check().text
     return run
@@ -25,30 +29,32 @@ def score(lines_model):
 
 @pytest.fixture
 def records(score):
+    """Return a function from a text to its JSON records."""
     def run(text, *flags, **which):
         return [json.loads(line) for line in score(text, "--jsonl", *flags, **which).splitlines()]
     return run
 
 
-def known_ids(path):
+def vocabulary_size_of(path):
     return load(str(path)).config.vocabulary_size
 
 
-def test_a_uniform_model_of_lines_scores_log2_of_its_ids_a_character_and_the_end_is_one(score, uniform, lines_model):
-    bits = math.log2(known_ids(lines_model))
+def test_a_uniform_model_scores_log2_of_its_ids_for_each_character_and_end(score, uniform, lines_model):
+    bits = math.log2(vocabulary_size_of(lines_model))
     for text, characters in (("", 1), ("B", 2), ("O'Banan", 8)):
-        assert score(f"{text}\n", model=uniform(lines_model)) == f"{bits:.4f}\t{characters * bits:.4f}\t{characters}\t{text}\n"
+        row = f"{bits:.4f}\t{characters * bits:.4f}\t{characters}\t{text}\n"
+        assert score(f"{text}\n", model=uniform(lines_model)) == row
 
 
-def test_an_unknown_character_costs_its_share_of_all_that_are_unknown(records, uniform, lines_model):
+def test_an_unknown_character_also_costs_log2_of_all_unknown_characters(records, uniform, lines_model):
     model = uniform(lines_model)
     others = CODE_POINTS - SURROGATES - (load(str(lines_model)).tokenizer.size - 1)
     known, unknown = records("B\n日\n", model=model)
     assert unknown["bits"] - known["bits"] == pytest.approx(math.log2(others), abs=1e-5)
 
 
-def test_a_stream_counts_the_line_break_where_there_is_one(records, uniform, model):
-    bits = math.log2(known_ids(model))
+def test_a_text_model_counts_the_newline_of_each_line_that_has_one(records, uniform, model):
+    bits = math.log2(vocabulary_size_of(model))
     rows = records("one\n\nt\r\ntwo", model=uniform(model))
     assert [row["characters"] for row in rows] == [4, 1, 3, 3]
     assert [row["text"] for row in rows] == ["one", "", "t", "two"]
@@ -56,8 +62,8 @@ def test_a_stream_counts_the_line_break_where_there_is_one(records, uniform, mod
     assert [row["bits"] for row in rows] == pytest.approx([4 * bits, bits, 3 * bits + unknown, 3 * bits], abs=1e-4)
 
 
-def test_bits_per_character_are_per_character_of_the_text_whatever_a_token_is(records, uniform, verses, tmp_path):
-    run_in_process("train", verses, "-o", tmp_path / "bytes.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet").check()
+def test_bits_per_character_do_not_depend_on_the_tokenizer(records, uniform, verses, tmp_path):
+    run_in_process("train", verses, "-o", tmp_path / "bytes.charlm", "--tokenizer", "byte", *BRIEF, "--quiet").check()
     bytewise = uniform(tmp_path / "bytes.charlm")
     row, = records("ñé日", model=bytewise)
     total, = records("ñé日", "--level", "total", model=bytewise)
@@ -67,7 +73,7 @@ def test_bits_per_character_are_per_character_of_the_text_whatever_a_token_is(re
     assert row["bits_per_character"] == pytest.approx(7 * 8 / 3, abs=1e-5)
 
 
-def test_columns_are_bits_per_character_bits_characters_and_the_line(score, records):
+def test_columns_are_bits_per_character_bits_characters_and_line(score, records):
     rows = [line.split("\t", 3) for line in score(MIXED).split("\n")[:-1]]
     assert [row[3] for row in rows] == [line.removesuffix("\r") for line in MIXED.split("\n")]
     for row, record in zip(rows, records(MIXED), strict=True):
@@ -77,27 +83,27 @@ def test_columns_are_bits_per_character_bits_characters_and_the_line(score, reco
         assert int(row[2]) == record["characters"] == len(row[3]) + 1
 
 
-def test_records_count_lines_and_hold_their_text(records):
+def test_records_hold_the_line_number_and_the_text(records):
     rows = records(MIXED)
     assert [row["line"] for row in rows] == [*range(1, MIXED.count("\n") + 2)]
     assert [set(row) for row in rows] == [{"line", "bits_per_character", "bits", "characters", "text"}] * len(rows)
     assert rows[6]["text"] == "\0"
 
 
-def test_a_line_scores_the_same_with_crlf_alone_or_among_others(records):
+def test_a_line_scores_the_same_with_crlf_and_alone(records):
     together = records(MIXED)
     for row in together:
         alone, = records(row["text"] + "\r\n")
         assert alone["bits"] == pytest.approx(row["bits"], abs=1e-5)
 
 
-def test_order_is_kept_whatever_the_lengths(records):
+def test_lines_of_any_length_keep_their_order(records):
     lines = [f"{'O' * (n * 37 % 91)}{n}" for n in range(700)]
     assert [row["text"] for row in records("\n".join(lines))] == lines
 
 
 @pytest.mark.parametrize("which", ["lines_model", "labels_model", "model"])
-def test_tokens_of_a_line_are_its_characters_and_their_bits_sum_to_its_own(request, records, which):
+def test_the_bits_of_the_tokens_of_a_line_sum_to_the_bits_of_the_line(request, records, which):
     path = request.getfixturevalue(which)
     text = "O'Banan\n\nx\nMñ日\n"
     parts = records(text, "--level", "token", model=path)
@@ -109,7 +115,7 @@ def test_tokens_of_a_line_are_its_characters_and_their_bits_sum_to_its_own(reque
         assert all(part["bits"] >= 0 for part in own)
 
 
-def test_tokens_as_a_table_are_escaped_and_one_a_row(score, records):
+def test_a_table_of_tokens_has_one_escaped_token_a_row(score, records):
     text = "a\\n\tb\0\rc\n"
     rows = [line.split("\t") for line in score(text, "--level", "token").split("\n")[:-1]]
     assert [row[2] for row in rows] == ["a", "\\\\", "n", "\\t", "b", "\\0", "\\r", "c", "\\n"]
@@ -134,16 +140,17 @@ def test_the_total_is_the_sum_of_the_lines(request, records, score, which):
 
 @given(text=TEXT.filter(lambda text: text.removeprefix("\ufeff")))
 @settings(deadline=None, max_examples=25)
-def test_the_total_of_a_carried_text_is_what_eval_says(model, text):
-    carried = json.loads(run_in_process("score", "-m", model, "--level", "total", "--carry", "--jsonl", stdin=text.encode()).check().stdout)
-    said = json.loads(run_in_process("eval", "-m", model, "--jsonl", "-", stdin=text.encode()).check().stdout)
-    assert (carried["characters"], carried["tokens"]) == (said["characters"], said["tokens"])
-    assert carried["bits_per_character"] == pytest.approx(said["bits_per_character"], abs=1e-5)
+def test_the_total_of_a_carried_text_equals_eval(model, text):
+    carried = json.loads(run_in_process("score", "-m", model, "--level", "total", "--carry", "--jsonl",
+                                        stdin=text.encode()).check().stdout)
+    evaluated = json.loads(run_in_process("eval", "-m", model, "--jsonl", "-", stdin=text.encode()).check().stdout)
+    assert (carried["characters"], carried["tokens"]) == (evaluated["characters"], evaluated["tokens"])
+    assert carried["bits_per_character"] == pytest.approx(evaluated["bits_per_character"], abs=1e-5)
 
 
 @given(text=TEXT)
 @settings(deadline=None, max_examples=25)
-def test_every_line_gets_one_record_that_counts_its_characters(lines_model, text):
+def test_every_line_gets_one_record_with_its_number_of_characters(lines_model, text):
     lines = text.removeprefix("\ufeff").split("\n")
     lines = [line.removesuffix("\r") for line in (lines if lines[-1] or text == "\ufeff" else lines[:-1])]
     rows = run_in_process("score", "-m", lines_model, "--jsonl", stdin=text.encode()).check().records
@@ -152,19 +159,19 @@ def test_every_line_gets_one_record_that_counts_its_characters(lines_model, text
     assert all(0 < row["bits"] < 1000 * row["characters"] for row in rows)
 
 
-def test_carry_reads_on_where_lines_alone_begin_anew(records, model):
+def test_carry_keeps_the_state_that_is_otherwise_reset_for_each_line(records, model):
     text = "10 green bottles\n" * 3
     cold, carried = records(text, model=model), records(text, "--carry", model=model)
     assert cold[0]["bits"] == cold[1]["bits"] == pytest.approx(carried[0]["bits"], abs=1e-4)
     assert abs(carried[1]["bits"] - carried[0]["bits"]) > 1e-3
 
 
-def test_the_total_of_an_empty_text_is_nothing(score, records):
+def test_the_total_of_an_empty_text_is_zero(score, records):
     assert score("", "--level", "total") == "0.000000\t0.0000\t0\n"
     assert records("", "--level", "total")[0]["lines"] == 0
 
 
-def test_a_line_is_scored_given_its_label_and_without_one_as_all_together(records, labels_model):
+def test_a_line_without_a_label_is_scored_as_the_mixture_of_all_labels(records, labels_model):
     names = {"O'Banan": "Irish", "Lutsson": "Icelandic", "Fotñez": "Español"}
     model = load(str(labels_model))
     shares = [count / sum(model.labels.counts) for count in model.labels.counts]
@@ -172,34 +179,35 @@ def test_a_line_is_scored_given_its_label_and_without_one_as_all_together(record
         given = [row["bits"] for row in records("".join(f"{label}\t{name}\n" for label in model.labels.names),
                                                 model=labels_model)]
         free, = records(f"{name}\n", model=labels_model)
-        mixed = -math.log2(sum(share * 2 ** -bits for share, bits in zip(shares, given)))
+        mixed = -math.log2(sum(share * 2 ** -bits for share, bits in zip(shares, given, strict=True)))
         assert free["bits"] == pytest.approx(mixed, abs=1e-4)
         assert min(given) == given[model.labels.names.index(own)] and free["characters"] == len(name) + 1
 
 
-def test_a_label_is_no_part_of_what_is_scored(records, labels_model, uniform):
+def test_a_label_is_not_part_of_the_scored_text(records, labels_model, uniform):
     row, = records("Irish\tO'Banan\n", model=uniform(labels_model))
     assert row["characters"] == 8
-    assert row["bits"] == pytest.approx(8 * math.log2(known_ids(labels_model)), abs=1e-4)
+    assert row["bits"] == pytest.approx(8 * math.log2(vocabulary_size_of(labels_model)), abs=1e-4)
 
 
-def test_an_unknown_label_is_told_of_by_its_line_and_the_others_are_answered(labels_model):
-    done = run_in_process("score", "-m", labels_model, stdin="Irish\tO'Ban\nirisch\tO'Banan\nBan\n".encode())
+def test_an_unknown_label_is_reported_and_the_other_lines_are_scored(labels_model):
+    done = run_in_process("score", "-m", labels_model, stdin=b"Irish\tO'Ban\nirisch\tO'Banan\nBan\n")
     assert done.code == 4 and [bool(line) for line in done.stdout.split(b"\n")[:-1]] == [True, False, True]
-    assert b"line 2: no label 'irisch'; did you mean Irish" in done.stderr
+    assert "line 2: no label 'irisch'; did you mean Irish" in done.stderr
 
 
-def test_carry_is_for_running_text_alone(lines_model):
+def test_carry_is_for_running_text_only(lines_model):
     done = run_in_process("score", "-m", lines_model, "--carry", stdin=b"a\n")
     assert "--carry" in error_line(done, 2)
 
 
-def test_a_line_that_is_not_utf8_has_its_record_and_no_part_in_the_total(lines_model, records):
+def test_a_line_that_is_not_utf8_gets_an_error_record_and_is_not_counted(lines_model, records):
     data = b"Ba\n\xff\nCo\n"
     done = run_in_process("score", "-m", lines_model, "--jsonl", stdin=data)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rows = done.records
     assert rows[1] == {"line": 2, "error": "not UTF-8"} and [row["line"] for row in rows] == [1, 2, 3]
-    assert json.loads(run_in_process("score", "-m", lines_model, "--jsonl", "--level", "token", stdin=data).stdout.splitlines()[3]) == rows[1]
+    tokens = run_in_process("score", "-m", lines_model, "--jsonl", "--level", "token", stdin=data).records
+    assert tokens[3] == rows[1]
     total = json.loads(run_in_process("score", "-m", lines_model, "--jsonl", "--level", "total", stdin=data).stdout)
     assert total["lines"] == 2 and total["bits"] == pytest.approx(rows[0]["bits"] + rows[2]["bits"], abs=1e-4)
 

@@ -1,5 +1,7 @@
-"""`charlm tokenize` and `charlm detokenize`: exact inverses. What they share with other filters
-is in test_line_reader.py."""
+"""`charlm tokenize` and its exact inverse, `charlm detokenize`.
+
+Not here: the behaviour that they share with other filters (test_line_reader.py).
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from charlm.modelfile import load
 from tests.helpers.runners import run_in_process
+from tests.helpers.texts import BRIEF
 
 TOKENIZERS = ("char", "byte", "bpe", "unigram")
 LETTERS = "O'Ban\n\r\0\t ▁\ufeff\x85\u2028é日\U0001f600\x1b"
@@ -15,54 +18,63 @@ RAW = "\ufeffO'Ban\n\n▁ a ▁▁é\r\n\0\0日\r\n\n  \t\U0001f600\rB"
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """A model of lines for each tokenizer; all characters of these tests are known to each."""
+    """A model of running text for each tokenizer, all of which know all characters of LETTERS."""
     folder = tmp_path_factory.mktemp("tokenizers")
     (folder / "text").write_bytes("".join(f"x{letter} Banan {letter}O'\n" for letter in LETTERS * 9).encode())
     for kind in TOKENIZERS:
-        run_in_process("train", folder / "text", "-o", folder / kind, "--text", "--tokenizer", kind, "--hidden", 4, "--layers", 1, "--embedding", 4, "--steps", 1, "--quiet").check().stdout
+        run_in_process("train", folder / "text", "-o", folder / kind, "--text", "--tokenizer", kind, *BRIEF,
+                       "--quiet").check()
     return {kind: folder / kind for kind in TOKENIZERS}
 
 
 @pytest.fixture(params=TOKENIZERS)
 def tokenized(request, models):
-    """A function from a text to what tokenize writes, and the tokenizer."""
+    """A function from bytes to what `charlm tokenize` writes for them, and the tokenizer."""
     model = models[request.param]
-    return lambda data, *flags: run_in_process("tokenize", "-m", model, *flags, stdin=data).check().stdout, load(str(model)).tokenizer
+    return lambda data, *flags: tokenize(model, data, *flags), load(str(model)).tokenizer
 
 
-def there_and_back(through, data, model):
-    return run_in_process("detokenize", "-m", model, stdin=run_in_process("tokenize", "-m", model, stdin=data).check().stdout).check().stdout
+def tokenize(model, data, *flags):
+    return run_in_process("tokenize", "-m", model, *flags, stdin=data).check().stdout
+
+
+def detokenize(model, data):
+    return run_in_process("detokenize", "-m", model, stdin=data).check().stdout
+
+
+def round_trip(data, model):
+    return detokenize(model, tokenize(model, data))
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-@pytest.mark.parametrize("data", [
-    RAW.encode(), b"", b"\n", b"\n\n", b"a", b"a\n", b"\r", b"\r\n", b"a\r\r\n", "\ufeff".encode(), "\ufeff\ufeffa".encode(),
-    "\ufeff\n".encode(), "a\n\ufeffB\n".encode(), " \n ".encode(), "▁".encode(), "\ufeff\r\n".encode()], ids=repr)
-def test_detokenize_gives_back_every_byte(models, kind, data):
-    assert there_and_back(through, data, models[kind]) == data
+def test_detokenize_restores_every_byte(models, kind):
+    for text in (RAW, "", "\n", "\n\n", "a", "a\n", "\r", "\r\n", "a\r\r\n", "\ufeff", "\ufeff\ufeffa", "\ufeff\n",
+                 "a\n\ufeffB\n",
+                 " \n ", "▁", "\ufeff\r\n"):
+        assert round_trip(text.encode(), models[kind]) == text.encode()
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @given(text=st.text(st.one_of(st.sampled_from(LETTERS), st.sampled_from("\n\r")), max_size=60))
 @settings(deadline=None, max_examples=25)
-def test_detokenize_gives_back_any_text_of_known_characters(models, kind, text):
-    assert there_and_back(through, text.encode(), models[kind]) == text.encode()
+def test_detokenize_restores_any_text_of_known_characters(models, kind, text):
+    assert round_trip(text.encode(), models[kind]) == text.encode()
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe", "unigram"])
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 @settings(deadline=None, max_examples=25)
-def test_detokenize_gives_back_any_text_where_no_character_is_unknown(models, kind, text):
-    assert there_and_back(through, text.encode(), models[kind]) == text.encode()
+def test_detokenize_restores_any_text_if_the_tokenizer_knows_all_bytes(models, kind, text):
+    assert round_trip(text.encode(), models[kind]) == text.encode()
 
 
-def test_a_line_of_50000_characters_comes_back(models):
+def test_a_line_of_50000_characters_is_restored(models):
     data = ("é▁ Banan" * 6250 + "\n").encode()
     for model in models.values():
-        assert there_and_back(through, data, model) == data
+        assert round_trip(data, model) == data
 
 
-def test_ids_are_decimal_a_space_between_them_and_one_line_a_line(tokenized):
+def test_ids_are_decimal_and_separated_by_spaces_line_by_line(tokenized):
     write, tokenizer = tokenized
     lines = RAW.removeprefix("\ufeff").split("\n")
     rows = write(RAW.encode()).decode().removeprefix("\ufeff").split("\n")
@@ -72,12 +84,12 @@ def test_ids_are_decimal_a_space_between_them_and_one_line_a_line(tokenized):
     assert [row.endswith("\r") for row in rows] == [line.endswith("\r") for line in lines]
 
 
-def test_ids_of_bytes_are_the_bytes(models):
-    assert run_in_process("tokenize", "-m", models["byte"], stdin="né\n".encode()).check().stdout == b"110 195 169\n"
-    assert run_in_process("detokenize", "-m", models["byte"], stdin=b"110 195 169\n").check().stdout == "né\n".encode()
+def test_the_ids_of_bytes_are_the_bytes(models):
+    assert tokenize(models["byte"], "né\n".encode()) == b"110 195 169\n"
+    assert detokenize(models["byte"], b"110 195 169\n") == "né\n".encode()
 
 
-def test_pieces_are_readable_and_as_many_as_ids(tokenized):
+def test_there_is_one_readable_piece_for_each_id(tokenized):
     write, _ = tokenized
     data = "x Banan\n\né \x1b\0\tB\n".encode()
     pieces = [row.split(" ") for row in write(data, "--pieces").decode().split("\n")]
@@ -87,12 +99,12 @@ def test_pieces_are_readable_and_as_many_as_ids(tokenized):
     assert not set("\x1b\0") & set("".join(pieces[2]))
 
 
-def test_pieces_of_a_torn_character_are_its_bytes(models):
-    assert run_in_process("tokenize", "-m", models["byte"], "--pieces", stdin="é日\n".encode()).check().stdout == (
+def test_pieces_of_a_split_character_are_its_bytes(models):
+    assert tokenize(models["byte"], "é日\n".encode(), "--pieces") == (
         b"<0xC3> <0xA9> <0xE6> <0x97> <0xA5>\n")
 
 
-def test_an_unknown_character_is_told_of_and_counted_by_lines(models):
+def test_lines_with_unknown_characters_are_counted_on_stderr(models):
     done = run_in_process("tokenize", "-m", models["char"], stdin="B\nΩBΩ\n\nΩ\n".encode())
     letter, = load(str(models["char"])).tokenizer.encode("B")
     assert done.text.splitlines() == [str(letter), f"0 {letter} 0", "", "0"]
@@ -101,41 +113,40 @@ def test_an_unknown_character_is_told_of_and_counted_by_lines(models):
     assert b"<unk>" in run_in_process("tokenize", "-m", models["char"], "--pieces", stdin="Ω\n".encode()).stdout
 
 
-@pytest.mark.parametrize("bad, told", [
+@pytest.mark.parametrize("bad, shown", [
     ("x", "'x'"), ("-1", "'-1'"), ("1.0", "'1.0'"), ("+1", "'+1'"), ("1_0", "'1_0'"), ("٣", "'٣'"), ("²", "'²'"),
     ("256", "'256'"), ("9" * 30, f"'{'9' * 30}'"), ("9" * 5000, f"'{'9' * 40}'"), ("0x1", "'0x1'"), ("1,2", "'1,2'")])
-def test_what_is_no_id_is_told_of_with_its_line_all_others_are_answered_and_the_code_is_4(models, bad, told):
+def test_an_invalid_id_is_reported_with_its_line_and_the_code_is_4(models, bad, shown):
     done = run_in_process("detokenize", "-m", models["byte"], stdin=f"66 97\n66 {bad} 97\r\n\n97".encode())
     assert (done.code, done.stdout) == (4, b"Ba\n\r\n\na")
-    line, error = done.stderr.splitlines()
-    assert line == f"charlm: line 2: {told} is not an id from 0 to 255"
+    warning, error = done.stderr.splitlines()
+    assert warning == f"charlm: line 2: {shown} is not an id from 0 to 255"
     assert error.startswith("charlm: error: lines that the model does not accept: 1,")
 
 
-def test_of_many_lines_that_are_none_ten_are_told(models):
+def test_the_first_ten_of_many_invalid_lines_are_reported(models):
     done = run_in_process("detokenize", "-m", models["byte"], stdin=b"x\n" * 300)
-    *told, error = done.stderr.splitlines()
+    *warnings, error = done.stderr.splitlines()
     assert done.stdout == b"\n" * 300
-    assert [line.split(":")[1] for line in told] == [f" line {number}" for number in range(1, 11)]
+    assert [line.split(":")[1] for line in warnings] == [f" line {number}" for number in range(1, 11)]
     assert "accept: 300," in error
 
 
-def test_ids_may_stand_apart_by_any_space(models):
-    assert run_in_process("detokenize", "-m", models["byte"], stdin=b"  66\t97   66 \n").check().stdout == b"BaB\n"
+def test_ids_may_be_separated_by_any_white_space(models):
+    assert detokenize(models["byte"], b"  66\t97   66 \n") == b"BaB\n"
 
 
-def test_ids_that_are_torn_characters_become_replacement_characters(models):
-    assert run_in_process("detokenize", "-m", models["byte"], stdin=b"195\n169 66\n").check().text == "\ufffd\n\ufffdB\n"
+def test_ids_of_a_split_character_become_replacement_characters(models):
+    assert detokenize(models["byte"], b"195\n169 66\n").decode() == "\ufffd\n\ufffdB\n"
 
 
-def test_targets_of_pairs_have_ids_too(pairs_model):
+def test_targets_of_pairs_have_ids(pairs_model):
     text = "ABÉ\n\nBA\n".encode()
-    ids = run_in_process("tokenize", "-m", pairs_model, stdin=text).check().stdout
-    assert ids == b"1 2 3\n\n2 1\n" and run_in_process("detokenize", "-m", pairs_model, stdin=ids).check().stdout == text
+    assert tokenize(pairs_model, text) == b"1 2 3\n\n2 1\n" and round_trip(text, pairs_model) == text
 
 
-def test_words_have_ids_and_come_back(tmp_path):
+def test_words_have_ids_and_are_restored(tmp_path):
     (tmp_path / "numbers.tsv").write_text("".join(f"{n}\tone two\n{n + 300}\ttwo\n" for n in range(300)))
-    run_in_process("train", tmp_path / "numbers.tsv", "-o", tmp_path / "m.charlm", "--hidden", 4, "--layers", 1, "--steps", 1, "--tokenizer", "word", "--quiet").check()
-    assert run_in_process("tokenize", "-m", tmp_path / "m.charlm", stdin=b"two one\n\ntwo").check().stdout == b"2 1\n\n2"
-    assert there_and_back(through, b"two one\r\n\ntwo", tmp_path / "m.charlm") == b"two one\r\n\ntwo"
+    run_in_process("train", "numbers.tsv", "-o", "m.charlm", *BRIEF, "--tokenizer", "word", "--quiet").check()
+    assert tokenize("m.charlm", b"two one\n\ntwo") == b"2 1\n\n2"
+    assert round_trip(b"two one\r\n\ntwo", "m.charlm") == b"two one\r\n\ntwo"

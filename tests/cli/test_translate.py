@@ -1,4 +1,7 @@
-"""`charlm translate`: targets for sources. What it shares with other filters is in test_line_reader.py."""
+"""`charlm translate`: targets for sources.
+
+Not here: the behaviour that it shares with other filters (test_line_reader.py).
+"""
 
 import json
 
@@ -7,46 +10,48 @@ import pytest
 
 from charlm.modelfile import load, save
 from tests.helpers.runners import run_in_process
+from tests.helpers.texts import BRIEF, as_lines
 
 MIXED = ["a", "béa", "abab", "éé", "b" * 30, "ba" * 20, "éba", "", "ab"]
 
 
 @pytest.fixture
 def translate(pairs_model):
-    """What `charlm translate` writes for these sources, and nothing on stderr."""
+    """Return a function from sources to what `charlm translate` writes for them; it must print nothing on stderr."""
     def run(sources, *flags, model=pairs_model):
         done = run_in_process("translate", "-m", model, *flags, stdin=as_lines(sources).encode())
-        assert (done.code, done.stderr) == (0, b"")
+        assert (done.code, done.stderr) == (0, "")
         return done.text
     return run
 
 
 @pytest.fixture
 def records(translate):
+    """Return a function from sources to their JSON records."""
     def run(sources, *flags):
         return [json.loads(line) for line in translate(sources, *flags, "--jsonl").splitlines()]
     return run
 
 
-def test_the_model_of_these_tests_writes_different_targets_for_different_sources(translate):
+def test_different_sources_get_different_targets(translate):
     sources = ["a", "bb", "ab", "béa", "éé"]
     assert len(set(translate(sources).splitlines())) == len(sources)
 
 
-def test_3000_lines_of_mixed_length_are_answered_in_order(translate):
+def test_3000_lines_of_mixed_length_are_translated_in_order(translate):
     alone = {source: translate([source], "--beam", 1) for source in MIXED}
     assert len(set(alone.values())) > 6
-    chance = np.random.default_rng(0)
-    sources = [MIXED[number] for number in chance.integers(0, len(MIXED), 3000)]
+    rng = np.random.default_rng(0)
+    sources = [MIXED[number] for number in rng.integers(0, len(MIXED), 3000)]
     assert translate(sources, "--beam", 1) == "".join(alone[source] for source in sources)
 
 
-def test_crlf_is_a_line_break_and_no_part_of_a_source(translate, pairs_model):
+def test_crlf_is_a_line_break_and_not_part_of_a_source(translate, pairs_model):
     done = run_in_process("translate", "-m", pairs_model, stdin="a\r\nbéa\r\n\r\n".encode())
-    assert (done.text, done.stderr) == (translate(["a", "béa", ""]), b"")
+    assert (done.text, done.stderr) == (translate(["a", "béa", ""]), "")
 
 
-def test_records_hold_line_source_and_the_plain_answer_first(records, translate):
+def test_records_hold_line_and_source_and_the_plain_answer_first(records, translate):
     found = records(MIXED)
     assert [record["line"] for record in found] == [*range(1, len(MIXED) + 1)]
     assert [record["source"] for record in found] == MIXED
@@ -55,7 +60,7 @@ def test_records_hold_line_source_and_the_plain_answer_first(records, translate)
     assert [len(record["targets"]) for record in found] == [int(source != "") for source in MIXED]
 
 
-def test_an_n_best_table_is_what_the_records_say_best_first(records, translate):
+def test_an_n_best_table_has_the_targets_of_the_records_best_first(records, translate):
     rows = [tuple(line.split("\t")) for line in translate(MIXED, "--n-best", 3).splitlines()]
     expected = []
     for record in records(MIXED, "--n-best", 3):
@@ -77,14 +82,14 @@ def test_the_first_of_n_best_is_the_plain_answer(translate):
 def test_a_score_is_the_log_probability_over_the_length_to_the_penalty(records):
     for penalty in (0.0, 0.5, 1.0):
         for target in records(["béa"], "--n-best", 5, "--length-penalty", penalty)[0]["targets"]:
-            length = len(target["text"]) + target["finished"]           # the end is a token
+            length = len(target["text"]) + target["finished"]           # the end counts as a token
             assert target["score"] == pytest.approx(target["log_probability"] / length ** penalty, abs=1e-5)
 
 
-def test_no_length_penalty_ranks_by_probability_and_a_high_one_favours_long_targets(records):
+def test_a_high_length_penalty_favours_long_targets_and_none_does_not(records):
     short, long = (records(["abab"], "--n-best", 5, "--length-penalty", penalty)[0]["targets"] for penalty in (0, 5))
-    chances = [target["log_probability"] for target in short]
-    assert chances == sorted(chances, reverse=True)
+    probabilities = [target["log_probability"] for target in short]
+    assert probabilities == sorted(probabilities, reverse=True)
     assert len(long[0]["text"]) > len(short[0]["text"])
 
 
@@ -92,11 +97,11 @@ def test_a_wide_beam_finds_no_less_likely_target_than_a_greedy_search(records):
     sources = [source for source in MIXED if source]
     greedy, wide = (records(sources, "--beam", beam, "--length-penalty", 0) for beam in (1, 40))
     gains = [two["targets"][0]["log_probability"] - one["targets"][0]["log_probability"]
-             for one, two in zip(greedy, wide)]
+             for one, two in zip(greedy, wide, strict=True)]
     assert min(gains) > -1e-5 and max(gains) > 0.01
 
 
-def test_unknown_characters_are_answered_with_a_warning_that_names_the_line(pairs_model):
+def test_unknown_characters_are_translated_with_a_warning_for_the_line(pairs_model):
     done = run_in_process("translate", "-m", pairs_model, stdin="ab\na☃b\n日本\nab\n".encode())
     answers = done.text.splitlines()
     assert (done.code, len(answers)) == (0, 4)
@@ -105,19 +110,20 @@ def test_unknown_characters_are_answered_with_a_warning_that_names_the_line(pair
     assert done.stderr.splitlines() == [f"charlm: line 2 has {what}", f"charlm: 2 lines have {what}"]
 
 
-def test_a_whole_pair_is_answered_with_a_warning_that_names_the_line(pairs_model):
+def test_a_line_with_a_tab_is_translated_with_a_warning_for_the_line(pairs_model):
     done = run_in_process("translate", "-m", pairs_model, stdin=b"ab\nab\tcd\n")
     assert done.stdout.count(b"\n") == 2 and b"\t" not in done.stdout
-    assert done.stderr.startswith("charlm: line 2 has a tab;") and done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith("charlm: line 2 has a tab;") and done.stderr.count("\n") == 1
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_source(pairs_model):
-    marked, plain = (run_in_process("translate", "-m", pairs_model, stdin=text.encode()) for text in ("\ufeffab\n", "ab\n"))
-    assert (marked.stdout, marked.stderr) == (plain.stdout, b"")
+def test_a_byte_order_mark_is_not_part_of_the_first_source(pairs_model):
+    marked, plain = (run_in_process("translate", "-m", pairs_model, stdin=text.encode())
+                     for text in ("\ufeffab\n", "ab\n"))
+    assert (marked.stdout, marked.stderr) == (plain.stdout, "")
 
 
-def test_a_source_of_5000_characters_is_answered_between_its_neighbours(translate, tmp_path, pairs_model):
-    # A model that finds no end writes up to a limit of thousands of tokens; this one ends soon.
+def test_a_source_of_5000_characters_is_translated_between_its_neighbours(translate, tmp_path, pairs_model):
+    # A target without an end would run to a limit of thousands of tokens; this model ends soon.
     model = load(str(pairs_model))
     model.weights["head.bias"][model.tokenizer.size] += 4
     save(str(tmp_path / "brief.charlm"), model)
@@ -126,21 +132,21 @@ def test_a_source_of_5000_characters_is_answered_between_its_neighbours(translat
     assert len(whole) == 3 and whole[::2] == neighbours
 
 
-def test_a_target_without_an_end_is_cut_off_and_told_of(pairs_model, tmp_path):
+def test_a_target_without_an_end_is_cut_off_with_a_warning(pairs_model, tmp_path):
     model = load(str(pairs_model))
-    model.weights["head.bias"][model.tokenizer.size] = -1000        # of the end
+    model.weights["head.bias"][model.tokenizer.size] = -1000        # the logit of the end
     save(str(tmp_path / "endless.charlm"), model)
     done = run_in_process("translate", "-m", tmp_path / "endless.charlm", "--beam", 1, stdin=b"\nab\n")
     assert done.code == 0
     assert done.stderr == "charlm: line 2 has a target that was cut off at the length limit\n"
     empty, answer = done.text.splitlines()
-    assert empty == "" and 2 < len(answer) < 100            # longer than its target, but not without end
+    assert empty == "" and 2 < len(answer) < 100            # longer than its target, but limited
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "bpe", "unigram"])
-def test_a_target_is_one_line_whatever_a_token_is(lexicon, tmp_path, tokenizer):
+def test_a_target_is_one_line_whatever_the_tokens_are(lexicon, tmp_path, tokenizer):
     path = str(tmp_path / "m.charlm")
-    run_in_process("train", lexicon, "-o", path, "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet", "--tokenizer", tokenizer).check()
+    run_in_process("train", lexicon, "-o", path, *BRIEF, "--quiet", "--tokenizer", tokenizer).check()
     model = load(path)
     for token in range(model.tokenizer.size):
         if "\n" in "".join(model.tokenizer.decoder().push([token])):

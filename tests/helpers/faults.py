@@ -1,10 +1,10 @@
-"""A disk that fails: stands in for `os` where charlm touches files, and fails the n-th touch.
+"""A disk that fails: replaces `os` where charlm works on files, and fails at the n-th operation.
 
-    for disk in every_fault("EIO", for_good=True):      # n = 1, 2, 3 ... until nothing failed
+    for disk in every_fault("EIO", for_good=True):      # n = 1, 2, 3 ... until nothing fails
         with disk.under(storage, checkpoint):
             ...
 
-Not here: what is lost when the power goes (power.py), what must be found afterwards (test_faults.py).
+An operation is called a touch. Not here: data lost in a power cut (power.py), the tests (test_faults.py).
 """
 
 import contextlib
@@ -16,17 +16,18 @@ import os
 import pytest
 
 ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES}
-# A write may be cut short, an error may be told although the deed was done, and the process may end.
+# Besides errors: a write may be cut short, an operation may succeed and still report an error, the process may end.
 KINDS = (*ERRORS, "short write", "EIO, but done", "end")
-TOUCHES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "close", "fstat", "stat", "ftruncate", "pwrite", "pread")
+TOUCHES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "close", "fstat", "stat", "ftruncate", "pwrite",
+           "pread")
 
 
 class Ended(BaseException):
-    """The process is no more."""
+    """Raised instead of going on: the process has ended."""
 
 
 class Disk:
-    """Does what `os` does, and fails at the n-th touch of the disk: once, or from then on."""
+    """A replacement of `os` that fails at touch number `at` of the disk: once, or from then on."""
 
     def __init__(self, kind, at, *, for_good):
         self._kind, self._at, self._for_good = kind, at, for_good
@@ -40,7 +41,7 @@ class Disk:
         return (lambda *arguments: self.touch(name, real, *arguments)) if name in TOUCHES else real
 
     def touch(self, name, real, *arguments):
-        """One touch of the disk, which may fail."""
+        """Perform one touch of the disk, or fail."""
         self.touches.append(name)
         number = len(self.touches)
         if self._ended or number == self._at or self._for_good and number > self._at > 0:
@@ -58,9 +59,9 @@ class Disk:
                 return real(arguments[0], arguments[1][:len(arguments[1]) // 2])
             return self._do(name, real, *arguments)
         self.failed.append(name)
-        if name == "close" or self._kind not in ERRORS:     # the system closes it whatever it says
+        if name == "close" or self._kind not in ERRORS:     # the system closes a file even if it reports an error
             result = self._do(name, real, *arguments)
-            if name == "open":                              # nobody will ever know its number
+            if name == "open":                              # the caller never gets its descriptor
                 self._do("close", os.close, result)
         number = ERRORS.get(self._kind, errno.EIO)
         raise OSError(number, os.strerror(number))
@@ -74,17 +75,20 @@ class Disk:
         return result
 
     def forget(self, descriptor):
-        """Somebody else closes it."""
+        """Expect that a descriptor is closed elsewhere."""
         self._open.discard(descriptor)
 
     def open_file(self, path, mode="r", *, opener=None):
-        """Stands in for the built-in `open`, for reading."""
+        """Replace the built-in `open`, for reading only."""
         assert mode == "rb"
         return io.BufferedReader(_Read(self, path, opener))
 
     @contextlib.contextmanager
     def under(self, *modules):
-        """While active these modules touch this disk. Afterwards nothing is left open, as of a process that ended."""
+        """Let these modules use this disk; afterwards close what is open, as the end of a process does.
+
+        Raises AssertionError if a file was left open although the process did not end.
+        """
         with pytest.MonkeyPatch.context() as patch:
             for module in modules:
                 if hasattr(module, "os"):
@@ -106,13 +110,13 @@ class _Read(io.FileIO):
     """A file that is read from such a disk."""
 
     def __init__(self, disk, path, opener):
-        self._disk, self._told = disk, True
+        self._disk, self._closed = disk, True
         try:
             disk.touch("open for reading", lambda: super(_Read, self).__init__(path, "rb", opener=opener))
         except OSError:
             self.close()
             raise
-        self._told = False
+        self._closed = False
 
     def readinto(self, buffer):
         return self._disk.touch("read", super().readinto, buffer)
@@ -124,13 +128,13 @@ class _Read(io.FileIO):
         if not self.closed:
             self._disk.forget(self.fileno())
         super().close()
-        if not self._told:
-            self._told = True
+        if not self._closed:
+            self._closed = True
             self._disk.touch("close for reading", lambda: None)
 
 
 class _Locks:
-    """Stands in for `fcntl`."""
+    """A replacement of `fcntl` whose locks touch the disk."""
 
     def __init__(self, disk):
         self._disk = disk
@@ -141,10 +145,10 @@ class _Locks:
 
 
 def every_fault(kind, *, for_good):
-    """Disks that fail at the first touch, at the second ... until one was not touched often enough to fail."""
+    """Yield disks that fail at the first touch, at the second ... until one is not touched often enough to fail."""
     for at in range(1, 10_000):
         disk = Disk(kind, at, for_good=for_good)
         yield disk
         if not disk.failed and len(disk.touches) < at:
             return
-    raise AssertionError("it touches the disk for ever")
+    raise AssertionError("the number of touches has no limit")

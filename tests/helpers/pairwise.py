@@ -17,7 +17,8 @@ def pairwise(**factors):
     {'cell': 'gru', 'layers': 1, 'tied': False}
     """
     values = [_values(factor) for factor in factors.values()]
-    return [dict(zip(factors, map(list.__getitem__, values, row), strict=True)) for row in _cover(list(map(len, values)))]
+    return [dict(zip(factors, map(list.__getitem__, values, row), strict=True))
+            for row in _cover(list(map(len, values)))]
 
 
 def grid(**factors):

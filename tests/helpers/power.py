@@ -1,13 +1,13 @@
-"""A disk whose power is cut: records what is done to a folder, and builds every folder that may be found then.
+"""A disk whose power is cut: records operations on a folder, and builds every folder that could be found then.
 
     recorder = Recorder(folder)
     with recorder.under(storage):
         ...
-    for found in recorder.possible():       # after every number of operations, all that may be there
+    for found in recorder.possible():       # every state after every number of operations
         found.build(elsewhere)
 
-What was not yet synced may be there, or not, or in part: data is lost, zeroed, cut or zero in places; of changes to the
-folder any subset is there, so a later one without an earlier one, or the name that a rename gives without the data.
+Data that was not synced may be on the disk, or not, or in part: lost, zeroed or cut. Of the changes to the folder that
+were not synced any subset may be there: a later one without an earlier one, or the new name of a file without its data.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from dataclasses import dataclass
 
 import pytest
 
-PIECES = 5                              # a file is written in so many
+PIECES = 5                              # number of writes that a file takes
 
 
 @dataclass(frozen=True)
 class Found:
-    """A folder as it may be found, and what had been promised by then."""
+    """A possible state of the folder, and the number of calls that had begun and returned by then."""
 
     files: dict                         # name: bytes
-    promised: int                       # calls that had come back
+    promised: int                       # calls that had returned
     begun: int                          # calls that had begun
 
     def build(self, folder):
-        """Make that folder, whatever was in it before."""
+        """Replace the contents of a folder by this state."""
         for name in os.listdir(folder):
             os.unlink(folder / name)
         for name, data in self.files.items():
@@ -37,7 +37,7 @@ class Found:
 
 
 class Recorder:
-    """Stands in for `os`: does what it does, and writes down what that does to one folder."""
+    """A replacement of `os` that records its operations on one folder."""
 
     def __init__(self, folder):
         self._folder = os.path.realpath(folder)
@@ -52,6 +52,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def under(self, *modules):
+        """Let these modules use this recorder."""
         with pytest.MonkeyPatch.context() as patch:
             for module in modules:
                 patch.setattr(module, "os", self)
@@ -59,7 +60,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def call(self):
-        """One call of charlm, which promises something when it comes back."""
+        """Record the begin and the return of a call of charlm, whose return is a promise."""
         self.operations.append(("begin",))
         yield
         self.operations.append(("return",))
@@ -74,7 +75,7 @@ class Recorder:
         if os.path.realpath(path) == self._folder:
             self._opened[descriptor] = None
         else:
-            assert flags & os.O_EXCL, "what is there already is not written into"
+            assert flags & os.O_EXCL, "charlm wrote into an existing file"
             self._opened[descriptor] = number = next(self._files)
             self.operations.append(("name", self._name(path), number))
         return descriptor
@@ -103,25 +104,25 @@ class Recorder:
         self.operations.append(("forget", self._name(path)))
 
     def possible(self):
-        """Every folder that may be found after each of the operations."""
+        """Yield every possible state after each number of operations."""
         for done in range(len(self.operations) + 1):
             yield from after(self._before, self.operations[:done])
 
 
 def after(before, operations):
-    """Every folder that may be found when the power is cut after these operations."""
+    """Yield every possible state of the folder if the power is cut after these operations."""
     return _Disk(before, operations).found()
 
 
 class _Disk:
-    """What is on the disk for certain after some operations, and what may be."""
+    """The files and names that are certainly on the disk after some operations, and those that may be."""
 
     def __init__(self, before, operations):
-        self._names = {name: name for name in before}       # for certain: name to file
-        self._data = {name: [data] for name, data in before.items()}    # file: the pieces that were written
-        self._certain = dict.fromkeys(before, 1)            # file: how many of them are there
-        self._maybe = []                                    # changes of names: (name, file or None)
-        self._now = dict(self._names)                       # as a running program sees it
+        self._names = {name: name for name in before}       # the synced names, each with its file
+        self._data = {name: [data] for name, data in before.items()}    # file: its written pieces
+        self._certain = dict.fromkeys(before, 1)            # file: the number of its synced pieces
+        self._maybe = []                                    # unsynced changes: (name, file or None)
+        self._now = dict(self._names)                       # names as a running program sees them
         self._promised = self._begun = 0
         for name, *arguments in operations:
             getattr(self, "_" + name.replace(" ", "_"))(*arguments)
@@ -159,21 +160,23 @@ class _Disk:
     def found(self):
         for kept in itertools.product((True, False), repeat=len(self._maybe)):
             names = dict(self._names)
-            names.update(change for change, is_kept in zip(self._maybe, kept) if is_kept)
+            names.update(change for change, is_kept in zip(self._maybe, kept, strict=True) if is_kept)
             there = {name: file for name, file in names.items() if file is not None}
-            unsure = [file for file in sorted({*there.values()}, key=str) if self._certain[file] < len(self._data[file])]
+            unsure = [file for file in sorted({*there.values()}, key=str)
+                      if self._certain[file] < len(self._data[file])]
             for versions in itertools.product(*(list(self._versions(file)) for file in unsure)):
-                data = {file: b"".join(self._data[file]) for file in there.values()} | dict(zip(unsure, versions))
+                data = {file: b"".join(self._data[file]) for file in there.values()}
+                data.update(zip(unsure, versions, strict=True))
                 yield Found({name: data[file] for name, file in there.items()}, self._promised, self._begun)
 
     def _versions(self, file):
-        """What may be of a file that was written in pieces, of which the last ones are not synced."""
+        """Yield every possible content of a file whose last pieces are not synced."""
         pieces = self._data[file]
         certain, unsure = b"".join(pieces[:self._certain[file]]), pieces[self._certain[file]:]
-        for count in range(len(unsure), -1, -1):            # so many of them reached the disk at all
+        for count in range(len(unsure), -1, -1):            # the number of unsynced pieces on the disk
             for zeroed in itertools.product((False, True), repeat=count):
                 data = certain + b"".join(bytes(len(piece)) if is_zeroed else piece
-                                          for piece, is_zeroed in zip(unsure, zeroed))
+                                          for piece, is_zeroed in zip(unsure, zeroed, strict=False))
                 yield data
-                if count and len(unsure[count - 1]) > 1:    # the last of them only in part
+                if count and len(unsure[count - 1]) > 1:    # the last piece only in part
                     yield data[:-(len(unsure[count - 1]) // 2)]

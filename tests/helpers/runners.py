@@ -1,7 +1,7 @@
 """Three ways to run the `charlm` command: `run_in_process`, `run_process` and `run_shell`.
 
-Each returns a `Result`. They are plain functions, so that Hypothesis can call them as often as it likes; all of them run in
-the current directory and without the `CHARLM...` variables of the outer environment.
+Each returns a `Result`. They are plain functions, so that Hypothesis can call them many times; all of them run in the
+current directory and without the `CHARLM...` variables of the outer environment.
 """
 
 import contextlib
@@ -63,8 +63,8 @@ def environment(**changes):
 def run_in_process(*arguments, stdin=b"", env=None, threads=1):
     """Run the command in this process, through `run_and_exit`.
 
-    `stdin` is bytes, or a text stream to read instead. A training gets `--threads` as its first flag, because torch's threads
-    are shared by the whole process; with None it gets none.
+    `stdin` is bytes, or a text stream to read instead. A training gets `--threads` as its first flag, because torch's
+    threads are shared by the whole process; with None it gets none.
     """
     from charlm.cli.exit_codes import run_and_exit
     from charlm.cli.main import cli
@@ -74,7 +74,9 @@ def run_in_process(*arguments, stdin=b"", env=None, threads=1):
         if words[:1] == ["train"]:
             stack.enter_context(_torch_settings_kept(patch))
             words[1:1] = [] if threads is None else ["--threads", str(threads)]
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8") if isinstance(stdin, bytes) else stdin)
+        if isinstance(stdin, bytes):
+            stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+        patch.setattr(sys, "stdin", stdin)
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         with pytest.raises(SystemExit) as exit_:
@@ -84,9 +86,10 @@ def run_in_process(*arguments, stdin=b"", env=None, threads=1):
 
 
 def start_process(*arguments, python=(), env=None, **popen):
-    """Start `python -m charlm ...` and return its Popen; stdin is empty and both outputs are pipes of bytes by default."""
+    """Start `python -m charlm ...` and return its Popen; by default stdin is empty and both outputs are pipes."""
     popen = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | popen
-    return subprocess.Popen([sys.executable, *python, "-m", "charlm", *map(str, arguments)], env=environment(**(env or {})), **popen)
+    return subprocess.Popen([sys.executable, *python, "-m", "charlm", *map(str, arguments)],
+                            env=environment(**(env or {})), **popen)
 
 
 def run_process(*arguments, stdin=None, timeout=SECONDS, **popen):
@@ -114,7 +117,7 @@ def run_shell(script, env=None):
 def measure_memory(*arguments, feed=None, **popen):
     """Run `python -m charlm ...` and return its peak memory in bytes; raise AssertionError if it fails.
 
-    `feed` is called with the process's stdin. Both outputs go to files, or nowhere, so that this process need not read them.
+    `feed` is called with the process's stdin. Both outputs must go to files, or nowhere, because nobody reads pipes.
     """
     popen = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | popen
     process = start_process(*arguments, **popen)

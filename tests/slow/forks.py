@@ -1,9 +1,9 @@
-"""Many short lives of the `charlm` command, forked from one process that has imported everything already.
+"""Many short runs of the `charlm` command, forked from one process that has imported everything already.
 
-Reads lines of JSON on stdin, each a life; answers with its process id and, when it is over, its wait status.
+Reads lines of JSON on stdin, one a run; answers with its process id and, at its end, with its wait status.
     {"arguments": [...], "folder": "...", "hook": [name, number] or null, "seed": 0}
-What the command says on stderr goes to `stderr` in the folder. Hooks say on `marks` there, a pipe, that a life
-has come to some place, for the number-th time, and let it rest there for a moment; or kill it.
+The stderr of the command goes to `stderr` in the folder. A hook writes to `marks` there, a pipe, when the run has
+reached a phase for the number-th time, and makes it pause there for a moment; or it kills the run.
 """
 
 import json
@@ -19,12 +19,12 @@ import types
 import numpy.random  # noqa: F401
 import safetensors.numpy  # noqa: F401
 import torch
-import torch._dynamo  # noqa: F401: what the first optimizer would import, in two seconds
+import torch._dynamo  # noqa: F401  # the first optimizer would import it, which takes two seconds
 
 import charlm.training.session as session
 from charlm import lock, storage  # noqa: F401
 from charlm.checkpoint import Checkpoints
-from charlm.cli import signals  # noqa: F401: imported once for all
+from charlm.cli import signals  # noqa: F401  # imported once for all runs
 from charlm.cli.main import main
 from charlm.inference import generation  # noqa: F401
 from charlm.reports import plain, progress  # noqa: F401
@@ -32,30 +32,30 @@ from charlm.text import line_corpus, pair_corpus, text_corpus  # noqa: F401
 from charlm.training.loop import _Loop
 from charlm.training.trainer import Trainer
 
-REST = 0.1                              # seconds
-PLACES = {"measuring": (session, "measure"), "update": (_Loop, "_update"), "validating": (Trainer, "validate"),
+PAUSE = 0.1                             # seconds
+PHASES = {"measuring": (session, "measure"), "update": (_Loop, "_update"), "validating": (Trainer, "validate"),
           "saving": (storage, "_write_new"), "finishing": (session._Records, "_clear_up")}
 DISK = ("open", "write", "fchmod", "fsync", "replace", "unlink")
 
 
-def rest_at(place, number):
-    """Say so when this place is reached for the number-th time, and stay there for a moment."""
-    owner, name = PLACES[place]
+def pause_at(phase, number):
+    """Write a mark when this phase is reached for the number-th time, and pause there for a moment."""
+    owner, name = PHASES[phase]
     original, left = getattr(owner, name), [number]
 
-    def resting(*arguments, **options):
+    def pausing(*arguments, **options):
         left[0] -= 1
         if left[0] == 0:
             with open("marks", "wb", buffering=0) as marks:
                 marks.write(b".")
-            time.sleep(REST)
+            time.sleep(PAUSE)
         return original(*arguments, **options)
-    setattr(owner, name, resting)
+    setattr(owner, name, pausing)
 
 
-def die_in_a_save(number, chance):
-    """Be killed at the number-th touch of the disk: before it, or after it."""
-    left, before = [number], chance.random() < 0.5
+def die_in_a_save(number, rng):
+    """Kill this process at the number-th operation on the disk: before it, or after it."""
+    left, before = [number], rng.random() < 0.5
 
     def touching(touch):
         def deadly(*arguments, **options):
@@ -71,7 +71,7 @@ def die_in_a_save(number, chance):
 
 
 def note_times():
-    """When each update began, as a double each in `times`, which outlives a killed process."""
+    """Write the time of each update as a double to `times`, which outlives a killed process."""
     with open("times", "r+b") as file:
         times = mmap.mmap(file.fileno(), 0)
     original = _Loop._update
@@ -82,8 +82,8 @@ def note_times():
     _Loop._update = noting
 
 
-def keep_the_end():
-    """Leave the last checkpoint of a finished run as `last`: what it ended with, optimizer and all."""
+def keep_last_checkpoint():
+    """Copy the last checkpoint of a finished run, optimizer and all, to `last`."""
     original = Checkpoints.remove
 
     def keeping(checkpoints):
@@ -95,35 +95,37 @@ def keep_the_end():
     Checkpoints.remove = keeping
 
 
-def live(life):
-    os.chdir(life["folder"])
+def run(job):
+    """Run the command in this process, which ends with it."""
+    os.chdir(job["folder"])
     for number in signals.SIGNALS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     for descriptor, path, mode in ((0, os.devnull, os.O_RDONLY), (1, os.devnull, os.O_WRONLY),
                                    (2, "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
         os.dup2(os.open(path, mode), descriptor)
-    sys.stderr = open(2, "w", closefd=False)
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # it stays open
     if os.path.exists("times"):
         note_times()
-    keep_the_end()
-    if life["hook"]:
-        name, number = life["hook"]
+    keep_last_checkpoint()
+    if job["hook"]:
+        name, number = job["hook"]
         if name == "killed":
-            die_in_a_save(number, random.Random(life["seed"]))
+            die_in_a_save(number, random.Random(job["seed"]))
         else:
-            rest_at(name, number)
-    sys.argv = ["charlm", *life["arguments"]]
+            pause_at(name, number)
+    sys.argv = ["charlm", *job["arguments"]]
     main()
 
 
-def fork(life):
+def fork(job):
+    """Start a run and return its process id."""
     child = os.fork()
     if child == 0:
         code = 70
         try:
-            live(life)
-        except SystemExit as left:
-            code = left.code
+            run(job)
+        except SystemExit as exit_:
+            code = exit_.code
         finally:
             sys.stderr.flush()
             os._exit(code or 0)
@@ -131,6 +133,7 @@ def fork(life):
 
 
 def serve():
+    """Answer the lines of stdin."""
     torch.set_num_threads(1)
     session.MEASURED = 0.02
     for line in sys.stdin:

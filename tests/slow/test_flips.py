@@ -1,6 +1,6 @@
-"""All cuts and all single flipped bits of a checkpoint of 60 KB and of a model of 20 KB: not one is taken.
+"""All cuts and all flipped bits of a checkpoint of 60 KB and of a model of 20 KB are refused.
 
-Not here: small ones (test_checkpoint.py, test_modelfile.py), a sample through the command (test_hostile_models.py).
+Not here: small files (test_checkpoint.py, test_modelfile.py), some damage through the command (test_hostile_models.py).
 """
 
 import os
@@ -12,25 +12,25 @@ from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.config import ModelConfig
 from charlm.modelfile import Model, load, save
 from charlm.text.tokenizers.registry import train
+from tests.helpers.damage import assert_every_damage_is_refused
+from tests.helpers.models import random_weights
 
 pytestmark = pytest.mark.slow
 
 
-def test_every_damage_to_a_checkpoint_of_60_kb_is_refused(tmp_path, every_damage):
+def test_every_damage_to_a_checkpoint_of_60_kb_is_refused(tmp_path):
     output = str(tmp_path / "m")
     weights = np.random.default_rng(0).standard_normal(15_000).astype(np.float32)
     checkpoints = Checkpoints(output)
     checkpoints.save(Checkpoint({"standing": {"step": 3}}, {"weights": weights}))
     path = output + ".checkpoint-a"
     assert 60_000 <= os.path.getsize(path) < 61_000
-    every_damage(path, lambda: checkpoints.newest(pytest.fail))
+    assert_every_damage_is_refused(path, lambda: checkpoints.newest(pytest.fail))
 
 
-def test_every_damage_to_a_model_of_20_kb_is_refused(tmp_path, every_damage):
+def test_every_damage_to_a_model_of_20_kb_is_refused(tmp_path):
     config = ModelConfig(5, cell="rnn", num_layers=2, embedding_size=16, hidden_size=38)
-    random = np.random.default_rng(0)
-    weights = {name: random.standard_normal(shape).astype(np.float32) for name, shape in config.parameter_shapes().items()}
     path = str(tmp_path / "m")
-    save(path, Model(config, train("char", ["abc\n"], vocabulary_size=None), weights, {}))
+    save(path, Model(config, train("char", ["abc\n"], vocabulary_size=None), random_weights(config), {}))
     assert 20_000 <= os.path.getsize(path) < 25_000
-    every_damage(path, lambda: load(path))
+    assert_every_damage_is_refused(path, lambda: load(path))

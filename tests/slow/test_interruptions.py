@@ -1,6 +1,6 @@
-"""Hundreds of trainings are killed, interrupted and robbed of their corpus, and none loses anything.
+"""Hundreds of trainings are killed, interrupted or lose their corpus, and none loses its progress.
 
-All are forked from one process that has imported torch, as hundreds of interpreters would take too long.
+All are forked from one process that has imported torch, because hundreds of interpreters would take too long to start.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from charlm.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("CHARLM_KILLS", 80))         # 200 take three minutes more
-IN_A_SAVE = 0.25                        # of the kills
+KILLS = int(os.environ.get("CHARLM_TEST_KILLS", 80))         # 200 take three minutes more
+IN_A_SAVE = 0.25                        # share of the kills
 INTERVAL = 0.1                          # seconds between checkpoints
-LATE = 1.0                              # seconds that a busy machine may add
+DELAY = 1.0                             # seconds that a busy machine may add
 NETWORK = ["--hidden", "16", "--layers", "1", "--embedding", "8", "--dropout", "0.2", "--averaging", "0.9",
            "--batch-size", "8", "--threads", "1", "--patience", "0", "--checkpoint-every", str(INTERVAL)]
 TASKS = {"stream": [], "lines": ["--lines"], "pairs": ["--pairs"], "fill": ["--fill"]}
@@ -34,13 +34,14 @@ WORDS = ["ape", "bee", "cod", "doe", "eel", "fox", "gnu", "hen"]
 
 
 def text_of(task):
+    """Return a corpus for a task."""
     lines = [f"{one} {two} {three}" for one in WORDS for two in WORDS for three in WORDS[:3]]
     lines = lines[:40] if task == "pairs" else lines
     return "".join(f"{line}\t{line[::-1]}\n" if task == "pairs" else f"{line}\n" for line in lines)
 
 
 class Forks:
-    """One process from which lives of the command are forked, one at a time."""
+    """One process from which runs of the command are forked, one at a time."""
 
     def __init__(self):
         self.server = subprocess.Popen([sys.executable, str(Path(__file__).with_name("forks.py"))], text=True,
@@ -48,18 +49,20 @@ class Forks:
                                        env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"})
 
     def start(self, folder, *arguments, hook=None, seed=0):
-        life = {"arguments": [*map(str, arguments)], "folder": str(folder), "hook": hook, "seed": seed}
-        self.server.stdin.write(json.dumps(life) + "\n")
+        """Start a run and return its process id."""
+        job = {"arguments": [*map(str, arguments)], "folder": str(folder), "hook": hook, "seed": seed}
+        self.server.stdin.write(json.dumps(job) + "\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
-    def ended(self):
-        """The exit code, or minus the signal that the life died by."""
+    def wait(self):
+        """Return the exit code, or minus the signal that killed the run."""
         return os.waitstatus_to_exitcode(int(self.server.stdout.readline()))
 
     def run(self, folder, *arguments, **more):
+        """Start a run and wait for it."""
         self.start(folder, *arguments, **more)
-        return self.ended()
+        return self.wait()
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +74,19 @@ def forks():
 
 
 class Work:
-    """A folder with a corpus, and what an uninterrupted training of it comes to."""
+    """A folder with a corpus, and the result of an uninterrupted training on it."""
 
     def __init__(self, forks, folder, task, steps):
         self.forks, self.folder = forks, folder
-        self.trained = 0                # lives that came to an update
+        self.trained = 0                # runs that reached an update
         self.kills = self.in_a_save = 0
         (folder / "corpus").write_text(text_of(task), encoding="utf-8")
         self.train = ["train", "corpus", "-o", "model", *NETWORK, *TASKS[task], "--steps", str(steps)]
-        assert forks.run(folder, *self.train) == 0, self.said()
-        self.model, self.tensors = self.ending()
+        assert forks.run(folder, *self.train) == 0, self.stderr()
+        self.model, self.tensors = self.take_result()
 
-    def ending(self):
-        """The model's bytes and the last checkpoint's tensors; both are removed."""
+    def take_result(self):
+        """Return the bytes of the model and the tensors of the last checkpoint, and remove both files."""
         os.rename(self.folder / "last", self.folder / "m.checkpoint-a")
         tensors = Checkpoints(str(self.folder / "m")).newest(print).tensors
         (self.folder / "m.checkpoint-a").unlink()
@@ -91,11 +94,12 @@ class Work:
         (self.folder / "model").unlink()
         return model, {name: values.tobytes() for name, values in tensors.items()}
 
-    def said(self):
+    def stderr(self):
+        """Return the stderr of the last run."""
         return (self.folder / "stderr").read_text(encoding="utf-8")
 
-    def left(self):
-        """Names of files that no training should leave."""
+    def leftovers(self):
+        """Return the names of files that no training should leave."""
         return sorted(path.name for path in self.folder.iterdir() if path.name not in (
             "corpus", "stderr", "times", "marks", "model", "last"))
 
@@ -110,80 +114,82 @@ def work_of(forks, tmp_path_factory):
 # kill -9
 
 
-def lost(work):
-    """Seconds of updates that the last life made and no checkpoint has."""
+def seconds_lost(work):
+    """Return the seconds of updates that the last run made and no checkpoint holds."""
     newest = Checkpoints(str(work.folder / "model")).newest(print)
     times = np.frombuffer((work.folder / "times").read_bytes())
     done = newest.run["standing"]["step"] if newest else 0
     return max(times.max() - times[done], 0) if times[done] else 0.0
 
 
-def killed(work, chance, *more):
-    """One life, killed at a random instant or between two touches of the disk, unless it ends before; whether it was killed."""
+def run_and_kill(work, rng, *more):
+    """Start a run and kill it at a random time or at an operation on the disk; return False if it ended before."""
     (work.folder / "times").write_bytes(struct.pack("d", 0) * 1000)
     in_a_save = work.in_a_save <= IN_A_SAVE * work.kills
-    pid = work.forks.start(work.folder, *work.train, *more, seed=chance.random(),
-                           hook=["killed", chance.randrange(1, 40)] if in_a_save else None)
+    pid = work.forks.start(work.folder, *work.train, *more, seed=rng.random(),
+                           hook=["killed", rng.randrange(1, 40)] if in_a_save else None)
     if not in_a_save:
-        time.sleep(chance.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 1.5))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    code = work.forks.ended()
-    assert code in (0, -signal.SIGKILL), work.said()
+    code = work.forks.wait()
+    assert code in (0, -signal.SIGKILL), work.stderr()
     work.trained += np.frombuffer((work.folder / "times").read_bytes()).any()
     work.kills += code != 0
     work.in_a_save += code != 0 and in_a_save
     return code != 0
 
 
-def kill_until_it_is_done(work, chance):
-    """Kill one training until it has ended, each time at most one interval after a checkpoint."""
-    while killed(work, chance, "--resume"):
-        assert lost(work) < INTERVAL + LATE
-    assert work.ending() == (work.model, work.tensors)
-    assert not work.left()
+def kill_until_finished(work, rng):
+    """Kill a training until it finishes; each time it must lose at most one checkpoint interval."""
+    while run_and_kill(work, rng, "--resume"):
+        assert seconds_lost(work) < INTERVAL + DELAY
+    assert work.take_result() == (work.model, work.tensors)
+    assert not work.leftovers()
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bits(work_of, task):
-    work, chance = work_of(task), random.Random(task)
+def test_a_training_killed_many_times_ends_with_the_same_bits(work_of, task):
+    work, rng = work_of(task), random.Random(task)
     while work.kills < KILLS // len(TASKS):
-        kill_until_it_is_done(work, chance)
-    assert work.trained > work.kills / 2                    # not only while it was still starting
+        kill_until_finished(work, rng)
+    assert work.trained > work.kills / 2                    # most kills came after the start-up
     assert work.in_a_save >= IN_A_SAVE * work.kills
 
 
 # INT, TERM, HUP
 
 
-PHASES = {"reading": None, "measuring": 1, "first update": 1, "training": 25, "validating": 2, "saving": 3, "finishing": 1}
+PHASES = {"reading": None, "measuring": 1, "first update": 1, "training": 25, "validating": 2, "saving": 3,
+          "finishing": 1}
 SOON = 5.0                              # seconds
 TIMES = 5
 
 
 @pytest.fixture(scope="module")
 def brief(work_of):
+    """A training of 40 steps, with a pipe for the marks of its phases."""
     work = work_of("stream", 40)
     os.mkfifo(work.folder / "marks")
     return work
 
 
-def reached(work, phase, chance):
-    """A life that is in this phase now, as its process id."""
+def start_until(work, phase, rng):
+    """Start a run, wait until it is in this phase, and return its process id."""
     number = PHASES[phase]
-    place = "update" if phase in ("first update", "training") else phase
-    pid = work.forks.start(work.folder, *work.train, hook=[place, number])
-    marks = os.open(work.folder / "marks", os.O_RDWR)       # so that it never waits for a writer
-    assert select.select([marks], [], [], 30)[0], (phase, work.said())
+    hook = "update" if phase in ("first update", "training") else phase
+    pid = work.forks.start(work.folder, *work.train, hook=[hook, number])
+    marks = os.open(work.folder / "marks", os.O_RDWR)       # opening for writing, too, never waits for a writer
+    assert select.select([marks], [], [], 30)[0], (phase, work.stderr())
     assert os.read(marks, 1) == b"."
     os.close(marks)
-    time.sleep(chance.uniform(0, 0.05))
+    time.sleep(rng.uniform(0, 0.05))
     return pid
 
 
 @contextlib.contextmanager
 def half_fed(work, text):
-    """While active a FIFO stands for the corpus, and half of the text has been written into it."""
+    """Replace the corpus by a FIFO that holds half of the text, and put it back afterwards."""
     corpus = work.folder / "corpus"
     corpus.unlink()
     os.mkfifo(corpus)
@@ -197,44 +203,45 @@ def half_fed(work, text):
         corpus.write_bytes(text)
 
 
-def interrupted(work, signum, pid):
-    """Send the signal, and see that the life ends by it, soon."""
+def interrupt(work, signum, pid):
+    """Send the signal, and assert that the run soon dies by it."""
     began = time.monotonic()
     os.kill(pid, signum)
-    assert work.forks.ended() == -signum, work.said()
+    assert work.forks.wait() == -signum, work.stderr()
     assert time.monotonic() - began < SOON
 
 
-def assert_it_goes_on(work, phase):
-    assert work.forks.run(work.folder, *work.train, "--resume") == 0, work.said()
+def assert_resumes(work, phase):
+    """Assert that the run is resumed to the result of the uninterrupted one."""
+    assert work.forks.run(work.folder, *work.train, "--resume") == 0, work.stderr()
     if phase == "finishing":
-        assert "model has no checkpoint: its run is finished" in work.said()
-    assert work.ending() == (work.model, work.tensors)
-    assert not work.left()
+        assert "model has no checkpoint: its run is finished" in work.stderr()
+    assert work.take_result() == (work.model, work.tensors)
+    assert not work.leftovers()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("phase", [phase for phase in PHASES if phase != "reading"])
-def test_a_signal_ends_a_training_that_goes_on_to_the_same_bits(brief, phase, signum):
-    chance = random.Random(f"{phase} {signum}")
+def test_a_training_ended_by_a_signal_is_resumed_to_the_same_bits(brief, phase, signum):
+    rng = random.Random(f"{phase} {signum}")
     for _ in range(TIMES):
-        interrupted(brief, signum, reached(brief, phase, chance))
-        assert ("charlm train corpus -o model --resume" in brief.said()) == (phase != "finishing"), brief.said()
-        assert_it_goes_on(brief, phase)
+        interrupt(brief, signum, start_until(brief, phase, rng))
+        assert ("charlm train corpus -o model --resume" in brief.stderr()) == (phase != "finishing"), brief.stderr()
+        assert_resumes(brief, phase)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_reading_of_a_corpus(brief, signum):
-    chance, text = random.Random(signum), text_of("stream").encode()
+    rng, text = random.Random(signum), text_of("stream").encode()
     for _ in range(TIMES):
         with half_fed(brief, text):
             pid = brief.forks.start(brief.folder, *brief.train)
-            time.sleep(chance.uniform(0.1, 0.2))
-            interrupted(brief, signum, pid)
-        assert_it_goes_on(brief, "reading")
+            time.sleep(rng.uniform(0.1, 0.2))
+            interrupt(brief, signum, pid)
+        assert_resumes(brief, "reading")
 
 
-# A corpus that is changed by others
+# A corpus that changes during the training
 
 
 def truncated(corpus):
@@ -255,25 +262,25 @@ def unlinked(corpus):
     corpus.unlink()
 
 
-@pytest.mark.parametrize("robbery", [truncated, grown, replaced, unlinked])
-def test_a_corpus_that_changes_meanwhile_never_ends_a_training_by_a_signal(work_of, robbery):
-    work, chance = work_of("stream", 10), random.Random(robbery.__name__)
+@pytest.mark.parametrize("change", [truncated, grown, replaced, unlinked])
+def test_a_corpus_that_changes_during_the_run_never_crashes_it(work_of, change):
+    work, rng = work_of("stream", 10), random.Random(change.__name__)
     corpus, long = work.folder / "corpus", text_of("stream").encode() * 40
     for _ in range(20):
         corpus.write_bytes(long)
         work.forks.start(work.folder, *work.train, "--force")
-        time.sleep(chance.uniform(0, 0.25))
-        robbery(corpus)
-        code = work.forks.ended()
-        assert code in (0, 4) and "internal" not in work.said(), work.said()
+        time.sleep(rng.uniform(0, 0.25))
+        change(corpus)
+        code = work.forks.wait()
+        assert code in (0, 4) and "internal" not in work.stderr(), work.stderr()
 
 
-@pytest.mark.parametrize("robbery", [truncated, grown, replaced, unlinked])
-def test_a_corpus_that_changes_once_it_is_read_changes_nothing(brief, robbery):
+@pytest.mark.parametrize("change", [truncated, grown, replaced, unlinked])
+def test_a_corpus_that_changes_after_it_was_read_changes_nothing(brief, change):
     corpus = brief.folder / "corpus"
     text = corpus.read_bytes()
-    reached(brief, "first update", random.Random(0))
-    robbery(corpus)
-    assert brief.forks.ended() == 0, brief.said()
+    start_until(brief, "first update", random.Random(0))
+    change(corpus)
+    assert brief.forks.wait() == 0, brief.stderr()
     corpus.write_bytes(text)
-    assert brief.ending() == (brief.model, brief.tensors)
+    assert brief.take_result() == (brief.model, brief.tensors)

@@ -1,34 +1,33 @@
-"""Twenty trainings of one output, started at once by the command itself."""
+"""Twenty trainings of the same output, started at once."""
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
+from tests.helpers.runners import start_process
+
 pytestmark = pytest.mark.slow
 
 STARTED = 20
-ALL_TOLD = 240                          # seconds, for twenty interpreters on a busy machine
-COMMAND = [sys.executable, "-m", "charlm", "train", "corpus", "-o", "model", "--hidden", "16", "--layers", "1", "--threads", "1",
-           "--steps", "1000000", "--patience", "0"]
+LIMIT = 240                             # seconds, for twenty interpreters on a busy machine
+FLAGS = ["--hidden", "16", "--layers", "1", "--threads", "1", "--steps", "1000000", "--patience", "0"]
 
 
 @pytest.fixture
 def trainings(tmp_path):
     (tmp_path / "corpus").write_text("the ape and the bee and the cod\n" * 200, encoding="utf-8")
-    training_options = [subprocess.Popen(COMMAND, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                    env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(STARTED)]
-    yield training_options
-    for training in training_options:
+    started = [start_process("train", "corpus", "-o", "model", *FLAGS, cwd=tmp_path, stdout=None, text=True,
+                             env={"OMP_NUM_THREADS": "1"}) for _ in range(STARTED)]
+    yield started
+    for training in started:
         training.kill()
         training.communicate()
 
 
-def test_of_twenty_trainings_at_once_one_runs_and_the_others_name_it(tmp_path, trainings):
-    deadline = time.monotonic() + ALL_TOLD
+def test_of_twenty_trainings_one_runs_and_the_others_name_its_process(tmp_path, trainings):
+    deadline = time.monotonic() + LIMIT
     while sum(training.poll() is None for training in trainings) > 1 and time.monotonic() < deadline:
         time.sleep(0.1)
     running = [training for training in trainings if training.poll() is None]
@@ -37,7 +36,8 @@ def test_of_twenty_trainings_at_once_one_runs_and_the_others_name_it(tmp_path, t
         if training is not running[0]:
             assert training.wait() == 7
             assert training.stderr.read().splitlines() == [
-                f"charlm: error: model: a training run (process {running[0].pid}) is writing it; wait for it, or name another file with -o"]
+                f"charlm: error: model: a training run (process {running[0].pid}) is writing it; "
+                "wait for it, or name another file with -o"]
     while "event=step" not in running[0].stderr.readline():
         pass
     running[0].send_signal(signal.SIGINT)

@@ -1,18 +1,16 @@
-"""Models of real texts are as good as they should be, trained through the command.
+"""The quality of models of real texts, trained through the command.
 
-Real texts may be missing; then their tests are skipped. Lengths are in passes, not minutes, so that no
-result depends on how fast the machine is.
+Tests of missing texts are skipped. Trainings are measured in passes, so that no result depends on the machine's speed.
 """
 
 import bz2
 import gzip
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.runners import run_process
 
 pytestmark = pytest.mark.slow
 
@@ -20,16 +18,13 @@ CORPORA = Path(__file__).parents[2] / "corpora"
 
 
 def train(corpus, folder, *flags):
-    """Train through the command; what `info` says of the model."""
-    model = folder / "model.charlm"
-    for arguments in (["train", corpus, "-o", model, "--quiet", *flags], ["info", model, "--jsonl"]):
-        done = subprocess.run([sys.executable, "-m", "charlm", *map(str, arguments)],
-                              capture_output=True, text=True, timeout=1500, cwd=folder)
-        assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Train a model and return the record of `charlm info`."""
+    run_process("train", corpus, "-o", "m.charlm", "--quiet", *flags, cwd=folder, timeout=1500).check()
+    return run_process("info", "m.charlm", "--jsonl", cwd=folder).check().records[0]
 
 
 def bits_of_bzip2(path):
+    """Return the bits per character of a file compressed by bzip2."""
     text = path.read_bytes()
     return 8 * len(bz2.compress(text, 9)) / len(text.decode("utf-8"))
 
@@ -37,10 +32,10 @@ def bits_of_bzip2(path):
 def test_two_passes_over_tinyshakespeare_beat_published_recurrent_models(tmp_path, real_data):
     model = train(real_data("tinyshakespeare.txt"), tmp_path, "--epochs", 2)
     assert model["validation_characters"] == 111_540
-    assert model["nats_per_token"] < 1.548          # minGRU of Feng et al. 2024, its own best
+    assert model["nats_per_token"] < 1.548          # the best of minGRU (Feng et al., 2024)
 
 
-def test_a_bidirectional_encoder_of_the_past_beats_gzip_before_half_a_pass(tmp_path, real_data):
+def test_a_windowed_model_beats_gzip_before_half_a_pass(tmp_path, real_data):
     path = real_data("tinyshakespeare.txt")
     model = train(path, tmp_path, "--epochs", 0.4, "--bidirectional", "--hidden", 128)
     text = path.read_bytes()
@@ -54,7 +49,7 @@ def test_real_text_is_modelled_better_than_bzip2_compresses_it(tmp_path, real_da
     assert model["bits_per_character"] < bits_of_bzip2(path)
 
 
-def test_our_own_prose_is_modelled_better_than_bzip2_compresses_it(tmp_path):
+def test_the_prose_of_the_repository_is_modelled_better_than_by_bzip2(tmp_path):
     path = CORPORA / "ferrywoman.txt"
     model = train(path, tmp_path, "--epochs", 5)
     assert model["bits_per_character"] < bits_of_bzip2(path)

@@ -1,4 +1,4 @@
-"""Two processes under torchrun learn what one does, and end together when one of them dies."""
+"""Two processes under torchrun reach the loss of one, and end together if one of them dies."""
 
 import os
 import re
@@ -18,10 +18,11 @@ pytestmark = pytest.mark.slow
 WORDS = ["ape", "bee", "cod", "doe", "eel", "fox"]
 LINES = [f"{one} {two}" for one in WORDS for two in WORDS]
 TASKS = {"stream": [], "lines": ["--lines"], "pairs": ["--pairs"], "fill": ["--fill"]}
-NETWORK = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--dropout", "0", "--threads", "1", "--batch-size", "4",
+NETWORK = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--dropout", "0", "--threads", "1", "--batch-size",
+           "4",
            "--bptt", "8", "--patience", "0"]
 CLOSE = 1e-4                            # nats per token
-TOGETHER = 60                           # seconds within which all end with the first
+TOGETHER = 60                           # seconds within which all end after the first
 
 
 def text_of(task):
@@ -30,43 +31,46 @@ def text_of(task):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return any_port.getsockname()[1]
 
 
-def launched(folder, processes, *flags):
-    """A training as one process, or as several under torchrun; its outputs go to files."""
+def launch(folder, processes, *flags):
+    """Start a training as one process, or as several under torchrun; stderr goes to a file."""
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", str(free_port()),
                 "--master-addr", "127.0.0.1"] if processes > 1 else []
     command = [sys.executable, *torchrun, "-m", "charlm", "train", "corpus", "-o", "model", *NETWORK, *flags]
-    with open(folder / "stderr", "wb") as said:
-        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+    with open(folder / "stderr", "wb") as file:
+        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file,
                                 env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True)
 
 
-def said(folder):
+def stderr_of(folder):
+    """Return the stderr of the last training."""
     return (folder / "stderr").read_text(encoding="utf-8")
 
 
 def loss_after(folder, processes, *flags):
-    assert launched(folder, processes, *flags).wait(120) == 0, said(folder)
+    """Train and return the validation loss of the model."""
+    assert launch(folder, processes, *flags).wait(120) == 0, stderr_of(folder)
     return load(str(folder / "model")).training["nats_per_token"]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_two_processes_come_to_the_loss_of_one(tmp_path, task):
+def test_two_processes_reach_the_loss_of_one(tmp_path, task):
     (tmp_path / "corpus").write_text(text_of(task), encoding="utf-8")
     flags = [*TASKS[task], "--steps", "12"]
     one = loss_after(tmp_path, 1, *flags)
     (tmp_path / "model").unlink()
     assert loss_after(tmp_path, 2, *flags) == pytest.approx(one, abs=CLOSE)
-    assert said(tmp_path).count("event=plan ") == said(tmp_path).count("event=stopped") == 1, said(tmp_path)
+    stderr = stderr_of(tmp_path)
+    assert stderr.count("event=plan ") == stderr.count("event=stopped") == 1, stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "model", "stderr"]
 
 
 def workers(launcher):
-    """The processes of a launcher, by rank."""
+    """Return the process ids of a launcher's workers, by rank."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -92,12 +96,12 @@ def steps_done(folder):
     return newest.run["standing"]["step"] if newest else 0
 
 
-def test_a_dead_process_ends_all_and_any_number_goes_on(tmp_path):
+def test_a_killed_process_ends_all_and_any_number_can_resume(tmp_path):
     (tmp_path / "corpus").write_text(text_of("stream"), encoding="utf-8")
-    launcher = launched(tmp_path, 2, "--steps", "100000", "--checkpoint-every", "0.2")
+    launcher = launch(tmp_path, 2, "--steps", "100000", "--checkpoint-every", "0.2")
     wait_until(lambda: launcher.poll() is not None or steps_done(tmp_path) > 10)
     both = workers(launcher)
-    assert sorted(both) == [0, 1], said(tmp_path)
+    assert sorted(both) == [0, 1], stderr_of(tmp_path)
     began = time.monotonic()
     os.kill(both[1], signal.SIGKILL)
     assert launcher.wait(TOGETHER) != 0
@@ -111,25 +115,25 @@ def test_a_dead_process_ends_all_and_any_number_goes_on(tmp_path):
             (tmp_path / name).write_bytes(data)
         (tmp_path / "model").unlink(missing_ok=True)
         losses.append(loss_after(tmp_path, processes, "--steps", str(steps), "--resume"))
-        assert said(tmp_path).count("event=resumed") == 1, said(tmp_path)
+        assert stderr_of(tmp_path).count("event=resumed") == 1, stderr_of(tmp_path)
     assert losses[0] == pytest.approx(losses[1], abs=CLOSE)
 
 
-def test_only_the_first_process_talks_of_what_there_is_to_resume(tmp_path):
+def test_only_the_main_process_reports_the_checkpoint_to_resume(tmp_path):
     (tmp_path / "corpus").write_text(text_of("lines"), encoding="utf-8")
     loss_after(tmp_path, 2, "--lines", "--steps", "2", "--resume")
-    assert said(tmp_path).count("starting from the beginning") == 1, said(tmp_path)
-    assert launched(tmp_path, 2, "--lines", "--steps", "2", "--resume").wait(60) == 0
-    assert said(tmp_path).count("model has no checkpoint") == 1, said(tmp_path)
+    assert stderr_of(tmp_path).count("starting from the beginning") == 1, stderr_of(tmp_path)
+    assert launch(tmp_path, 2, "--lines", "--steps", "2", "--resume").wait(60) == 0
+    assert stderr_of(tmp_path).count("model has no checkpoint") == 1, stderr_of(tmp_path)
 
 
 @pytest.mark.parametrize(("there", "flags", "reason"), [
     (["model"], [], "model exists"), ([], ["--validation", "nowhere"], "nowhere: cannot be read"),
     ([], ["--batch-size", "1"], "--batch-size 1 is less than one for each")])
-def test_an_error_of_all_processes_is_told_once(tmp_path, there, flags, reason):
+def test_an_error_of_all_processes_is_printed_once(tmp_path, there, flags, reason):
     (tmp_path / "corpus").write_text(text_of("stream"), encoding="utf-8")
     for name in there:
         (tmp_path / name).write_bytes(b"")
-    assert launched(tmp_path, 2, *flags).wait(60) != 0
-    told = [line for line in said(tmp_path).splitlines() if line.startswith("charlm: ")]
-    assert len(told) == 1 and reason in told[0], said(tmp_path)
+    assert launch(tmp_path, 2, *flags).wait(60) != 0
+    errors = [line for line in stderr_of(tmp_path).splitlines() if line.startswith("charlm: ")]
+    assert len(errors) == 1 and reason in errors[0], stderr_of(tmp_path)

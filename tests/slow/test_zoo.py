@@ -1,7 +1,7 @@
-"""Every kind of file that a shell may hand to charlm, and how every verb that reads a text ends on it.
+"""Every kind of file that charlm may be given as a text, and the exit code of every verb that reads it.
 
-The exit codes are written down by hand: 0, or 4 for a text that is refused. Not here: hostile models (test_hostile_models.py),
-one very long line (test_one_line.py).
+The expected codes were written by hand: 0, or 4 for a text that is refused. Not here: malicious models
+(test_hostile_models.py), one very long line (test_one_line.py).
 """
 
 import bz2
@@ -10,9 +10,12 @@ import random
 
 import pytest
 
+from tests.helpers.runners import run_in_process
+
 pytestmark = pytest.mark.slow
 
-TINY = ["--hidden", "8", "--layers", "1", "--steps", "3", "--batch-size", "2", "--bptt", "8", "--threads", "1", "--quiet"]
+TINY = ["--hidden", "8", "--layers", "1", "--steps", "3", "--batch-size", "2", "--bptt", "8", "--threads", "1",
+        "--quiet"]
 VERBS = ("train", "lines", "sample", "score", "eval", "tokens")
 TEXT = "one fish, two fish\nred fish, blue fish\nnaïve fish\n"
 WORDS = TEXT.encode()
@@ -20,17 +23,17 @@ MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 5000)))
 NOISE = random.Random(0).randbytes(5000)
 MEGABYTE = (b"she sells sea shells on the sea shore " * 30_000)[:1_000_000]
 
-# name: what is in it, and the exit codes of VERBS.
+# name: content, and the exit codes of VERBS
 ZOO = {
-    "empty.txt": (b"", "440040"),                                       # a prompt may be empty, and no lines are answered by none
-    "byte.txt": (b"a", "440000"),                                       # too short to learn from, not to be scored
+    "empty.txt": (b"", "440040"),                                       # a prompt may be empty
+    "byte.txt": (b"a", "440000"),                                       # too short to learn from, but not to be scored
     "character.txt": ("€".encode(), "440000"),
     "two.txt": (b"ab", "440000"),
-    "three.txt": (b"abc", "040000"),                                    # the least to learn from; a single line is none to hold out
-    "newlines.txt": (b"\n" * 100, "040000"),                            # as lines they are all the same
+    "three.txt": (b"abc", "040000"),                                    # just enough text, but a single line
+    "newlines.txt": (b"\n" * 100, "040000"),                            # all lines are the same
     "nul.txt": (b"\0" * 100, "040000"),
     "nul-lines.txt": (b"a\0b\n\0\n\0\0\n" * 9, "000000"),
-    "bom.txt": (b"\xef\xbb\xbf", "440040"),                             # nothing behind it
+    "bom.txt": (b"\xef\xbb\xbf", "440040"),                             # nothing after the mark
     "bom-text.txt": (b"\xef\xbb\xbf" + WORDS, "000000"),
     "bom-inside.txt": (b"a\xef\xbb\xbfb\nc\n", "000000"),
     "crlf.txt": (WORDS.replace(b"\n", b"\r\n"), "000000"),
@@ -58,7 +61,7 @@ ZOO = {
     "markup.txt": (b"[/]\n[bold]x[/bold] :smile:\n[link=file:///etc]\n\\[\n", "000000"),
     "tabs.txt": (b"\t" * 100, "040000"),
     "pairs.txt": (b"".join(b"%d\t%d\n" % (number, number * 7) for number in range(40)), "000000"),
-    "unlike-pairs.tsv": (b"a\tb\tc\n" * 9, "440000"),                   # the ending says pairs; as lines they are all the same
+    "unlike-pairs.tsv": (b"a\tb\tc\n" * 9, "440000"),                   # pairs by its name; all lines are the same
     "noise.bin": (NOISE, "444444"),
     "packed.txt.gz": (gzip.compress(WORDS), "000000"),
     "joined.txt.gz": (gzip.compress(WORDS) + gzip.compress(b"more\n"), "000000"),
@@ -73,22 +76,23 @@ ZOO = {
     "model.txt": (None, "444444"),
     "--odd [name] \x1b\n.txt": (WORDS, "000000"),
 }
-# Their meaning does not lie in their names.
-PLAIN = [name for name, (data, _) in ZOO.items() if data is not None and not name.endswith((".gz", ".bz2", ".tsv")) and data != MEGABYTE]
+# Files whose meaning does not depend on their names
+PLAIN = [name for name, (data, _) in ZOO.items() if data is not None and not name.endswith((".gz", ".bz2", ".tsv"))
+         and data != MEGABYTE]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory, inside):
-    """Of characters, most of them of the zoo unknown, and of bytes, to which none is."""
+def models(tmp_path_factory):
+    """A model of characters, which does not know most of those below, and one of bytes, which knows all."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "text").write_bytes(WORDS * 5)
     for kind in ("char", "byte"):
-        assert inside("train", folder / "text", "-o", folder / kind, "--tokenizer", kind, *TINY) == (0, b"", [])
+        run_in_process("train", folder / "text", "-o", folder / kind, "--tokenizer", kind, *TINY).check()
     return folder
 
 
 def put(folder, name, models):
-    """The file of this name, made."""
+    """Write the file of this name."""
     path = folder / name
     if name == "folder":
         path.mkdir()
@@ -100,44 +104,47 @@ def put(folder, name, models):
 
 
 def bytes_of(name):
-    """The bytes of the text in a file that is valid."""
+    """Return the bytes of the text in a valid file."""
     data = ZOO[name][0]
     if name.endswith(".gz"):
         return gzip.decompress(data.removesuffix(b"junk")) if data else b""
     return bz2.decompress(data) if name.endswith(".bz2") else data
 
 
-def checked(run):
-    """What a run wrote and its exit code, after looking at its complaints: one line of error or none."""
-    code, out, lines = run
+def run(*arguments, stdin=b""):
+    """Run the command; it must print exactly one error if it fails, and only messages of one line."""
+    done = run_in_process(*arguments, stdin=stdin)
+    lines = done.stderr.splitlines()
     errors = [line for line in lines if line.startswith("charlm: error: ")]
-    assert len(errors) == (code != 0) and all(line.startswith("charlm: ") for line in lines), lines
+    assert len(errors) == (done.code != 0) and all(line.startswith("charlm: ") for line in lines), lines
     assert not any("internal" in line or "Traceback" in line or "\x1b" in line for line in lines), lines
-    return code, out
+    return done
 
 
 @pytest.mark.parametrize("name", ZOO, ids=ascii)
-def test_every_verb_ends_as_expected(inside, models, tmp_path, monkeypatch, name):
+def test_every_verb_has_the_expected_exit_code(models, tmp_path, monkeypatch, name):
     put(tmp_path, name, models)
     monkeypatch.chdir(tmp_path)
     use, learn = ["-m", models / "char"], [*TINY, "-o", "out.charlm", "--force"]
-    ended = {"train": checked(inside("train", *learn, "--", name))[0],
-             "lines": checked(inside("train", "--lines", *learn, "--", name))[0],
-             "sample": checked(inside("sample", *use, "-n", 5, "--seed", 1, "-f", name))[0],
-             "score": checked(inside("score", *use, "--", name))[0],
-             "eval": checked(inside("eval", *use, "--", name))[0]}
-    ended["tokens"], ids = checked(inside("tokenize", "-m", models / "byte", "--", name))
-    code, back = checked(inside("detokenize", "-m", models / "byte", stdin=ids))
-    assert {verb: str(code) for verb, code in ended.items()} == dict(zip(VERBS, ZOO[name][1]))
-    assert code == 0 and (ended["tokens"] or back == bytes_of(name))
-    assert {one.name for one in tmp_path.iterdir()} - {name} == ({"out.charlm"} if 0 in (ended["train"], ended["lines"]) else set())
+    ended = {"train": run("train", *learn, "--", name).code,
+             "lines": run("train", "--lines", *learn, "--", name).code,
+             "sample": run("sample", *use, "-n", 5, "--seed", 1, "-f", name).code,
+             "score": run("score", *use, "--", name).code,
+             "eval": run("eval", *use, "--", name).code}
+    tokenized = run("tokenize", "-m", models / "byte", "--", name)
+    ended["tokens"] = tokenized.code
+    restored = run("detokenize", "-m", models / "byte", stdin=tokenized.stdout)
+    assert {verb: str(code) for verb, code in ended.items()} == dict(zip(VERBS, ZOO[name][1], strict=True))
+    assert restored.code == 0 and (ended["tokens"] or restored.stdout == bytes_of(name))
+    assert {path.name for path in tmp_path.iterdir()} - {name} == ({"out.charlm"} if 0 in (ended["train"],
+        ended["lines"]) else set())
 
 
 @pytest.mark.parametrize("name", PLAIN, ids=ascii)
-def test_standard_input_ends_like_a_file(inside, models, tmp_path, name):
+def test_stdin_has_the_exit_code_of_a_file(models, tmp_path, name):
     data, codes = ZOO[name]
     use, output = ["-m", models / "char"], tmp_path / "out"
-    ended = [inside("train", *TINY, "-o", output, "-", stdin=data), inside("sample", *use, "-n", 5, "-f", "-", stdin=data),
-             inside("score", *use, stdin=data), inside("eval", *use, "-", stdin=data)]
-    assert "".join(str(checked(run)[0]) for run in ended) == codes[0] + codes[2:5]
+    ended = [run("train", *TINY, "-o", output, "-", stdin=data), run("sample", *use, "-n", 5, "-f", "-", stdin=data),
+             run("score", *use, stdin=data), run("eval", *use, "-", stdin=data)]
+    assert "".join(str(done.code) for done in ended) == codes[0] + codes[2:5]
     assert output.exists() == (codes[0] == "0")

@@ -19,6 +19,7 @@ from charlm.training import session as session_module
 from charlm.training.loop import train
 from charlm.training.options import TrainingOptions
 from charlm.training.session import Session, run
+from tests.helpers import faults
 
 OPTIONS = TrainingOptions(hidden=4, embedding=2, layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
 DISK = (storage, checkpoint, container, modelfile)
@@ -75,7 +76,7 @@ def without_faults(corpus, output):
 
 
 @pytest.mark.parametrize("kind, permanent", [("EIO", False), ("EIO", True), ("end", True)])
-def test_files_of_a_run_are_intact_wherever_the_disk_fails(faults, corpus, tmp_path, kind, permanent):
+def test_files_of_a_run_are_intact_wherever_the_disk_fails(corpus, tmp_path, kind, permanent):
     by_step, models = without_faults(corpus, str(tmp_path / "reference"))
     modelfile.save(str(tmp_path / "old"), old_model())
     old, cases = (tmp_path / "old").read_bytes(), 0

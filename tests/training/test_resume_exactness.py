@@ -8,6 +8,7 @@ from charlm.checkpoint import Checkpoint
 from charlm.errors import DivergedError, ModelFileError
 from charlm.training.checkpoint_state import described, go_on, take
 from charlm.training.loop import TrainingState
+from tests.helpers.pairwise import grid
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,9 +21,9 @@ def assert_every_resumption_ends_alike(runner):
         assert (again.tensors, again.kept) == (whole.tensors, whole.kept), step
 
 
-@pytest.mark.parametrize("kind", ["stream", "lines", "labels", "pairs", "fill"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("way", [{}, {"dropout": 0.3}, {"averaging": 0.9}], ids=["plain", "dropout", "averaging"])
+@pytest.mark.parametrize("kind, cell, way", grid(
+    kind=["stream", "lines", "labels", "pairs", "fill"], cell=["lstm", "gru", "rnn"],
+    way={"plain": {}, "dropout": {"dropout": 0.3}, "averaging": {"averaging": 0.9}}))
 def test_resume_at_every_tenth_step_equals_the_uninterrupted_run(runner_of, kind, cell, way):
     assert_every_resumption_ends_alike(runner_of(kind, cell=cell, **way))
 
@@ -51,7 +52,8 @@ def differs(rich, checkpoint):
 KINDS = {"weights": "weights.", "average": "average.", "best weights": "best.", "a best weight": "best.head.bias",
          "AdamW's first moment": ".exp_avg", "AdamW's second moment": ".exp_avg_sq", "AdamW's step": ".step",
          "Muon's mean": ".mean", "all of the optimizers": "optimizer.", "the lanes' states": "objective.layers.",
-         "the memory": "objective.memory.", "the window read": "objective.window_tokens", "all of the lanes": "objective."}
+         "the memory": "objective.memory.", "the window read": "objective.window_tokens",
+         "all of the lanes": "objective."}
 
 
 @pytest.mark.parametrize("what", KINDS)
@@ -66,7 +68,8 @@ def test_no_tensor_can_be_left_out(rich, what):
 def test_no_single_tensor_can_be_left_out(rich):
     whole = rich[1].checkpoints[20]
     free = [name for name in whole.tensors if not name.startswith(("writes.", "reads."))
-            and not differs(rich, Checkpoint(whole.run, {key: value for key, value in whole.tensors.items() if key != name}))]
+            and not differs(rich, Checkpoint(whole.run, {key: value for key, value in whole.tensors.items()
+                                                         if key != name}))]
     assert not free
 
 
