@@ -226,7 +226,7 @@ def test_it_learns_lines_given_their_label(lines_of):
 
 
 def test_an_update_depends_on_the_lines_of_its_step_alone(corpus):
-    """No state, gradient or line is left over from the previous update."""
+    """The previous update leaves no state, gradient or line behind."""
     trainer, rows = trainer_for(corpus), itertools.count()
     started, start = [], trainer.network.start
     trainer.network.start = lambda batch: started.append(batch) or start(batch)
