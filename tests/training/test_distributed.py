@@ -58,18 +58,19 @@ def observe(process_group):
     wide.grad = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]) * (1 if process_group.is_main else 10)
     if process_group.is_main:
         short.grad = torch.tensor([7.0, 8.0])
-    seen = {"rank": process_group.rank, "size": process_group.size, "any": [process_group.any(flags[process_group.rank]) for flags in FLAGS],
-            "broadcast": process_group.broadcast([process_group.rank, f"process {process_group.rank}", {"steps": 10 + process_group.rank}])}
+    rank = process_group.rank
+    seen = {"rank": rank, "size": process_group.size, "any": [process_group.any(flags[rank]) for flags in FLAGS],
+            "broadcast": process_group.broadcast([rank, f"process {rank}", {"steps": 10 + rank}])}
     began = time.monotonic()
     seen |= {"clock": process_group.clock(), "around": [began, time.monotonic()]}
-    loss = torch.tensor(0.25 + process_group.rank, requires_grad=True)
+    loss = torch.tensor(0.25 + rank, requires_grad=True)
     seen |= {"loss": process_group.sum_gradients([wide, short], loss), "own_loss": loss.item(),
              "gradients": [wide.grad.tolist(), short.grad.tolist()]}
     for memory in (True, False):
         seen[f"gathered {memory}"] = [
             as_lists(process_group.gather(shard_of(process_group, numbered(batch, memory=memory), batch), batch))
             for batch in BATCHES]
-    time.sleep(0.3 * process_group.rank)
+    time.sleep(0.3 * rank)
     seen["reached"] = time.monotonic()
     process_group.barrier()
     return seen | {"left": time.monotonic()}
@@ -176,8 +177,8 @@ def test_a_single_process_does_not_communicate(no_communication):
 
 
 @pytest.mark.parametrize("call", [
-    lambda process_group: process_group.any(True), lambda process_group: process_group.clock(), lambda process_group: process_group.barrier(),
-    lambda process_group: process_group.gather(numbered(3), 6), lambda process_group: process_group.sum_gradients([], torch.tensor(0.5))])
+    lambda group: group.any(True), lambda group: group.clock(), lambda group: group.barrier(),
+    lambda group: group.gather(numbered(3), 6), lambda group: group.sum_gradients([], torch.tensor(0.5))])
 def test_a_lost_process_is_reported_as_such(monkeypatch, call):
     def fail(*_, **__):
         raise RuntimeError("[pair.cc:553] Connection closed by peer")

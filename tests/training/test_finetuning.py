@@ -158,7 +158,8 @@ def test_new_tokens_and_labels_start_at_the_mean_of_all_rows(enlarged):
 
 
 def test_new_tokens_and_labels_shift_the_known_ids(enlarged):
-    moved = {meaning[0] for _, _, _, old_ids, new_ids in tables(enlarged) for meaning in old_ids if old_ids[meaning] != new_ids[meaning]}
+    moved = {meaning[0] for _, _, _, old_ids, new_ids in tables(enlarged)
+             for meaning in old_ids if old_ids[meaning] != new_ids[meaning]}
     special = {"stream": set(), "lines": {"end"}, "pairs": {"end"}, "fill": {"end", "gap"}}
     assert moved == {"token"} | special[enlarged.model.task] | ({"label"} if enlarged.model.labels else set())
 

@@ -1,6 +1,6 @@
-"""Checkpoints that are no run, under checksums that match: refused when they are gone on from, and before anything is done.
+"""Checkpoints with valid checksums and invalid contents are refused when they are resumed.
 
-Not here: the file (test_checkpoint.py), checkpoints of other runs (test_resuming_changes.py), the command (slow/).
+The file is tested in test_checkpoint.py, checkpoints of other runs in test_resume_changes.py, the command in slow/.
 """
 
 import copy
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def go_on_from(rich, tmp_path):
-    """A function that goes on from the run's checkpoint after a change of its facts and tensors, by way of the disk."""
+def resume_after(rich, tmp_path):
+    """A function that changes the metadata and tensors of a checkpoint, stores it, loads it and resumes from it."""
     runner, whole = rich[0], rich[1].checkpoints[20]
 
     def resume(change):
@@ -33,6 +33,7 @@ def go_on_from(rich, tmp_path):
 
 
 def put(*path):
+    """Return a change that sets the metadata at a path to the last argument."""
     *inner, last, value = path
 
     def change(run, tensors):
@@ -42,82 +43,86 @@ def put(*path):
     return change
 
 
-def test_an_unchanged_checkpoint_is_resumed(go_on_from):
-    assert go_on_from(lambda run, tensors: None).step == 20
+def test_an_unchanged_checkpoint_is_resumed(resume_after):
+    assert resume_after(lambda run, tensors: None).step == 20
 
 
-NO_COUNT = ["3", -1, True, 2.5, None, [], {}, 1 << 60, float("nan"), float("inf")]
-FACTS = {
+INVALID_COUNTS = ["3", -1, True, 2.5, None, [], {}, 1 << 60, float("nan"), float("inf")]
+INVALID = {
     "task": ["x", None, 5, ["stream"], {}],
     "failures": ["x", "1", -1, True, None, [], 1.5, float("inf"), float("nan"), 1 << 60],
     "model": [None, [], {}, "x", 1],
     "config": [None, [], {}, "x", 1],
     "flags": [None, [], "x", {"validation": []}, {"validation": 2.0}, {"errors": "x"}, {"vocab_size": "9"}],
     "corpus": [None, [], "x"],
-    "environment": [None, [], "x", {"threads": "x"}, {"threads": -1}, {"threads": 0}, {"threads": 1 << 40}, {"threads": [1]}],
+    "environment": [None, [], "x", *({"threads": threads} for threads in ("x", -1, 0, 1 << 40, [1]))],
     "changes": [None, {}, "x", [1], ["x"], [[]]],
     "texts": [None, [], {}, "x"],
     "more": [1],
 }
 
 
-@pytest.mark.parametrize("name, value", [(name, value) for name, values in FACTS.items() for value in values], ids=str)
-def test_invalid_metadata_is_refused(go_on_from, name, value):
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in INVALID.items() for value in values],
+                         ids=str)
+def test_invalid_metadata_is_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        go_on_from(put(name, value))
+        resume_after(put(name, value))
 
 
-@pytest.mark.parametrize("value", NO_COUNT, ids=str)
+@pytest.mark.parametrize("value", INVALID_COUNTS, ids=str)
 @pytest.mark.parametrize("name", ["step", "validations_since_best", "validated"])
-def test_an_invalid_count_is_refused(go_on_from, name, value):
+def test_an_invalid_count_is_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        go_on_from(put("standing", name, value))
+        resume_after(put("standing", name, value))
 
 
 @pytest.mark.parametrize("value", ["3", -1, True, None, [], float("nan"), float("inf")], ids=str)
-def test_an_invalid_time_is_refused(go_on_from, value):
+def test_an_invalid_time_is_refused(resume_after, value):
     with pytest.raises(ModelFileError):
-        go_on_from(put("standing", "seconds", value))
+        resume_after(put("standing", "seconds", value))
 
 
 @pytest.mark.parametrize("name, value", [
-    *((name, value) for name in ("loss", "bits_per_character") for value in ("x", None, [], True, float("nan"), float("inf"))),
-    *(("step", value) for value in NO_COUNT), ("best", 1), ("best", None), ("error_rate", "x"), ("error_rate", float("nan")),
-    ("more", 1)], ids=str)
-def test_an_invalid_best_validation_is_refused(go_on_from, name, value):
+    *((name, value) for name in ("loss", "bits_per_character")
+      for value in ("x", None, [], True, float("nan"), float("inf"))),
+    *(("step", value) for value in INVALID_COUNTS), ("best", 1), ("best", None), ("error_rate", "x"),
+    ("error_rate", float("nan")), ("more", 1)], ids=str)
+def test_an_invalid_best_validation_is_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        go_on_from(put("standing", "best", name, value))
+        resume_after(put("standing", "best", name, value))
 
 
 @pytest.mark.parametrize("name, value", [
-    ("tokenizer", None), ("tokenizer", "x"), ("tokenizer", ["char"]), ("tokenizer", "bpe"), ("tokenizer", 0), ("source_tokenizer", 0),
-    ("source_tokenizer", ""), ("source_tokenizer", []), ("source_tokenizer", "nfd"), ("labels", 5), ("labels", []), ("labels", [["a", 0]]),
-    ("labels", "x")], ids=str)
-def test_invalid_tokenizers_and_labels_are_refused(go_on_from, name, value):
+    *(("tokenizer", value) for value in (None, "x", ["char"], "bpe", 0)),
+    *(("source_tokenizer", value) for value in (0, "", [], "nfd")),
+    *(("labels", value) for value in (5, [], [["a", 0]], "x"))], ids=str)
+def test_invalid_tokenizers_and_labels_are_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        go_on_from(put("texts", name, value))
+        resume_after(put("texts", name, value))
 
 
 @pytest.mark.parametrize("values", [
-    np.array([10, 97], np.float32), np.array([[10, 97]], np.uint32), np.array([10, 97], np.uint8), np.array([97, 10], np.uint32),
-    np.array([0x110000], np.uint32), np.array(10, np.uint32), np.array([0xD800], np.uint32)], ids=lambda values: f"{values.dtype} {values.tolist()}")
-def test_an_invalid_character_table_is_refused(go_on_from, values):
+    np.array([10, 97], np.float32), np.array([[10, 97]], np.uint32), np.array([10, 97], np.uint8),
+    np.array([97, 10], np.uint32), np.array([0x110000], np.uint32), np.array(10, np.uint32),
+    np.array([0xD800], np.uint32)], ids=lambda values: f"{values.dtype} {values.tolist()}")
+def test_an_invalid_character_table_is_refused(resume_after, values):
     with pytest.raises(ModelFileError):
-        go_on_from(lambda run, tensors: tensors.update({"writes.tokenizer.characters": values}))
+        resume_after(lambda run, tensors: tensors.update({"writes.tokenizer.characters": values}))
 
 
-@pytest.mark.parametrize("part", ["weights.head.bias", "average.head.bias", "best.head.bias", "optimizer.head.bias.exp_avg",
-                                  "objective.layers.0.0"])
-@pytest.mark.parametrize("how", [lambda values: values.astype(np.uint32), lambda values: values.astype(np.uint8),
-                                 lambda values: values[..., :-1], lambda values: values[None], lambda values: values.flat[0]],
-                         ids=["counts", "bytes", "shorter", "deeper", "broadcast"])
-def test_a_tensor_of_another_shape_or_type_is_refused(go_on_from, part, how):
+@pytest.mark.parametrize("part", ["weights.head.bias", "average.head.bias", "best.head.bias",
+                                  "optimizer.head.bias.exp_avg", "objective.layers.0.0"])
+@pytest.mark.parametrize("change", [lambda values: values.astype(np.uint32), lambda values: values.astype(np.uint8),
+                                    lambda values: values[..., :-1], lambda values: values[None],
+                                    lambda values: values.flat[0]],
+                         ids=["uint32", "uint8", "shorter", "one more axis", "scalar"])
+def test_a_tensor_of_another_shape_or_type_is_refused(resume_after, part, change):
     with pytest.raises(ModelFileError):
-        go_on_from(lambda run, tensors: tensors.update({part: np.array(how(tensors[part]))}))
+        resume_after(lambda run, tensors: tensors.update({part: np.array(change(tensors[part]))}))
 
 
-@pytest.mark.parametrize("name", ["more", "weights.more", "average.more", "best.more", "optimizer.more.exp_avg", "objective.more",
-                                  "writes.more", "reads.tokenizer.characters", "../evil"])
-def test_an_unexpected_tensor_is_refused(go_on_from, name):
+@pytest.mark.parametrize("name", ["more", "weights.more", "average.more", "best.more", "optimizer.more.exp_avg",
+                                  "objective.more", "writes.more", "reads.tokenizer.characters", "../evil"])
+def test_an_unexpected_tensor_is_refused(resume_after, name):
     with pytest.raises(ModelFileError):
-        go_on_from(lambda run, tensors: tensors.update({name: np.zeros(3, np.float32)}))
+        resume_after(lambda run, tensors: tensors.update({name: np.zeros(3, np.float32)}))

@@ -1,6 +1,6 @@
-"""The loop: which records come, what is kept, when checkpoints are taken, why a run ends, and how it goes on.
+"""The loop: its events, the models and checkpoints it stores, why a run ends, and how it is resumed.
 
-Not here: what an update does (test_trainer.py), disks that fail (test_faulty_runs.py), resumed bits (test_resuming.py).
+Updates are tested in test_trainer.py, failing disks in test_faulty_runs.py, resumed bits in test_resume_exactness.py.
 """
 
 import itertools
@@ -26,7 +26,7 @@ ALWAYS = range(1, 1000)
 
 
 class Toy:
-    """A trainer without a network: every fifth of 50 steps is validated, with losses given, the last for ever."""
+    """A trainer without a network. Every fifth of 50 steps is validated, with these losses; the last one repeats."""
 
     task = "pairs"
 
@@ -61,7 +61,7 @@ class Toy:
 
 @pytest.fixture
 def toy(monkeypatch):
-    """A function to a toy; the last one's time is the loop's."""
+    """A function that returns a toy, whose clock becomes that of the loop."""
     def make(*held_out, **options):
         trainer = Toy(*held_out, **options)
         monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=trainer.clock))
@@ -70,7 +70,7 @@ def toy(monkeypatch):
 
 
 class Storage:
-    """Puts down what it is given, and fails at these calls of it."""
+    """Storage that records what it is given, and fails at these calls, counted from 1."""
 
     def __init__(self, failing=()):
         self._failing, self._calls, self.done = failing, itertools.count(1), []
@@ -82,10 +82,10 @@ class Storage:
     def save(self, state):
         self._put(replace(state))
 
-    def _put(self, what):
+    def _put(self, item):
         if next(self._calls) in self._failing:
             raise StorageError("disk full")
-        self.done.append(what)
+        self.done.append(item)
 
     @property
     def steps(self):
@@ -96,52 +96,52 @@ class Storage:
         return [validation and validation.loss for _, validation in self.done]
 
 
-def records_of(trainer, *, keep=lambda weights, validation: "model", **options):
+def events_of(trainer, *, keep=lambda weights, validation: "model", **options):
     return list(train(trainer, keep=keep, **options))
 
 
-def saved_steps(trainer, **options):
+def checkpoint_steps(trainer, **options):
     storage = Storage()
-    records_of(trainer, checkpoint=storage.save, **options)
+    events_of(trainer, checkpoint=storage.save, **options)
     return storage.steps
 
 
-def only(kind, records):
-    return [record for record in records if isinstance(record, kind)]
+def only(kind, events):
+    return [event for event in events if isinstance(event, kind)]
 
 
 def same(one, other):
     return all(torch.equal(values, other[name]) for name, values in one.items())
 
 
-def state_at(step, **more):
-    """Of a toy that was validated there, too."""
-    return TrainingState(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "best_weights": {"weight": torch.tensor(5)},
-                       "validated": step} | more)
+def state_at(step, **changes):
+    """Return the state of a toy that has just been validated at this step."""
+    return TrainingState(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "validated": step,
+                            "best_weights": {"weight": torch.tensor(5)}} | changes)
 
 
-# Records
+# Events
 
 
 def test_a_run_reports_every_step_and_validates_at_its_intervals(runner_of):
     runner, storage = runner_of("stream", steps=23), Storage()
-    records = records_of(runner.trainer(), keep=storage.keep)
+    events = events_of(runner.trainer(), keep=storage.keep)
     interval = validation_interval(23, 4 * 8, len(runner.corpus.validation))
     assert 1 < interval < 23
-    assert [record.step for record in only(Step, records)] == list(range(1, 24))
-    validations = only(Validation, records)
-    assert [record.step for record in validations] == sorted({*range(interval, 24, interval), 23})
-    assert [validation for _, validation in storage.done] == [record for record in validations if record.best]
-    assert isinstance(records[-1], Stopped)
-    assert (records[-1].reason, records[-1].step, records[-1].path) == ("finished", 23, "model")
-    assert records[-1].loss == min(record.loss for record in validations)
+    assert [event.step for event in only(Step, events)] == list(range(1, 24))
+    validations = only(Validation, events)
+    assert [event.step for event in validations] == sorted({*range(interval, 24, interval), 23})
+    assert [validation for _, validation in storage.done] == [event for event in validations if event.best]
+    assert isinstance(events[-1], Stopped)
+    assert (events[-1].reason, events[-1].step, events[-1].path) == ("finished", 23, "model")
+    assert events[-1].loss == min(event.loss for event in validations)
 
 
 def test_a_run_ends_with_the_weights_of_its_updates_alone(runner_of):
     runner = runner_of("stream", dropout=0.5)
     run, plain = runner.trainer(), runner.trainer()
     torch.manual_seed(0)
-    assert len(only(Validation, records_of(run, checkpoint=Storage().save, checkpoint_every=0.0))) > 1
+    assert len(only(Validation, events_of(run, checkpoint=Storage().save, checkpoint_every=0.0))) > 1
     torch.manual_seed(0)
     for step in range(30):
         plain.update(step)
@@ -149,87 +149,87 @@ def test_a_run_ends_with_the_weights_of_its_updates_alone(runner_of):
 
 
 def test_a_step_event_reports_its_update(toy):
-    third = only(Step, records_of(toy()))[2]
+    third = only(Step, events_of(toy()))[2]
     assert (third.step, third.steps) == (3, 50)
     assert (third.loss, third.gradient_norm, third.learning_rate) == (0.75, 0.375, 0.1875)
 
 
 def test_a_skipped_update_is_reported_as_skipped(toy):
-    steps = only(Step, records_of(toy(skipped=(4, 5))))
-    assert [record.step for record in steps if not record.updated] == [4, 5]
+    steps = only(Step, events_of(toy(skipped=(4, 5))))
+    assert [event.step for event in steps if not event.updated] == [4, 5]
 
 
 def test_validations_and_the_end_report_loss_bits_and_error_rate(toy):
-    records = records_of(toy(ValidationMetrics(3.0, 4.0, 0.25), ValidationMetrics(5.0, 6.0, 0.5)))
-    assert only(Validation, records)[:2] == [Validation(5, 3.0, 4.0, True, 0.25), Validation(10, 5.0, 6.0, False, 0.5)]
-    assert records[-1] == Stopped("finished", 50, 3.0, 4.0, "model", 0.0, 0.25, "pairs")
+    events = events_of(toy(ValidationMetrics(3.0, 4.0, 0.25), ValidationMetrics(5.0, 6.0, 0.5)))
+    assert only(Validation, events)[:2] == [Validation(5, 3.0, 4.0, True, 0.25), Validation(10, 5.0, 6.0, False, 0.5)]
+    assert events[-1] == Stopped("finished", 50, 3.0, 4.0, "model", 0.0, 0.25, "pairs")
 
 
-@pytest.mark.parametrize("interrupted, events", [
+@pytest.mark.parametrize("interrupted, expected", [
     (False, ["checkpoint", "Step", "Validation", "keep", "Saved", "checkpoint", "Stopped"]),
     (True, ["checkpoint", "Step", "keep", "Saved", "checkpoint", "Stopped"])])
-def test_a_model_is_stored_after_its_validation_and_before_the_checkpoint(toy, interrupted, events):
+def test_a_model_is_stored_after_its_validation_and_before_the_checkpoint(toy, interrupted, expected):
     seen, trainer = [], toy(steps=1)
-    for record in train(trainer, keep=lambda *_: seen.append("keep") or "model",
+    for event in train(trainer, keep=lambda *_: seen.append("keep") or "model",
                         checkpoint=lambda _: seen.append("checkpoint"),
                         interrupted=lambda: interrupted and trainer.done == 1):
-        seen.append(type(record).__name__)
-    assert seen == events
+        seen.append(type(event).__name__)
+    assert seen == expected
 
 
 # Time
 
 
 def test_seconds_left_cover_updates_and_validations_and_fall_to_zero(toy):
-    steps = only(Step, records_of(toy(steps=23, update_takes=[3.0], validation_takes=7.0)))
-    left = {record.step: record.seconds_left for record in steps}
-    assert (left[1], left[3]) == (66.0, 60.0)               # no validation was seen yet
+    steps = only(Step, events_of(toy(steps=23, update_takes=[3.0], validation_takes=7.0)))
+    left = {event.step: event.seconds_left for event in steps}
+    assert (left[1], left[3]) == (66.0, 60.0)               # before the first validation
     assert (left[4], left[21], left[22], left[23]) == (19 * 3 + 7 * 7, 13.0, 10.0, 0.0)
     assert all(after < before for before, after in itertools.pairwise(list(left.values())[3:]))
 
 
 def test_characters_per_second_are_a_running_mean(toy):
-    steps = only(Step, records_of(toy(update_takes=[3.0, 23.0, 4.0])))
-    assert [record.characters_per_second for record in steps[:3]] == pytest.approx([30 / 3, 30 / 4, 30 / 4])
+    steps = only(Step, events_of(toy(update_takes=[3.0, 23.0, 4.0])))
+    assert [event.characters_per_second for event in steps[:3]] == pytest.approx([30 / 3, 30 / 4, 30 / 4])
 
 
 def test_time_between_events_counts_for_the_run_but_not_for_its_speed(toy):
-    trainer, records = toy(update_takes=[3.0]), []
-    for record in train(trainer, keep=lambda *_: "model"):
-        records.append(record)
+    trainer, events = toy(update_takes=[3.0]), []
+    for event in train(trainer, keep=lambda *_: "model"):
+        events.append(event)
         trainer.now += 100.0
-    steps = only(Step, records)
-    assert {record.characters_per_second for record in steps} == {10.0}
+    steps = only(Step, events)
+    assert {event.characters_per_second for event in steps} == {10.0}
     assert steps[-2].seconds_left == 3.0
-    assert records[-1].seconds == 50 * 3 + (50 + 10 + 1) * 100
+    assert events[-1].seconds == 50 * 3 + (50 + 10 + 1) * 100
 
 
 def test_the_seconds_of_a_run_include_those_of_earlier_sessions(toy):
     trainer = toy(update_takes=[3.0], validation_takes=7.0, done=5)
-    assert records_of(trainer, state=state_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
+    assert events_of(trainer, state=state_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
 
 
 def test_a_checkpoint_has_the_seconds_of_all_sessions(toy):
     storage = Storage()
     trainer = toy(held_out_tokens=math.inf, update_takes=[3.0], done=5)
-    records_of(trainer, state=state_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
+    events_of(trainer, state=state_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
     assert [(state.step, state.seconds) for state in storage.done[:3]] == [(6, 103.0), (7, 106.0), (8, 109.0)]
 
 
-# What is kept
+# Models
 
 
 def test_only_better_models_are_stored(toy):
     storage = Storage()
-    records = records_of(toy(3.0, 2.0, 2.5, math.nan, 2.0, 1.0), keep=storage.keep)
-    assert [record.best for record in only(Validation, records)][:7] == [True, True, False, False, False, True, False]
-    assert len(only(Saved, records)) == 3 and storage.losses == [3.0, 2.0, 1.0]
+    events = events_of(toy(3.0, 2.0, 2.5, math.nan, 2.0, 1.0), keep=storage.keep)
+    assert [event.best for event in only(Validation, events)][:7] == [True, True, False, False, False, True, False]
+    assert len(only(Saved, events)) == 3 and storage.losses == [3.0, 2.0, 1.0]
 
 
 def test_fewer_errors_are_better_whatever_the_loss(toy):
     storage = Storage()
-    scores = ValidationMetrics(1.0, 1.0, 0.5), ValidationMetrics(3.0, 1.0, 0.25), ValidationMetrics(2.0, 1.0, 0.5), ValidationMetrics(2.5, 1.0, 0.25)
-    records_of(toy(*scores), keep=storage.keep)
+    metrics = (1.0, 0.5), (3.0, 0.25), (2.0, 0.5), (2.5, 0.25)
+    events_of(toy(*(ValidationMetrics(loss, 1.0, errors) for loss, errors in metrics)), keep=storage.keep)
     assert storage.losses == [1.0, 3.0, 2.5]
 
 
@@ -237,25 +237,25 @@ def test_the_best_model_is_stored_not_the_last(runner_of):
     trainer, storage, weights = runner_of("stream", steps=60).trainer(), Storage(), {}
     losses = itertools.chain([3.0, 1.0], itertools.repeat(2.0))
     trainer.objective.validate = lambda interrupted: ValidationMetrics(next(losses), 0.0)
-    for record in train(trainer, keep=storage.keep):
-        if isinstance(record, Validation):
-            weights[record.step] = trainer.network.weights()
+    for event in train(trainer, keep=storage.keep):
+        if isinstance(event, Validation):
+            weights[event.step] = trainer.network.weights()
     kept, validation = storage.done[-1]
     assert same(kept, weights[validation.step]) and validation.loss == 1.0
     assert not same(kept, trainer.network.weights())
 
 
 def test_a_declined_model_is_not_reported(toy):
-    records = records_of(toy(), keep=lambda weights, validation: "")
-    assert not only(Saved, records) and records[-1].path == ""
+    events = events_of(toy(), keep=lambda weights, validation: "")
+    assert not only(Saved, events) and events[-1].path == ""
 
 
 def test_a_resumed_run_stores_its_best_model_again(toy):
     storage = Storage()
-    records = records_of(toy(2.0, done=10), keep=storage.keep, state=state_at(10))
+    events = events_of(toy(2.0, done=10), keep=storage.keep, state=state_at(10))
     (weights, validation), = storage.done
     assert weights == {"weight": torch.tensor(5)} and validation == Validation(5, 0.5, 1.0, True)
-    assert (records[-1].loss, records[-1].path) == (0.5, "model")
+    assert (events[-1].loss, events[-1].path) == (0.5, "model")
 
 
 # Held-out losses that are not finite
@@ -265,13 +265,13 @@ def test_a_resumed_run_stores_its_best_model_again(toy):
 def test_a_held_out_loss_that_is_never_finite_ends_the_run(toy, patience):
     storage = Storage()
     with pytest.raises(DivergedError, match="held-out"):
-        records_of(toy(math.nan, patience=patience), keep=storage.keep)
+        events_of(toy(math.nan, patience=patience), keep=storage.keep)
     assert not storage.done
 
 
 def test_an_interruption_before_a_finite_held_out_loss_stores_a_model(toy):
     trainer, storage = toy(math.nan), Storage()
-    stopped = records_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 12)[-1]
+    stopped = events_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 12)[-1]
     assert (stopped.reason, stopped.loss, stopped.path) == ("interrupted", None, "model")
     assert storage.done == [({"weight": torch.tensor(12)}, None)]
 
@@ -281,49 +281,50 @@ def test_an_interruption_before_a_finite_held_out_loss_stores_a_model(toy):
 
 def test_a_run_stops_when_patience_runs_out(toy):
     storage = Storage()
-    records = records_of(toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2), keep=storage.keep)
-    assert [record.loss for record in only(Validation, records)] == [3.0, 2.0, 2.5, 2.4]
-    assert (records[-1].reason, records[-1].loss, records[-1].step) == ("patience", 2.0, 20)
+    events = events_of(toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2), keep=storage.keep)
+    assert [event.loss for event in only(Validation, events)] == [3.0, 2.0, 2.5, 2.4]
+    assert (events[-1].reason, events[-1].loss, events[-1].step) == ("patience", 2.0, 20)
     assert storage.losses == [3.0, 2.0]
 
 
 def test_a_better_validation_restores_patience(toy):
-    records = records_of(toy(3.0, 3.5, 2.0, 2.5, 1.0, 1.5, 1.6, patience=2))
-    assert (records[-1].reason, records[-1].step) == ("patience", 35)
+    events = events_of(toy(3.0, 3.5, 2.0, 2.5, 1.0, 1.5, 1.6, patience=2))
+    assert (events[-1].reason, events[-1].step) == ("patience", 35)
 
 
 def test_patience_of_zero_never_runs_out(toy):
-    assert records_of(toy(1.0, 2.0, patience=0))[-1].reason == "finished"
+    assert events_of(toy(1.0, 2.0, patience=0))[-1].reason == "finished"
 
 
 def test_a_run_out_of_patience_at_its_last_step_is_finished(toy):
-    stopped = records_of(toy(*range(9, 0, -1), 2, patience=1))[-1]
+    stopped = events_of(toy(*range(9, 0, -1), 2, patience=1))[-1]
     assert (stopped.reason, stopped.step, stopped.loss) == ("finished", 50, 1)
 
 
 @pytest.mark.parametrize("validations_since_best, more", [(0, 3), (1, 2), (2, 1), (3, 0)])
 def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
     trainer = toy(2.0, patience=3, done=20)
-    records = records_of(trainer, state=state_at(20, validations_since_best=validations_since_best))
-    assert [record.step for record in only(Validation, records)] == [25, 30, 35][:more]
-    assert (records[-1].reason, records[-1].step) == ("patience", 20 + 5 * more)
+    events = events_of(trainer, state=state_at(20, validations_since_best=validations_since_best))
+    assert [event.step for event in only(Validation, events)] == [25, 30, 35][:more]
+    assert (events[-1].reason, events[-1].step) == ("patience", 20 + 5 * more)
 
 
 # Resumptions
 
 
-def go_on_from(state, make, *held_out, **options):
-    return records_of(make(*held_out, done=state.step, **options), state=state)
+def resume_from(state, make, *held_out, **options):
+    return events_of(make(*held_out, done=state.step, **options), state=state)
 
 
 def test_a_run_interrupted_at_any_step_continues_as_if_uninterrupted(toy):
     held_out = 3.0, 2.0, 2.5, 2.4, 1.0, 5.0, 4.0, 3.0
-    whole = records_of(toy(*held_out, patience=3))
+    whole = events_of(toy(*held_out, patience=3))
     assert (whole[-1].reason, whole[-1].step) == ("patience", 40)
     for step in range(1, 40):
         trainer, storage = toy(*held_out, patience=3), Storage()
-        before = records_of(trainer, checkpoint=storage.save, interrupted=lambda: trainer.done == step)
-        after = go_on_from(storage.done[-1], toy, *held_out, patience=3)
+        before = events_of(trainer, checkpoint=storage.save,
+                           interrupted=lambda trainer=trainer, step=step: trainer.done == step)
+        after = resume_from(storage.done[-1], toy, *held_out, patience=3)
         assert (before[-1].reason, before[-1].step) == ("interrupted", step)
         assert only(Step | Validation, before + after) == only(Step | Validation, whole), step
         assert after[-1] == whole[-1], step
@@ -332,61 +333,61 @@ def test_a_run_interrupted_at_any_step_continues_as_if_uninterrupted(toy):
 @pytest.mark.parametrize("validating", [False, True])
 def test_a_run_interrupted_before_a_validation_resumes_with_it(toy, validating):
     trainer, storage = toy(), Storage()
-    records = records_of(trainer, checkpoint=storage.save,
+    events = events_of(trainer, checkpoint=storage.save,
                          interrupted=lambda: bool(trainer.validated) if validating else trainer.done == 5)
     assert trainer.validated == ([5] if validating else [])
-    assert not only(Validation, records) and storage.steps == [0, 5]
-    again = go_on_from(storage.done[-1], toy)
-    assert [record.step for record in only(Step | Validation, again)[:7]] == [5, 6, 7, 8, 9, 10, 10]
-    assert [record.step for record in only(Validation, again)] == list(range(5, 51, 5))
+    assert not only(Validation, events) and storage.steps == [0, 5]
+    again = resume_from(storage.done[-1], toy)
+    assert [event.step for event in only(Step | Validation, again)[:7]] == [5, 6, 7, 8, 9, 10, 10]
+    assert [event.step for event in only(Validation, again)] == list(range(5, 51, 5))
 
 
 def test_a_run_resumed_after_a_validation_does_not_repeat_it(toy):
     storage = Storage()
-    records_of(toy(), checkpoint=storage.save)
+    events_of(toy(), checkpoint=storage.save)
     assert storage.steps[1] == 5
-    assert isinstance(go_on_from(storage.done[1], toy)[0], Step)
+    assert isinstance(resume_from(storage.done[1], toy)[0], Step)
 
 
 @pytest.mark.parametrize("done", [50, 53])
 def test_a_run_with_no_steps_left_ends_at_once(toy, done):
-    records = records_of(toy(done=done), state=state_at(done))
-    assert [type(record) for record in records] == [Saved, Stopped]
-    assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", done, 0.5)
+    events = events_of(toy(done=done), state=state_at(done))
+    assert [type(event) for event in events] == [Saved, Stopped]
+    assert (events[-1].reason, events[-1].step, events[-1].loss) == ("finished", done, 0.5)
 
 
 def test_a_run_shortened_below_its_step_is_validated_at_once(toy):
     trainer = toy(1.5, steps=20, done=33)
-    records = records_of(trainer, state=TrainingState(step=33))
+    events = events_of(trainer, state=TrainingState(step=33))
     assert trainer.validated == [33]
-    assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", 33, 1.5)
+    assert (events[-1].reason, events[-1].step, events[-1].loss) == ("finished", 33, 1.5)
 
 
 def test_earlier_validations_do_not_count_on_another_corpus(toy):
     state = state_at(40).without_best()
-    records = records_of(toy(2.5, done=40, patience=3), state=state)
-    assert [record.best for record in records if isinstance(record, Validation)] == [True, False, False]
-    assert (records[-1].step, records[-1].loss) == (50, 2.5)
+    events = events_of(toy(2.5, done=40, patience=3), state=state)
+    assert [event.best for event in events if isinstance(event, Validation)] == [True, False, False]
+    assert (events[-1].step, events[-1].loss) == (50, 2.5)
 
 
 # Interruptions
 
 
 def after_the_first_update():
-    """An interruption that is noticed when it is asked about for the second time."""
+    """Return a function that reports an interruption from its second call on."""
     return itertools.chain([False], itertools.repeat(True)).__next__
 
 
 def test_an_interruption_before_the_first_update_stores_no_model(toy):
     kept, saved = Storage(), Storage()
-    stopped, = records_of(toy(), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True)
+    stopped, = events_of(toy(), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True)
     assert (stopped.reason, stopped.step, stopped.path, stopped.next_command) == ("interrupted", 0, "", "")
     assert not kept.done and saved.steps == [0]
 
 
 def test_an_interruption_before_the_first_validation_stores_a_model(runner_of):
     storage, trainer = Storage(), runner_of("stream").trainer()
-    last = records_of(trainer, keep=storage.keep, interrupted=after_the_first_update())[-1]
+    last = events_of(trainer, keep=storage.keep, interrupted=after_the_first_update())[-1]
     (weights, validation), = storage.done
     assert validation is None and same(weights, trainer.network.weights())
     assert (last.reason, last.step, last.path) == ("interrupted", 1, "model")
@@ -395,7 +396,7 @@ def test_an_interruption_before_the_first_validation_stores_a_model(runner_of):
 
 def test_a_later_interruption_leaves_the_best_model_so_far(toy):
     trainer, storage = toy(3.0, 2.0, 2.5, 2.0), Storage()
-    last = records_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 17)[-1]
+    last = events_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 17)[-1]
     assert (last.reason, last.step, last.loss) == ("interrupted", 17, 2.0) and storage.losses == [3.0, 2.0]
 
 
@@ -403,34 +404,34 @@ def test_an_interrupted_validation_does_not_count(runner_of):
     trainer, storage, validating = runner_of("stream").trainer(), Storage(), []
     validate = trainer.objective.validate
     trainer.objective.validate = lambda interrupted: validating.append(True) or validate(interrupted)
-    records = records_of(trainer, keep=storage.keep, interrupted=lambda: bool(validating))
-    assert not only(Validation, records) and records[-1].reason == "interrupted"
+    events = events_of(trainer, keep=storage.keep, interrupted=lambda: bool(validating))
+    assert not only(Validation, events) and events[-1].reason == "interrupted"
     assert storage.losses == [None]
 
 
 def test_a_validation_sees_an_interruption_while_it_runs(toy):
-    trainer, answers, coming = toy(), [], []
+    trainer, answers, signals = toy(), [], []
 
     def validate(interrupted):
         answers.append(interrupted())
-        coming.append("a signal")
+        signals.append("a signal")
         answers.append(interrupted())
         return ValidationMetrics(math.nan, math.nan)
 
     trainer.validate = validate
-    assert records_of(trainer, interrupted=lambda: bool(coming))[-1].reason == "interrupted"
+    assert events_of(trainer, interrupted=lambda: bool(signals))[-1].reason == "interrupted"
     assert answers == [False, True]
 
 
 def test_an_interruption_between_two_updates_is_noticed_before_the_second(toy):
     trainer, seen = toy(), []
-    for record in train(trainer, keep=lambda *_: "model", interrupted=lambda: len(only(Validation, seen)) == 1):
-        seen.append(record)
+    for event in train(trainer, keep=lambda *_: "model", interrupted=lambda: len(only(Validation, seen)) == 1):
+        seen.append(event)
     assert (seen[-1].reason, seen[-1].step, trainer.done) == ("interrupted", 5, 5)
 
 
 def test_a_model_stored_after_an_interruption_is_reported(toy):
-    assert only(Saved, records_of(toy(), interrupted=after_the_first_update())) == [Saved("model")]
+    assert only(Saved, events_of(toy(), interrupted=after_the_first_update())) == [Saved("model")]
 
 
 # Checkpoints
@@ -439,32 +440,32 @@ def test_a_model_stored_after_an_interruption_is_reported(toy):
 @pytest.mark.parametrize("every, steps", [(9, [0, 3, 6, 9, 12, 14]), (10, [0, 4, 8, 12, 14]), (43, [0, 14])])
 def test_checkpoints_are_due_by_the_clock(toy, every, steps):
     trainer = toy(steps=14, held_out_tokens=math.inf, update_takes=[3.0])
-    assert saved_steps(trainer, checkpoint_every=every) == steps
+    assert checkpoint_steps(trainer, checkpoint_every=every) == steps
 
 
 def test_a_validation_writes_a_checkpoint_and_restarts_its_clock(toy):
     expected = [0] + [step for five in range(0, 50, 5) for step in (five + 4, five + 5)]
-    assert saved_steps(toy(update_takes=[3.0]), checkpoint_every=10) == expected
-    assert saved_steps(toy(update_takes=[3.0]), checkpoint_every=16) == list(range(0, 51, 5))
+    assert checkpoint_steps(toy(update_takes=[3.0]), checkpoint_every=10) == expected
+    assert checkpoint_steps(toy(update_takes=[3.0]), checkpoint_every=16) == list(range(0, 51, 5))
 
 
 def test_checkpoints_use_the_clock_of_the_trainer(toy):
     trainer = toy(steps=14, held_out_tokens=math.inf)
     trainer.clock = lambda: 4.0 * trainer.done
-    assert saved_steps(trainer, checkpoint_every=10) == [0, 3, 6, 9, 12, 14]
+    assert checkpoint_steps(trainer, checkpoint_every=10) == [0, 3, 6, 9, 12, 14]
 
 
 def test_a_checkpoint_due_at_a_validation_is_written_once(toy):
-    assert saved_steps(toy(), checkpoint_every=0.0)[-10:] == list(range(41, 51))
+    assert checkpoint_steps(toy(), checkpoint_every=0.0)[-10:] == list(range(41, 51))
 
 
 def test_checkpoints_are_a_minute_apart_by_default(toy):
-    assert saved_steps(toy(held_out_tokens=math.inf, update_takes=[3.0])) == [0, 20, 40, 50]
+    assert checkpoint_steps(toy(held_out_tokens=math.inf, update_takes=[3.0])) == [0, 20, 40, 50]
 
 
 def test_the_checkpoint_of_a_validation_includes_its_result_and_weights(toy):
     storage = Storage()
-    records_of(toy(2.0, 3.0, 1.0), checkpoint=storage.save)
+    events_of(toy(2.0, 3.0, 1.0), checkpoint=storage.save)
     assert [(state.validated, state.validations_since_best, state.best and state.best.step, state.best_weights)
             for state in storage.done[:4]] == [
         (0, 0, None, None), (5, 0, 5, {"weight": torch.tensor(5)}), (10, 1, 5, {"weight": torch.tensor(5)}),
@@ -472,13 +473,13 @@ def test_the_checkpoint_of_a_validation_includes_its_result_and_weights(toy):
 
 
 def test_a_new_run_begins_with_a_checkpoint_and_a_resumed_one_does_not(toy):
-    assert saved_steps(toy())[:2] == [0, 5]
-    assert saved_steps(toy(done=5), state=state_at(5))[:2] == [10, 15]
+    assert checkpoint_steps(toy())[:2] == [0, 5]
+    assert checkpoint_steps(toy(done=5), state=state_at(5))[:2] == [10, 15]
 
 
 def test_an_interruption_right_after_resuming_stores_model_and_checkpoint(toy):
     kept, saved = Storage(), Storage()
-    stopped = records_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
+    stopped = events_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
                          state=TrainingState(step=3))[-1]
     assert (stopped.reason, stopped.step) == ("interrupted", 3)
     assert kept.done == [({"weight": torch.tensor(3)}, None)] and saved.steps == [3]
@@ -489,58 +490,58 @@ def test_an_interruption_right_after_resuming_stores_model_and_checkpoint(toy):
 
 def test_a_storage_failure_is_a_warning_and_the_next_model_is_stored(toy):
     storage = Storage(failing=[1])
-    records = records_of(toy(3.0, 2.0), keep=storage.keep)
-    assert [type(record) for record in records if not isinstance(record, Step | Validation)] == [Warned, Saved, Stopped]
-    assert only(Warned, records) == [Warned("disk full; trying again later")]
+    events = events_of(toy(3.0, 2.0), keep=storage.keep)
+    assert [type(event) for event in events if not isinstance(event, Step | Validation)] == [Warned, Saved, Stopped]
+    assert only(Warned, events) == [Warned("disk full; trying again later")]
     assert storage.losses == [2.0]
 
 
 def test_a_model_that_could_not_be_stored_is_stored_at_the_end(toy):
     storage = Storage(failing=range(1, 11))
-    records = records_of(toy(1.0, 2.0), keep=storage.keep)
-    assert len(only(Validation, records)) == len(only(Warned, records)) == 10 and storage.losses == [1.0]
-    assert records[-2:] == [Saved("model"), records[-1]] and records[-1].path == "model"
+    events = events_of(toy(1.0, 2.0), keep=storage.keep)
+    assert len(only(Validation, events)) == len(only(Warned, events)) == 10 and storage.losses == [1.0]
+    assert events[-2:] == [Saved("model"), events[-1]] and events[-1].path == "model"
 
 
 def test_storing_is_retried_at_the_next_validation(toy):
-    records = records_of(toy(1.0, 2.0), keep=Storage(failing=[1]).keep)
-    saved, = only(Saved, records)
-    _, second, third, *_ = only(Validation, records)
-    assert records.index(second) < records.index(saved) < records.index(third)
+    events = events_of(toy(1.0, 2.0), keep=Storage(failing=[1]).keep)
+    saved, = only(Saved, events)
+    _, second, third, *_ = only(Validation, events)
+    assert events.index(second) < events.index(saved) < events.index(third)
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_storage_that_always_fails_is_an_error(toy, interrupted):
     with pytest.raises(StorageError, match="disk full"):
-        records_of(toy(), keep=Storage(ALWAYS).keep,
+        events_of(toy(), keep=Storage(ALWAYS).keep,
                    interrupted=after_the_first_update() if interrupted else lambda: False)
 
 
 def test_a_failed_checkpoint_is_one_warning_and_leaves_the_weights_alone(runner_of):
     runner = runner_of("stream", dropout=0.3)
     plain, warned, storage = runner.trainer(), runner.trainer(), Storage(failing=[1])
-    records_of(plain)
-    records = records_of(warned, checkpoint=storage.save)
-    assert only(Warned, records) == [Warned("disk full; trying again at the next checkpoint")] == records[:1]
-    assert records[-1].reason == "finished" and storage.done
+    events_of(plain)
+    events = events_of(warned, checkpoint=storage.save)
+    assert only(Warned, events) == [Warned("disk full; trying again at the next checkpoint")] == events[:1]
+    assert events[-1].reason == "finished" and storage.done
     assert same(plain.network.weights(), warned.network.weights())
 
 
 def test_a_failed_checkpoint_is_retried_when_the_next_is_due(toy):
     storage = Storage(failing=[2])
     trainer = toy(steps=14, held_out_tokens=math.inf, update_takes=[3.0])
-    records = records_of(trainer, checkpoint=storage.save, checkpoint_every=10)
+    events = events_of(trainer, checkpoint=storage.save, checkpoint_every=10)
     assert storage.steps == [0, 8, 12, 14]
-    assert [type(record) for record in records[3:5]] == [Step, Warned] and records[3].step == 4
-    assert len(only(Warned, records)) == 1
+    assert [type(event) for event in events[3:5]] == [Step, Warned] and events[3].step == 4
+    assert len(only(Warned, events)) == 1
 
 
 def test_a_checkpoint_failing_at_an_interruption_leaves_the_model_stored(toy):
     storage, seen, trainer = Storage(), [], toy()
     with pytest.raises(StorageError, match="disk full"):
-        for record in train(trainer, keep=storage.keep, checkpoint=Storage(ALWAYS).save,
+        for event in train(trainer, keep=storage.keep, checkpoint=Storage(ALWAYS).save,
                             interrupted=lambda: trainer.done == 3):
-            seen.append(record)
+            seen.append(event)
     assert storage.done == [({"weight": torch.tensor(3)}, None)]
     assert seen[-1] == Saved("model") and not only(Stopped, seen)
 
@@ -548,7 +549,7 @@ def test_a_checkpoint_failing_at_an_interruption_leaves_the_model_stored(toy):
 def test_a_model_failing_at_an_interruption_leaves_the_checkpoint_stored(toy):
     storage, trainer = Storage(), toy()
     with pytest.raises(StorageError, match="disk full"):
-        records_of(trainer, keep=Storage(ALWAYS).keep, checkpoint=storage.save,
+        events_of(trainer, keep=Storage(ALWAYS).keep, checkpoint=storage.save,
                    interrupted=lambda: trainer.done == 3)
     assert storage.steps == [0, 3]
 
@@ -556,7 +557,7 @@ def test_a_model_failing_at_an_interruption_leaves_the_checkpoint_stored(toy):
 def test_a_model_failing_at_the_end_is_in_the_checkpoint(toy):
     storage, seen = Storage(), []
     with pytest.raises(StorageError, match="disk full"):
-        for record in train(toy(), keep=Storage(ALWAYS).keep, checkpoint=storage.save):
-            seen.append(record)
+        for event in train(toy(), keep=Storage(ALWAYS).keep, checkpoint=storage.save):
+            seen.append(event)
     assert not only(Saved, seen) and not only(Stopped, seen)
     assert storage.steps[-1] == 50 and storage.done[-1].best_weights == {"weight": torch.tensor(5)}

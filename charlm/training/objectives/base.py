@@ -1,6 +1,6 @@
-"""What the trainer and its loop need of a task: a loss for each step, and a validation.
+"""The interface between a task and the trainer: a loss for each step, and a validation.
 
-One file a task: text.py, lines.py, pairs.py, infill.py.
+Each task has its own file: text.py, lines.py, pairs.py and infill.py.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class PairsObjective(StatelessObjective):
         """Return this process's share of the step's mean loss, in nats per token."""
         corpus, indices = self._corpus, self._batches.at(step)
         rng = np.random.default_rng([self._seed, step])
-        # All processes draw for the whole batch, so that the sources do not depend on how many there are.
+        # All processes draw for the whole batch, so that the result does not depend on their number.
         sources = self._group.shard([self._with_unknowns(corpus.sources[index], rng) for index in indices])
         rows = [with_bos_eos(corpus.tokenizer, corpus.targets[index]) for index in self._group.shard(indices)]
         return self._share_of_mean(rows, lambda: encode_sources(self._network, sources),

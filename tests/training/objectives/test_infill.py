@@ -1,6 +1,6 @@
-"""Learning to fill gaps: the loss is that of each text alone, token by token, over texts of the corpus.
+"""Infilling: the loss of a batch is that of each text alone, token by token, over texts of the corpus.
 
-Not here: where gaps lie (tests/text/test_gaps.py), how they are filled (tests/inference).
+The positions of gaps are tested in tests/text, filling them in tests/inference.
 """
 
 import math
@@ -12,10 +12,10 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.inference.evaluation import evaluate_gaps
 from charlm.inference.network import Network as NumpyNetwork
-from charlm.text.gap_sampling import MAX_SOURCE, MIN_SOURCE, cut_gaps, count_gap_characters, held_out_gaps
+from charlm.text import gap_sampling
+from charlm.text.gap_sampling import MAX_SOURCE, MIN_SOURCE, count_gap_characters, cut_gaps, held_out_gaps
 from charlm.text.special_tokens import eos_id, vocabulary_sizes
 from charlm.text.tokenizers.base import decode
-
 from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,8 +31,8 @@ def never():
 def trainer_for(corpus, *, cell="gru", encoder="bidirectional", attention=True, hidden=10, **options):
     run = TrainingConfig(**{"steps": 20, "batch_size": 4, "bptt": 40, "dropout": 0.0, "warmup": 2} | options)
     size, source_size = vocabulary_sizes("fill", corpus.tokenizer, corpus.tokenizer)
-    model = ModelConfig(size, cell=cell, num_layers=2, embedding_size=6, hidden_size=hidden, encoder=encoder, attention=attention,
-                        source_vocabulary_size=source_size)
+    model = ModelConfig(size, cell=cell, num_layers=2, embedding_size=6, hidden_size=hidden, encoder=encoder,
+                        attention=attention, source_vocabulary_size=source_size)
     return Trainer(corpus, model, run, device="cpu", task="fill")
 
 
@@ -43,11 +43,11 @@ def corpus(corpus_of):
 
 @torch.no_grad()
 def nats_of(network, text, end):
-    """Each token to be written, in nats, of one text alone, gap by gap and token by token."""
+    """Return the nats of each token to write in one text, gap by gap and token by token."""
     nats = []
-    for place, ids in zip(text.positions.tolist(), text.gaps, strict=True):
+    for position, ids in zip(text.positions.tolist(), text.gaps, strict=True):
         state = network.encode(torch.as_tensor(text.source)[None], torch.tensor([len(text.source)]),
-                               (torch.tensor([0]), torch.tensor([place])))
+                               (torch.tensor([0]), torch.tensor([position])))
         for token, target in zip([end, *ids.tolist()], [*ids.tolist(), end], strict=True):
             logits, state = network.step(torch.tensor([[token]]), state)
             nats.append(-logits[0, 0].double().log_softmax(0)[target].item())
@@ -56,7 +56,7 @@ def nats_of(network, text, end):
 
 @pytest.fixture
 def texts_at(monkeypatch):
-    """A function to the loss of a trainer's step and the texts that it was made of."""
+    """A function that returns the loss of a trainer's step and the texts of its batch."""
     def read(trainer, step):
         texts, cut = [], cut_gaps
         monkeypatch.setattr(gap_sampling, "cut_gaps", lambda *arguments: texts.append(cut(*arguments)) or texts[-1])
@@ -65,13 +65,14 @@ def texts_at(monkeypatch):
 
 
 def rebuilt(tokenizer, text):
-    """The text that gaps were cut into."""
+    """Return the text into which the gaps were cut."""
     missing = dict(zip(text.positions.tolist(), (ids.tolist() for ids in text.gaps), strict=True))
-    return decode(tokenizer, [one for place, token in enumerate(text.source.tolist()) for one in missing.get(place, [token])])
+    return decode(tokenizer, [token for position, read in enumerate(text.source.tolist())
+                              for token in missing.get(position, [read])])
 
 
-@pytest.mark.parametrize("encoder, attention, cell", [*((*encoder, "gru") for encoder in ENCODERS), (*ENCODERS[0], "lstm"),
-                                                      (*ENCODERS[0], "rnn")])
+@pytest.mark.parametrize("encoder, attention, cell", [
+    *((*encoder, "gru") for encoder in ENCODERS), (*ENCODERS[0], "lstm"), (*ENCODERS[0], "rnn")])
 def test_loss_is_the_mean_over_all_tokens_of_each_text_alone(corpus, texts_at, cell, encoder, attention):
     trainer = trainer_for(corpus, cell=cell, encoder=encoder, attention=attention, batch_size=8)
     sources, gaps, counts = set(), set(), set()
@@ -82,19 +83,21 @@ def test_loss_is_the_mean_over_all_tokens_of_each_text_alone(corpus, texts_at, c
         gaps.add(len({len(ids) for text in texts for ids in text.gaps}))
         counts |= {len(text.gaps) for text in texts}
         assert loss == pytest.approx(np.mean(alone), abs=1e-5)
-    assert max(sources) > 1 and max(gaps) > 1 and len(counts) > 1       # sources and gaps were padded, some texts have several
+    assert max(sources) > 1 and max(gaps) > 1       # sources and gaps were padded
+    assert len(counts) > 1                          # texts have different numbers of gaps
 
 
 def test_texts_are_parts_of_the_training_text(corpus, texts_at):
-    trainer, learned = trainer_for(corpus), decode(corpus.tokenizer, corpus.train.slice(0, len(corpus.train)).tolist())
+    trainer = trainer_for(corpus)
+    training_text = decode(corpus.tokenizer, corpus.train.slice(0, len(corpus.train)).tolist())
     texts = [rebuilt(corpus.tokenizer, text) for step in range(40) for text in texts_at(trainer, step)[1]]
-    assert all(text in learned for text in texts)
+    assert all(text in training_text for text in texts)
     assert min(map(len, texts)) < 2 * MIN_SOURCE and MAX_SOURCE / 2 < max(map(len, texts)) <= MAX_SOURCE
     assert len(set(texts)) > 0.9 * len(texts)
 
 
 def test_a_corpus_shorter_than_a_source_is_read_whole(corpus_of, texts_at):
-    corpus = corpus_of("abcdefghijklm")                     # 11 of them to learn from
+    corpus = corpus_of("abcdefghijklm")                     # 11 of them for training
     _, texts = texts_at(trainer_for(corpus), 0)
     assert {rebuilt(corpus.tokenizer, text) for text in texts} == {"abcdefghijk"}
 
@@ -113,14 +116,14 @@ def test_loss_of_a_step_depends_on_seed_and_step_alone(corpus, texts_at):
     assert [second.objective.loss(step).item() for step in reversed(range(6))] == expected[::-1]
     assert len(set(expected)) == 6
     texts = [texts_at(trainer_for(corpus, seed=seed), 0)[1] for seed in (0, 0, 1)]
-    sources = [[text.source.tolist() for text in some] for some in texts]
+    sources = [[text.source.tolist() for text in batch] for batch in texts]
     assert sources[0] == sources[1] != sources[2]
 
 
 def test_gaps_have_one_maximum_length_per_step_and_many_over_all_steps(corpus, texts_at):
     trainer = trainer_for(corpus, hidden=4)
-    longest = [max(len(ids) for text in texts_at(trainer, step)[1] for ids in text.gaps) for step in range(60)]
-    assert min(longest) <= 2 and max(longest) > 12
+    max_lengths = [max(len(ids) for text in texts_at(trainer, step)[1] for ids in text.gaps) for step in range(60)]
+    assert min(max_lengths) <= 2 and max(max_lengths) > 12
 
 
 def test_smoothed_loss_includes_all_tokens_evenly(corpus):
@@ -147,10 +150,11 @@ def test_validation_is_the_loss_of_each_held_out_text_alone(corpus_of, encoder, 
         trainer.update(step)
     texts = held_out_gaps(corpus.validation, tokenizer)
     nats = [nats for text in texts for nats in nats_of(trainer.network, text, eos_id(tokenizer))]
-    score = trainer.objective.validate(never)
-    assert len(texts) > 2 and score.error_rate is None
-    assert score.loss == pytest.approx(np.mean(nats), abs=1e-5)
-    assert score.bits_per_character == pytest.approx(np.sum(nats) / math.log(2) / count_gap_characters(texts, tokenizer), rel=1e-5)
+    metrics = trainer.objective.validate(never)
+    assert len(texts) > 2 and metrics.error_rate is None
+    assert metrics.loss == pytest.approx(np.mean(nats), abs=1e-5)
+    characters = count_gap_characters(texts, tokenizer)
+    assert metrics.bits_per_character == pytest.approx(np.sum(nats) / math.log(2) / characters, rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [None, 9])
@@ -159,9 +163,9 @@ def test_validation_agrees_with_numpys_score(corpus_of, size):
     trainer = trainer_for(corpus)
     weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
     expected = evaluate_gaps(NumpyNetwork(trainer.network.config, weights), corpus.tokenizer, corpus.validation)
-    score = trainer.objective.validate(never)
-    assert score.loss == pytest.approx(expected.nats / expected.tokens, abs=1e-5)
-    assert score.bits_per_character == pytest.approx(expected.nats / math.log(2) / expected.characters, rel=1e-5)
+    metrics = trainer.objective.validate(never)
+    assert metrics.loss == pytest.approx(expected.nats / expected.tokens, abs=1e-5)
+    assert metrics.bits_per_character == pytest.approx(expected.nats / math.log(2) / expected.characters, rel=1e-5)
 
 
 def test_validation_changes_nothing_that_training_reads(corpus):
@@ -191,12 +195,12 @@ def test_mode_is_restored_after_an_interruption_and_an_error(corpus):
     assert trainer.network.training
 
 
-@pytest.mark.parametrize("tokens, pieces", [(30, 1), (64 * MAX_SOURCE, 1), (65 * MAX_SOURCE, 2)])
-def test_validation_checks_for_interruption_once_a_batch(corpus_of, tokens, pieces):
+@pytest.mark.parametrize("tokens, batches", [(30, 1), (64 * MAX_SOURCE, 1), (65 * MAX_SOURCE, 2)])
+def test_validation_checks_for_interruption_once_a_batch(corpus_of, tokens, batches):
     corpus, calls = corpus_of("ab" * (tokens // 2 + 50), validation=tokens / (tokens + 100)), []
     objective = trainer_for(corpus, hidden=4).objective
     objective.validate(lambda: bool(calls.append(True)))
-    assert len(corpus.validation) == tokens and len(calls) == objective.validation_batches == pieces
+    assert len(corpus.validation) == tokens and len(calls) == objective.validation_batches == batches
 
 
 # Learning
@@ -205,7 +209,8 @@ def test_validation_checks_for_interruption_once_a_batch(corpus_of, tokens, piec
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder, attention", ENCODERS[::2] + [ENCODERS[1]])
 def test_a_few_dozen_updates_lower_the_loss(corpus, encoder, attention):
-    trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=12, steps=60, learning_rate=0.03)
+    trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=12, steps=60,
+                          learning_rate=0.03)
     before = trainer.objective.validate(never).loss
     losses = [trainer.update(step).loss for step in range(60)]
     assert np.mean(losses[-5:]) < 0.7 * losses[0] and trainer.objective.validate(never).loss < 0.7 * before

@@ -1,4 +1,4 @@
-"""Which tokens the lanes read, in which order."""
+"""The tokens that lanes read, and their order."""
 
 from collections import Counter
 
@@ -9,12 +9,12 @@ from charlm.training.objectives.text import Lanes
 
 
 def lanes_over(cache_of, tokens, batch_size, bptt):
-    """Lanes over a text whose every token is its own position."""
+    """Return lanes over a text whose every token equals its position."""
     return Lanes(cache_of(range(tokens)), batch_size=batch_size, bptt=bptt)
 
 
 def read(lanes, steps):
-    """Inputs of all steps side by side, (B, steps * T)."""
+    """Return the inputs of all steps, concatenated to (B, steps * T)."""
     return np.concatenate([lanes.window(step)[0].numpy() for step in range(steps)], axis=1)
 
 
@@ -30,7 +30,7 @@ def test_every_token_is_read_exactly_once_an_epoch(cache_of, tokens, batch_size,
 
 @pytest.mark.parametrize("tokens, batch_size, bptt", [(23, 4, 3), (25, 2, 7), (7, 3, 6), (10, 3, 4)])
 def test_uneven_lanes_still_read_every_token_equally_often(cache_of, tokens, batch_size, bptt):
-    # After so many steps each lane has gone round the whole text `bptt` times.
+    # After this many steps each lane has read the whole text `bptt` times.
     counts = Counter(read(lanes_over(cache_of, tokens, batch_size, bptt), tokens).flatten().tolist())
     assert counts == dict.fromkeys(range(tokens), batch_size * bptt)
 

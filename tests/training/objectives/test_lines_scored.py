@@ -1,4 +1,4 @@
-"""What training calls the loss of lines is what scoring says of them, in NumPy and through torch, to 1e-5."""
+"""The validation loss of lines agrees with their scores, in NumPy and through torch, to 1e-5."""
 
 import math
 
@@ -18,16 +18,18 @@ from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-LINES = ["she sells sea shells", "by the sea shore", "", "the shells she sells", "are surely sea shells", "é\u2581\U0001f680"] * 3
+LINES = ["she sells sea shells", "by the sea shore", "", "the shells she sells", "are surely sea shells",
+         "é\u2581\U0001f680"] * 3
 HELD_OUT = ["sea", "", "shore", "she sells", "the sea by the sea by the sea"]
 UNKNOWN = ["s?a", "\0", "\u4e00\u4e8c\U0010ffff", "e\u0301", "<unk>"]
 LONG = ["sea shells " * 3 + "?", "a" * (WINDOW + 1), "she sells " * (MAX_EXAMPLE // 4), "s"]
 
 
 def trained(corpus, **shape):
-    """A trainer after a few updates, its biases moved away from nothing."""
+    """Return a trainer after a few updates, with biases far from zero."""
     size, _ = vocabulary_sizes("lines", corpus.tokenizer, corpus.tokenizer)
-    model = ModelConfig(size, labels=len(corpus.labels or ()), **{"cell": "lstm", "num_layers": 2, "embedding_size": 6, "hidden_size": 12} | shape)
+    shape = {"cell": "lstm", "num_layers": 2, "embedding_size": 6, "hidden_size": 12} | shape
+    model = ModelConfig(size, labels=len(corpus.labels or ()), **shape)
     run = TrainingConfig(steps=5, batch_size=8, dropout=0.3, warmup=1, learning_rate=0.02)
     trainer = Trainer(corpus, model, run, device="cpu", task="lines")
     with torch.no_grad():
@@ -38,62 +40,65 @@ def trained(corpus, **shape):
     return trainer
 
 
-def scored(trainer, corpus, lines, half):
-    """Nats per token, and bits per character, of lines as `score` has them."""
+def scored(trainer, corpus, lines, backend):
+    """Return nats per token and bits per character of lines, as `charlm score` computes them."""
     weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
     config = trainer.network.config
-    network = NumpyNetwork(config, weights, matmul=matmul) if half == "numpy" else NumpyAdapter(config, weights, "cpu")
+    torch_based = backend == "torch"
+    network = NumpyAdapter(config, weights, "cpu") if torch_based else NumpyNetwork(config, weights, matmul=matmul)
     scorer = make_scorer(network, corpus.tokenizer, corpus.labels, lines=True)
     scores = scorer.score([line if isinstance(line, str) else "\t".join(line) for line in lines])
     nats = np.concatenate([score.nats for score in scores])
     return nats.mean(), sum(score.bits for score in scores) / sum(score.characters for score in scores)
 
 
-def agree(corpus, held_out, **shape):
+def check_agreement(corpus, held_out, **shape):
+    """Check that validation agrees with scoring by both backends."""
     trainer = trained(corpus, **shape)
-    score = trainer.objective.validate(lambda: False)
-    for half in ("numpy", "torch"):
-        loss, bits = scored(trainer, corpus, held_out, half)
-        assert (score.loss, score.bits_per_character) == pytest.approx((loss, bits), abs=1e-5)
-    return score
+    metrics = trainer.objective.validate(lambda: False)
+    for backend in ("numpy", "torch"):
+        loss, bits = scored(trainer, corpus, held_out, backend)
+        assert (metrics.loss, metrics.bits_per_character) == pytest.approx((loss, bits), abs=1e-5)
 
 
 def labelled(lines):
+    """Return the lines that are not empty, with labels."""
     return [(("one", "two", "three")[number % 3], line) for number, line in enumerate(lines) if line]
 
 
-@pytest.mark.parametrize("shape", [{}, {"cell": "gru"}, {"cell": "rnn", "nonlinearity": "relu"}, {"tied": True, "embedding_size": 12}], ids=str)
-@pytest.mark.parametrize("dress", [list, labelled])
-def test_every_cell_agrees(lines_of, dress, shape):
-    agree(lines_of(dress(LINES), validation=dress(HELD_OUT)), dress(HELD_OUT), **shape)
+@pytest.mark.parametrize("shape", [{}, {"cell": "gru"}, {"cell": "rnn", "nonlinearity": "relu"},
+                                   {"tied": True, "embedding_size": 12}], ids=str)
+@pytest.mark.parametrize("prepare", [list, labelled])
+def test_every_cell_agrees(lines_of, prepare, shape):
+    check_agreement(lines_of(prepare(LINES), validation=prepare(HELD_OUT)), prepare(HELD_OUT), **shape)
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe", "unigram"])
-@pytest.mark.parametrize("dress", [list, labelled])
-def test_every_tokenizer_agrees_on_unseen_characters(lines_of, dress, tokenizer):
-    held_out = dress(HELD_OUT + UNKNOWN)
-    agree(lines_of(dress(LINES), validation=held_out, tokenizer=tokenizer), held_out)
+@pytest.mark.parametrize("prepare", [list, labelled])
+def test_every_tokenizer_agrees_on_unseen_characters(lines_of, prepare, tokenizer):
+    held_out = prepare(HELD_OUT + UNKNOWN)
+    check_agreement(lines_of(prepare(LINES), validation=held_out, tokenizer=tokenizer), held_out)
 
 
-@pytest.mark.parametrize("dress", [list, labelled])
-def test_lines_longer_than_an_example_and_a_window_agree(lines_of, dress):
+@pytest.mark.parametrize("prepare", [list, labelled])
+def test_lines_longer_than_an_example_and_a_window_agree(lines_of, prepare):
     assert max(map(len, LONG)) > 2 * MAX_EXAMPLE
-    agree(lines_of(dress(LINES), validation=dress(LONG)), dress(LONG))
+    check_agreement(lines_of(prepare(LINES), validation=prepare(LONG)), prepare(LONG))
 
 
 def test_p_of_an_unknown_character_is_spread_over_all_of_them(lines_of):
-    """Each of them is one of all code points that the vocabulary lacks."""
     corpus = lines_of(["ab", "ba"], validation=["\u4e00" * 50])
     trainer = trained(corpus)
     with torch.no_grad():
         for parameter in trainer.network.parameters():
             parameter.zero_()
     unknown = 17 * 65_536 - 2_048 - 3                       # code points, less surrogates, less \n a b
-    assert trainer.objective.validate(lambda: False).loss == pytest.approx(math.log(5) + math.log(unknown) * 50 / 51, rel=1e-6)
+    loss = trainer.objective.validate(lambda: False).loss
+    assert loss == pytest.approx(math.log(5) + math.log(unknown) * 50 / 51, rel=1e-6)
 
 
 def test_a_held_out_share_of_the_lines_agrees_too(lines_of):
     lines = [f"line {number}" for number in range(60)]
     corpus = lines_of(lines, validation=0.5)
-    rows = [corpus.validation[number] for number in range(len(corpus.validation))]
-    agree(corpus, ["".join(corpus.tokenizer.display(index) for index in row[1:-1]) for row in rows])
+    rows = [corpus.validation[index] for index in range(len(corpus.validation))]
+    check_agreement(corpus, ["".join(corpus.tokenizer.display(token) for token in row[1:-1]) for row in rows])

@@ -1,4 +1,4 @@
-"""Running text as an objective: what is carried, what is forgotten, and what a skipped update leaves behind."""
+"""Running text: the state carried between windows, lanes that are reset, and losses that are not committed."""
 
 import itertools
 
@@ -14,12 +14,13 @@ from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TEXT = "a\nbc\n\nabca\nb\ncc\n" * 40                         # 640 characters; of 576 to learn from, many begin a line
+TEXT = "a\nbc\n\nabca\nb\ncc\n" * 40                         # 640 characters; many of the 576 for training start a line
 
 
-def trainer_for(corpus, *, encoder="shared", batch_size=5, bptt=5, **wishes):
-    wishes = TrainingOptions(**{"encoder": encoder, "hidden": 8, "layers": 2, "steps": 4, "batch_size": batch_size, "bptt": bptt, "dropout": 0.0} | wishes)
-    return Trainer(corpus, choose_model(corpus, wishes), choose_run(corpus, wishes), device="cpu")
+def trainer_for(corpus, **options):
+    options = TrainingOptions(**{"encoder": "shared", "hidden": 8, "layers": 2, "steps": 4, "batch_size": 5, "bptt": 5,
+                                 "dropout": 0.0} | options)
+    return Trainer(corpus, choose_model(corpus, options), choose_run(corpus, options), device="cpu")
 
 
 @pytest.fixture
@@ -37,17 +38,17 @@ def test_a_first_loss_that_is_not_committed_can_be_repeated(corpus_of, encoder):
     objective.loss(1).backward()
 
 
-# Forgetting
+# Resets
 
 
-def lines_begun(corpus, trainer, step):
-    """Which lanes (B,) have just read the end of a line where the step's window begins; and its tokens."""
+def line_starts(corpus, trainer, step):
+    """Return the lanes (B,) whose window of a step starts with a line end, and the window's inputs and targets."""
     ids, targets = Lanes(corpus.train, batch_size=trainer.run.batch_size, bptt=trainer.run.bptt).window(step)
     return (ids[:, 0] == corpus.tokenizer.encode("\n")[0]).tolist(), ids, targets
 
 
 def watched(trainer):
-    """The states that a trainer's network is given and those that it gives back, as they come."""
+    """Return a list that collects the state before and after each call of the trainer's network."""
     seen, step = [], trainer.network.step
 
     def spy(tokens, state):
@@ -60,44 +61,45 @@ def watched(trainer):
 
 
 def lanes_of(state):
-    """Every lane's recurrent state (B, N * parts * H)."""
+    """Return the recurrent state of every lane (B, N * parts * H)."""
     return torch.cat([part[0] for part in itertools.chain(*state.layers)], dim=1).detach()
 
 
-def forgotten(trainer, steps, *, update=True):
-    """Which lanes (steps, B) start anew in each step but the first."""
+def resets(trainer, steps, *, update=True):
+    """Return the lanes (steps - 1, B) that are reset in each step but the first."""
     seen = watched(trainer)
     for step in range(steps):
         trainer.update(step) if update else (trainer.objective.loss(step), trainer.objective.commit())
     rows = []
-    for (_, after), (before, _) in zip(seen, seen[1:]):
-        anew = ~lanes_of(before).any(dim=1)
+    for (_, after), (before, _) in itertools.pairwise(seen):
+        reset = ~lanes_of(before).any(dim=1)
         kept = (lanes_of(before) == lanes_of(after)).all(dim=1)
-        assert (anew ^ kept).all()                          # the whole state of a lane, or nothing of it
-        rows.append(anew.tolist())
+        assert (reset ^ kept).all()                         # the whole state of a lane or nothing of it
+        rows.append(reset.tolist())
     return np.array(rows)
 
 
 def test_lanes_are_reset_at_about_half_of_the_line_starts(corpus):
     trainer = trainer_for(corpus)
-    anew = forgotten(trainer, 150, update=False)
-    begun = np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 150)])
-    assert not anew[~begun].any()
-    assert begun.sum() > 200 and 0.4 < anew[begun].mean() < 0.6
-    assert np.mean([0 < own.mean() < 1 for own in map(np.compress, begun, anew) if len(own) > 1]) > 0.3     # each lane for itself
-    assert all(0.2 < anew[begun[:, lane], lane].mean() < 0.8 for lane in range(5))          # and each time anew
+    reset = resets(trainer, 150, update=False)
+    starts = np.array([line_starts(corpus, trainer, step)[0] for step in range(1, 150)])
+    assert not reset[~starts].any()
+    assert starts.sum() > 200 and 0.4 < reset[starts].mean() < 0.6
+    # Lanes are reset independently of each other, and each one at about half of its line starts.
+    assert np.mean([0 < row.mean() < 1 for row in map(np.compress, starts, reset) if len(row) > 1]) > 0.3
+    assert all(0.2 < reset[starts[:, lane], lane].mean() < 0.8 for lane in range(5))
 
 
 def test_reset_probability_of_1_resets_all_and_of_0_none(corpus, monkeypatch):
     trainer = trainer_for(corpus)
-    begun = np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 20)])
-    for chance, expected in ((1.0, begun), (0.0, np.zeros_like(begun))):
-        monkeypatch.setattr(module, "RESET_PROBABILITY", chance)
-        assert forgotten(trainer_for(corpus), 20).tolist() == expected.tolist()
+    starts = np.array([line_starts(corpus, trainer, step)[0] for step in range(1, 20)])
+    for probability, expected in ((1.0, starts), (0.0, np.zeros_like(starts))):
+        monkeypatch.setattr(module, "RESET_PROBABILITY", probability)
+        assert resets(trainer_for(corpus), 20).tolist() == expected.tolist()
 
 
 def test_which_lanes_are_reset_depends_on_seed_and_step(corpus):
-    first, again, other = (forgotten(trainer_for(corpus, seed=seed), 40).tolist() for seed in (3, 3, 4))
+    first, again, other = (resets(trainer_for(corpus, seed=seed), 40).tolist() for seed in (3, 3, 4))
     assert first == again != other
 
 
@@ -106,7 +108,7 @@ def test_a_repeated_step_resets_the_same_lanes(corpus):
     trainer.update(0)
     seen = watched(trainer)
     for step in (1, 2, 1, 3, 1):
-        trainer.objective.loss(step)                        # never accepted, so the state before stays that of step 0
+        trainer.objective.loss(step)                        # never committed, so the state stays that of step 0
     before = [lanes_of(state).tolist() for state, _ in seen]
     assert before[0] == before[2] == before[4]
     assert len({str(state) for state in before}) > 1
@@ -114,34 +116,34 @@ def test_a_repeated_step_resets_the_same_lanes(corpus):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_loss_is_that_of_each_lane_alone(corpus, monkeypatch, cell):
-    """Where every line's beginning is forgotten, a lane's window is read from nothing there, and carried elsewhere."""
+    """With all line starts reset, a window begins with an empty state there and with the lane's state elsewhere."""
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     trainer = trainer_for(corpus, cell=cell, bptt=4)
     network, states = trainer.network, [trainer.network.start(1) for _ in range(5)]
     for step in range(4):
-        begun, ids, targets = lines_begun(corpus, trainer, step)
+        starts, ids, targets = line_starts(corpus, trainer, step)
         losses = []
         for lane in range(5):
             with torch.no_grad():
-                state = network.start(1) if begun[lane] else states[lane]
+                state = network.start(1) if starts[lane] else states[lane]
                 logits, states[lane] = network.step(ids[lane:lane + 1], state)
                 losses.append(F.cross_entropy(logits[0], targets[lane]).item())
         assert trainer.objective.loss(step).item() == pytest.approx(np.mean(losses), abs=1e-6)
         trainer.objective.commit()
-    assert any(begun) and not all(begun)
+    assert any(starts) and not all(starts)
 
 
 @pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
 def test_lanes_of_a_network_with_windows_are_never_reset(corpus, monkeypatch, encoder):
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     trainer = trainer_for(corpus, encoder=encoder)
-    assert not forgotten(trainer, 15).any()
-    assert np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 15)]).any()
+    assert not resets(trainer, 15).any()
+    assert np.array([line_starts(corpus, trainer, step)[0] for step in range(1, 15)]).any()
 
 
 def test_lanes_of_text_without_line_ends_are_never_reset(corpus_of, monkeypatch):
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
-    assert not forgotten(trainer_for(corpus_of("abcab cab" * 60)), 15).any()
+    assert not resets(trainer_for(corpus_of("abcab cab" * 60)), 15).any()
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "bpe"])
@@ -149,13 +151,13 @@ def test_lines_start_after_a_newline_with_any_tokenizer(corpus_of, monkeypatch, 
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     corpus = corpus_of(TEXT, tokenizer=tokenizer)
     trainer = trainer_for(corpus)
-    begun = np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 15)])
-    assert forgotten(trainer, 15).tolist() == begun.tolist() and begun.any()
+    starts = np.array([line_starts(corpus, trainer, step)[0] for step in range(1, 15)])
+    assert resets(trainer, 15).tolist() == starts.tolist() and starts.any()
 
 
 def test_validation_resets_nothing(corpus, monkeypatch):
     losses = []
-    for chance in (0.0, 1.0):
-        monkeypatch.setattr(module, "RESET_PROBABILITY", chance)
+    for probability in (0.0, 1.0):
+        monkeypatch.setattr(module, "RESET_PROBABILITY", probability)
         losses.append(trainer_for(corpus).objective.validate(lambda: False).loss)
     assert losses[0] == losses[1]
