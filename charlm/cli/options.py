@@ -130,7 +130,26 @@ def is_given(name: str) -> bool:
     return source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 
 
-model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL",
+class _Once(Option):
+    """An option that may be given only once; click alone would silently use the last of several values."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Register an option of which the parser collects every value."""
+        self.multiple = True
+        super().add_to_parser(parser, ctx)
+        self.multiple = False           # for everything but the parser there is one value
+
+    def consume_value(self, ctx: click.Context, opts: Any) -> Any:
+        """Return the value and its source. Raises UsageError if there are several."""
+        value, source = super().consume_value(ctx, opts)
+        if isinstance(value, list):
+            if len(value) > 1:
+                raise click.UsageError(f"{'/'.join(self.opts)} is given {len(value)} times; give it once", ctx)
+            value = value[0]
+        return value, source
+
+
+model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once,
                help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")

@@ -238,10 +238,10 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
     from charlm.text.reading import Text
     from charlm.text.tsv import looks_like_pairs
     errors = reading.errors or "strict"
-    texts = [Text(source, errors) for source in request.corpus]
+    texts = [Text(source, errors, report) for source in request.corpus]
     recognized = start.task is None and request.task is None and looks_like_pairs(texts)
     task = start.task or request.task or (DEFAULT_FOR_TSV if recognized else DEFAULT)
-    held_out = Text(reading.held_out, errors) if isinstance(reading.held_out, str) else reading.held_out
+    held_out = Text(reading.held_out, errors, report) if isinstance(reading.held_out, str) else reading.held_out
     corpus = implementation(CORPORA, task)(texts, CorpusRequest(
         reading, held_out, start.tokenizer, start.source_tokenizer, start.labels,
         f"; --{DEFAULT} reads it as running text" if recognized else ""))

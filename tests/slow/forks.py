@@ -77,7 +77,7 @@ def note_times():
     original = _Loop._update
 
     def noting(loop):
-        struct.pack_into("d", times, 8 * loop._standing.step, time.monotonic())
+        struct.pack_into("d", times, 8 * loop._state.step, time.monotonic())
         return original(loop)
     _Loop._update = noting
 
