@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.config import ModelConfig
+
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 BoolArray = NDArray[np.bool_]
+RowIndex = IntArray | BoolArray | slice | Sequence[int]
 Tensors = dict[str, NDArray[Any]]
 TensorShapes = dict[str, tuple[str, int]]   # name: (dtype as in safetensors, number of dimensions); lengths are free
 
@@ -37,12 +40,12 @@ class Tokenizer(Protocol):
     size: int                           # ids run from 0 to size - 1
     start_id: int                       # read before the first token of a text
     unsampleable_ids: tuple[int, ...]   # ids that no text contains
-    unknown_id: int | None              # None where every text is known
+    unknown_id: int | None              # None if every text is known
     unknown_surprisal: float            # nats that an unknown token costs in addition to its id's
 
     @classmethod
     def train(cls, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
-        """Learn a vocabulary. Raises UsageError if `vocabulary_size` suits neither the kind nor the text."""
+        """Learn a vocabulary. Raises UsageError if the kind or the text does not allow this `vocabulary_size`."""
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Tokenizer:
@@ -68,3 +71,33 @@ class Tokenizer(Protocol):
 
     def display(self, index: int) -> str:
         """Return an id's text for a reader: part of a character as <0xE2>, an id without text as <unk>."""
+
+
+# Networks
+
+
+class State(Protocol):
+    """The recurrent state of a batch, with the memory of a source where the network has one. It is immutable."""
+
+    def select(self, rows: RowIndex) -> State:
+        """Return the state of these batch rows in this order; rows may repeat."""
+
+
+class Network(Protocol):
+    """A network of any architecture. A `state` is one that `start`, `encode` or `step` of the same network returned."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The architecture."""
+
+    def start(self, batch: int) -> State:
+        """Return the state of `batch` rows that have read nothing."""
+
+    def encode(self, source: IntArray, lengths: IntArray, positions: tuple[IntArray, IntArray] | None = None) -> State:
+        """Return the decoder's first state after sources (B, S), of which row b is lengths[b] >= 1 tokens long.
+
+        With `positions`, source rows (G,) and token positions (G,), the state has one row for each of these positions.
+        """
+
+    def step(self, tokens: IntArray, state: Any) -> tuple[FloatArray, State]:
+        """Read tokens (B, T); return logits (B, T, V) for the token after each, and the new state."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.contract import Ids
+from charlm.contract import IntArray
 from charlm.errors import CorpusError
 from charlm.inference.evaluation import evaluate_gaps, evaluate_pairs
 from charlm.inference.scoring import nats_to_bits, perplexity
@@ -55,7 +55,7 @@ def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
             characters += len(chunk)
             yield chunk
 
-    def encoded() -> Iterator[Ids]:
+    def encoded() -> Iterator[IntArray]:
         nonlocal unknown
         for ids in encode_chunks(model.tokenizer, counted()):
             unknown += int((ids == model.tokenizer.unknown_id).sum())

@@ -21,7 +21,7 @@ from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.classification import Classifier
 from charlm.inference.generation import generate
 from charlm.inference.infilling import Infiller
-from charlm.inference.line_sampling import FilteredLineSampler, LineSampler, LineSamplingConfig, max_line_length
+from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
 from charlm.inference.line_scoring import Scorer, TextScore, bits_by_span, make_scorer
 from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network
@@ -88,7 +88,7 @@ class LanguageModel:
         self._require("score")
         if carry and self.task_row.by_line:
             raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
-        return make_scorer(self.network, self.tokenizer, self.stored.labels, by_line=self.task_row.by_line, carry=carry)
+        return make_scorer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry)
 
     def classifier(self, *, uniform_prior: bool = False) -> Classifier:
         """Return a classifier of lines by label. Raises UsageError for a model without labels."""
@@ -107,16 +107,12 @@ class LanguageModel:
         self._require("fill")
         return Infiller(self.reproducible_network, self.tokenizer)
 
-    def line_sampler(self) -> LineSampler:
-        """Return a sampler of lines."""
-        network = Network(self.stored.config, self.stored.weights, matmul=matmul_in_blocks)
-        return LineSampler(network, self.tokenizer, self.stored.labels)
-
     def filtered_line_sampler(self, config: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
                               match: str | None = None) -> FilteredLineSampler:
-        """Return a sampler of distinct, novel or matching lines. Raises UsageError for a config that does not fit."""
-        return FilteredLineSampler.of(self.line_sampler(), config, unique=unique, match=match,
-                                      unlike=self.stored.line_hashes if novel else None)
+        """Return a sampler of unique, novel or matching lines. Raises UsageError for a config that does not fit."""
+        network = Network(self.stored.config, self.stored.weights, matmul=matmul_in_blocks)
+        return FilteredLineSampler.of(network, self.tokenizer, self.stored.labels, self.stored.line_hashes, config,
+                                      unique=unique, novel=novel, match=match)
 
     def max_line_length(self) -> int:
         """Return how many tokens a sampled line may have by default."""

@@ -18,7 +18,7 @@ FLOORS = {"__main__": 5, "cli": 5, "": 5, "model": 4, "reports": 4, "training": 
           "storage": 2, "lock": 2, "text": 1, "version": 0, "contract": 0, "config": 0, "events": 0, "errors": 0}
 BESIDE = {("__main__", "cli"), ("cli", ""), ("training", "nn"), ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"),
           ("checkpoint", "container"), ("checkpoint", "storage"),
-          ("config", "errors")}
+          ("config", "errors"), ("contract", "config")}
 HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
 
 

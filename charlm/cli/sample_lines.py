@@ -24,7 +24,7 @@ def sample(model: LanguageModel, request: SampleRequest, output: Output, prompt:
     warn_about_unknown(model.tokenizer, prefix)
     random = request.sampling.temperature > 0 and request.length != 0 or bool(model.labels) and request.label is None
     seed = choose_seed(request.seed, used=random and request.num_samples > 0)
-    sampler = sampler.seeded(seed)
+    sampler = sampler.with_seed(seed)
     if max_length == 0:
         return                          # no output, as with running text
     show = _Format(request, prefix, seed)
@@ -45,6 +45,6 @@ class _Format:
         new = line.text[len(self._prefix):]
         if self._request.jsonl:
             label = {} if line.label is None else {"label": line.label}
-            return json_record(sample=line.number, seed=self._seed, prompt=self._prefix, **label, text=new)
+            return json_record(sample=line.index, seed=self._seed, prompt=self._prefix, **label, text=new)
         label_field = "" if line.label is None or self._request.label is not None else f"{line.label}\t"
         return f"{label_field}{'' if self._request.no_echo else self._prefix}{new}\n"

@@ -1,1 +1,1 @@
-"""The same network in NumPy, and what it is used for: sampling and scoring. Never imports torch."""
+"""The network in NumPy and its uses: sampling, scoring, classification, translation, infilling. Never imports torch."""

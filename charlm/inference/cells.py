@@ -1,201 +1,154 @@
-"""One recurrent layer of each cell in NumPy: the equations of torch's own cells.
+"""One recurrent layer of each cell in NumPy: the same equations as torch.nn.RNN, GRU and LSTM.
 
-Matrices are stored transposed, so that a row of input times a matrix reads memory in order. A
-sigmoid is half a tanh of half its argument; the halves are folded into the stored weights, so that
+Matrices are stored transposed, so that a row of input times a matrix reads memory in order. A sigmoid is
+computed as sigmoid(x) = (tanh(x / 2) + 1) / 2. The inner halves are folded into the stored weights, so that
 all gates of an LSTM go through one tanh.
 """
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from charlm.config import ModelConfig
+from charlm.contract import FloatArray, IntArray
+from charlm.inference.matmul import Matmul, matmul
 
-BLOCKS = (64, 32, 16, 8, 4, 2)          # rows
-_TRIED = 4
-
-Parts = tuple[np.ndarray, ...]          # h, or h and c, each (B, H)
-
-
-def _transposed(matrix: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(matrix.T)
-
-
-def matmul_by_row(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`x @ matrix` for x (B, K), each row by a product of its own.
-
-    A row's result then has the same bits whatever rows stand beside it, which sampling needs: BLAS
-    sums in another order for one row than for several.
-    """
-    return x @ matrix if len(x) == 1 else np.matmul(x[:, None], matrix)[:, 0]
-
-
-@functools.cache
-def _block(inner: int, outer: int) -> int:
-    """Rows of the largest block in which BLAS treats all alike when it multiplies by an (inner, outer) matrix.
-
-    Its kernels take rows in groups, some of which sum in another order than others; which do depends on
-    the processor, so it is tried out.
-    """
-    draw = np.random.default_rng(0)
-    matrix, rows = (draw.standard_normal(size, np.float32) for size in ((inner, outer), (_TRIED, inner)))
-    for size in BLOCKS:
-        products = np.stack([np.tile(row, (size, 1)) @ matrix for row in rows])         # (_TRIED, size, outer)
-        if (products == products[:, :1]).all():
-            return size
-    return 1
-
-
-def matmul_in_blocks(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`x @ matrix` for x (B, K), in blocks of so many rows, the last one filled up.
-
-    Like `matmul_by_row` a row's result does not depend on the others; many rows are faster.
-    """
-    size = _block(*matrix.shape)
-    blocks = -(-len(x) // size)
-    filled = np.ascontiguousarray(x)
-    if len(x) < blocks * size:
-        filled = np.zeros((blocks * size, x.shape[1]), x.dtype)
-        filled[:len(x)] = x
-    products = np.matmul(filled.reshape(blocks, size, x.shape[1]), matrix)
-    return products.reshape(blocks * size, matrix.shape[1])[:len(x)]
-
-
-def matmul(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`x @ matrix` for x (..., K), as one product: faster, equal to about 1e-6."""
-    return x @ matrix
+HiddenState = tuple[FloatArray, ...]    # h, or h and c, each (B, H)
 
 
 class Layer:
-    """What the three cells share: input projection, and running over a window.
+    """The base of the three cells: the input projection, and running a cell over a window of T steps.
 
-    `advance(a, parts, multiply)` is one time step: a (B, G*H) holds the projected input and is
-    overwritten.
+    I is the size of the input, H of the hidden state, G the number of gates.
     """
 
-    parts = 1
+    state_size = 1                      # arrays in the hidden state
 
-    def __init__(self, weight_ih, weight_hh, bias):
-        self.weight_ih = _transposed(weight_ih)     # (I, G*H)
-        self.weight_hh = _transposed(weight_hh)     # (H, G*H)
-        self.bias = bias                            # (G*H,)
+    def __init__(self, weight_ih: FloatArray, weight_hh: FloatArray, bias: FloatArray):
+        self.weight_ih = np.ascontiguousarray(weight_ih.T)      # (I, G*H)
+        self.weight_hh = np.ascontiguousarray(weight_hh.T)      # (H, G*H)
+        self.bias = bias                                        # (G*H,)
         self.hidden_size = self.weight_hh.shape[0]
 
-    def project(self, x: np.ndarray, multiply) -> np.ndarray:
-        """Inputs (..., I) to gate inputs (..., G*H); needs no state."""
-        projected = multiply(x.reshape(-1, x.shape[-1]), self.weight_ih)
+    def project(self, x: FloatArray, matmul: Matmul) -> FloatArray:
+        """Return the gate inputs (..., G*H) of inputs (..., I); this needs no state."""
+        projected = matmul(x.reshape(-1, x.shape[-1]), self.weight_ih)
         projected += self.bias
         return projected.reshape(*x.shape[:-1], -1)
 
-    def empty(self, batch: int) -> Parts:
-        """The parts of rows that have read nothing."""
-        return (np.zeros((batch, self.hidden_size), np.float32),) * self.parts
+    def initial_state(self, batch: int) -> HiddenState:
+        """Return the hidden state of rows that have read nothing: zeros."""
+        return (np.zeros((batch, self.hidden_size), np.float32),) * self.state_size
 
-    def run(self, projected: np.ndarray, parts: Parts, multiply) -> tuple[np.ndarray, Parts]:
-        """Projected window (T, B, G*H), overwritten, to outputs (T, B, H) and the last parts."""
+    def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        """Return the hidden state after one time step of projected input (B, G*H), which is overwritten."""
+        raise NotImplementedError
+
+    def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul) -> tuple[FloatArray, HiddenState]:
+        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state."""
         if len(projected) == 1:
-            parts = self.advance(projected[0], parts, multiply)
-            return parts[0][None], parts
+            state = self.step(projected[0], state, matmul)
+            return state[0][None], state
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
-        for time, row in enumerate(projected):
-            parts = self.advance(row, parts, multiply)
-            outputs[time] = parts[0]
-        return outputs, parts
+        for time, gates in enumerate(projected):
+            state = self.step(gates, state, matmul)
+            outputs[time] = state[0]
+        return outputs, state
 
-    def run_to_ends(self, projected: np.ndarray, parts: Parts,
-                    lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
-        """The same where row b ends after lengths[b] steps and then keeps what it had."""
+    def run_to_lengths(self, projected: FloatArray, state: HiddenState,
+                       lengths: IntArray) -> tuple[FloatArray, HiddenState]:
+        """Do the same, but row b ends after lengths[b] steps and keeps its state from there on."""
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
-        for time, row in enumerate(projected):
-            reading = (time < lengths)[:, None]
-            new = self.advance(row, parts, matmul)
-            parts = tuple(np.where(reading, after, before) for after, before in zip(new, parts))
-            outputs[time] = parts[0]
-        return outputs, parts
+        for time, gates in enumerate(projected):
+            active = (time < lengths)[:, None]
+            after = self.step(gates, state, matmul)
+            state = tuple(np.where(active, new, old) for new, old in zip(after, state, strict=True))
+            outputs[time] = state[0]
+        return outputs, state
 
 
 class LSTMLayer(Layer):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000)."""
+    """Long short-term memory (Hochreiter and Schmidhuber 1997), with the forget gate of Gers et al. 2000.
 
-    parts = 2
+    c' = sigmoid(f) * c + sigmoid(i) * tanh(g);  h' = sigmoid(o) * tanh(c')
+    """
 
-    def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh):
+    state_size = 2
+
+    def __init__(self, weight_ih: FloatArray, weight_hh: FloatArray, bias_ih: FloatArray, bias_hh: FloatArray):
         size = weight_hh.shape[1]
         i, f, g, o = np.arange(4 * size).reshape(4, size)
         order = np.concatenate([i, f, o, g])        # the three sigmoids side by side
-        half = np.repeat(np.float32([0.5, 0.5, 0.5, 1.0]), size)
+        half = np.repeat(np.array([0.5, 0.5, 0.5, 1.0], np.float32), size)
         super().__init__(weight_ih[order] * half[:, None], weight_hh[order] * half[:, None],
                          (bias_ih + bias_hh)[order] * half)
 
-    def advance(self, a: np.ndarray, parts: Parts, multiply) -> Parts:
-        hidden, cell = parts
+    def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        hidden, cell = state
         size = self.hidden_size
-        a += multiply(hidden, self.weight_hh)
-        np.tanh(a, out=a)
-        gates = a[:, :3 * size]
-        gates *= 0.5
-        gates += 0.5
-        cell = cell * a[:, size:2 * size]
-        new = a[:, 3 * size:]
-        new *= a[:, :size]
-        cell += new
+        gates += matmul(hidden, self.weight_hh)
+        np.tanh(gates, out=gates)
+        sigmoids = gates[:, :3 * size]
+        sigmoids *= 0.5
+        sigmoids += 0.5
+        cell = cell * gates[:, size:2 * size]
+        candidate = gates[:, 3 * size:]
+        candidate *= gates[:, :size]
+        cell += candidate
         hidden = np.tanh(cell)
-        hidden *= a[:, 2 * size:3 * size]
+        hidden *= gates[:, 2 * size:3 * size]
         return hidden, cell
 
 
 class GRULayer(Layer):
-    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the product, as in cuDNN."""
+    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the recurrent product, as in cuDNN.
 
-    def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh):
+    n = tanh(n_x + sigmoid(r) * n_h);  h' = n + sigmoid(z) * (h - n)
+    """
+
+    def __init__(self, weight_ih: FloatArray, weight_hh: FloatArray, bias_ih: FloatArray, bias_hh: FloatArray):
         size = weight_hh.shape[1]
-        half = np.repeat(np.float32([0.5, 0.5, 1.0]), size)
-        outside = bias_hh * np.repeat(np.float32([1, 1, 0]), size)
-        super().__init__(weight_ih * half[:, None], weight_hh * half[:, None],
-                         (bias_ih + outside) * half)
+        half = np.repeat(np.array([0.5, 0.5, 1.0], np.float32), size)
+        outside = bias_hh * np.repeat(np.array([1, 1, 0], np.float32), size)    # all but the candidate's
+        super().__init__(weight_ih * half[:, None], weight_hh * half[:, None], (bias_ih + outside) * half)
         self.bias_candidate = bias_hh[2 * size:]
 
-    def advance(self, a: np.ndarray, parts: Parts, multiply) -> Parts:
-        hidden, = parts
+    def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        hidden, = state
         size = self.hidden_size
-        b = multiply(hidden, self.weight_hh)
-        gates = a[:, :2 * size]
-        gates += b[:, :2 * size]
-        np.tanh(gates, out=gates)
-        gates *= 0.5
-        gates += 0.5
-        recurrent = b[:, 2 * size:]
-        recurrent += self.bias_candidate
-        recurrent *= a[:, :size]
-        candidate = a[:, 2 * size:]
-        candidate += recurrent
+        recurrent = matmul(hidden, self.weight_hh)
+        sigmoids = gates[:, :2 * size]
+        sigmoids += recurrent[:, :2 * size]
+        np.tanh(sigmoids, out=sigmoids)
+        sigmoids *= 0.5
+        sigmoids += 0.5
+        reset = recurrent[:, 2 * size:]
+        reset += self.bias_candidate
+        reset *= gates[:, :size]
+        candidate = gates[:, 2 * size:]
+        candidate += reset
         np.tanh(candidate, out=candidate)
         hidden = hidden - candidate
-        hidden *= a[:, size:2 * size]
+        hidden *= gates[:, size:2 * size]
         hidden += candidate
         return (hidden,)
 
 
 class RNNLayer(Layer):
-    """The plain recurrent layer (Elman 1990), tanh or relu."""
+    """The plain recurrent layer (Elman 1990), with tanh or relu: h' = f(W x + U h + b)."""
 
-    def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh, *, nonlinearity: str):
+    def __init__(self, weight_ih: FloatArray, weight_hh: FloatArray, bias_ih: FloatArray, bias_hh: FloatArray, *,
+                 nonlinearity: str):
         super().__init__(weight_ih, weight_hh, bias_ih + bias_hh)
-        self._activate = np.tanh if nonlinearity == "tanh" else _relu
+        self._nonlinearity = nonlinearity
 
-    def advance(self, a: np.ndarray, parts: Parts, multiply) -> Parts:
-        a += multiply(parts[0], self.weight_hh)
-        return (self._activate(a),)
-
-
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+    def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        gates += matmul(state[0], self.weight_hh)
+        return (np.tanh(gates) if self._nonlinearity == "tanh" else np.maximum(gates, 0),)
 
 
-def build_layer(config: ModelConfig, weights: dict[str, np.ndarray], name: str) -> Layer:
-    """The layer of this name, from its four tensors in torch's layout."""
+def build_layer(config: ModelConfig, weights: dict[str, FloatArray], name: str) -> Layer:
+    """Return the layer whose four tensors in torch's layout are stored under `name`."""
     tensors = [weights[f"{name}.{part}_l0"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     if config.cell == "lstm":
         return LSTMLayer(*tensors)

@@ -1,4 +1,4 @@
-"""Labels of lines by Bayes: what each label expects of a line, and what the line says of its label."""
+"""Classification of lines by Bayes' rule: p(label | line) is proportional to p(label) p(line | label)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from charlm.contract import FloatArray, IntArray, Network
 from charlm.errors import CorpusError, UsageError
-from charlm.inference.network import Network
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
 from charlm.text.labels import Labels
 from charlm.text.special_tokens import eos_id, label_id, with_bos_eos
@@ -15,94 +15,93 @@ from charlm.text.tokenizers.base import Tokenizer
 from charlm.text.tsv import TAB
 
 ROWS_AT_ONCE = 4096                     # lines times labels
-LONG = 2048                             # tokens of a line from which on it is read by itself
+LONG = 2048                             # tokens from which on a line is read separately
 
 
-def _log_sum(values: np.ndarray) -> np.ndarray:
-    """log(sum(exp(values))) over the first axis."""
+def _log_sum(values: FloatArray) -> FloatArray:
+    """Return log(sum(exp(values))) over the first axis."""
     largest = values.max(axis=0)
-    return largest + np.log(np.exp(values - largest).sum(axis=0))
+    log_sum: FloatArray = largest + np.log(np.exp(values - largest).sum(axis=0))
+    return log_sum
 
 
 class _PerLabel:
-    """Nats of texts under every label."""
+    """Scores texts under every label."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: int):
         self._network, self._tokenizer, self._labels = network, tokenizer, labels
 
-    def nats(self, texts: Sequence[str]) -> Iterator[Iterable[np.ndarray]]:
-        """Of every token of each text and its end, in blocks (L, T): one block, or several of a long text."""
+    def nats(self, texts: Sequence[str]) -> Iterator[Iterable[FloatArray]]:
+        """Yield for each text the nats of every token and the end, in blocks (L, T): one, or several if it is long."""
         ids = [self._tokenizer.encode(text) for text in texts]
-        at_once = max(ROWS_AT_ONCE // self._labels, 1)
-        for start in range(0, len(ids), at_once):
-            some = ids[start:start + at_once]
-            short = [own for own in some if len(own) < LONG]
-            nats = iter(self._side_by_side(short))
-            for own in some:
-                yield [next(nats)] if len(own) < LONG else self._window_by_window(own)
+        batch_size = max(ROWS_AT_ONCE // self._labels, 1)
+        for start in range(0, len(ids), batch_size):
+            batch = ids[start:start + batch_size]
+            short = iter(self._side_by_side([row for row in batch if len(row) < LONG]))
+            for row in batch:
+                yield [next(short)] if len(row) < LONG else self._window_by_window(row)
 
-    def _side_by_side(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
-        rows = [with_bos_eos(self._tokenizer, own, label) for own in ids for label in range(self._labels)]
+    def _side_by_side(self, ids: Sequence[IntArray]) -> list[FloatArray]:
+        rows = [with_bos_eos(self._tokenizer, row, label) for row in ids for label in range(self._labels)]
         nats = score_rows(self._network, self._tokenizer, rows)
-        return [np.stack(nats[number:number + self._labels]) for number in range(0, len(rows), self._labels)]
+        return [np.stack(nats[start:start + self._labels]) for start in range(0, len(rows), self._labels)]
 
-    def _window_by_window(self, ids: np.ndarray) -> Iterator[np.ndarray]:
-        """All labels read the text together, a window at a time, their states carried."""
+    def _window_by_window(self, ids: IntArray) -> Iterator[FloatArray]:
+        """Read a text under all labels side by side, one window at a time; yield the nats (L, T) of each window."""
         inputs = np.concatenate([[0], ids]).astype(np.int64)
         targets = np.concatenate([ids, [eos_id(self._tokenizer)]]).astype(np.int64)
-        begins = label_id(self._tokenizer, np.arange(self._labels))
         state = self._network.start(self._labels)
         window = min(max(LOGITS // self._tokenizer.size // self._labels, 1), WINDOW)
         for start in range(0, len(inputs), window):
-            stop = start + window
-            read = np.tile(inputs[start:stop], (self._labels, 1))
+            read, predicted = (np.tile(row[start:start + window], (self._labels, 1)) for row in (inputs, targets))
             if not start:
-                read[:, 0] = begins
-            written = np.tile(targets[start:stop], (self._labels, 1))
+                read[:, 0] = label_id(self._tokenizer, 0) + np.arange(self._labels)
             logits, state = self._network.step(read, state)
-            yield token_nats(logits, written, self._tokenizer)
+            yield token_nats(logits, predicted, self._tokenizer)
 
 
 class Classifier:
-    """How likely each label is, given a line: p(label) p(line | label), normalised."""
+    """Computes the posterior probabilities of the labels, p(label) p(line | label) normalised over the labels."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels, *, uniform_prior: bool = False):
         self.labels = labels
-        self._prior = labels.log_prior(uniform=uniform_prior)
+        self._log_prior = labels.log_prior(uniform=uniform_prior)
         self._per_label = _PerLabel(network, tokenizer, len(labels))
 
-    def posteriors(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities (N, L) of the labels of N lines."""
-        joint = np.array([self._prior - sum(nats.sum(axis=1) for nats in blocks)
+    def posteriors(self, texts: Sequence[str]) -> FloatArray:
+        """Return the probabilities (N, L) of the labels of N lines."""
+        joint = np.array([self._log_prior - sum(nats.sum(axis=1) for nats in blocks)
                           for blocks in self._per_label.nats(texts)])
         joint = joint.reshape(len(texts), len(self.labels))
-        return np.exp(joint - _log_sum(joint.T)[:, None])
+        posteriors: FloatArray = np.exp(joint - _log_sum(joint.T)[:, None])
+        return posteriors
 
 
 class LabelScorer:
-    """Scores lines given their label, and lines without one as all labels together expect them."""
+    """Scores lines given their label, and lines without one under the mixture of all labels."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels):
         self._network, self._tokenizer, self._labels = network, tokenizer, labels
         self._per_label = _PerLabel(network, tokenizer, len(labels))
 
-    def score(self, lines: Sequence[str]) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
-        """The texts of lines, their with_bos_eos rows, and the nats of every id of each but the first.
+    def score(self, lines: Sequence[str]) -> tuple[list[str], list[IntArray], list[FloatArray]]:
+        """Return the texts of lines, their `with_bos_eos` rows, and the nats of every id of each but the first.
 
-        Raises CorpusError for a label that the model does not know.
+        Raises CorpusError for an unknown label.
         """
         split = [line.partition(TAB) if TAB in line else ("", "", line) for line in lines]
         texts = [text for _, _, text in split]
-        rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text), self._number(label) if tab else None)
+        rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text), self._label_index(label) if tab else None)
                 for label, tab, text in split]
-        given = [number for number, (_, tab, _) in enumerate(split) if tab]
-        free = [number for number, (_, tab, _) in enumerate(split) if not tab]
-        nats = dict(zip(given, score_rows(self._network, self._tokenizer, [rows[number] for number in given])))
-        nats |= zip(free, map(self._mixed, self._per_label.nats([texts[number] for number in free])))
-        return texts, rows, [nats[number] for number in range(len(lines))]
+        given = [at for at, (_, tab, _) in enumerate(split) if tab]
+        free = [at for at, (_, tab, _) in enumerate(split) if not tab]
+        nats = dict(zip(given, score_rows(self._network, self._tokenizer, [rows[at] for at in given]), strict=True))
+        mixed = map(self._mixed, self._per_label.nats([texts[at] for at in free]))
+        nats |= zip(free, mixed, strict=True)
+        return texts, rows, [nats[at] for at in range(len(lines))]
 
     def problem(self, line: str) -> str:
-        """That a line has a label which the model does not know; nothing when it has none or another."""
+        """Return an error message if the line's label is unknown, else an empty string."""
         label, tab, _ = line.partition(TAB)
         try:
             if tab:
@@ -111,20 +110,20 @@ class LabelScorer:
             return str(error)
         return ""
 
-    def _number(self, label: str) -> int:
+    def _label_index(self, label: str) -> int:
         try:
             return self._labels.index(label)
         except UsageError as error:
             raise CorpusError(str(error)) from None
 
-    def _mixed(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        """-log p of each token (T,) under all labels, from those under each, in blocks (L, T).
+    def _mixed(self, blocks: Iterable[FloatArray]) -> FloatArray:
+        """Return -log p of each token (T,) under the mixture of labels, from the nats under each, in blocks (L, T).
 
-        What was read so far tells which labels are likely: p(x_t | x_<t) = p(x_<=t) / p(x_<t).
+        p(x_t | x_<t) = p(x_<=t) / p(x_<t), where p(x) is the sum over labels of p(label) p(x | label).
         """
         mixed, joint = [], self._labels.log_prior()[:, None]
         for nats in blocks:
-            reached = np.concatenate([joint, joint - nats.cumsum(axis=1)], axis=1)
-            mixed.append(-np.diff(_log_sum(reached)))
-            joint = reached[:, -1:]
+            prefixes = np.concatenate([joint, joint - nats.cumsum(axis=1)], axis=1)
+            mixed.append(-np.diff(_log_sum(prefixes)))
+            joint = prefixes[:, -1:]
         return np.concatenate(mixed)

@@ -1,16 +1,17 @@
-"""What the decoder takes from the memory, in NumPy; `charlm.nn.context` is the same in torch."""
+"""The decoder's context from the memory, in NumPy; `charlm.nn.context` is the same in torch."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import matmul
+from charlm.contract import FloatArray, IntArray
+from charlm.inference.matmul import Matmul, matmul
 from charlm.inference.state import Memory
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the last axis, in place."""
+def _softmax(scores: FloatArray) -> FloatArray:
+    """Normalise over the last axis, in place."""
     scores -= scores.max(axis=-1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=-1, keepdims=True)
@@ -18,9 +19,9 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 
 
 class Context:
-    """Makes a memory of what the encoder read, and merges it into the decoder's outputs."""
+    """Builds a memory of the encoder's outputs, and merges the context from it into the decoder's outputs."""
 
-    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray]):
+    def __init__(self, config: ModelConfig, weights: dict[str, FloatArray]):
         self._empty = weights["context.empty"]
         self._attention = config.attention
         if config.attention:
@@ -31,15 +32,15 @@ class Context:
         self._merge_bias = weights["context.merge.bias"]
 
     def empty_memory(self, batch: int, positions: int) -> Memory:
-        """The memory of an empty past, as wide as that of so many positions."""
+        """Return the memory of an empty past, padded to this many positions."""
         outputs = np.zeros((positions, batch, len(self._empty)), np.float32)
         return self.build_memory(outputs, np.tile(self._empty, (batch, 1)), np.zeros(batch, np.int64))
 
-    def build_memory(self, outputs: np.ndarray, last: np.ndarray, lengths: np.ndarray,
-                 rows: np.ndarray | None = None) -> Memory:
-        """The memory of an encoder's outputs (S, B, M), or of the last ones (B, M) alone.
+    def build_memory(self, outputs: FloatArray, last: FloatArray, lengths: IntArray,
+                     rows: IntArray | None = None) -> Memory:
+        """Return the memory of an encoder's outputs (S, B, M) or, without attention, of the last ones (B, M) alone.
 
-        With `rows`, last is (G, M), and each of the G rows remembers that row of the outputs.
+        With `rows` (G,), last is (G, M), and row g of the memory is that of row rows[g] of the outputs.
         """
         if not self._attention:
             return Memory(last[:, None], None, None, np.arange(len(last)))
@@ -47,23 +48,30 @@ class Context:
         values = np.empty((batch, 1 + positions, width), np.float32)
         values[:, 0] = self._empty
         values[:, 1:] = outputs.swapaxes(0, 1)
-        absent = np.arange(1 + positions) > lengths[:, None]
-        hidden = np.where(absent, np.float32(-np.inf), np.float32(0))[:, None]
-        memory = Memory(values, matmul(values, self._key), hidden, np.arange(batch))
-        return memory if rows is None else memory.rows(rows)
+        padding = np.arange(1 + positions) > lengths[:, None]
+        mask = np.where(padding, np.float32(-np.inf), np.float32(0))[:, None]
+        memory = Memory(values, matmul(values, self._key), mask, np.arange(batch))
+        return memory if rows is None else memory.select(rows)
 
-    def forward(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:
-        """Decoder outputs (T, B, H), each merged with its context: (T, B, H)."""
-        time, batch, width = x.shape
-        context = self._attend(x, memory, multiply) if self._attention else \
-            np.broadcast_to(memory.values.swapaxes(0, 1), (time, batch, memory.values.shape[2]))
-        joined = np.concatenate([x, context], axis=2).reshape(time * batch, -1)
-        merged = multiply(joined, self._merge)
+    def forward(self, x: FloatArray, memory: Memory, matmul: Matmul) -> FloatArray:
+        """Return the decoder's outputs (T, B, H), each merged with its context, (T, B, H).
+
+        This is the attentional vector of Luong et al. 2015, eq. 5.
+        """
+        joined = np.concatenate([x, self._context(x, memory, matmul)], axis=2)
+        merged = matmul(joined.reshape(-1, joined.shape[2]), self._merge)
         merged += self._merge_bias
-        return np.tanh(merged, out=merged).reshape(time, batch, width)
+        return np.tanh(merged, out=merged).reshape(x.shape)
 
-    def _attend(self, x: np.ndarray, memory: Memory, multiply) -> np.ndarray:
-        query = multiply(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)
-        scores = np.matmul(query.swapaxes(0, 1), memory.keys.swapaxes(1, 2))    # (B, T, S)
+    def _context(self, x: FloatArray, memory: Memory, matmul: Matmul) -> FloatArray:
+        """Return the contexts (T, B, M) by scaled dot-product attention (Vaswani et al. 2017, eq. 1).
+
+        Without attention, the context at every step is the memory's one position.
+        """
+        if memory.keys is None or memory.mask is None:
+            return np.broadcast_to(memory.values.swapaxes(0, 1), (len(x), *memory.values.shape[::2]))
+        query = matmul(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)
+        scores: FloatArray = np.matmul(query.swapaxes(0, 1), memory.keys.swapaxes(1, 2))    # (B, T, S)
         scores += memory.mask
-        return np.matmul(_softmax(scores), memory.values).swapaxes(0, 1)        # (T, B, M)
+        context: FloatArray = np.matmul(_softmax(scores), memory.values)                    # (B, T, M)
+        return context.swapaxes(0, 1)

@@ -5,35 +5,40 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import build_layer, matmul
+from charlm.contract import FloatArray, IntArray
+from charlm.inference.cells import build_layer
+from charlm.inference.matmul import matmul
 
 
-def _reversal(lengths: np.ndarray, size: int) -> np.ndarray:
-    """Indices (S, B) that turn each row's first lengths[b] steps round and leave its padding."""
+def _reversal(lengths: IntArray, size: int) -> IntArray:
+    """Return indices (S, B) that reverse each row's first lengths[b] steps and leave its padding in place."""
     time = np.arange(size)[:, None]
     return np.where(time < lengths, lengths - 1 - time, time)
 
 
 class Encoder:
-    """The source's embedding and, unless shared, its layers: one for each direction."""
+    """The source's embedding and, unless the encoder is shared, its layers: one for each direction."""
 
-    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray]):
+    def __init__(self, config: ModelConfig, weights: dict[str, FloatArray]):
         self.embedding = weights["encoder.embedding.weight"]
-        self._layers = [[build_layer(config, weights, f"encoder.layers.{number}.{direction}")
+        self._layers = [[build_layer(config, weights, f"encoder.layers.{layer}.{direction}")
                          for direction in range(config.directions)]
-                        for number in range(config.num_layers if config.directions else 0)]
+                        for layer in range(config.num_layers if config.directions else 0)]
 
-    def __call__(self, source: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Read sources (B, S) of these lengths; return outputs (S, B, M) and last ones (B, M)."""
+    def __call__(self, source: IntArray, lengths: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Read sources (B, S) of these lengths; return outputs (S, B, M) and the last outputs (B, M).
+
+        The last output of a direction is the one that has read the row's whole source.
+        """
         x, rows = self.embedding[source.T], np.arange(len(source))
-        back = _reversal(lengths, source.shape[1])
-        for layer in self._layers:
-            ahead = layer[0].run(layer[0].project(x, matmul), layer[0].empty(len(source)), matmul)[0]
-            outputs, last = [ahead], [ahead[lengths - 1, rows]]             # (S, B, H), (B, H)
-            for direction in layer[1:]:
-                turned = direction.project(x[back, rows], matmul)
-                behind = direction.run(turned, direction.empty(len(source)), matmul)[0][back, rows]
-                outputs.append(behind)
-                last.append(behind[0])
+        reversal = _reversal(lengths, source.shape[1])
+        for forward, *backward in self._layers:
+            output = forward.run(forward.project(x, matmul), forward.initial_state(len(source)), matmul)[0]
+            outputs, last = [output], [output[lengths - 1, rows]]           # (S, B, H), (B, H)
+            for layer in backward:
+                projected = layer.project(x[reversal, rows], matmul)
+                output = layer.run(projected, layer.initial_state(len(source)), matmul)[0][reversal, rows]
+                outputs.append(output)
+                last.append(output[0])
             x = np.concatenate(outputs, axis=2)                             # (S, B, M)
         return x, np.concatenate(last, axis=1)

@@ -1,40 +1,70 @@
-"""How good a pairs model is on pairs with known targets: error rates and loss."""
+"""Metrics of a model on held-out data: error rates and loss of pairs and of gaps."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from charlm.config import SamplingConfig
+from charlm.contract import IntArray, Network
 from charlm.inference.infilling import GAPS_AT_ONCE, fill_gaps
-from charlm.inference.network import Network
 from charlm.inference.sampling import Uniforms
-from charlm.inference.scoring import teacher_forced_nats
+from charlm.inference.scoring import nats_to_bits, perplexity, teacher_forced_nats
 from charlm.inference.translation import SOURCES_AT_ONCE, Translator
 from charlm.text.examples import padded
-from charlm.text.gap_sampling import Gapped, gap_positions, count_gap_characters, held_out_gaps
+from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import Tokenizer
 
 
-@dataclass(frozen=True)
-class PairMetrics:
-    """Error rates are shares of one; a source with several targets is right with any of them."""
+@dataclass(frozen=True, kw_only=True)
+class LossMetrics:
+    """The loss of a model on some text; where texts have an end, it counts as one token."""
 
-    word_error_rate: float              # sources whose target is not written exactly
-    character_error_rate: float         # edits to the nearest target over its characters
-    nats_per_token: float               # of every target, its end included
-    bits_per_character: float
-    sources: int
+    nats: float                         # summed over all tokens
     tokens: int
-    characters: int                     # of all targets
+    characters: int
+
+    @property
+    def nats_per_token(self) -> float:
+        """The mean loss of a token."""
+        return self.nats / self.tokens
+
+    @property
+    def bits_per_character(self) -> float:
+        """The summed loss over the characters of the text, for comparing models with different tokenizers."""
+        return nats_to_bits(self.nats) / max(self.characters, 1)
+
+    @property
+    def perplexity(self) -> float:
+        """The perplexity per token."""
+        return perplexity(self.nats_per_token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairMetrics(LossMetrics):
+    """The loss of all targets, and the errors of the best translations.
+
+    If a source has several targets, each of them is correct. `characters` do not include the ends.
+    """
+
+    word_error_rate: float              # share of sources whose translation is not exactly a target
+    character_error_rate: float         # edits to the nearest targets over their characters
+    sources: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapMetrics(LossMetrics):
+    """The loss of all gaps, and how many are filled exactly by greedy search. `characters` include the ends."""
+
+    gaps: int
+    exact: int
 
 
 def edit_distance(one: str, other: str) -> int:
-    """Fewest insertions, deletions and substitutions of characters (Levenshtein 1966).
+    """Return the fewest insertions, deletions and substitutions of characters (Levenshtein 1966).
 
     >>> edit_distance("kitten", "sitting"), edit_distance("", "ab")
     (3, 2)
@@ -46,68 +76,56 @@ def edit_distance(one: str, other: str) -> int:
         new = np.empty_like(row)
         new[0] = row[0] + 1
         new[1:] = np.minimum(row[1:] + 1, row[:-1] + (codes != ord(character)))
-        row = np.minimum.accumulate(new - positions) + positions      # insertions, one after another
+        row = np.minimum.accumulate(new - positions) + positions      # consecutive insertions
     return int(row[-1])
 
 
 def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
-          interrupted: Callable[[], bool] = lambda: False) -> PairMetrics | None:
-    """Translate every source, score every target; None when interrupted half way."""
+                   interrupted: Callable[[], bool] = lambda: False) -> PairMetrics | None:
+    """Translate every source and score every target; return None if interrupted."""
     targets: dict[str, list[str]] = {}
     for source, target in pairs:
         targets.setdefault(source, []).append(target)
     sources = sorted(targets, key=len)
-    wrong = edits = reference = tokens = 0
+    errors = edits = reference = tokens = 0
     nats = 0.0
     for start in range(0, len(sources), SOURCES_AT_ONCE):
         if interrupted():
             return None
-        some = sources[start:start + SOURCES_AT_ONCE]
-        for source, found in zip(some, translator.translate(some, beam=beam)):
-            written = found[0].text
-            distance, characters = min((edit_distance(written, target), len(target))
-                                       for target in targets[source])
-            wrong += written not in targets[source]
+        batch = sources[start:start + SOURCES_AT_ONCE]
+        for source, found in zip(batch, translator.translate(batch, beam=beam), strict=True):
+            text = found[0].text
+            distance, characters = min((edit_distance(text, target), len(target)) for target in targets[source])
+            errors += text not in targets[source]
             edits += distance
             reference += characters
-        costs = translator.nats([source for source in some for _ in targets[source]],
-                                [target for source in some for target in targets[source]])
-        nats, tokens = nats + costs[0], tokens + costs[1]
-    characters = sum(len(target) for _, target in pairs)
-    return PairMetrics(wrong / len(sources), edits / max(reference, 1), nats / tokens,
-                   nats / math.log(2) / max(characters, 1), len(sources), tokens, characters)
-
-
-@dataclass(frozen=True)
-class GapMetrics:
-    """Sums over all gaps."""
-
-    gaps: int
-    exact: int                          # gaps filled exactly by greedy search
-    nats: float                         # each end included, as in the two below
-    tokens: int
-    characters: int
+        batch_nats, batch_tokens = translator.nats([source for source in batch for _ in targets[source]],
+                                                   [target for source in batch for target in targets[source]])
+        nats, tokens = nats + batch_nats, tokens + batch_tokens
+    return PairMetrics(nats=nats, tokens=tokens, characters=sum(len(target) for _, target in pairs),
+                       word_error_rate=errors / len(sources), character_error_rate=edits / max(reference, 1),
+                       sources=len(sources))
 
 
 def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache) -> GapMetrics:
-    """Cut gaps into pieces of a text, always the same ones, and fill each with the others missing."""
+    """Cut gaps, always the same ones, into pieces of a text; fill and score each with the others masked."""
     texts = held_out_gaps(tokens, tokenizer)
-    nats = exact = 0
+    nats, exact = 0.0, 0
     for start in range(0, len(texts), GAPS_AT_ONCE):
-        some = texts[start:start + GAPS_AT_ONCE]
-        gaps = [ids for text in some for ids in text.gaps]
-        nats += _nats(network, tokenizer, some, gaps)
-        written = fill_gaps(network, tokenizer, [text.source for text in some], gap_positions(some),
-                             config=SamplingConfig(temperature=0),
-                             uniforms=Uniforms(0, [(number,) for number in range(len(gaps))]))
-        exact += sum(fill == ids.tolist() for fill, ids in zip(written, gaps))
+        batch = texts[start:start + GAPS_AT_ONCE]
+        gaps = [ids for text in batch for ids in text.gaps]
+        nats += _gap_nats(network, tokenizer, batch, gaps)
+        fills = fill_gaps(network, tokenizer, [text.source for text in batch], gap_positions(batch),
+                          config=SamplingConfig(temperature=0),
+                          uniforms=Uniforms(0, [(index,) for index in range(len(gaps))]))
+        exact += sum(fill == ids.tolist() for fill, ids in zip(fills, gaps, strict=True))
     gaps = [ids for text in texts for ids in text.gaps]
-    return GapMetrics(len(gaps), exact, nats, sum(len(ids) + 1 for ids in gaps),
-                    count_gap_characters(texts, tokenizer))
+    return GapMetrics(nats=nats, tokens=sum(len(ids) + 1 for ids in gaps),
+                      characters=count_gap_characters(texts, tokenizer), gaps=len(gaps), exact=exact)
 
 
-def _nats(network: Network, tokenizer: Tokenizer, texts: list[Gapped], gaps: list[np.ndarray]) -> float:
-    """Summed -log p of what is to be written."""
+def _gap_nats(network: Network, tokenizer: Tokenizer, texts: list[Gapped], gaps: list[IntArray]) -> float:
+    """Return the summed -log p of the gaps and their ends."""
     state = network.encode(padded([text.source for text in texts], 0),
                            np.array([len(text.source) for text in texts]), gap_positions(texts))
     return teacher_forced_nats(network, tokenizer, gaps, state)[0]

@@ -1,6 +1,6 @@
-"""How surprising lines are: cold, each by itself; carried, as one text; or as a model of lines has them.
+"""Surprisal of lines: each independently, all as one text with carried state, or by a model of lines.
 
-    scorer = make_scorer(model, network, carry=False)
+    scorer = make_scorer(network, tokenizer)
     for score in scorer.score(["one line\\n", "another\\n"]): score.bits_per_character
 
 Not here: how the network is run (scoring.py, text_scoring.py), files and their records (cli/).
@@ -8,144 +8,150 @@ Not here: how the network is run (scoring.py, text_scoring.py), files and their 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from charlm.contract import FloatArray, IntArray, Network
 from charlm.inference.classification import LabelScorer
-from charlm.inference.network import Network
-from charlm.inference.scoring import score_rows
+from charlm.inference.scoring import nats_to_bits, score_rows
 from charlm.inference.text_scoring import StatefulReader
-from charlm.modelfile import Model
 from charlm.text.labels import Labels
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.tokenizers.base import NEWLINE, Tokenizer, token_spans
 
-_BITS = 1 / math.log(2)
-
 
 @dataclass(frozen=True, eq=False)
 class TextScore:
-    """How surprising a text is, token by token."""
+    """The surprisal of a text, token by token."""
 
-    text: str                           # its end included, if that was scored
-    ids: np.ndarray                     # (T,)
-    nats: np.ndarray                    # (T,)
+    text: str                           # with its line break, if that was scored
+    ids: IntArray                       # (T,)
+    nats: FloatArray                    # (T,)
 
     @property
     def characters(self) -> int:
+        """The number of characters of the text."""
         return len(self.text)
 
     @property
     def bits(self) -> float:
-        return float(self.nats.sum()) * _BITS
+        """The surprisal of the whole text."""
+        return nats_to_bits(float(self.nats.sum()))
 
     @property
     def bits_per_character(self) -> float:
-        """Zero for no text at all."""
+        """The bits over the number of characters; 0 for an empty text."""
         return self.bits / max(self.characters, 1)
 
 
 def bits_by_span(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
-    """The text in the smallest parts that its tokens stand for, and the bits of each."""
-    bits, at = score.nats * _BITS, 0
+    """Yield the smallest spans of the text that correspond to whole tokens, with the bits of each."""
+    at = 0
     ids = score.ids[score.ids < tokenizer.size].tolist()
     for text, count in token_spans(tokenizer, score.text, ids):
-        yield text, float(bits[at:at + count].sum())
+        yield text, nats_to_bits(float(score.nats[at:at + count].sum()))
         at += count
-    if at < len(bits):
-        yield NEWLINE, float(bits[at:].sum())               # the end of a line, which is no token
+    if at < len(score.nats):
+        yield NEWLINE, nats_to_bits(float(score.nats[at:].sum()))       # the end of the line, an id of no tokenizer
 
 
 class Scorer(Protocol):
-    """Scores texts in the order in which they stand."""
+    """Scores texts in order."""
 
-    includes_line_end: bool                    # whether the end of a line belongs to its text
+    includes_line_end: bool             # True: a line break belongs to the text of its line
 
-    def score(self, texts: Sequence[str]) -> list[TextScore]: ...
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """Return the score of each text. Raises CorpusError for a text that has a `problem`."""
 
     def problem(self, text: str) -> str:
-        """What keeps a text from being scored; nothing when nothing does."""
+        """Return the reason why a text cannot be scored, or an empty string."""
 
 
-class _Any:
-    """What scores whatever text there is."""
+class _AnyTextScorer:
+    """The part that the scorers of running text share: they can score any text."""
 
     includes_line_end = True
-
-    def problem(self, text: str) -> str:
-        return ""
-
-
-class IndependentScorer(_Any):
-    """Texts one apart from the other, each as if it stood at the beginning: after the start token."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
         self._network, self._tokenizer = network, tokenizer
 
+    def problem(self, text: str) -> str:
+        """Return an empty string."""
+        return ""
+
+
+class IndependentScorer(_AnyTextScorer):
+    """Scores each text independently, as if it were the beginning of a text: after the start token."""
+
     def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """Return the score of each text."""
         start = [self._tokenizer.start_id]
         rows = [np.concatenate([start, self._tokenizer.encode(text)]).astype(np.int64) for text in texts]
         nats = score_rows(self._network, self._tokenizer, rows)
-        return [TextScore(text, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+        return [TextScore(text, row[1:], costs) for text, row, costs in zip(texts, rows, nats, strict=True)]
 
 
-class CarriedScorer(_Any):
-    """Texts that follow each other, as if they were one; each call goes on from the one before.
+class CarriedScorer(_AnyTextScorer):
+    """Scores consecutive texts as one text; each call continues from the one before.
 
-    A text must end where tokens do, as at the end of a line.
+    A text must end where a token does, for instance at a line break.
     """
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
-        self._reading, self._tokenizer = StatefulReader(network, tokenizer), tokenizer
+        super().__init__(network, tokenizer)
+        self._reader = StatefulReader(network, tokenizer)
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """Return the score of each text, given all texts before it."""
         rows = [self._tokenizer.encode(text).astype(np.int64) for text in texts]
         if not rows:
             return []
-        nats = self._reading.nats(np.concatenate(rows))
+        nats = self._reader.nats(np.concatenate(rows))
         ends = np.cumsum([len(row) for row in rows])
-        return [TextScore(text, row, own) for text, row, own in zip(texts, rows, np.split(nats, ends))]
+        return [TextScore(*score) for score in zip(texts, rows, np.split(nats, ends[:-1]), strict=True)]
 
 
 _NOTHING = TextScore("", np.zeros(0, np.int64), np.zeros(0))
 
 
-def _scores(texts: Sequence[str], rows: Sequence[np.ndarray], nats: Sequence[np.ndarray]) -> list[TextScore]:
-    """Of whole lines, from their with_bos_eos rows."""
-    return [TextScore(text + NEWLINE, row[1:], own) for text, row, own in zip(texts, rows, nats)]
+def _line_scores(texts: Sequence[str], rows: Sequence[IntArray], nats: Sequence[FloatArray]) -> list[TextScore]:
+    """Return the scores of whole lines from their `with_bos_eos` rows."""
+    return [TextScore(text + NEWLINE, row[1:], costs) for text, row, costs in zip(texts, rows, nats, strict=True)]
 
 
 class LineScorer:
-    """Lines by a model of lines, without their ends: the end always counts, as one character.
+    """Scores lines, given without line breaks, with a model of lines; the end of a line counts as one character.
 
-    Where lines have labels, `label<TAB>text` is scored given its label, and a text without a tab as
-    what all labels together expect, as frequent as they were in training. Blank lines do not count there,
-    as in training.
+    If the model has labels, `label<TAB>text` is scored given its label, and a text without a tab is scored under
+    the mixture of all labels, weighted by their frequency in training. Blank lines then cost nothing: training
+    ignored them, too.
     """
 
     includes_line_end = False
 
     def __init__(self, network: Network, tokenizer: Tokenizer, labels: Labels | None):
         self._network, self._tokenizer = network, tokenizer
-        self._labelled = labels and LabelScorer(network, tokenizer, labels)
+        self._label_scorer = labels and LabelScorer(network, tokenizer, labels)
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
-        if self._labelled:
-            written = iter(_scores(*self._labelled.score([text for text in texts if text])))
-            return [next(written) if text else _NOTHING for text in texts]
+        """Return the score of each line. Raises CorpusError for an unknown label."""
+        if self._label_scorer:
+            scores = iter(_line_scores(*self._label_scorer.score([text for text in texts if text])))
+            return [next(scores) if text else _NOTHING for text in texts]
         rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
-        return _scores(texts, rows, score_rows(self._network, self._tokenizer, rows))
+        return _line_scores(texts, rows, score_rows(self._network, self._tokenizer, rows))
 
     def problem(self, text: str) -> str:
-        return self._labelled.problem(text) if self._labelled else ""
+        """Return an error message if the line's label is unknown, else an empty string."""
+        return self._label_scorer.problem(text) if self._label_scorer else ""
 
 
-def make_scorer(model: Model, network: Network, *, carry: bool = False) -> Scorer:
-    """What scores lines with a model of running text or of lines."""
-    if model.task == "lines":
-        return LineScorer(network, model.tokenizer, model.labels)
-    return (CarriedScorer if carry else IndependentScorer)(network, model.tokenizer)
+def make_scorer(network: Network, tokenizer: Tokenizer, labels: Labels | None = None, *, lines: bool = False,
+                carry: bool = False) -> Scorer:
+    """Return the scorer of a model of lines (`lines`) or of running text, which can carry its state across texts."""
+    if lines:
+        return LineScorer(network, tokenizer, labels)
+    return CarriedScorer(network, tokenizer) if carry else IndependentScorer(network, tokenizer)

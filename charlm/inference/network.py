@@ -1,6 +1,6 @@
-"""The whole network in NumPy: the contract's `start`, `encode` and `step`.
+"""The whole network in NumPy: `start`, `encode` and `step` of the contract.
 
-`charlm.nn.network` is the same in torch; a test holds the two within 1e-5.
+`charlm.nn.network` is the same in torch; a test holds their logits within 1e-5 of each other.
 """
 
 from __future__ import annotations
@@ -8,27 +8,28 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.inference.cells import Parts, build_layer, matmul, matmul_by_row
+from charlm.contract import FloatArray, IntArray
+from charlm.inference.cells import HiddenState, build_layer
 from charlm.inference.context import Context
 from charlm.inference.encoder import Encoder
+from charlm.inference.matmul import Matmul, matmul, matmul_by_row
 from charlm.inference.state import Memory, State
 
 
 class Network:
-    """Stacked recurrent layers over a look-up table, and a linear head; beside them, who reads a source.
+    """An embedding, stacked recurrent layers and a linear head; with a source, also its encoder and context.
 
-    Layer 0's input is one of V embeddings, so its projection is a table of V rows made once. A step
-    of one token is multiplied by `product`: row by row, so that a row's bits do not depend on the
-    batch, unless a caller with many rows would rather have all rows at once.
+    Layer 0's input is one of V embeddings, so all V projections are computed once, as a table. Steps of one
+    token are multiplied by `matmul`. The default gives a row the same bits in any batch; callers that need no
+    such bits can pass the faster plain product.
     """
 
-    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], *, matmul=matmul_by_row):
+    def __init__(self, config: ModelConfig, weights: dict[str, FloatArray], *, matmul: Matmul = matmul_by_row):
         self.config = config
         self._matmul = matmul
-        self._layers = [build_layer(config, weights, f"decoder.{number}")
-                        for number in range(config.num_layers)]
+        self._layers = [build_layer(config, weights, f"decoder.{layer}") for layer in range(config.num_layers)]
         embedding = weights["embedding.weight"]
-        self._table = self._layers[0].project(embedding, matmul)      # (V, G*H)
+        self._table = self._layers[0].project(embedding, matmul)        # (V, G*H)
         head = embedding[:config.vocabulary_size] if config.tied else weights["head.weight"]
         self._head = np.ascontiguousarray(head.T)                       # (H, V)
         self._head_bias = weights["head.bias"]
@@ -39,20 +40,18 @@ class Network:
             self._bridge_bias = weights["bridge.bias"]
 
     def start(self, batch: int) -> State:
-        """An empty past for `batch` rows."""
-        layers = tuple(layer.empty(batch) for layer in self._layers)
+        """Return the state of `batch` rows that have read nothing."""
+        layers = tuple(layer.initial_state(batch) for layer in self._layers)
         if not self.config.window:
             return State(layers)
-        return State(layers, self._context.empty_memory(batch, self.config.window),
-                     np.zeros((batch, 0), np.int64))
+        return State(layers, self._context.empty_memory(batch, self.config.window), np.zeros((batch, 0), np.int64))
 
-    def encode(self, source: np.ndarray, lengths: np.ndarray,
-               positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
-        """The state of a decoder that has yet to write, with the memory of sources (B, S).
+    def encode(self, source: IntArray, lengths: IntArray, positions: tuple[IntArray, IntArray] | None = None) -> State:
+        """Return the decoder's first state after sources (B, S), with a memory of them.
 
-        Row b is lengths[b] >= 1 tokens long; what stands behind them has no effect. With `positions`,
-        rows and positions (G,) each, the state has G rows, each begun from what its source's reading
-        had come to at that position; without, each source's from what it came to at its ends.
+        Row b is lengths[b] >= 1 tokens long; the padding after them has no effect. With `positions`, source rows
+        (G,) and token positions (G,), the state has G rows, each starting from the encoder's output at its
+        position; without, it has B rows, each starting from the last outputs.
         """
         if self.config.encoder == "shared":
             outputs, layers = self._read_source(source, lengths)
@@ -61,67 +60,70 @@ class Network:
             outputs, last = self._encoder(source, lengths)
         rows = None
         if positions is not None:
-            rows, positions = positions
-            last = outputs[positions, rows]                                 # (G, M)
+            rows, at = positions
+            last = outputs[at, rows]                                    # (G, M)
             if self.config.encoder == "shared":
-                _, layers = self._read_source(source[rows], positions + 1)
+                _, layers = self._read_source(source[rows], at + 1)
         if self.config.has_bridge:
-            layers = self._bridged(last)
+            layers = self._bridge_state(last)
         return State(layers, self._context.build_memory(outputs, last, lengths, rows))
 
-    def _read_source(self, source: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, tuple[Parts, ...]]:
-        """Outputs (S, B, H) and state of the decoder's own layers after each row's source."""
+    def _read_source(self, source: IntArray, lengths: IntArray) -> tuple[FloatArray, tuple[HiddenState, ...]]:
+        """Read sources (B, S) with the decoder's own layers; return outputs (S, B, H) and their last states."""
         x, layers = self._encoder.embedding[source.T], []
         for layer in self._layers:
-            x, parts = layer.run_to_ends(layer.project(x, matmul), layer.empty(len(source)), lengths)
-            layers.append(parts)
+            x, state = layer.run_to_lengths(layer.project(x, matmul), layer.initial_state(len(source)), lengths)
+            layers.append(state)
         return x, tuple(layers)
 
-    def _bridged(self, last: np.ndarray) -> tuple[Parts, ...]:
-        """The decoder's first state, from an encoder's last outputs (B, M)."""
-        started = np.tanh(matmul(last, self._bridge) + self._bridge_bias)
-        started = started.reshape(len(last), self.config.num_layers, self.config.parts, -1)
-        return tuple(tuple(np.ascontiguousarray(started[:, layer, part]) for part in range(self.config.parts))
+    def _bridge_state(self, last: FloatArray) -> tuple[HiddenState, ...]:
+        """Return the decoder's first hidden states, projected from the encoder's last outputs (B, M)."""
+        states = np.tanh(matmul(last, self._bridge) + self._bridge_bias)
+        size = self._layers[0].state_size
+        states = states.reshape(len(last), self.config.num_layers, size, -1)
+        return tuple(tuple(np.ascontiguousarray(states[:, layer, part]) for part in range(size))
                      for layer in range(self.config.num_layers))
 
-    def step(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """Read tokens (B, T); return logits (B, T, V) of the token after each, and the new state."""
-        if not self.config.window:
+    def step(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
+        """Read tokens (B, T); return logits (B, T, V) for the token after each, and the new state."""
+        if state.window_tokens is None:
             return self._decode(tokens, state)
         logits, at = [], 0
         while at < tokens.shape[1]:
-            state = self.advance_window(state, at_once=1 if tokens.shape[1] == 1 else len(tokens))
-            piece = tokens[:, at:at + self.config.window - state.window_tokens.shape[1]]
-            new, after = self._decode(piece, state)
+            state = self.advance_window(state, batch_size=1 if tokens.shape[1] == 1 else len(tokens))
+            piece = tokens[:, at:at + self.config.window - state.tokens_in_window]
+            new, state = self._decode(piece, state)
             logits.append(new)
-            state = State(after.layers, after.memory, np.concatenate([state.window_tokens, piece], axis=1))
             at += piece.shape[1]
         return np.concatenate(logits, axis=1), state
 
-    def advance_window(self, state: State, *, at_once: int) -> State:
-        """At the end of a stream's window, a memory of it instead of the one before; else nothing new.
+    def advance_window(self, state: State, *, batch_size: int) -> State:
+        """If the current window is full, encode it as the new memory and start an empty window.
 
-        So many rows are encoded together; one by one, their bits do not depend on the batch.
+        Otherwise return the state unchanged. `batch_size` rows are encoded together; with 1, a row's bits do not
+        depend on the batch.
         """
-        if state.window_tokens is None or state.window_tokens.shape[1] < self.config.window:
+        if state.window_tokens is None or state.tokens_in_window < self.config.window:
             return state
         batch, size = state.window_tokens.shape
         memories = []
-        for row in range(0, batch, at_once):
-            source = state.window_tokens[row:row + at_once]
+        for row in range(0, batch, batch_size):
+            source = state.window_tokens[row:row + batch_size]
             lengths = np.full(len(source), size)
             memories.append(self._context.build_memory(*self._encoder(source, lengths), lengths))
         return State(state.layers, Memory.join(memories), state.window_tokens[:, :0])
 
-    def _decode(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    def _decode(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
+        """Read tokens (B, T) that lie within one window; return logits (B, T, V) and the new state."""
         multiply = self._matmul if tokens.shape[1] == 1 else matmul
         x, layers = self._table[tokens.T], []                           # (T, B, G*H)
-        for number, (layer, parts) in enumerate(zip(self._layers, state.layers)):
+        for number, (layer, hidden_state) in enumerate(zip(self._layers, state.layers, strict=True)):
             x = layer.project(x, multiply) if number else x             # (T, B, G*H)
-            x, parts = layer.run(x, parts, multiply)                    # (T, B, H)
-            layers.append(parts)
+            x, hidden_state = layer.run(x, hidden_state, multiply)      # (T, B, H)
+            layers.append(hidden_state)
         if state.memory is not None:
             x = self._context.forward(x, state.memory, multiply)
         logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
         logits += self._head_bias
-        return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1), State(tuple(layers), state.memory)
+        window = None if state.window_tokens is None else np.concatenate([state.window_tokens, tokens], axis=1)
+        return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1), State(tuple(layers), state.memory, window)

@@ -1,4 +1,4 @@
-"""How surprising many texts are, each by itself: nats of every token.
+"""Surprisal of many independent texts: nats of every token, and the loss metrics made from them.
 
 Not here: one long text (text_scoring.py), lines and their labels (line_scoring.py).
 """
@@ -10,87 +10,88 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from charlm.inference.network import Network
-from charlm.inference.state import State
+from charlm.contract import FloatArray, IntArray, Network, State
 from charlm.text.examples import batch_by_length, padded
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.tokenizers.base import Tokenizer
 
 WINDOW = 512                            # tokens of one text read at once
-LOGITS = 4_000_000                      # numbers held at once, whatever the vocabulary: 16 MB
-ROWS = 256                              # texts side by side, fewer of long ones
-TOKENS_AT_ONCE = 2048                   # of all texts side by side: what stays in a processor's cache
+LOGITS = 4_000_000                      # logits in memory at once, for any vocabulary: 16 MB
+ROWS = 256                              # texts side by side; fewer if they are long
+TOKENS_AT_ONCE = 2048                   # of all texts side by side: what fits in a processor's cache
+_MAX_NATS = 700                         # exp of more overflows a float
 
 
 def nats_to_bits(nats: float) -> float:
-    """Return an amount of information in bits."""
+    """Return the information in bits, nats / ln 2."""
     return nats / math.log(2)
 
 
 def perplexity(nats_per_token: float) -> float:
-    """Return the perplexity of a mean loss, capped where a float would overflow."""
-    return math.exp(min(nats_per_token, 700))
+    """Return exp(nats_per_token), clamped so that the perplexity of a diverged model is finite."""
+    return math.exp(min(nats_per_token, _MAX_NATS))
 
 
-def token_nats(logits: np.ndarray, targets: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """-log p of each target in nats, float64: logits (..., V), targets (...).
+def token_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> FloatArray:
+    """Return -log p of each target (...) in nats, float64, from logits (..., V).
 
-    An unknown token costs p(unk) spread evenly over all unknown characters.
+    The probability of the unknown token is divided evenly among all unknown characters.
     """
     largest = logits.max(axis=-1, keepdims=True)
-    normaliser = np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64)) + largest[..., 0]
-    nats = normaliser - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    log_sum = np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64)) + largest[..., 0]
+    nats: FloatArray = log_sum - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     if tokenizer.unknown_id is not None:
         nats[targets == tokenizer.unknown_id] += tokenizer.unknown_surprisal
     return nats
 
 
-def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[np.ndarray],
-               begin: Callable[[np.ndarray], State] | None = None) -> list[np.ndarray]:
-    """Nats of every id of each row but its first, which is only read.
+def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[IntArray],
+               begin: Callable[[IntArray], State] | None = None) -> list[FloatArray]:
+    """Return the nats of every id of each row except the first, which is only read.
 
-    A row starts from an empty past, or from its own row of what `begin` gives for some row numbers.
-    Rows of like length are read side by side; memory does not grow with how long one is, beyond its own
-    ids and nats.
+    A row starts from an empty past or, if `begin` is given, from its row of the state that `begin` returns for
+    some row indices. Rows of similar length are read side by side. Beyond the ids and nats themselves, memory
+    does not grow with a row's length.
     """
     lengths = np.array([len(row) - 1 for row in rows], np.int64)
     order = np.argsort(lengths, kind="stable")
-    results: list[np.ndarray] = [np.zeros(0)] * len(rows)
+    results: list[FloatArray] = [np.zeros(0)] * len(rows)
     side_by_side = min(ROWS, max(LOGITS // tokenizer.size, 1))
     for batch in batch_by_length(lengths[order], side_by_side):
-        numbers = order[batch][::-1].copy()                             # the longest first
-        state = network.start(len(numbers)) if begin is None else begin(numbers)
-        ids = padded([rows[number] for number in numbers], 0)           # (B, 1 + T)
-        nats = _read(network, tokenizer, ids, lengths[numbers], state)
-        for number, row in zip(numbers, nats):
-            results[number] = row[:lengths[number]].copy()
+        indices = order[batch][::-1].copy()                             # the longest first
+        state = network.start(len(indices)) if begin is None else begin(indices)
+        ids = padded([rows[index] for index in indices], 0)             # (B, 1 + T)
+        nats = _read(network, tokenizer, ids, lengths[indices], state)
+        for index, row in zip(indices, nats, strict=True):
+            results[index] = row[:lengths[index]].copy()
     return results
 
 
-def _read(network: Network, tokenizer: Tokenizer, ids: np.ndarray, lengths: np.ndarray,
-          state: State) -> np.ndarray:
-    """Nats (B, T) of rows (B, 1 + T), the longest first; a row that has ended is read no further."""
+def _read(network: Network, tokenizer: Tokenizer, ids: IntArray, lengths: IntArray, state: State) -> FloatArray:
+    """Return the nats (B, T) of rows (B, 1 + T), the longest first; a row that has ended is not read further."""
     nats = np.zeros((len(ids), ids.shape[1] - 1))
-    at, reading = 0, len(ids)
+    at, rows = 0, len(ids)
     while at < nats.shape[1]:
-        left = int((lengths > at).sum())
-        if left < reading:
-            state, reading = state.select(slice(left)), left
-        stop = at + _stride(reading, tokenizer.size)
-        now = slice(at, min(stop, nats.shape[1]))
-        logits, state = network.step(ids[:reading, now], state)
-        nats[:reading, now] = token_nats(logits, ids[:reading, now.start + 1:now.stop + 1], tokenizer)
-        at = now.stop
+        unfinished = int((lengths > at).sum())
+        if unfinished < rows:
+            state, rows = state.select(slice(unfinished)), unfinished
+        stop = min(at + _stride(rows, tokenizer.size), nats.shape[1])
+        logits, state = network.step(ids[:rows, at:stop], state)
+        nats[:rows, at:stop] = token_nats(logits, ids[:rows, at + 1:stop + 1], tokenizer)
+        at = stop
     return nats
 
 
-def _stride(rows: int, known: int) -> int:
-    """Tokens of each of so many rows to read at once, of so many known ids."""
-    return min(max(min(TOKENS_AT_ONCE, LOGITS // known) // rows, 1), WINDOW)
+def _stride(rows: int, vocabulary_size: int) -> int:
+    """Return the number of tokens of each of these rows to read at once."""
+    return min(max(min(TOKENS_AT_ONCE, LOGITS // vocabulary_size) // rows, 1), WINDOW)
 
 
-def teacher_forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[np.ndarray],
-                state: State) -> tuple[float, int]:
-    """Summed -log p of targets and their ends from a state with a row for each; how many tokens."""
+def teacher_forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[IntArray],
+                        state: State) -> tuple[float, int]:
+    """Return the summed -log p of the targets and their ends, and the number of tokens.
+
+    The state has one row for each target.
+    """
     nats = score_rows(network, tokenizer, [with_bos_eos(tokenizer, ids) for ids in targets], state.select)
     return float(sum(row.sum() for row in nats)), sum(map(len, nats))

@@ -1,4 +1,4 @@
-"""What a network carries from one step to the next, in NumPy. Never changed in place."""
+"""The state that the NumPy network carries from one step to the next. Never changed in place."""
 
 from __future__ import annotations
 
@@ -6,56 +6,60 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.inference.cells import Parts
+from charlm.contract import FloatArray, IntArray, RowIndex
+from charlm.inference.cells import HiddenState
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the encoder made of a source, position by position; position 0 is the empty one.
+    """The encoder's outputs for a source, position by position; position 0 is a learned empty slot.
 
     Without attention there is one position, which is the context at every step.
     """
 
-    values: np.ndarray                  # (B, S, M)
-    keys: np.ndarray | None             # (B, S, H), with attention
-    mask: np.ndarray | None             # (B, 1, S): 0, or -inf where a shorter source is padded
-    source: np.ndarray                  # (B,) whose memory a row is
+    values: FloatArray                  # (B, S, M)
+    keys: FloatArray | None             # (B, S, H), with attention
+    mask: FloatArray | None             # (B, 1, S): 0, or -inf in the padding of a shorter source
+    source: IntArray                    # (B,) the source that each row's memory is of
 
-    def rows(self, rows) -> Memory:
-        """The memory of these rows; the same one where each row's source stays what it was, as in a
-        search whose hypotheses change positions."""
+    def select(self, rows: RowIndex) -> Memory:
+        """Return the memory of these rows; nothing is copied if the sources are the same, as within a beam."""
         source = self.source[rows]
         if np.array_equal(source, self.source):
             return self
-        return Memory(*(part if part is None else part[rows]
-                        for part in (self.values, self.keys, self.mask)), source)
-
+        keys, mask = (part if part is None else part[rows] for part in (self.keys, self.mask))
+        return Memory(self.values[rows], keys, mask, source)
 
     @staticmethod
     def join(memories: list[Memory]) -> Memory:
-        """Equally wide memories as one, rows in order."""
-        def joined(part: str) -> np.ndarray | None:
-            arrays = [getattr(memory, part) for memory in memories]
-            return None if arrays[0] is None else np.concatenate(arrays)
+        """Concatenate the rows of memories of equal width."""
+        def join_parts(parts: list[FloatArray | None]) -> FloatArray | None:
+            return None if parts[0] is None else np.concatenate([part for part in parts if part is not None])
 
-        rows = sum(len(memory.source) for memory in memories)
-        return Memory(joined("values"), joined("keys"), joined("mask"), np.arange(rows))
+        values = np.concatenate([memory.values for memory in memories])
+        return Memory(values, join_parts([memory.keys for memory in memories]),
+                      join_parts([memory.mask for memory in memories]), np.arange(len(values)))
 
 
 @dataclass(frozen=True)
 class State:
-    """The recurrent state of every layer: (B, H) arrays, h or h and c.
+    """The hidden state of every layer: (B, H) arrays, h or h and c.
 
-    A network with a source carries the memory of it, too; in a stream its source is the window of
-    tokens before this one, so the tokens of this window, `window_tokens`, are kept for the next.
+    With a source, it also carries the source's memory. In running text the source is the previous window,
+    so the tokens of the current one, `window_tokens`, are kept until it is full.
     """
 
-    layers: tuple[Parts, ...]
+    layers: tuple[HiddenState, ...]
     memory: Memory | None = None
-    window_tokens: np.ndarray | None = None      # (B, t), t up to the window's length
+    window_tokens: IntArray | None = None       # (B, t), t up to the length of a window
 
-    def select(self, rows) -> State:
-        """The state of these batch rows, in this order; rows may repeat."""
+    @property
+    def tokens_in_window(self) -> int:
+        """The number of tokens read in the current window."""
+        return 0 if self.window_tokens is None else self.window_tokens.shape[1]
+
+    def select(self, rows: RowIndex) -> State:
+        """Return the state of these batch rows in this order; rows may repeat."""
         return State(tuple(tuple(part[rows] for part in layer) for layer in self.layers),
-                     self.memory and self.memory.rows(rows),
-                     self.window_tokens if self.window_tokens is None else self.window_tokens[rows])
+                     self.memory and self.memory.select(rows),
+                     None if self.window_tokens is None else self.window_tokens[rows])

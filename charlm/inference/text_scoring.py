@@ -1,4 +1,4 @@
-"""How surprising one long text is: nats per token, with carried state or in cold windows."""
+"""Surprisal of one long text: nats of every token, with carried state or in independent windows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from charlm.inference.network import Network
+from charlm.contract import FloatArray, IntArray, Network
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
 from charlm.text.tokenizers.base import Tokenizer
 
 
-def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The ids of all pieces, in arrays of `size`; the last may be shorter."""
+def _regroup(pieces: Iterable[IntArray], size: int) -> Iterator[IntArray]:
+    """Yield the ids of all pieces in arrays of `size`; the last may be shorter."""
     held, count = [], 0
     for piece in pieces:
         held.append(piece)
@@ -27,15 +27,15 @@ def _regroup(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 class StatefulReader:
-    """One text read piece by piece, its state carried from the first token to the last."""
+    """Reads one text piece by piece and carries the state from the first token to the last."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
         self._network, self._tokenizer = network, tokenizer
         self._state, self._before = network.start(1), tokenizer.start_id
         self._window = min(WINDOW, max(LOGITS // tokenizer.size, 1))
 
-    def nats(self, ids: np.ndarray) -> np.ndarray:
-        """Of every token of the next piece."""
+    def nats(self, ids: IntArray) -> FloatArray:
+        """Read the next piece (T,); return the nats of every token, (T,)."""
         nats = np.empty(len(ids))
         for start in range(0, len(ids), self._window):
             targets = ids[start:start + self._window]
@@ -46,18 +46,17 @@ class StatefulReader:
         return nats
 
 
-def score_carried(network: Network, tokenizer: Tokenizer,
-                  pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Nats of every token of one long text, in order, its state carried from start to end."""
+def score_carried(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntArray]) -> Iterator[FloatArray]:
+    """Yield the nats of every token of one long text, in order, carrying the state from start to end."""
     return map(StatefulReader(network, tokenizer).nats, _regroup(pieces, WINDOW))
 
 
-def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[np.ndarray], *,
-                  window: int) -> Iterator[np.ndarray]:
-    """Nats of every token when each window of so many tokens starts from an empty state.
+def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntArray], *,
+                  window: int) -> Iterator[FloatArray]:
+    """Yield the nats of every token if each window of this many tokens starts from an empty state.
 
-    The only context a window has beyond itself is the token before it, as when windows are cut at
-    random from a text (Karpathy's char-rnn and nanoGPT evaluate so).
+    A window's only context is the token before it, as when windows are cut at random from a text (the evaluation
+    of Karpathy's char-rnn and nanoGPT).
     """
     before = tokenizer.start_id
     for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):

@@ -1,1 +1,1 @@
-"""The network in torch: layers, initialisation, the whole built from a ModelConfig."""
+"""The network in torch: layers, their initialisation, and the whole network built from a ModelConfig."""

@@ -1,8 +1,7 @@
-"""What the decoder takes from the memory: attention, or one fixed vector; and the merging of it.
+"""The decoder's context from the memory: attention, or one fixed vector, merged into the decoder's outputs.
 
-Attention is computed after the recurrent layers for a whole window at once, so training needs no
-loop over time: scaled dot product (Vaswani et al. 2017, eq. 1), then the attentional vector of
-Luong et al. 2015 (eq. 5).
+Attention is computed after the recurrent layers for a whole window at once, so training needs no loop over
+time: scaled dot product (Vaswani et al. 2017, eq. 1), then the attentional vector of Luong et al. 2015 (eq. 5).
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from charlm.nn.state import Memory
 
 
 class Context(nn.Module):
-    """Makes a memory of what the encoder read, and merges it into the decoder's outputs.
+    """Builds a memory of the encoder's outputs, and merges the context from it into the decoder's outputs.
 
-    Position 0 of a memory is learned and always there: what to find where there is nothing.
+    Position 0 of every memory is a learned vector, which attention can choose if no other position fits.
     """
 
     def __init__(self, config: ModelConfig, *, dropout: float):
@@ -31,20 +30,21 @@ class Context(nn.Module):
         self.empty = nn.Parameter(torch.zeros(config.memory_size))
         self.merge = nn.Linear(config.hidden_size + config.memory_size, config.hidden_size)
         for module in self.children():
-            nn.init.xavier_uniform_(module.weight)
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(self.merge.bias)
 
     def empty_memory(self, batch: int, positions: int) -> Memory:
-        """The memory of an empty past, as wide as that of so many positions."""
+        """Return the memory of an empty past, padded to this many positions."""
         outputs = self.empty.new_zeros(positions, batch, len(self.empty))
         return self.build_memory(outputs, self.empty.expand(batch, -1),
-                             torch.zeros(batch, dtype=torch.long, device=outputs.device))
+                                 torch.zeros(batch, dtype=torch.long, device=outputs.device))
 
     def build_memory(self, outputs: torch.Tensor, last: torch.Tensor, lengths: torch.Tensor,
-                 rows: torch.Tensor | None = None) -> Memory:
-        """The memory of an encoder's outputs (S, B, M), or of the last ones (B, M) alone.
+                     rows: torch.Tensor | None = None) -> Memory:
+        """Return the memory of an encoder's outputs (S, B, M) or, without attention, of the last ones (B, M) alone.
 
-        With `rows`, last is (G, M), and each of the G rows remembers that row of the outputs.
+        With `rows` (G,), last is (G, M), and row g of the memory is that of row rows[g] of the outputs.
         """
         if not self.attention:
             return Memory(self._drop(last)[:, None], None, None)
@@ -52,15 +52,16 @@ class Context(nn.Module):
         values = self._drop(torch.cat([empty, outputs]).transpose(0, 1))    # (B, 1 + S, M)
         positions = torch.arange(values.shape[1], device=lengths.device)
         memory = Memory(values, self.key(values), positions <= lengths[:, None])
-        return memory if rows is None else memory.rows(rows)
+        return memory if rows is None else memory.select(rows)
 
     def forward(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
-        """Decoder outputs (T, B, H), each merged with its context: (T, B, H)."""
-        context = self._attend(x, memory) if self.attention else \
-            memory.values.transpose(0, 1).expand(len(x), -1, -1)            # (T, B, M)
-        return torch.tanh(self.merge(torch.cat([x, context], dim=2)))
+        """Return the decoder's outputs (T, B, H), each merged with its context, (T, B, H)."""
+        return torch.tanh(self.merge(torch.cat([x, self._context(x, memory)], dim=2)))
 
-    def _attend(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+    def _context(self, x: torch.Tensor, memory: Memory) -> torch.Tensor:
+        """Return the contexts (T, B, M); without attention, the memory's one position at every step."""
+        if memory.keys is None or memory.mask is None:
+            return memory.values.transpose(0, 1).expand(len(x), -1, -1)
         query = self.query(x).transpose(0, 1)                               # (B, T, H)
         scores = query @ memory.keys.mT * query.shape[2] ** -0.5            # (B, T, S)
         weights = scores.masked_fill(~memory.mask[:, None], float("-inf")).softmax(dim=2)

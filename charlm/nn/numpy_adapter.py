@@ -1,6 +1,6 @@
-"""The torch network behind the NumPy contract: arrays in and out, state and computation on a device.
+"""The torch network with the interface of the NumPy one: arrays in and out, state and computation on a device.
 
-What scores with the NumPy network scores with this one, on a GPU.
+Everything that scores with the NumPy network also runs with this one, on a GPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from charlm.nn.state import State
 
 
 class NumpyAdapter:
-    """`start`, `encode` and `step` as in `charlm.inference.network`; states are torch's own."""
+    """`start`, `encode` and `step` as in `charlm.inference.network`; the states are torch's."""
 
     def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], device: str):
         self.config = config
@@ -25,16 +25,19 @@ class NumpyAdapter:
 
     @torch.inference_mode()
     def start(self, batch: int) -> State:
+        """Return the state of `batch` rows that have read nothing."""
         return self._network.start(batch)
 
     @torch.inference_mode()
     def encode(self, source: np.ndarray, lengths: np.ndarray,
                positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
+        """Return the decoder's first state after sources (B, S); see `charlm.inference.network`."""
         return self._network.encode(self._tensor(source), self._tensor(lengths),
                                     positions and (self._tensor(positions[0]), self._tensor(positions[1])))
 
     @torch.inference_mode()
     def step(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """Read tokens (B, T); return logits (B, T, V), an array, and the new state."""
         logits, state = self._network.step(self._tensor(tokens), state)
         return logits.cpu().numpy(), state
 

@@ -104,24 +104,14 @@ def split_long(row: IntArray) -> Iterator[IntArray]:
         yield row[start:start + MAX_EXAMPLE + 1]
 
 
-class _Side:
-    """The lines of one side as examples, with the number of lines and characters."""
-
-    def __init__(self, lines: Iterable[LabelledLine], tokenizer: Tokenizer, labels: Labels | None, *, split: bool):
-        self.lines = self.characters = 0
-        self._indices = {name: index for index, name in enumerate(labels.names)} if labels else {}
-        rows = self._rows(lines, tokenizer)
-        self.examples = Examples(itertools.chain.from_iterable(map(split_long, rows)) if split else rows,
-                                 vocabulary_size=tokenizer.size + 1 + len(self._indices))
-
-    def _rows(self, lines: Iterable[LabelledLine], tokenizer: Tokenizer) -> Iterator[IntArray]:
-        for label, text in lines:
-            self.lines += 1
-            self.characters += len(text) + 1
-            index = self._indices.get(label)
-            if self._indices and index is None:
-                raise CorpusError(f"label {label!r} is not one of the {len(self._indices)} to learn from")
-            yield with_bos_eos(tokenizer, tokenizer.encode(text), index)
+def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer, labels: Labels | None) -> Iterator[IntArray]:
+    """Yield each line between begin or label and end. Raises CorpusError for an unknown label."""
+    indices = {name: index for index, name in enumerate(labels.names)} if labels else {}
+    for label, text in lines:
+        index = indices.get(label)
+        if indices and index is None:
+            raise CorpusError(f"label {label!r} is not one of the {len(indices)} to learn from")
+        yield with_bos_eos(tokenizer, tokenizer.encode(text), index)
 
 
 def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
@@ -130,7 +120,7 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
-    ones are allowed only if its tokenizer is extended, too. Raises CorpusError for a line without its label, and for
+    ones are allowed only if its tokenizer is extended. Raises CorpusError for a line without its label, and for
     texts with too few different lines.
     """
     names = ", ".join(text.name for text in texts)
@@ -145,7 +135,7 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     if isinstance(validation, Text):
         mask, held_out = np.zeros(len(lines), bool), spool([validation])
-        digest, validated = digest + held_out.digest, iter(held_out)
+        digest, validated, held_out_lengths = digest + held_out.digest, iter(held_out), held_out.lengths
         if not len(held_out):
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
     else:
@@ -153,13 +143,16 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
             reason = "all lines are the same" if len(lines) > 1 else "one line only"
             raise CorpusError(f"{names}: {reason}; at least 2 different lines are needed, one of them held out")
         mask = lines.held_out(validation, HELD_OUT, MAX_HELD_OUT)
-        validated = lines.select(mask)
+        validated, held_out_lengths = lines.select(mask), lines.lengths[mask]
     if labelled and (labels is None or isinstance(tokenizer, Extendable)):
         counts = Counter(label for label, _ in lines)
         labels = Labels.from_counts(Counter(labels.names if labels else ()) | counts)
     trained = registry.train(tokenizer, _blocks(line for _, line in lines), vocabulary_size=vocabulary_size)
-    train_side = _Side(lines.select(~mask), trained, labels, split=True)
-    validation_side = _Side(validated, trained, labels, split=False)
+    size = trained.size + 1 + len(labels or ())
+    rows = itertools.chain.from_iterable(map(split_long, _rows(lines.select(~mask), trained, labels)))
+    train = Examples(rows, vocabulary_size=size)
+    held_out_examples = Examples(_rows(validated, trained, labels), vocabulary_size=size)
     lines.close()
-    return LineCorpus(trained, labels, LineHashes(lines.hashes), train_side.examples, validation_side.examples,
-                      train_side.lines, train_side.characters, validation_side.characters, digest)
+    lengths = lines.lengths[~mask]
+    return LineCorpus(trained, labels, LineHashes(lines.hashes), train, held_out_examples, len(lengths),
+                      int((lengths + 1).sum()), int((held_out_lengths + 1).sum()), digest)

@@ -34,10 +34,6 @@ _UTF16_SAMPLE, _MIN_UTF16_SAMPLE = 64, 8    # bytes of which every second one is
 Warn = Callable[[str], None]
 
 
-def _no_warning(message: str) -> None:
-    pass
-
-
 def source_name(source: str) -> str:
     """Return a source's name in messages: its path, or `standard input`."""
     return "standard input" if source == STDIN else source
@@ -77,7 +73,7 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
 
 
 def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK, *, errors: str = "strict",
-                warn: Warn = _no_warning) -> Iterator[bytes]:
+                warn: Warn | None = None) -> Iterator[bytes]:
     """Yield chunks until the end, each as soon as it is there.
 
     Raises CorpusError for a damaged archive, a failing disk and any file that is not text. UTF-16 counts as text
@@ -92,16 +88,17 @@ def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK, *, errors: str
     _require_text(start, source, errors, _MIN_UTF16_SAMPLE)
 
 
-def _read(stream: BinaryIO, source: str, size: int, warn: Warn) -> bytes:
+def _read(stream: BinaryIO, source: str, size: int, warn: Warn | None) -> bytes:
     """Return the next bytes, or none at the end."""
     try:
         # read1 returns what a slow pipe has, where read would wait for a full chunk.
         data: bytes = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
         return data
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        # As gzip(1) does: only zeros or another member belong after a member, which has set the time stamp.
+        # As gzip(1) does. The time stamp is known once the header of a first member has been read.
         if getattr(stream, "mtime", None) is not None and str(error).startswith("Not a gzipped file"):
-            warn(f"{source_name(source)}: the bytes after its compressed data are ignored")
+            if warn:
+                warn(f"{source_name(source)}: the bytes after its compressed data are ignored")
             return b""
         raise CorpusError(f"{source_name(source)}: cannot be read ({error})") from None
 
@@ -165,13 +162,13 @@ class Text:
     Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
     """
 
-    def __init__(self, source: str, errors: str = "strict", warn: Warn = _no_warning):
+    def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None):
         self.source = source
         self.name = source_name(source)
         self._chunks = self._read(errors, warn)
         self._head: list[str] = []
 
-    def _read(self, errors: str, warn: Warn) -> Iterator[str]:
+    def _read(self, errors: str, warn: Warn | None) -> Iterator[str]:
         with open_bytes(self.source) as stream:
             yield from _decode(byte_chunks(stream, self.source, errors=errors, warn=warn), self.source, errors)
 
@@ -186,7 +183,7 @@ class Text:
         return itertools.chain(head, self._chunks)
 
 
-def read_text(sources: Iterable[str], errors: str = "strict", warn: Warn = _no_warning) -> Iterator[str]:
+def read_text(sources: Iterable[str], errors: str = "strict", warn: Warn | None = None) -> Iterator[str]:
     """Yield the text of the sources, one after the other, in chunks, as `cat` would join them."""
     for source in sources:
         yield from Text(source, errors, warn)

@@ -100,7 +100,8 @@ class LineSpool:
         self._labelled = labelled
         self._spool = Spool(f"{first}{TAB}{second}{NEWLINE}" if labelled else second + NEWLINE
                             for first, second in lines)
-        self.hashes = np.fromiter((line_hash(line[key]) for line in self), np.uint64)
+        table = np.fromiter(((line_hash(line[key]), len(line[1])) for line in self), "u8,i8")
+        self.hashes, self.lengths = table["f0"], table["f1"]    # of the key field and of the second field, one a line
         self.digest = self._spool.digest
 
     def __len__(self) -> int:
@@ -113,7 +114,10 @@ class LineSpool:
             yield first, second
 
     def held_out(self, fraction: float | None, default: float, limit: int) -> BoolArray:
-        """Return a mask of this fraction of the different hashes, or of at most `limit` for None; one at least."""
+        """Return a mask of the lines to hold out: this fraction of the different hashes, or `default` up to `limit`.
+
+        At least one hash is on each side.
+        """
         different = np.unique(self.hashes)
         count = min(len(different) * default, limit) if fraction is None else len(different) * fraction
         mask: BoolArray = self.hashes < different[min(max(round(count), 1), len(different) - 1)]

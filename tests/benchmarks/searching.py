@@ -16,7 +16,7 @@ import torch  # noqa: E402
 
 from charlm.config import ModelConfig  # noqa: E402
 from charlm.inference.beam import beam_search  # noqa: E402
-from charlm.inference.cells import matmul  # noqa: E402
+from charlm.inference.matmul import matmul  # noqa: E402
 from charlm.inference.network import Network as NumpyNetwork  # noqa: E402
 from charlm.nn.network import Network as TorchNetwork  # noqa: E402
 from charlm.nn.state import State  # noqa: E402

@@ -1,4 +1,8 @@
-"""Networks with random weights: a small one made without torch, and every architecture in both halves."""
+"""Networks with random weights: small ones made without torch, and every architecture in torch and in NumPy.
+
+The full Cartesian product of architectures is slow. The fast suite runs a pairwise cover of it: few architectures,
+among which every pair of values of two factors occurs.
+"""
 
 import functools
 import itertools
@@ -8,31 +12,49 @@ import numpy as np
 import pytest
 
 from charlm.config import ENCODERS, ModelConfig
-from charlm.inference.cells import matmul_by_row
+from charlm.inference.matmul import matmul_by_row
 from charlm.inference.network import Network
 
 CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
-HALVES = ["torch", "numpy"]
+BACKENDS = ["torch", "numpy"]
+SOURCE = {"source_vocabulary_size": 9}
+WINDOW = {"source_vocabulary_size": 13, "window": 3}
 
 
-def _architectures(encoders, **options):
-    return [ModelConfig(13, cell=cell, nonlinearity=nonlinearity, num_layers=layers, encoder=encoder,
-                        attention=attention, embedding_size=5, hidden_size=8, **options)
-            for encoder, (cell, nonlinearity), layers, attention
-            in itertools.product(encoders, CELLS, (1, 2, 3), (False, True))]
+def cover_pairs(*factors):
+    """Return rows of the Cartesian product, chosen greedily, that contain every pair of values of two factors."""
+    def pairs(row):
+        return set(itertools.combinations(enumerate(row), 2))
+
+    rows, chosen = list(itertools.product(*factors)), []
+    missing = set().union(*map(pairs, rows))
+    while missing:
+        chosen.append(max(rows, key=lambda row: len(pairs(row) & missing)))
+        missing -= pairs(chosen[-1])
+    return chosen
 
 
-READERS = _architectures(ENCODERS, source_vocabulary_size=9)
-STREAMS = _architectures(ENCODERS[1:], source_vocabulary_size=13, window=3)
+def architectures(encoders, options, backends=("both",)):
+    """Return a parameter (config, backend) for every architecture; those outside the pairwise cover are slow."""
+    factors = encoders, CELLS, (1, 2, 3), (False, True), backends
+    cover = cover_pairs(*factors)
+    for row in itertools.product(*factors):
+        encoder, (cell, nonlinearity), layers, attention, backend = row
+        config = ModelConfig(13, cell=cell, nonlinearity=nonlinearity, num_layers=layers, encoder=encoder,
+                             attention=attention, embedding_size=5, hidden_size=8, **options)
+        name = f"{encoder}-{nonlinearity if cell == 'rnn' else cell}-{layers}-{'attention' if attention else 'fixed'}"
+        yield pytest.param((config, backend), id=f"{name}-{backend}",
+                           marks=() if row in cover else pytest.mark.slow)
 
 
-def _name(config):
-    cell = config.nonlinearity if config.cell == "rnn" else config.cell
-    return f"{config.encoder}-{cell}-{config.num_layers}-{'attention' if config.attention else 'fixed'}"
+@pytest.fixture(scope="session")
+def pairwise_cover():
+    """The function `cover_pairs`."""
+    return cover_pairs
 
 
-class InTorch:
-    """The contract of a network in torch, with arrays in the place of tensors."""
+class TorchBackend:
+    """The contract of a network in torch, with arrays instead of tensors."""
 
     def __init__(self, network):
         self.network, self.config = network, network.config
@@ -53,8 +75,8 @@ class InTorch:
 
 
 @functools.cache
-def _halves(config):
-    """The same weights in torch and in NumPy; every bias differs from zero."""
+def networks_of(config):
+    """Return the same weights in torch and in NumPy, by backend; no bias is zero."""
     import torch
 
     from charlm.nn.network import Network as TorchNetwork
@@ -65,63 +87,65 @@ def _halves(config):
             for parameter in network.parameters():
                 parameter.add_((0.3 if parameter.dim() == 1 else 0.05) * torch.randn_like(parameter))
     weights = {name: values.numpy() for name, values in network.weights().items()}
-    return {"torch": InTorch(network), "numpy": Network(config, weights)}
+    return {"torch": TorchBackend(network), "numpy": Network(config, weights)}
 
 
-@pytest.fixture(scope="session", params=READERS, ids=_name)
-def both_readers(request):
-    """A network with a source in torch and in NumPy, of every architecture."""
-    return _halves(request.param)
+@pytest.fixture(scope="session", params=architectures(ENCODERS, SOURCE))
+def source_networks(request):
+    """A network with a source, of every architecture, in both backends."""
+    return networks_of(request.param[0])
 
 
-@pytest.fixture(scope="session", params=STREAMS, ids=_name)
-def both_streams(request):
-    """A network that reads the window before this one, in torch and in NumPy, of every architecture."""
-    return _halves(request.param)
+@pytest.fixture(scope="session", params=architectures(ENCODERS[1:], WINDOW))
+def windowed_networks(request):
+    """A network that reads the previous window, of every architecture, in both backends."""
+    return networks_of(request.param[0])
 
 
-@pytest.fixture(scope="session", params=HALVES)
-def reader(request, both_readers):
-    """A network with a source, of every architecture, in either half."""
-    return both_readers[request.param]
+@pytest.fixture(scope="session", params=architectures(ENCODERS, SOURCE, BACKENDS))
+def source_network(request):
+    """A network with a source, of every architecture, in either backend."""
+    config, backend = request.param
+    return networks_of(config)[backend]
 
 
-@pytest.fixture(scope="session", params=HALVES)
-def stream(request, both_streams):
-    """A network that reads the window before this one, of every architecture, in either half."""
-    return both_streams[request.param]
+@pytest.fixture(scope="session", params=architectures(ENCODERS[1:], WINDOW, BACKENDS))
+def windowed_network(request):
+    """A network that reads the previous window, of every architecture, in either backend."""
+    config, backend = request.param
+    return networks_of(config)[backend]
 
 
 @pytest.fixture
 def random_network():
-    """A function from a vocabulary size to a small network, the same each time."""
+    """A function from a vocabulary size to a small NumPy network, the same each time."""
     def build(vocabulary_size, *, scale=1.0, seed=0, matmul=matmul_by_row, **options):
         config = ModelConfig(vocabulary_size, **{"hidden_size": 12, "embedding_size": 6} | options)
-        generator = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         return Network(config, {
-            name: (scale * generator.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
+            name: (scale * rng.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
             for name, shape in config.parameter_shapes().items()}, matmul=matmul)
     return build
 
 
 @pytest.fixture
-def stepped():
-    """A function from a network and ids to -log p of every id but the first, one step a token."""
-    def nats(network, ids, state=None):
-        state, costs = network.start(1) if state is None else state, []
-        for before, token in zip(ids[:-1], ids[1:]):
+def stepwise_nats():
+    """A function from a network and ids to -log p of every id but the first, in a slow loop of one token at a time."""
+    def score(network, ids, state=None):
+        state, nats = network.start(1) if state is None else state, []
+        for before, token in zip(ids[:-1], ids[1:], strict=True):
             logits, state = network.step(np.array([[before]]), state)
             odds = [math.exp(value) for value in logits[0, 0].tolist()]
-            costs.append(-math.log(odds[token] / math.fsum(odds)))
-        return np.array(costs)
-    return nats
+            nats.append(-math.log(odds[token] / math.fsum(odds)))
+        return np.array(nats)
+    return score
 
 
 @pytest.fixture
-def steps_watched():
-    """A function from a network to a list that fills with (rows, tokens) of its steps to come."""
-    def watch(network):
-        seen, step = [], network.step
-        network.step = lambda tokens, state: seen.append(tokens.shape) or step(tokens, state)
-        return seen
-    return watch
+def record_steps():
+    """A function from a network to a list that will hold the shape (rows, tokens) of every following step."""
+    def record(network):
+        shapes, step = [], network.step
+        network.step = lambda tokens, state: shapes.append(tokens.shape) or step(tokens, state)
+        return shapes
+    return record

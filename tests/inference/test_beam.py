@@ -1,4 +1,4 @@
-"""Beam search against greedy search, a slow beam search and all sequences there are."""
+"""Beam search against greedy search, a slow beam search and an enumeration of all sequences."""
 
 import itertools
 import math
@@ -8,14 +8,14 @@ import pytest
 
 from charlm.inference.beam import beam_search, log_softmax
 
-END = 3                                 # tokens 0, 1 and 2 are written
+END = 3                                 # tokens 0, 1 and 2 are text
 SOURCES = np.array([[0, 1, 2], [3, 3, 0], [4, 0, 0], [2, 4, 1]])
 LENGTHS = np.array([3, 2, 1, 3])
 
 
 @pytest.fixture
-def toy(random_network):
-    """A network of four tokens, sure enough of itself for beams to differ."""
+def network(random_network):
+    """A network of four tokens with probabilities skewed enough for beams to differ."""
     return random_network(4, source_vocabulary_size=5, encoder="bidirectional", attention=True, scale=3)
 
 
@@ -26,8 +26,8 @@ def search(network, rows=(0, 1, 2, 3), *, width, limits, banned=(), length_penal
                        limits=np.broadcast_to(limits, len(rows)), length_penalty=length_penalty)
 
 
-def stepped(network, row, written):
-    """Log probabilities of the next token, one step a token, in float64."""
+def next_log_probabilities(network, row, written):
+    """Return the log probabilities of the next token, by stepping through the tokens one at a time, in float64."""
     state = network.encode(SOURCES, LENGTHS).select([row])
     for token in (END, *written):
         logits, state = network.step(np.array([[token]]), state)
@@ -35,20 +35,20 @@ def stepped(network, row, written):
     return [math.log(value / math.fsum(odds)) for value in odds]
 
 
-def every_sequence(network, row, limit):
-    """All that can be written in so many steps: (tokens, finished) to log probability."""
+def all_sequences(network, row, limit):
+    """Return every sequence of at most `limit` steps: (tokens, finished) to log probability."""
     found = {}
     for size in range(limit + 1):
         for tokens in itertools.product(range(END), repeat=size):
             finished = size < limit
             sequence = (*tokens, END) if finished else tokens
-            found[tokens, finished] = math.fsum(stepped(network, row, sequence[:at])[token]
+            found[tokens, finished] = math.fsum(next_log_probabilities(network, row, sequence[:at])[token]
                                                 for at, token in enumerate(sequence))
     return found
 
 
 def ranked(hypotheses, length_penalty):
-    """Keys (tokens, finished) as they are to be ranked: the finished first, by Wu et al. 2016."""
+    """Return the keys (tokens, finished) in order: the finished first, by the length penalty of Wu et al. 2016."""
     return sorted(hypotheses, key=lambda key: (
         not key[1], -hypotheses[key] / (len(key[0]) + 1) ** length_penalty))
 
@@ -58,23 +58,23 @@ def keys(hypotheses):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 9])
-def test_beam_of_one_is_greedy(toy, limit):
-    for row, (found,) in enumerate(search(toy, width=1, limits=limit)):
+def test_beam_of_one_is_greedy(network, limit):
+    for row, (found,) in enumerate(search(network, width=1, limits=limit)):
         written, token, nats = [], None, 0.0
         while token != END and len(written) < limit:
-            chances = stepped(toy, row, written)
-            token = int(np.argmax(chances))
-            nats += chances[token]
+            log_probabilities = next_log_probabilities(network, row, written)
+            token = int(np.argmax(log_probabilities))
+            nats += log_probabilities[token]
             written += [token] if token != END else []
         assert (found.tokens, found.finished) == (tuple(written), token == END)
         assert found.log_probability == pytest.approx(nats, abs=1e-5)
 
 
 @pytest.mark.parametrize("length_penalty", [0, 1, 2])
-def test_a_wide_enough_beam_finds_every_sequence_with_its_probability(toy, length_penalty):
+def test_wide_beam_finds_every_sequence_with_its_probability(network, length_penalty):
     limits = np.array([3, 2, 4, 1])
-    for row, found in enumerate(search(toy, width=200, limits=limits, length_penalty=length_penalty)):
-        everything = every_sequence(toy, row, limits[row])
+    for row, found in enumerate(search(network, width=200, limits=limits, length_penalty=length_penalty)):
+        everything = all_sequences(network, row, limits[row])
         assert len(found) == len(everything)
         assert keys(found) == ranked(everything, length_penalty)
         for hypothesis in found:
@@ -84,87 +84,87 @@ def test_a_wide_enough_beam_finds_every_sequence_with_its_probability(toy, lengt
                 nats / (len(hypothesis.tokens) + 1) ** length_penalty, abs=1e-5)
 
 
-def test_sequences_cut_off_and_finished_share_all_probability(toy):
-    for found in search(toy, width=200, limits=4):
+def test_probabilities_of_all_sequences_sum_to_one(network):
+    for found in search(network, width=200, limits=4):
         assert math.fsum(math.exp(hypothesis.log_probability) for hypothesis in found) == pytest.approx(1, abs=1e-6)
 
 
 def slow_beam(network, row, width, limit):
-    """Beam search in which a hypothesis that ends gives up its place: (tokens, finished) to log probability."""
-    living, found = {(): 0.0}, {}
-    while living:
-        longer = {(*tokens, token): total + chance for tokens, total in living.items()
-                  for token, chance in enumerate(stepped(network, row, tokens))}
+    """Return the result of a beam search with dictionaries, (tokens, finished) to log probability."""
+    unfinished, found = {(): 0.0}, {}
+    while unfinished:
+        longer = {(*tokens, token): total + log_probability for tokens, total in unfinished.items()
+                  for token, log_probability in enumerate(next_log_probabilities(network, row, tokens))}
         best = sorted(longer, key=lambda tokens: -longer[tokens])[:width - len(found)]
-        living = {}
+        unfinished = {}
         for tokens in best:
             if tokens[-1] == END:
                 found[tokens[:-1], True] = longer[tokens]
             else:
-                living[tokens] = longer[tokens]
-        if living and len(max(living, key=len)) == limit:
-            return found | {(tokens, False): total for tokens, total in living.items()}
+                unfinished[tokens] = longer[tokens]
+        if unfinished and len(max(unfinished, key=len)) == limit:
+            return found | {(tokens, False): total for tokens, total in unfinished.items()}
     return found
 
 
 @pytest.mark.parametrize("width", [2, 3, 5, 8])
 @pytest.mark.parametrize("length_penalty", [0, 1, 2])
-def test_a_beam_equals_a_slow_one(toy, width, length_penalty):
+def test_beam_equals_a_slow_reference(network, width, length_penalty):
     limits = np.array([5, 4, 3, 6])
-    for row, found in enumerate(search(toy, width=width, limits=limits, length_penalty=length_penalty)):
-        expected = slow_beam(toy, row, width, limits[row])
+    for row, found in enumerate(search(network, width=width, limits=limits, length_penalty=length_penalty)):
+        expected = slow_beam(network, row, width, limits[row])
         assert keys(found) == ranked(expected, length_penalty)
         for hypothesis in found:
             assert hypothesis.log_probability == pytest.approx(expected[hypothesis.tokens, hypothesis.finished],
                                                                abs=1e-5)
 
 
-def test_a_length_penalty_favours_longer_sequences(toy):
-    mean = [np.mean([len(found[0].tokens) for found in search(toy, width=200, limits=5, length_penalty=penalty)])
+def test_length_penalty_favours_longer_sequences(network):
+    mean = [np.mean([len(found[0].tokens) for found in search(network, width=200, limits=5, length_penalty=penalty)])
             for penalty in (0, 4)]
     assert mean[0] < mean[1]
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_results_do_not_depend_on_the_sources_beside(toy, width):
-    together = search(toy, width=width, limits=6)
+def test_results_do_not_depend_on_the_batch(network, width):
+    together = search(network, width=width, limits=6)
     for rows in ([2], [3, 0], [1, 1, 0, 2], [0, 1, 2, 3] * 20):
-        for row, found in zip(rows, search(toy, rows, width=width, limits=6)):
+        for row, found in zip(rows, search(network, rows, width=width, limits=6), strict=True):
             assert found == together[row]
 
 
-def test_limits_are_kept_and_what_they_cut_off_comes_last(toy):
+def test_limits_hold_and_cut_off_sequences_come_last(network):
     limits = np.array([1, 2, 7, 4])
-    for limit, found in zip(limits, search(toy, width=4, limits=limits, length_penalty=0)):
+    for limit, found in zip(limits, search(network, width=4, limits=limits, length_penalty=0), strict=True):
         assert [hypothesis.finished for hypothesis in found] == sorted(
             (hypothesis.finished for hypothesis in found), reverse=True)
         for hypothesis in found:
             assert len(hypothesis.tokens) <= limit - hypothesis.finished
             assert hypothesis.finished or len(hypothesis.tokens) == limit
-    toy._head_bias[END] = -np.inf                        # a network that finds no end
-    for limit, found in zip(limits, search(toy, width=4, limits=limits)):
+    network._head_bias[END] = -np.inf                        # a network that never ends
+    for limit, found in zip(limits, search(network, width=4, limits=limits), strict=True):
         assert len(found) == min(4, 3 ** limit)
         assert all(not hypothesis.finished and len(hypothesis.tokens) == limit for hypothesis in found)
 
 
 @pytest.mark.parametrize("banned", [(1,), (0, 2)])
-def test_banned_tokens_are_never_written_however_likely(toy, banned):
-    toy._head_bias[list(banned)] = 50.0
+def test_banned_tokens_are_never_written(network, banned):
+    network._head_bias[list(banned)] = 50.0
     allowed = {0, 1, 2} - {*banned}
-    for found in search(toy, width=200, limits=3, banned=banned):
+    for found in search(network, width=200, limits=3, banned=banned):
         assert {hypothesis.tokens for hypothesis in found} == {
             tokens for size in range(4) for tokens in itertools.product(allowed, repeat=size)}
 
 
-def test_the_best_are_distinct_and_sorted(toy):
+def test_hypotheses_are_distinct_and_sorted(network):
     for length_penalty in (0.0, 0.7):
-        for found in search(toy, width=6, limits=6, length_penalty=length_penalty):
+        for found in search(network, width=6, limits=6, length_penalty=length_penalty):
             assert len(found) == 6 and len({*keys(found)}) == 6
             scores = [(hypothesis.finished, hypothesis.score(length_penalty)) for hypothesis in found]
             assert scores == sorted(scores, reverse=True)
 
 
-def test_among_equals_the_first_token_wins(random_network):
+def test_lowest_token_wins_a_tie(random_network):
     uniform = random_network(4, source_vocabulary_size=5, encoder="stacked", scale=0)
     for found in search(uniform, width=2, limits=3):
         assert keys(found) == [((0, 0, 0), False), ((0, 0, 1), False)]
@@ -174,7 +174,7 @@ def test_among_equals_the_first_token_wins(random_network):
 
 
 @pytest.mark.parametrize("width", range(2, 9))
-def test_among_many_equals_the_first_tokens_win(random_network, width):
+def test_lowest_tokens_win_a_tie_of_many(random_network, width):
     network = random_network(24, source_vocabulary_size=5, encoder="stacked", scale=0)
     network._head_bias[[END, 11]] = -1.0, 1.0
     for found in search(network, width=width, limits=1):
@@ -188,7 +188,7 @@ def test_log_softmax_is_exact_for_large_logits():
                                [-math.log(4), math.log(3 / 4), -1e4 - math.log(4)]])
 
 
-def test_a_row_whose_logits_are_not_finite_ends(random_network):
+def test_row_with_nan_logits_ends(random_network):
     network = random_network(5, source_vocabulary_size=5, encoder="bidirectional", attention=True)
     network._head_bias = np.full(5, np.nan, np.float32)
     state = network.encode(np.array([[1, 2]]), np.array([2]))

@@ -1,4 +1,4 @@
-"""Held-out gaps: their loss against a slow loop of one token at a time, and which are filled exactly."""
+"""Metrics of held-out gaps: the loss against a slow loop, and the number of exact fills."""
 
 import math
 
@@ -16,7 +16,7 @@ SIZE, SOURCE_SIZE = vocabulary_sizes("fill", LETTERS, LETTERS)
 END = eos_id(LETTERS)
 
 
-def cached(text):
+def cache_of(text):
     return TokenCache([LETTERS.encode(text)], vocabulary_size=LETTERS.size)
 
 
@@ -30,10 +30,10 @@ def network(request, random_network):
 
 
 def slow_nats(network, text):
-    """Gap by gap, token by token; the other gaps are missing each time."""
+    """Return the nats of all gaps, token by token, each with the other gaps masked."""
     nats = 0.0
-    for place, ids in zip(text.positions.tolist(), text.gaps, strict=True):
-        state = network.encode(text.source[None], np.array([len(text.source)]), (np.array([0]), np.array([place])))
+    for position, ids in zip(text.positions.tolist(), text.gaps, strict=True):
+        state = network.encode(text.source[None], np.array([len(text.source)]), (np.array([0]), np.array([position])))
         for before, token in zip([END, *ids.tolist()], [*ids.tolist(), END], strict=True):
             logits, state = network.step(np.array([[before]]), state)
             odds = [math.exp(value) for value in logits[0, 0].tolist()]
@@ -43,22 +43,22 @@ def slow_nats(network, text):
 
 
 @pytest.mark.parametrize("length", [3, 40, 8300])
-def test_nats_are_those_of_every_gap_stepped_by_hand(network, length):
-    tokens = cached(text_of(length))
-    score, texts = evaluate_gaps(network, LETTERS, tokens), held_out_gaps(tokens, LETTERS)
-    assert score.nats == pytest.approx(math.fsum(slow_nats(network, text) for text in texts), rel=1e-5)
-    assert score.gaps == sum(len(text.gaps) for text in texts) >= 1
-    assert score.tokens == score.characters == sum(len(ids) + 1 for text in texts for ids in text.gaps)
+def test_nats_equal_a_slow_loop_over_every_gap(network, length):
+    tokens = cache_of(text_of(length))
+    metrics, texts = evaluate_gaps(network, LETTERS, tokens), held_out_gaps(tokens, LETTERS)
+    assert metrics.nats == pytest.approx(math.fsum(slow_nats(network, text) for text in texts), rel=1e-5)
+    assert metrics.gaps == sum(len(text.gaps) for text in texts) >= 1
+    assert metrics.tokens == metrics.characters == sum(len(ids) + 1 for text in texts for ids in text.gaps)
 
 
-def test_a_uniform_model_scores_log_of_the_vocabulary(random_network):
+def test_uniform_model_scores_log_of_the_vocabulary(random_network):
     network = random_network(SIZE, source_vocabulary_size=SOURCE_SIZE, encoder="stacked", scale=0)
-    score = evaluate_gaps(network, LETTERS, cached(text_of(3000, "abc ")))
-    assert score.nats == pytest.approx(score.tokens * math.log(SIZE))
+    metrics = evaluate_gaps(network, LETTERS, cache_of(text_of(3000, "abc ")))
+    assert metrics.nats == pytest.approx(metrics.tokens * math.log(SIZE))
 
 
 class WritesOneLetter:
-    """A network, and its state, that fills every gap with an a, wherever it stands."""
+    """A network and its state: it fills every gap with an a."""
 
     def encode(self, source, lengths, positions):
         return self
@@ -69,53 +69,53 @@ class WritesOneLetter:
     def step(self, tokens, state):
         letter = int(LETTERS.encode("a")[0])
         logits = np.zeros((*tokens.shape, SIZE), np.float32)
-        logits[..., LETTERS.unknown_id] = 30.0              # which is no text, and must not be written
+        logits[..., LETTERS.unknown_id] = 30.0              # not text, and never written
         logits[tokens == letter, END] = 20.0
         logits[tokens != letter, letter] = 20.0
         return logits, state
 
 
 @pytest.mark.parametrize("length", [3, 130, 20_000])
-def test_exact_are_the_gaps_that_greedy_search_fills_exactly(length):
-    tokens = cached(text_of(length, "aab"))
-    score, texts = evaluate_gaps(WritesOneLetter(), LETTERS, tokens), held_out_gaps(tokens, LETTERS)
+def test_exact_counts_the_gaps_that_greedy_search_fills_exactly(length):
+    tokens = cache_of(text_of(length, "aab"))
+    metrics, texts = evaluate_gaps(WritesOneLetter(), LETTERS, tokens), held_out_gaps(tokens, LETTERS)
     gaps = [LETTERS.push(ids.tolist()) for text in texts for ids in text.gaps]
-    assert (score.gaps, score.exact) == (len(gaps), gaps.count("a"))
-    assert length < 1000 or 0 < score.exact < score.gaps / 2
+    assert (metrics.gaps, metrics.exact) == (len(gaps), gaps.count("a"))
+    assert length < 1000 or 0 < metrics.exact < metrics.gaps / 2
 
 
 class WritesWhatItReads:
-    """A network, and its state, whose rows begin at a place and write the token before it; b at a start."""
+    """A network and its state: it fills a gap with the token before it, or with b at the start of a text."""
 
-    def __init__(self, wanted=None):
-        self.wanted = wanted
+    def __init__(self, target=None):
+        self.target = target
 
     def encode(self, source, lengths, positions):
         rows, positions = positions
         return WritesWhatItReads(np.where(positions, source[rows, positions - 1], LETTERS.encode("b")[0]))
 
     def select(self, rows):
-        return WritesWhatItReads(self.wanted[rows])
+        return WritesWhatItReads(self.target[rows])
 
     def step(self, tokens, state):
         logits = np.zeros((*tokens.shape, SIZE), np.float32)
         logits[tokens != END, END] = 20.0
         first = tokens == END
-        logits[first, np.broadcast_to(state.wanted[:, None], tokens.shape)[first]] = 20.0
+        logits[first, np.broadcast_to(state.target[:, None], tokens.shape)[first]] = 20.0
         return logits, state
 
 
 @pytest.mark.parametrize("length", [3, 130, 20_000])
-def test_each_gap_is_begun_from_its_own_place(length):
-    """Also of a text with several gaps, beside other texts."""
-    tokens = cached(text_of(length, "ab"))
-    score, texts = evaluate_gaps(WritesWhatItReads(), LETTERS, tokens), held_out_gaps(tokens, LETTERS)
-    expected = sum(ids.tolist() == [text.source[place - 1] if place else LETTERS.encode("b")[0]]
-                   for text in texts for place, ids in zip(text.positions, text.gaps))
-    assert score.exact == expected
-    assert length < 1000 or 0 < score.exact < score.gaps / 2
+def test_each_gap_starts_from_its_own_position(length):
+    """This holds for texts with several gaps, in a batch."""
+    tokens = cache_of(text_of(length, "ab"))
+    metrics, texts = evaluate_gaps(WritesWhatItReads(), LETTERS, tokens), held_out_gaps(tokens, LETTERS)
+    expected = sum(ids.tolist() == [text.source[position - 1] if position else LETTERS.encode("b")[0]]
+                   for text in texts for position, ids in zip(text.positions, text.gaps, strict=True))
+    assert metrics.exact == expected
+    assert length < 1000 or 0 < metrics.exact < metrics.gaps / 2
 
 
-def test_gaps_are_the_same_each_time(network):
-    tokens = cached(text_of(5000))
+def test_evaluation_is_deterministic(network):
+    tokens = cache_of(text_of(5000))
     assert evaluate_gaps(network, LETTERS, tokens) == evaluate_gaps(network, LETTERS, tokens)

@@ -1,4 +1,4 @@
-"""Text as a stream: stop strings, lengths, and samples that do not depend on their company."""
+"""Streams of text: stop strings, lengths, and samples that do not depend on the batch."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def texts_of(network, tokenizer=LETTERS, *, prompt=EMPTY, length=40, seed=3, sam
     return texts
 
 
-def passed(strings, pieces):
-    """What comes through a StopAt, and whether it stopped."""
+def run_stop(strings, pieces):
+    """Return the text that passes through a StopAt, and whether a stop string was reached."""
     stop, out = StopAt(strings), ""
     for piece in pieces:
         out += stop.push(piece)
@@ -47,17 +47,17 @@ def passed(strings, pieces):
     ([""], "anything", ("anything", False))])
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_text_ends_before_the_first_stop_string(strings, text, expected, size):
-    assert passed(strings, [text[at:at + size] for at in range(0, len(text), size)]) == expected
+    assert run_stop(strings, [text[at:at + size] for at in range(0, len(text), size)]) == expected
 
 
-def test_stop_strings_within_each_other_end_a_text_at_one_place_however_it_is_cut():
-    assert passed(["abcd", "c"], ["abcd"]) == passed(["abcd", "c"], "abcd")
+def test_nested_stop_strings_end_a_text_however_it_is_cut():
+    assert run_stop(["abcd", "c"], ["abcd"]) == run_stop(["abcd", "c"], "abcd")
 
 
 @given(st.text("ab", min_size=1, max_size=4), st.lists(st.text("ab", max_size=4), max_size=8))
-def test_a_stop_string_is_found_however_the_text_is_cut(string, pieces):
+def test_stop_string_is_found_however_the_text_is_cut(string, pieces):
     before, found, _ = "".join(pieces).partition(string)
-    assert passed([string], pieces) == (before, bool(found))
+    assert run_stop([string], pieces) == (before, bool(found))
 
 
 @given(st.text("abc", min_size=1, max_size=4), st.text("abc", max_size=12))
@@ -74,16 +74,16 @@ def test_text_is_held_back_only_while_it_may_become_a_stop_string(string, text):
 @pytest.mark.parametrize("options", [{}, {"repeat_penalty": 1.5}, {"temperature": 0.7, "top_p": 0.8},
                                      {"stop": ("b", "ha")}, {"prompt": np.array([2, 3, 4])}])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_a_sample_is_the_same_in_whatever_range_it_stands(random_network, cell, options):
+def test_sample_does_not_depend_on_the_range(random_network, cell, options):
     network = random_network(LETTERS.size, scale=2, cell=cell)
     together = texts_of(network, samples=range(8), **options)
     assert len(set(together.values())) > 4
-    for samples in (range(5, 6), range(2, 7), range(0, 1)):
+    for samples in (range(5, 6), range(2, 7), range(1)):
         assert texts_of(network, samples=samples, **options) == {n: together[n] for n in samples}
 
 
 @pytest.mark.parametrize("attention", [False, True])
-def test_a_sample_of_a_network_that_reads_past_windows_is_the_same_in_whatever_range(random_network, attention):
+def test_sample_of_a_windowed_network_does_not_depend_on_the_range(random_network, attention):
     network = random_network(LETTERS.size, scale=2, encoder="bidirectional", attention=attention, window=6,
                              source_vocabulary_size=LETTERS.size)
     options = {"prompt": np.array([2, 3, 4, 5, 6, 7, 8]), "length": 50}
@@ -93,24 +93,24 @@ def test_a_sample_of_a_network_that_reads_past_windows_is_the_same_in_whatever_r
         assert texts_of(network, samples=samples, **options) == {n: together[n] for n in samples}
 
 
-def test_seed_repeats_a_text_or_varies_it(random_network):
+def test_same_seed_repeats_a_text_and_another_varies_it(random_network):
     network = random_network(LETTERS.size)
     assert texts_of(network, seed=1) == texts_of(network, seed=1)
     assert texts_of(network, seed=1) != texts_of(network, seed=2)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 130])
-def test_a_sample_has_as_many_tokens_as_asked(random_network, length):
+def test_sample_has_the_requested_length(random_network, length):
     texts = texts_of(random_network(LETTERS.size), samples=range(3), length=length)
     assert [len(text) for text in texts.values()] == [length] * 3
 
 
-def test_a_shorter_sample_is_the_beginning_of_a_longer_one(random_network):
+def test_shorter_sample_is_a_prefix_of_a_longer_one(random_network):
     network = random_network(LETTERS.size)
     assert texts_of(network, length=60)[0].startswith(texts_of(network, length=25)[0])
 
 
-def test_a_stopped_sample_is_the_beginning_of_the_unstopped_one(random_network):
+def test_stopped_sample_is_a_prefix_of_the_unstopped_one(random_network):
     network = random_network(LETTERS.size)
     whole = texts_of(network, samples=range(6))
     stop = whole[2][10:12]
@@ -118,7 +118,7 @@ def test_a_stopped_sample_is_the_beginning_of_the_unstopped_one(random_network):
         number: text.split(stop)[0] for number, text in whole.items()}
 
 
-def test_stopping_ends_the_work(random_network):
+def test_no_step_follows_once_all_samples_have_stopped(random_network):
     network, asked = random_network(LETTERS.size), []
     step = network.step
     network.step = lambda tokens, state: asked.append(tokens) or step(tokens, state)
@@ -126,13 +126,13 @@ def test_stopping_ends_the_work(random_network):
     assert len(asked) < 10
 
 
-def test_unknown_and_other_textless_ids_never_appear(random_network):
+def test_unsampleable_ids_are_never_sampled(random_network):
     network = random_network(LETTERS.size)
-    network._head_bias[LETTERS.unknown_id] = 100.0          # the model wants nothing else
+    network._head_bias[LETTERS.unknown_id] = 100.0          # the likeliest by far
     for options in ({"temperature": 0}, {}, {"temperature": 50}, {"top_k": 1}):
         text = texts_of(network, samples=range(3), **options)
         assert set("".join(text.values())) <= set("\nabcdefgh ")
-        assert all(len(some) == 40 for some in text.values())
+        assert all(len(sample) == 40 for sample in text.values())
 
 
 def test_temperature_zero_follows_the_likeliest_token(random_network):
@@ -144,14 +144,14 @@ def test_temperature_zero_follows_the_likeliest_token(random_network):
     assert texts_of(network, temperature=0, length=20)[0] == LETTERS.push(ids[1:])
 
 
-def test_a_character_of_several_bytes_comes_in_one_piece(random_network):
+def test_character_of_several_bytes_comes_in_one_piece(random_network):
     network, data = random_network(256), "é€𝄞".encode()
     logits = np.full((1, 256), -100.0, np.float32)
-    said = iter(data[1:] + b"x")
+    following = iter(data[1:] + b"x")
 
     def step(tokens, state):
         out = logits.copy()
-        out[0, data[0] if tokens[0, -1] == 10 else next(said)] = 100.0
+        out[0, data[0] if tokens[0, -1] == 10 else next(following)] = 100.0
         return out[:, None], state
 
     network.step = step
@@ -160,7 +160,7 @@ def test_a_character_of_several_bytes_comes_in_one_piece(random_network):
 
 
 @pytest.mark.parametrize("length", [0, 1, PROMPT_WINDOW - 1, PROMPT_WINDOW, 2 * PROMPT_WINDOW + 5])
-def test_a_prompt_is_read_after_the_start_token(random_network, length):
+def test_prompt_is_read_after_the_start_token(random_network, length):
     network = random_network(LETTERS.size)
     ids = np.random.default_rng(1).integers(1, LETTERS.size, size=length)
     logits, _ = read_prompt(network, LETTERS, ids)
@@ -169,7 +169,7 @@ def test_a_prompt_is_read_after_the_start_token(random_network, length):
     assert np.allclose(logits, expected[:, -1], atol=1e-5)
 
 
-def test_repeat_penalty_counts_the_prompt(random_network):
+def test_repeat_penalty_applies_to_the_prompt(random_network):
     network, generator = random_network(LETTERS.size), np.random.default_rng(1)
     prompts = [generator.choice(np.arange(1, LETTERS.size), 5, replace=False) for _ in range(20)]
 
@@ -180,7 +180,7 @@ def test_repeat_penalty_counts_the_prompt(random_network):
     assert any(repeats(1)) and not any(repeats(1e6))
 
 
-def test_repeat_penalty_counts_what_was_written(random_network):
+def test_repeat_penalty_applies_to_sampled_tokens(random_network):
     network = random_network(LETTERS.size)
     free, penalised = (set(texts_of(network, temperature=0, length=10, repeat_penalty=penalty)[0])
                        for penalty in (1, 1e6))

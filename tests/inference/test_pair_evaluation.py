@@ -1,4 +1,4 @@
-"""Error rates worked by hand, and edit distance against its definition."""
+"""Metrics of pairs against worked examples, and edit distance against its definition."""
 
 import functools
 import math
@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.inference.evaluation import edit_distance, evaluate_pairs
-from charlm.inference.translation import SOURCES_AT_ONCE as AT_ONCE, Translation
+from charlm.inference.translation import SOURCES_AT_ONCE, Translation
 
 
-class Fixed:
-    """A translator that answers from a table, and says of what it was asked."""
+class FixedTranslator:
+    """A translator that answers from a table and records its calls."""
 
     def __init__(self, answers):
         self._answers = answers
-        self.asked, self.beams = [], set()
+        self.sources, self.beams = [], set()
 
     def translate(self, sources, *, beam):
-        self.asked += sources
+        self.sources += sources
         self.beams.add(beam)
         return [[Translation(self._answers[source], -1.0, -1.0, True), Translation("no", -2.0, -2.0, True)]
                 for source in sources]
@@ -29,8 +29,8 @@ class Fixed:
         return 2.0 * len(targets), sum(map(len, targets)) + len(targets)
 
 
-def naive(one, other):
-    """Levenshtein 1966, from the definition."""
+def recursive_distance(one, other):
+    """Return the distance by the recursive definition (Levenshtein 1966)."""
     @functools.cache
     def distance(a, b):
         if not a or not b:
@@ -44,8 +44,8 @@ words = st.text("abc\U0001d11e", max_size=8)
 
 
 @given(words, words)
-def test_edit_distance_is_that_of_the_definition(one, other):
-    assert edit_distance(one, other) == naive(one, other) == edit_distance(other, one)
+def test_edit_distance_equals_its_definition(one, other):
+    assert edit_distance(one, other) == recursive_distance(one, other) == edit_distance(other, one)
 
 
 @pytest.mark.parametrize("one, other, edits", [
@@ -55,9 +55,9 @@ def test_edit_distance_of_known_words(one, other, edits):
     assert edit_distance(one, other) == edits
 
 
-def test_rates_are_those_worked_by_hand():
+def test_metrics_equal_a_worked_example():
     # "right" for a, one edit of two for b, two of four for c, everything of one for d.
-    translator = Fixed({"a": "xyz", "b": "pp", "c": "rsXX", "d": ""})
+    translator = FixedTranslator({"a": "xyz", "b": "pp", "c": "rsXX", "d": ""})
     metrics = evaluate_pairs(translator, [("a", "xyz"), ("b", "pq"), ("c", "rstu"), ("d", "e")], beam=3)
     assert metrics.word_error_rate == 3 / 4
     assert metrics.character_error_rate == (0 + 1 + 2 + 1) / (3 + 2 + 4 + 1)
@@ -67,40 +67,40 @@ def test_rates_are_those_worked_by_hand():
     assert translator.beams == {3}
 
 
-def test_a_source_with_several_targets_is_right_with_any_of_them():
+def test_any_target_of_a_source_is_correct():
     pairs = [("a", "wrong"), ("a", "xyz"), ("a", "also"), ("b", "pq"), ("b", "pqrs")]
-    metrics = evaluate_pairs(Fixed({"a": "xyz", "b": "pqr"}), pairs, beam=1)
+    metrics = evaluate_pairs(FixedTranslator({"a": "xyz", "b": "pqr"}), pairs, beam=1)
     assert metrics.word_error_rate == 1 / 2 and metrics.sources == 2
     # pqr is one edit from both; the shorter is the reference.
     assert metrics.character_error_rate == (0 + 1) / (3 + 2)
     assert metrics.characters == sum(len(target) for _, target in pairs) and metrics.nats_per_token == 10 / 23
 
 
-def test_a_pair_that_stands_twice_is_one_source():
-    once, twice = (evaluate_pairs(Fixed({"a": "y", "b": "q"}), pairs, beam=1)
+def test_repeated_pair_is_one_source():
+    once, twice = (evaluate_pairs(FixedTranslator({"a": "y", "b": "q"}), pairs, beam=1)
                    for pairs in ([("a", "x"), ("b", "q")], [("a", "x"), ("b", "q"), ("a", "x")]))
     assert once.word_error_rate == twice.word_error_rate == 1 / 2
     assert once.character_error_rate == twice.character_error_rate == 1 / 2
 
 
-def test_every_source_is_translated_once_and_judged_by_its_own_targets():
-    sources = ["s" * size for size in range(1, 2 * AT_ONCE + 10)]
-    translator = Fixed({source: f"t{len(source)}" for source in sources})
+def test_every_source_is_translated_once_and_compared_with_its_targets():
+    sources = ["s" * size for size in range(1, 2 * SOURCES_AT_ONCE + 10)]
+    translator = FixedTranslator({source: f"t{len(source)}" for source in sources})
     pairs = [(source, f"t{len(source)}") for source in reversed(sources)]
     assert evaluate_pairs(translator, pairs, beam=1).word_error_rate == 0
-    assert sorted(translator.asked) == sorted(sources)
+    assert sorted(translator.sources) == sorted(sources)
     assert evaluate_pairs(translator, [*pairs, ("s", "u")], beam=1).word_error_rate == 0
 
 
-def test_targets_without_characters_have_rates_still():
-    metrics = evaluate_pairs(Fixed({"a": ""}), [("a", "")], beam=1)
+def test_empty_targets_have_error_rates():
+    metrics = evaluate_pairs(FixedTranslator({"a": ""}), [("a", "")], beam=1)
     assert metrics.word_error_rate == metrics.character_error_rate == 0
-    assert evaluate_pairs(Fixed({"a": "xx"}), [("a", "")], beam=1).character_error_rate == 2
+    assert evaluate_pairs(FixedTranslator({"a": "xx"}), [("a", "")], beam=1).character_error_rate == 2
 
 
-def test_an_interrupted_judge_has_no_verdict():
-    sources = ["s" * size for size in range(1, 3 * AT_ONCE)]
-    translator = Fixed(dict.fromkeys(sources, "t"))
-    calls = iter([False, True])
-    assert evaluate_pairs(translator, [(source, "t") for source in sources], beam=1, interrupted=lambda: next(calls)) is None
-    assert len(translator.asked) == AT_ONCE
+def test_interrupted_evaluation_returns_none():
+    sources = ["s" * size for size in range(1, 3 * SOURCES_AT_ONCE)]
+    translator = FixedTranslator(dict.fromkeys(sources, "t"))
+    calls, pairs = iter([False, True]), [(source, "t") for source in sources]
+    assert evaluate_pairs(translator, pairs, beam=1, interrupted=lambda: next(calls)) is None
+    assert len(translator.sources) == SOURCES_AT_ONCE

@@ -1,4 +1,4 @@
-"""A stream is the same text however it is cut into calls; in torch and in NumPy."""
+"""Running text gives the same logits however it is cut into calls, in torch and in NumPy."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ TOKENS = np.random.default_rng(5).integers(13, size=(BATCH, TIME))
 
 
 def in_pieces(network, cuts):
-    """Logits of the tokens, read in as many calls as the cuts make."""
+    """Return the logits of the tokens, read in one call for each piece."""
     state, logits = network.start(BATCH), []
-    for start, stop in zip([0, *cuts], [*cuts, TIME]):
+    for start, stop in zip([0, *cuts], [*cuts, TIME], strict=True):
         new, state = network.step(TOKENS[:, start:stop], state)
         logits.append(new)
     return np.concatenate(logits, axis=1)
@@ -24,20 +24,20 @@ def in_pieces(network, cuts):
 @example(cuts=range(1, TIME))               # token by token
 @example(cuts=range(WINDOW, TIME, WINDOW))  # exact windows, as in training
 @given(cuts=st.sets(st.integers(1, TIME - 1)).map(sorted))
-def test_a_stream_in_any_pieces_equals_the_whole(stream, cuts):
-    whole, _ = stream.step(TOKENS, stream.start(BATCH))
-    assert np.abs(in_pieces(stream, cuts) - whole).max() < 1e-5
+def test_text_read_in_any_pieces_equals_the_whole(windowed_network, cuts):
+    whole, _ = windowed_network.step(TOKENS, windowed_network.start(BATCH))
+    assert np.abs(in_pieces(windowed_network, cuts) - whole).max() < 1e-5
 
 
-def test_a_second_window_is_read_with_a_memory_of_the_first(stream):
-    """By hand: the decoder's own state goes on, and an encoder reads the first window anew."""
-    assert stream.config.window == WINDOW
-    _, state = stream.step(TOKENS[:, :WINDOW], stream.start(BATCH))
+def test_second_window_is_read_with_a_memory_of_the_first(windowed_network):
+    """The decoder carries its hidden state on, and the encoder reads the first window again."""
+    assert windowed_network.config.window == WINDOW
+    _, state = windowed_network.step(TOKENS[:, :WINDOW], windowed_network.start(BATCH))
     assert np.array_equal(state.window_tokens, TOKENS[:, :WINDOW])
-    _, after = stream.step(TOKENS[:, WINDOW:WINDOW + 1], state)
+    _, after = windowed_network.step(TOKENS[:, WINDOW:WINDOW + 1], state)
     assert np.array_equal(after.window_tokens, TOKENS[:, WINDOW:WINDOW + 1])
-    # Whatever came before the first window, its memory is the same.
-    _, other = stream.step(np.concatenate([TOKENS[:, -WINDOW:], TOKENS], axis=1)[:, :2 * WINDOW + 1],
-                           stream.start(BATCH))
+    # The memory of a window does not depend on the text before it.
+    _, other = windowed_network.step(np.concatenate([TOKENS[:, -WINDOW:], TOKENS], axis=1)[:, :2 * WINDOW + 1],
+                           windowed_network.start(BATCH))
     assert np.abs(np.asarray(after.memory.values) - np.asarray(other.memory.values)).max() < 1e-6
     assert np.abs(np.asarray(after.memory.values) - np.asarray(state.memory.values)).max() > 1e-3

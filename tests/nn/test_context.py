@@ -1,4 +1,4 @@
-"""Attention against torch's own, and what there is to attend to where nothing was read."""
+"""Attention against torch's scaled dot product, and the context of an empty past."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ HIDDEN, BATCH, TIME, POSITIONS = 6, 4, 5, 7
 LENGTHS = torch.tensor([3, 7, 1, 0])
 
 
-def built(encoder, *, attention):
+def build_context(encoder, *, attention):
     torch.manual_seed(4)
     context = Context(ModelConfig(11, hidden_size=HIDDEN, encoder=encoder, source_vocabulary_size=11,
                                   attention=attention), dropout=0.0)
@@ -22,15 +22,15 @@ def built(encoder, *, attention):
     return context
 
 
-def some(context):
-    """Decoder outputs, and outputs and last ones of an encoder."""
+def random_inputs(context):
+    """Return decoder outputs, and the outputs and last outputs of an encoder."""
     width = len(context.empty)
     return torch.randn(TIME, BATCH, HIDDEN), torch.randn(POSITIONS, BATCH, width), torch.randn(BATCH, width)
 
 
-def merged(context, x, taken):
-    """The attentional vector of Luong et al. 2015, equation 5."""
-    return torch.tanh(torch.cat([x, taken], dim=2) @ context.merge.weight.T + context.merge.bias)
+def merge(context, x, context_vectors):
+    """Return the attentional vector of Luong et al. 2015, equation 5."""
+    return torch.tanh(torch.cat([x, context_vectors], dim=2) @ context.merge.weight.T + context.merge.bias)
 
 
 every_encoder = pytest.mark.parametrize("encoder", ["shared", "stacked", "bidirectional"])
@@ -39,31 +39,31 @@ every_encoder = pytest.mark.parametrize("encoder", ["shared", "stacked", "bidire
 @every_encoder
 @torch.no_grad()
 def test_attention_equals_torchs_scaled_dot_product(encoder):
-    context = built(encoder, attention=True)
-    x, outputs, last = some(context)
+    context = build_context(encoder, attention=True)
+    x, outputs, last = random_inputs(context)
     slots = torch.cat([context.empty.expand(BATCH, 1, -1), outputs.transpose(0, 1)], dim=1)    # (B, 1 + S, M)
-    present = torch.tensor([[position <= length for position in range(1 + POSITIONS)] for length in LENGTHS])
-    taken = F.scaled_dot_product_attention(x.transpose(0, 1) @ context.query.weight.T, slots @ context.key.weight.T,
-                                           slots, attn_mask=present[:, None])
+    mask = torch.tensor([[position <= length for position in range(1 + POSITIONS)] for length in LENGTHS])
+    query, key = x.transpose(0, 1) @ context.query.weight.T, slots @ context.key.weight.T
+    context_vectors = F.scaled_dot_product_attention(query, key, slots, attn_mask=mask[:, None])
     found = context(x, context.build_memory(outputs, last, LENGTHS))
-    assert torch.allclose(found, merged(context, x, taken.transpose(0, 1)), atol=1e-6)
+    assert torch.allclose(found, merge(context, x, context_vectors.transpose(0, 1)), atol=1e-6)
 
 
 @every_encoder
 @torch.no_grad()
 def test_without_attention_the_context_is_the_last_output_at_every_step(encoder):
-    context = built(encoder, attention=False)
-    x, outputs, last = some(context)
+    context = build_context(encoder, attention=False)
+    x, outputs, last = random_inputs(context)
     found = context(x, context.build_memory(outputs, last, LENGTHS))
-    assert torch.allclose(found, merged(context, x, last.expand(TIME, -1, -1)), atol=1e-6)
+    assert torch.allclose(found, merge(context, x, last.expand(TIME, -1, -1)), atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", [False, True])
 @every_encoder
 @torch.no_grad()
-def test_where_nothing_was_read_the_context_is_the_empty_slot(encoder, attention):
-    context = built(encoder, attention=attention)
-    x, _, _ = some(context)
+def test_context_of_an_empty_past_is_the_empty_slot(encoder, attention):
+    context = build_context(encoder, attention=attention)
+    x, _, _ = random_inputs(context)
     empty = context.empty.expand(TIME, BATCH, -1)
     expected = torch.tanh(context.merge(torch.cat([x, empty], dim=2)))
     assert torch.equal(context(x, context.empty_memory(BATCH, POSITIONS)), expected)
@@ -71,9 +71,9 @@ def test_where_nothing_was_read_the_context_is_the_empty_slot(encoder, attention
 
 @every_encoder
 @torch.no_grad()
-def test_attention_to_a_source_of_no_tokens_is_to_the_empty_slot_alone(encoder):
-    context = built(encoder, attention=True)
-    x, outputs, last = some(context)
+def test_attention_to_an_empty_source_finds_only_the_empty_slot(encoder):
+    context = build_context(encoder, attention=True)
+    x, outputs, last = random_inputs(context)
     found = context(x, context.build_memory(outputs, last, LENGTHS))
     expected = torch.tanh(context.merge(torch.cat([x, context.empty.expand(TIME, BATCH, -1)], dim=2)))
     row = LENGTHS.tolist().index(0)
@@ -83,23 +83,23 @@ def test_attention_to_a_source_of_no_tokens_is_to_the_empty_slot_alone(encoder):
 
 @pytest.mark.parametrize("attention", [False, True])
 @torch.no_grad()
-def test_an_empty_past_is_as_wide_as_a_window_of_it(attention):
-    context = built("stacked", attention=attention)
-    _, outputs, last = some(context)
-    nothing, read = context.empty_memory(BATCH, POSITIONS), context.build_memory(outputs, last, LENGTHS)
-    assert nothing.values.shape == read.values.shape
+def test_empty_memory_is_as_wide_as_that_of_a_window(attention):
+    context = build_context("stacked", attention=attention)
+    _, outputs, last = random_inputs(context)
+    empty, read = context.empty_memory(BATCH, POSITIONS), context.build_memory(outputs, last, LENGTHS)
+    assert empty.values.shape == read.values.shape
     if attention:
-        assert nothing.keys.shape == read.keys.shape
-        assert nothing.mask.sum(dim=1).tolist() == [1] * BATCH
+        assert empty.keys.shape == read.keys.shape
+        assert empty.mask.sum(dim=1).tolist() == [1] * BATCH
         assert read.mask.sum(dim=1).tolist() == (1 + LENGTHS).tolist()
 
 
 @pytest.mark.parametrize("attention", [False, True])
 @every_encoder
 @torch.no_grad()
-def test_of_places_each_row_remembers_its_own_source_or_without_attention_its_own_output(encoder, attention):
-    context, rows = built(encoder, attention=attention), torch.tensor([1, 0, 0, 1, 2])
-    _, outputs, _ = some(context)
+def test_memory_of_positions_holds_their_sources_or_their_outputs(encoder, attention):
+    context, rows = build_context(encoder, attention=attention), torch.tensor([1, 0, 0, 1, 2])
+    _, outputs, _ = random_inputs(context)
     last = outputs[torch.tensor([6, 0, 2, 6, 0]), rows]
     memory = context.build_memory(outputs, last, LENGTHS, rows)
     if not attention:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from charlm.config import SamplingConfig
-from charlm.inference.cells import matmul
+from charlm.inference.matmul import matmul
 from charlm.inference.infilling import Infiller
 from charlm.inference.network import Network
 from charlm.modelfile import load

@@ -26,7 +26,7 @@ class Extendable:
 def train(kind: str | Tokenizer | Extendable, chunks: Iterable[str], *, vocabulary_size: int | None) -> Tokenizer:
     """Train a tokenizer of this kind. An existing one is returned unchanged, or extended with new symbols.
 
-    Raises UsageError if `vocabulary_size` suits neither the kind nor the text.
+    Raises UsageError if the kind or the text does not allow this `vocabulary_size`.
     """
     if isinstance(kind, str):
         return TOKENIZERS[kind].train(chunks, vocabulary_size=vocabulary_size)

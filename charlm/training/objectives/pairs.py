@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from charlm.config import TrainingConfig
-from charlm.inference.cells import matmul
 from charlm.inference.evaluation import evaluate_pairs
+from charlm.inference.matmul import matmul
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.translation import SOURCES_AT_ONCE, LengthLimit, Translator
 from charlm.nn.network import Network

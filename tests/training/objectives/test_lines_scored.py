@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
-from charlm.inference.cells import matmul
+from charlm.inference.matmul import matmul
 from charlm.inference.line_scoring import make_scorer
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.scoring import WINDOW
-from charlm.modelfile import Model
 from charlm.nn.numpy_adapter import NumpyAdapter
 from charlm.text.line_corpus import MAX_EXAMPLE
 from charlm.text.special_tokens import vocabulary_sizes
@@ -44,8 +43,8 @@ def scored(trainer, corpus, lines, half):
     weights = {name: values.numpy() for name, values in trainer.network.weights().items()}
     config = trainer.network.config
     network = NumpyNetwork(config, weights, matmul=matmul) if half == "numpy" else NumpyAdapter(config, weights, "cpu")
-    model = Model(config, corpus.tokenizer, weights, {}, "lines", None, corpus.labels, corpus.line_hashes)
-    scores = make_scorer(model, network).score([line if isinstance(line, str) else "\t".join(line) for line in lines])
+    scorer = make_scorer(network, corpus.tokenizer, corpus.labels, lines=True)
+    scores = scorer.score([line if isinstance(line, str) else "\t".join(line) for line in lines])
     nats = np.concatenate([score.nats for score in scores])
     return nats.mean(), sum(score.bits for score in scores) / sum(score.characters for score in scores)
 
