@@ -1,7 +1,7 @@
-"""Peak memory of `charlm train` and `charlm score` on much text and on little, with the same flags.
+"""Peak memory of `charlm train` and `charlm score` on a long and on a short text, with the same flags.
 
-Run it by hand: `python tests/benchmarks/memory.py`. It never fails on size or time. It imports no
-torch: a child's peak, as the kernel counts it, is at least what its parent held when it began.
+Run it by hand: `python tests/benchmarks/memory.py`. It never fails on size or time. It does not import torch: the peak
+that the kernel reports for a child is at least the memory of its parent when the child started.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from timing import Row, Series, arguments, compare, show, write_text
+from timing import Row, Series, compare, parse_arguments, print_table, write_text
 
 MEGABYTE = 1_000_000
-TRAINED, QUICK_TRAINED = (300, 3), (20, 2)              # megabytes of text: much and little
-SCORED, QUICK_SCORED = (200, 2), (0.2, 0.05)
-LONG_LINE, QUICK_LONG_LINE = (5, 0.05), (0.05, 0.01)    # of one line
+TRAIN_SIZES, QUICK_TRAIN_SIZES = (300, 3), (20, 2)      # megabytes of the long and of the short text
+SCORE_SIZES, QUICK_SCORE_SIZES = (200, 2), (0.2, 0.05)
+LINE_SIZES, QUICK_LINE_SIZES = (5, 0.05), (0.05, 0.01)  # of a text that is a single line
 HELD_OUT_BYTES = 20_000
 STEPS, QUICK_STEPS = 200, 5
-UNIT = 1 if sys.platform == "darwin" else 1024          # bytes of one in ru_maxrss
+BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024    # of ru_maxrss
 CHARLM = (sys.executable, "-m", "charlm")
 
 
-def peak(command: tuple[str, ...], folder: str, *, piped: str | None = None) -> float:
-    """Megabytes that a command held at most, a file piped into it; RuntimeError when it fails."""
-    feeder = piped and subprocess.Popen(("cat", piped), stdout=subprocess.PIPE)
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL,
+def peak_memory(command: tuple[str, ...], directory: str, *, stdin: str | None = None) -> float:
+    """Run a command, with the file `stdin` piped into it; return its peak memory in megabytes.
+
+    Raises RuntimeError if the command fails.
+    """
+    feeder = subprocess.Popen(("cat", stdin), stdout=subprocess.PIPE) if stdin else None
+    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL,
                                stdin=feeder.stdout if feeder else subprocess.DEVNULL)
     if feeder:
         feeder.stdout.close()
@@ -38,61 +41,66 @@ def peak(command: tuple[str, ...], folder: str, *, piped: str | None = None) -> 
         feeder.wait()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command[2:4])} ended with exit code {process.returncode}")
-    return usage.ru_maxrss * UNIT / MEGABYTE
+    return usage.ru_maxrss * BYTES_PER_UNIT / MEGABYTE
 
 
-def training(corpus: str, folder: str, *, steps: int, threads: int | None, hidden: int = 64) -> float:
-    """Peak of a training on this corpus, which leaves model.charlm."""
+def train(corpus: str, directory: str, *, steps: int, threads: int | None, hidden: int = 64) -> float:
+    """Train model.charlm on a corpus; return the peak memory."""
     pinned = ("--threads", str(threads)) if threads else ()
-    return peak((*CHARLM, "train", corpus, "--hidden", str(hidden), "--layers", "1", "--steps", str(steps),
-                 "--validation", "held-out.txt", "--quiet", "--force", "-o", "model.charlm", *pinned), folder)
+    return peak_memory((*CHARLM, "train", corpus, "--hidden", str(hidden), "--layers", "1", "--steps", str(steps),
+                        "--validation", "held-out.txt", "--quiet", "--force", "-o", "model.charlm", *pinned), directory)
 
 
-def scoring(text: str, folder: str) -> float:
-    """Peak of scoring the lines of a file that comes through a pipe, with model.charlm."""
-    return peak((*CHARLM, "score", "-m", "model.charlm"), folder, piped=text)
+def score(text: str, directory: str) -> float:
+    """Score the lines of a file with model.charlm, through a pipe; return the peak memory."""
+    return peak_memory((*CHARLM, "score", "-m", "model.charlm"), directory, stdin=text)
 
 
-def against(what: str, asked: str, measure: Callable[[str], float], paths: tuple[str, str],
-            repeats: int) -> Row:
-    """How many megabytes the first file needs beyond the second, measured in turn."""
+def compare_peaks(benchmark: str, target: str, measure: Callable[[str], float], paths: tuple[str, ...],
+                  repeats: int) -> Row:
+    """Return by how many megabytes the peak for the first file exceeds that for the second."""
     peaks: list[list[float]] = [[], []]
     for _ in range(repeats):
-        for path, values in zip(paths, peaks):
+        for path, values in zip(paths, peaks, strict=True):
             values.append(measure(path))
-    much, little = (Series(os.path.basename(path), values, "MB") for path, values in zip(paths, peaks))
-    return compare(what, asked, much, little, operator.sub)
+    long, short = (Series(os.path.basename(path), values, "MB") for path, values in zip(paths, peaks, strict=True))
+    return compare(benchmark, target, long, short, operator.sub)
 
 
-def texts(folder: str, kind: str, sizes: tuple[float, float], *, one_line: bool = False) -> tuple[str, str]:
-    """Paths of texts of so many megabytes."""
-    paths = tuple(os.path.join(folder, f"{size}MB-{kind}") for size in sizes)
-    for path, size in zip(paths, sizes):
+def write_texts(directory: str, name: str, sizes: tuple[float, float], *, one_line: bool = False) -> tuple[str, ...]:
+    """Write a text of each size, in megabytes; return their paths."""
+    paths = tuple(os.path.join(directory, f"{size}MB-{name}") for size in sizes)
+    for path, size in zip(paths, sizes, strict=True):
         write_text(path, int(size * MEGABYTE), one_line=one_line)
     return paths
 
 
-def rows(folder: str, repeats: int, *, quick: bool, threads: int | None) -> list[Row]:
-    trained, scored, line = (QUICK_TRAINED, QUICK_SCORED, QUICK_LONG_LINE) if quick else (TRAINED, SCORED, LONG_LINE)
+def measure_all(directory: str, repeats: int, *, quick: bool, threads: int | None) -> list[Row]:
+    """Return a row for training, one for scoring lines and one for scoring a single long line."""
+    texts = QUICK_TRAIN_SIZES if quick else TRAIN_SIZES
+    lines = QUICK_SCORE_SIZES if quick else SCORE_SIZES
+    line = QUICK_LINE_SIZES if quick else LINE_SIZES
     steps = QUICK_STEPS if quick else STEPS
-    write_text(os.path.join(folder, "held-out.txt"), HELD_OUT_BYTES)
-    table = [against(f"train on {trained[0]} MB: peak MB beyond that on {trained[1]} MB", "<= 100",
-                     lambda path: training(path, folder, steps=steps, threads=threads),
-                     texts(folder, "text", trained), repeats)]
-    training("held-out.txt", folder, steps=1, threads=threads, hidden=8)
-    # Once each: even a tiny model needs a quarter of an hour for 200 MB, and its peak hardly varies.
-    return [*table,
-            against(f"score {scored[0]} MB of lines: peak MB beyond that of {scored[1]} MB", "<= 50",
-                    lambda path: scoring(path, folder), texts(folder, "lines", scored), 1),
-            against(f"score one line of {line[0]} MB: peak MB beyond one of {line[1]} MB", "<= 250",
-                    lambda path: scoring(path, folder), texts(folder, "line", line, one_line=True), 1)]
+    write_text(os.path.join(directory, "held-out.txt"), HELD_OUT_BYTES)
+    training = compare_peaks(f"train on {texts[0]} MB: peak MB beyond that on {texts[1]} MB", "<= 100",
+                             lambda path: train(path, directory, steps=steps, threads=threads),
+                             write_texts(directory, "text", texts), repeats)
+    train("held-out.txt", directory, steps=1, threads=threads, hidden=8)
+    # Scoring is measured once: 200 MB take even a tiny model a quarter of an hour, and its peak hardly varies.
+    return [training,
+            compare_peaks(f"score {lines[0]} MB of lines: peak MB beyond that of {lines[1]} MB", "<= 50",
+                          lambda path: score(path, directory), write_texts(directory, "lines", lines), 1),
+            compare_peaks(f"score one line of {line[0]} MB: peak MB beyond one of {line[1]} MB", "<= 250",
+                          lambda path: score(path, directory),
+                          write_texts(directory, "line", line, one_line=True), 1)]
 
 
 def main() -> None:
-    given = arguments(__doc__, repeats=3, quick=1)
-    with tempfile.TemporaryDirectory() as folder:
-        table = rows(folder, given.repeats, quick=given.quick, threads=given.threads)
-    show(table, f"rounds: {given.repeats}")
+    """Measure and print the table."""
+    arguments = parse_arguments(__doc__, repeats=3, quick_repeats=1)
+    with tempfile.TemporaryDirectory() as directory:
+        rows = measure_all(directory, arguments.repeats, quick=arguments.quick, threads=arguments.threads)
+    print_table(rows, f"rounds: {arguments.repeats}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scoring lines: charlm's `score_rows` against nn.LSTM on the same padded batches, a thread each.
+"""Scoring lines: charlm's `score_rows` against an nn.LSTM on the same padded batches, on one thread each.
 
 Run it by hand: `python tests/benchmarks/scoring.py`. It never fails on time.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 
-from timing import Row, arguments, compare, interleaved, show
+from timing import Row, compare, parse_arguments, print_table, time_interleaved
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"    # read once, when NumPy is imported
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from torch import nn  # noqa: E402
+from plain_lstm import PlainLSTM  # noqa: E402
 
 from charlm.config import ModelConfig  # noqa: E402
 from charlm.inference.matmul import matmul  # noqa: E402
@@ -24,63 +24,49 @@ from charlm.text.examples import batch_by_length, padded  # noqa: E402
 from charlm.text.special_tokens import with_bos_eos  # noqa: E402
 from charlm.text.tokenizers.char import CharTokenizer  # noqa: E402
 
-HIDDEN, VOCABULARY = 256, 100
+HIDDEN_SIZE, VOCABULARY_SIZE = 256, 100
 LINES, QUICK_LINES = (32, 64, 256, 1024), (8, 16)
-SHORTEST, LONGEST = 20, 200                 # characters of a line
+MIN_LENGTH, MAX_LENGTH = 20, 200            # characters of a line
 
 
-class PlainScorer:
-    """A two-layer nn.LSTM with its embedding and head, over padded batches of like length."""
-
-    def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray]):
-        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size)
-        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, config.num_layers, batch_first=True)
-        self.linear = nn.Linear(config.hidden_size, config.vocabulary_size)
-        tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
-        self.embedding.weight.data = tensors["embedding.weight"]
-        self.linear.weight.data, self.linear.bias.data = tensors["head.weight"], tensors["head.bias"]
-        for layer in range(config.num_layers):
-            for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                getattr(self.lstm, f"{part}_l{layer}").data = tensors[f"decoder.{layer}.{part}_l0"]
-
-    @torch.inference_mode()
-    def nats(self, ids: torch.Tensor) -> torch.Tensor:
-        """-log p of every id of rows (B, 1 + T) but the first: (B, T)."""
-        logits = self.linear(self.lstm(self.embedding(ids[:, :-1]))[0])             # (B, T, V)
-        return -torch.log_softmax(logits, dim=-1).gather(2, ids[:, 1:, None])[..., 0]
+@torch.inference_mode()
+def score_with_torch(plain: PlainLSTM, ids: torch.Tensor) -> torch.Tensor:
+    """Return the nats (T, B) of every id of (1 + T, B) except the first of each sequence."""
+    logits = plain.head(plain.lstm(plain.embedding(ids[:-1]))[0])               # (T, B, V)
+    return -torch.log_softmax(logits, dim=-1).gather(2, ids[1:, :, None])[..., 0]
 
 
-def batches(rows: list[np.ndarray]) -> list[torch.Tensor]:
-    """The rows side by side as `score_rows` puts them, filled up."""
+def pad_batches(rows: list[np.ndarray]) -> list[torch.Tensor]:
+    """Return the rows as padded batches (1 + T, B), formed as `score_rows` forms them."""
     ordered = sorted(rows, key=len)
     lengths = np.array([len(row) - 1 for row in ordered])
-    return [torch.from_numpy(padded(ordered[some], 0)) for some in batch_by_length(lengths, ROWS)]
+    return [torch.from_numpy(padded(ordered[batch], 0)).T.contiguous() for batch in batch_by_length(lengths, ROWS)]
 
 
-def row(lines: int, repeats: int) -> Row:
-    """Both scorers with the same random weights on so many lines."""
-    draw = np.random.default_rng(0)
-    tokenizer = CharTokenizer(np.arange(32, 32 + VOCABULARY - 2))              # <unk> and the end besides
-    config = ModelConfig(VOCABULARY, hidden_size=HIDDEN)
+def measure(lines: int, repeats: int) -> Row:
+    """Compare both scorers with the same random weights on this number of random lines."""
+    rng = np.random.default_rng(0)
+    tokenizer = CharTokenizer(np.arange(32, 32 + VOCABULARY_SIZE - 2))      # the other two ids are <unk> and the end
+    config = ModelConfig(VOCABULARY_SIZE, hidden_size=HIDDEN_SIZE)
     weights = {name: values.numpy() for name, values in TorchNetwork(config).weights().items()}
-    network, plain = NumpyNetwork(config, weights, matmul=matmul), PlainScorer(config, weights)
-    rows = [with_bos_eos(tokenizer, draw.integers(1, tokenizer.size, size=draw.integers(SHORTEST, LONGEST + 1)))
+    network, plain = NumpyNetwork(config, weights, matmul=matmul), PlainLSTM(config).load_weights(weights)
+    rows = [with_bos_eos(tokenizer, rng.integers(1, tokenizer.size, size=rng.integers(MIN_LENGTH, MAX_LENGTH + 1)))
             for _ in range(lines)]
-    padded_rows, tokens = batches(rows), sum(len(row) - 1 for row in rows)
-
-    times = interleaved({"torch": lambda: [plain.nats(ids) for ids in padded_rows],
-                         "charlm": lambda: score_rows(network, tokenizer, rows)}, repeats=repeats)
+    batches, tokens = pad_batches(rows), sum(len(row) - 1 for row in rows)
+    times = time_interleaved({"torch": lambda: [score_with_torch(plain, ids) for ids in batches],
+                              "charlm": lambda: score_rows(network, tokenizer, rows)}, repeats=repeats)
     rates = {name: series.rate(tokens, "tokens/s") for name, series in times.items()}
-    return compare(f"{lines} lines, hidden {HIDDEN}, {config.num_layers} layers: tokens/s over nn.LSTM's", ">= 0.9",
-                   rates["charlm"], rates["torch"])
+    return compare(f"{lines} lines, hidden {HIDDEN_SIZE}, {config.num_layers} layers: tokens/s over nn.LSTM's",
+                   ">= 0.9", rates["charlm"], rates["torch"])
 
 
 def main() -> None:
-    given = arguments(__doc__, repeats=15, quick=2)
+    """Measure and print the table."""
+    arguments = parse_arguments(__doc__, repeats=15, quick_repeats=2)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    show([row(lines, given.repeats) for lines in (QUICK_LINES if given.quick else LINES)],
-         f"threads: 1 each, rounds: {given.repeats}")
+    print_table([measure(lines, arguments.repeats) for lines in (QUICK_LINES if arguments.quick else LINES)],
+                f"threads: 1 each, rounds: {arguments.repeats}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Beam search: charlm's NumPy network against its torch network under the same search, a thread each.
+"""Beam search: charlm's NumPy network against its torch network under the same search, on one thread each.
 
 Run it by hand: `python tests/benchmarks/searching.py`. It never fails on time.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from timing import Row, arguments, compare, interleaved, show
+from timing import Row, compare, parse_arguments, print_table, time_interleaved
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"    # read once, when NumPy is imported
 
@@ -21,13 +21,13 @@ from charlm.inference.network import Network as NumpyNetwork  # noqa: E402
 from charlm.nn.network import Network as TorchNetwork  # noqa: E402
 from charlm.nn.state import State  # noqa: E402
 
-HIDDEN, VOCABULARY, BOUNDARY = 128, 65, 64
-SOURCES, LENGTH = 64, 12
-BEAMS = (1, 5)
+HIDDEN_SIZE, VOCABULARY_SIZE, EOS_ID = 128, 65, 64
+SOURCES, SOURCE_LENGTH = 64, 12
+BEAM_WIDTHS = (1, 5)
 
 
 class _TorchState:
-    """The part of a state that a search uses, over torch's."""
+    """A torch state whose rows are selected by NumPy indices, as the search does."""
 
     def __init__(self, state: State):
         self.state = state
@@ -36,8 +36,8 @@ class _TorchState:
         return _TorchState(self.state.select(torch.from_numpy(rows)))
 
 
-class _TorchSearched:
-    """A torch network as a search in NumPy sees one."""
+class _TorchAdapter:
+    """A torch network with arrays in and out, as the search expects."""
 
     def __init__(self, network: TorchNetwork):
         self._network = network
@@ -50,34 +50,37 @@ class _TorchSearched:
         return logits.numpy(), _TorchState(new)
 
 
-def row(width: int, repeats: int) -> Row:
-    """Both networks with the same random weights; nothing ends before the limit, so the work is equal."""
-    config = ModelConfig(VOCABULARY, hidden_size=HIDDEN, encoder="bidirectional",
-                         source_vocabulary_size=VOCABULARY, attention=True)
+def measure(width: int, repeats: int) -> Row:
+    """Compare both networks with the same random weights; no hypothesis ends early, so that the work is equal."""
+    config = ModelConfig(VOCABULARY_SIZE, hidden_size=HIDDEN_SIZE, encoder="bidirectional",
+                         source_vocabulary_size=VOCABULARY_SIZE, attention=True)
     network = TorchNetwork(config).eval()
     weights = {name: values.numpy() for name, values in network.weights().items()}
-    weights["head.bias"][BOUNDARY] = -100
+    weights["head.bias"][EOS_ID] = -100
     network.load_weights(weights)
-    source = np.random.default_rng(0).integers(BOUNDARY, size=(SOURCES, LENGTH))
-    lengths, limits = np.full(SOURCES, LENGTH), np.full(SOURCES, LENGTH)
+    source = np.random.default_rng(0).integers(EOS_ID, size=(SOURCES, SOURCE_LENGTH))
+    lengths = np.full(SOURCES, SOURCE_LENGTH)
 
     @torch.inference_mode()
-    def search(searched) -> None:
-        beam_search(searched, searched.encode(source, lengths), eos_id=BOUNDARY, banned=(),
-                    width=width, limits=limits, length_penalty=1.0)
+    def search(network) -> None:
+        beam_search(network, network.encode(source, lengths), eos_id=EOS_ID, banned=(), width=width, limits=lengths,
+                    length_penalty=1.0)
 
-    networks = {"charlm": NumpyNetwork(config, weights, matmul=matmul), "torch": _TorchSearched(network)}
-    times = interleaved({name: lambda one=one: search(one) for name, one in networks.items()}, repeats=repeats)
+    networks = {"charlm": NumpyNetwork(config, weights, matmul=matmul), "torch": _TorchAdapter(network)}
+    times = time_interleaved({name: lambda network=network: search(network) for name, network in networks.items()},
+                             repeats=repeats)
     rates = {name: series.rate(SOURCES, "sources/s") for name, series in times.items()}
-    return compare(f"beam {width}, hidden {HIDDEN}, 2 layers: sources/s over torch's", ">= 1",
+    return compare(f"beam {width}, hidden {HIDDEN_SIZE}, 2 layers: sources/s over torch's", ">= 1",
                    rates["charlm"], rates["torch"])
 
 
 def main() -> None:
-    given = arguments(__doc__, repeats=20, quick=2)
+    """Measure and print the table."""
+    arguments = parse_arguments(__doc__, repeats=20, quick_repeats=2)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    show([row(width, given.repeats) for width in BEAMS], f"threads: 1 each, rounds: {given.repeats}")
+    print_table([measure(width, arguments.repeats) for width in BEAM_WIDTHS],
+                f"threads: 1 each, rounds: {arguments.repeats}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow            # each starts many processes
+pytestmark = pytest.mark.slow           # each starts many processes
 
-HERE = Path(__file__).resolve().parent
+DIRECTORY = Path(__file__).resolve().parent
+HELPERS = {"timing", "plain_lstm", "test_benchmarks"}
 ROWS = {
-    "training": ("LSTM x1", "LSTM x2", "step with AdamW", "what Muon adds"),
+    "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
     "searching": ("beam 1", "beam 5"),
     "scoring": ("8 lines", "16 lines"),
@@ -20,29 +21,34 @@ ROWS = {
                   "charlm sample --help", "charlm translate --help", "charlm eval --help", "charlm info --help"),
     "memory": ("train on 20 MB", "score 0.2 MB of lines", "score one line of 0.05 MB"),
 }
-# A row: what was compared, the limit asked, the number reached, its spread, the medians.
+# A row after the benchmark's name: the target, the result, its quartiles, the medians.
 NUMBER = r"-?\d+(\.\d+)?(e[+-]\d+)?"
 CELLS = rf"  +[<>]= [\d.]+ +{NUMBER} +{NUMBER}\.\.{NUMBER}  +\S.* \S+, \S.*"
 
 
-def rows_printed(name):
-    """The lines under the table's head."""
-    command = [sys.executable, str(HERE / f"{name}.py"), "--quick", "--threads", "1"]
+def run_benchmark(name):
+    """Run a benchmark with --quick; return the lines that it printed."""
+    command = [sys.executable, str(DIRECTORY / f"{name}.py"), "--quick", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    head, = (at for at, line in enumerate(lines) if line.split()[:3] == ["what", "asked", "reached"])
-    return lines[head + 1:]
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_benchmark_prints_a_row_for_everything_it_measures(name):
-    printed = rows_printed(name)
-    assert len(printed) == len(ROWS[name])
-    for line, what in zip(printed, ROWS[name]):
-        assert re.match(re.escape(what) + r"\b.*?" + CELLS, line), line
+def test_benchmark_prints_one_row_per_measurement(name):
+    lines = run_benchmark(name)
+    head, = (index for index, line in enumerate(lines) if line.split()[:3] == ["benchmark", "target", "result"])
+    rows = lines[head + 1:]
+    assert len(rows) == len(ROWS[name])
+    for row, benchmark in zip(rows, ROWS[name], strict=True):
+        assert re.match(re.escape(benchmark) + r"\b.*?" + CELLS, row), row
 
 
-def test_every_benchmark_is_run_by_the_test_above():
-    modules = {path.stem for path in HERE.glob("*.py")} - {"timing", "test_benchmarks", "__init__"}
-    assert modules == set(ROWS)
+def test_gpu_benchmark_prints_its_device_or_no_gpu():
+    lines = run_benchmark("gpu")
+    assert lines == ["no GPU"] or lines[0].startswith("GPU: ") and len(lines) > 4
+
+
+def test_every_benchmark_is_tested():
+    modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS
+    assert modules == {*ROWS, "gpu"}

@@ -1,9 +1,10 @@
-"""Interleaved measuring, and the table that every benchmark here prints.
+"""Interleaved measurements, and the table that every benchmark here prints.
 
-The machine is taken to be noisy: what is compared is measured in turn, A B A B, in one process or one
-loop of processes; each round is scored by itself, so that a slow minute slows both sides, and medians
-over the rounds are shown. Not here: what is measured. Nothing here imports NumPy or torch, so that a
-benchmark can set their threads first, or stay small.
+Machines are noisy, so the subject and its baseline are measured in turn, A B A B, in one process or one loop of
+processes. Each round gives one ratio, so that a slow minute slows both sides; medians over the rounds are shown.
+
+Not here: what is measured. This file imports neither NumPy nor torch, so that a benchmark can set their threads first,
+or stay small in memory.
 """
 
 from __future__ import annotations
@@ -17,89 +18,90 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-COLUMNS = ("what", "asked", "reached", "middle half", "medians")
+COLUMNS = ("benchmark", "target", "result", "quartiles", "medians")
 ALPHABET = string.ascii_letters + " .,:;!?'-&3\n"          # 64 characters: with <unk> a vocabulary of 65
-_BLOCK = 1 << 20
+_BLOCK_SIZE = 1 << 20                   # bytes
 
 
 @dataclass(frozen=True)
 class Series:
-    """Repeated measurements of one thing, in the order they were made."""
+    """Repeated measurements of one thing, in the order in which they were made."""
 
     name: str
     values: list[float]
     unit: str = "ms"
 
     def median(self) -> float:
+        """Return the median, in `unit`."""
         return statistics.median(self.values)
 
     def rate(self, work: float, unit: str) -> Series:
-        """Milliseconds for so much work, as work per second."""
+        """Convert the milliseconds that an amount of work took to work per second."""
         return Series(self.name, [work / value * 1000 for value in self.values], unit)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, one field a column."""
+    """One line of the table, with one field per column."""
 
-    what: str
-    asked: str
-    reached: str
-    spread: str
+    benchmark: str
+    target: str
+    result: str
+    quartiles: str
     medians: str
 
     def cells(self) -> tuple[str, ...]:
-        return self.what, self.asked, self.reached, self.spread, self.medians
+        """Return the fields in the order of COLUMNS."""
+        return self.benchmark, self.target, self.result, self.quartiles, self.medians
 
 
-def arguments(description: str, *, repeats: int, quick: int) -> argparse.Namespace:
-    """The flags that every benchmark has; `repeats` is `quick` with --quick unless it is given."""
+def parse_arguments(description: str, *, repeats: int, quick_repeats: int) -> argparse.Namespace:
+    """Parse the flags that every benchmark has; `repeats` defaults to `quick_repeats` with --quick."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--quick", action="store_true",
-                        help="small sizes and few repeats: shows that it runs, measures nothing")
+                        help="small sizes and few repeats: shows that the benchmark runs, measures nothing")
     parser.add_argument("--repeats", type=int, help=f"rounds of A B A B; default {repeats}")
-    parser.add_argument("--threads", type=int, help="threads of torch, in the benchmarks that train")
-    given = parser.parse_args()
-    given.repeats = given.repeats or (quick if given.quick else repeats)
-    return given
+    parser.add_argument("--threads", type=int, help="number of torch threads, in the benchmarks that train")
+    arguments = parser.parse_args()
+    arguments.repeats = arguments.repeats or (quick_repeats if arguments.quick else repeats)
+    return arguments
 
 
-def interleaved(calls: dict[str, Callable[[], object]], *, repeats: int,
-                warm_up: int = 2) -> dict[str, Series]:
-    """Milliseconds of each call, called in turn; the first `warm_up` rounds are thrown away."""
+def time_interleaved(calls: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 2) -> dict[str, Series]:
+    """Return the milliseconds of each call, made in turn; the first `warmup` rounds are discarded."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(warm_up + repeats):
+    for _ in range(warmup + repeats):
         for name, call in calls.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             call()
-            times[name].append((time.perf_counter() - began) * 1000)
-    return {name: Series(name, values[warm_up:]) for name, values in times.items()}
+            times[name].append((time.perf_counter() - start) * 1000)
+    return {name: Series(name, values[warmup:]) for name, values in times.items()}
 
 
-def compare(what: str, asked: str, subject: Series, baseline: Series,
+def compare(benchmark: str, target: str, subject: Series, baseline: Series,
             score: Callable[[float, float], float] = operator.truediv) -> Row:
-    """A row: the rounds' median score, between which scores their middle half lies, the raw medians."""
-    rounds = sorted(score(a, b) for a, b in zip(subject.values, baseline.values))
-    quarter = len(rounds) // 4
+    """Return a row: the median and the quartiles of the rounds' scores, and both series' own medians."""
+    scores = sorted(score(a, b) for a, b in zip(subject.values, baseline.values, strict=True))
+    quarter = len(scores) // 4
     medians = (f"{series.name} {series.median():.4g} {series.unit}" for series in (subject, baseline))
-    return Row(what, asked, f"{statistics.median(rounds):.3g}",
-               f"{rounds[quarter]:.3g}..{rounds[-1 - quarter]:.3g}", ", ".join(medians))
+    return Row(benchmark, target, f"{statistics.median(scores):.3g}",
+               f"{scores[quarter]:.3g}..{scores[-1 - quarter]:.3g}", ", ".join(medians))
 
 
-def show(rows: Iterable[Row], *notes: str) -> None:
-    """Print the notes, then the rows under their names, in columns two spaces apart."""
+def print_table(rows: Iterable[Row], *notes: str) -> None:
+    """Print the notes, then the rows under their headings, in columns two spaces apart."""
     table = [COLUMNS, *(row.cells() for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for note in notes:
         print(note)
     for cells in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def write_text(path: str, size: int, *, one_line: bool = False) -> None:
-    """A text of `size` bytes over ALPHABET, written in blocks so that memory stays small."""
+    """Write a random text of `size` bytes over ALPHABET, in blocks so that memory stays small."""
     letters = ALPHABET.replace("\n", "") if one_line else ALPHABET
-    block = "".join(random.Random(0).choices(letters, k=min(size, _BLOCK))).encode("ascii")
+    block = "".join(random.Random(0).choices(letters, k=min(size, _BLOCK_SIZE))).encode("ascii")
     with open(path, "wb") as file:
-        for at in range(0, size, len(block)):
-            file.write(block[:size - at])
+        for start in range(0, size, len(block)):
+            file.write(block[:size - start])
