@@ -1,9 +1,9 @@
-"""charlm: character language models for the shell, and from Python.
+"""charlm: character language models for the shell and for Python.
 
     model = charlm.load("names.charlm")
 
-Importing the package costs nothing: no NumPy, no torch. The rooms are `text`, `inference`, `nn`,
-`training`, `reports` and `cli`; `config`, `records` and `errors` stand below them all, `api` above.
+Importing the package is cheap: it loads neither NumPy nor torch. Its sub-packages are `text`, `inference`, `nn`,
+`training`, `reports` and `cli`; `config`, `events` and `errors` lie below them all, `model` above all but `cli`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ __all__ = ["__version__", "load"]
 
 
 def load(path: str) -> LanguageModel:
-    """A model from its file, ready to sample, score, classify, translate or fill (`charlm.model`).
-
-    Raises ModelFileError for anything that is not exactly a model.
-    """
+    """Load a model file (see `charlm.model`). Raises ModelFileError if it is not a valid model."""
     from charlm.model import load as load_model
     return load_model(path)

@@ -1,4 +1,4 @@
-"""`python -m charlm`: the same program as the `charlm` command."""
+"""The entry point of `python -m charlm`, the same program as the `charlm` command."""
 
 from charlm.cli.main import main
 

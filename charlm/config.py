@@ -1,131 +1,177 @@
-"""What a model is, how it is trained and how it is sampled, as frozen dataclasses.
+"""The configuration of a model, of a training run and of sampling, as frozen dataclasses.
 
-Each checks itself and names the flag that is wrong.
+Each field's metadata names its flag, its bounds and its help. The command line's options, the checks here and the
+texts of errors are all made from it, so a new hyper-parameter is added here and where it is used.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any
 
-from charlm.errors import UsageError
+from charlm.errors import OptionError, UsageError
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 NONLINEARITIES = ("tanh", "relu")
 ENCODERS = ("shared", "stacked", "bidirectional")
 OPTIMIZERS = ("muon", "adamw")
-TASKS = ("stream", "lines", "pairs", "fill")
 TOKENIZERS = ("char", "byte", "bpe", "unigram")
 SOURCE_TOKENIZERS = ("nfd", *TOKENIZERS)
 TARGET_TOKENIZERS = ("word", *TOKENIZERS)
 
-MAX_VOCABULARY = 0x110000 + 8       # every code point and the special tokens
+MAX_VOCABULARY = 0x110000 + 8           # every code point and the special tokens
 MAX_SIZE = 1 << 16
 MAX_LAYERS = 256
+MAX_COUNT = 1 << 40
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
+@dataclass(frozen=True)
+class Option:
+    """The command-line option of a configuration field, and the values that the field takes."""
+
+    flag: str                           # "--dropout"; a plain name where the user cannot set it
+    help: str = ""
+    group: str = ""                     # the section of `--help` that lists it
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()       # other spellings
+    negation: str = ""                  # the spelling that turns a switch off
+    metavar: str | None = None
+    automatic: str = ""                 # how the default is chosen, where no number can say it
+
+    @property
+    def is_flag(self) -> bool:
+        """Return whether the user can set it on the command line."""
+        return self.flag.startswith("--")
+
+    def problem(self, kind: str, value: object) -> str:
+        """Return why a field of this kind (bool, int, float or str) cannot have a value, else an empty string."""
+        if kind == "str" and not self.choices:
+            return ""
+        if self.choices:
+            return "" if value in self.choices else f"must be one of {', '.join(self.choices)}, not {value!r}"
+        if kind == "bool":
+            return "" if isinstance(value, bool) else f"must be true or false, not {value!r}"
+        types, name = ((int,), "whole number") if kind == "int" else ((int, float), "number")
+        fits = isinstance(value, types) and not isinstance(value, bool) and self.low <= value <= self.high
+        low, high = (f"{int(bound)}" if kind == "int" else f"{bound:g}" for bound in (self.low, self.high))
+        return "" if fits else f"must be a {name} from {low} to {high}, not {value!r}"
+
+
+def option(default: Any, flag: str, help: str = "", **parts: Any) -> Any:
+    """Return a dataclass field with a default and an `Option`."""
+    return field(default=default, metadata={"option": Option(flag, help, **parts)})
+
+
+def options_of(config: Any) -> Iterable[tuple[Field[Any], Option]]:
+    """Yield the fields of a configuration class that have an option, with that option."""
+    return ((one, one.metadata["option"]) for one in fields(config) if "option" in one.metadata)
+
+
+def default_text(field: Field[Any]) -> str:
+    """Return the default of a field as `--help` shows it; empty if it has none, or is a switch."""
+    if field.default in (None, MISSING) or isinstance(field.default, bool):
+        return ""
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+
+
+def check_options(config: Any) -> None:
+    """Raise OptionError for the first field whose value its option refuses. A field of None is automatic."""
+    for one, its in options_of(type(config)):
+        value, kind = getattr(config, one.name), str(one.type)
+        if value is None and "None" in kind:
+            continue
+        if problem := its.problem(kind.partition(" ")[0], value):
+            raise OptionError(one.name, its.flag, problem)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
         raise UsageError(message)
-
-
-def _among(value: str, choices, flag: str) -> None:
-    _require(value in choices, f"{flag} {value!r} is not one of {', '.join(choices)}")
-
-
-def _whole(value: int, low: int, high: int, flag: str) -> None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    _require(fits, f"{flag} must be a whole number from {low} to {high}, not {value!r}")
-
-
-def _real(value: float, low: float, high: float, flag: str) -> None:
-    fits = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
-    _require(fits, f"{flag} must be a number from {low:g} to {high:g}, not {value!r}")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The architecture: all that is needed to name every parameter and its shape.
 
-    A model without a source is a decoder alone. One with a source has a memory of it: every position
-    of what the encoder made of it (attention), or its last one only.
+    A model without a source is a decoder alone. One with a source has a memory of it: with attention every position
+    of the encoder's outputs, otherwise only the last.
     """
 
-    vocabulary_size: int                # what the decoder reads and writes
-    cell: str = "lstm"
-    nonlinearity: str = "tanh"          # of the plain rnn cell only
-    num_layers: int = 2                 # of the decoder and of an encoder of its own
-    embedding_size: int = 64
-    hidden_size: int = 256              # of a layer, and of each direction
-    tied: bool = False                  # the head's matrix is the decoder's embedding
-    encoder: str = "shared"             # who reads the source; shared: the decoder's layers themselves
-    source_vocabulary_size: int = 0     # what the encoder reads; 0: there is no source
-    attention: bool = False
-    window: int = 0                     # stream: the encoder reads windows of this many past tokens
-    labels: int = 0                     # lines: ids that the decoder reads beside its vocabulary
+    vocabulary_size: int = option(MISSING, "vocabulary size", low=1, high=MAX_VOCABULARY)
+    cell: str = option("lstm", "--cell", "Recurrent cell.", group="network", choices=tuple(GATES))
+    nonlinearity: str = option("tanh", "--nonlinearity", "Nonlinearity of the rnn cell.", group="network",
+                               choices=NONLINEARITIES)
+    num_layers: int = option(2, "--layers", "Stacked layers.", group="network", low=1, high=MAX_LAYERS)
+    embedding_size: int = option(64, "--embedding", "Width of the embedding.", group="network", low=1, high=MAX_SIZE,
+                                 automatic="64, or --hidden with --tied")
+    hidden_size: int = option(256, "--hidden", "Width of a layer, in each direction.", group="network", low=1,
+                              high=MAX_SIZE, automatic="by the corpus")
+    tied: bool = option(False, "--tied", "Share one matrix of --hidden width between head and embedding.",
+                        group="network")
+    encoder: str = option("shared", "--encoder", "How the source, or the window of text before, is read; shared: by "
+                          "the decoder's own layers.", group="network", choices=ENCODERS,
+                          automatic="bidirectional for pairs and fill, else shared")
+    source_vocabulary_size: int = option(0, "source vocabulary size", low=0, high=MAX_VOCABULARY)    # 0: no source
+    attention: bool = option(False, "--attention", "Attend to every position that the encoder read, or "
+                             "only to its last states.", group="network", negation="--no-attention",
+                             automatic="attention if there is a source")
+    window: int = option(0, "--bptt", low=0, high=MAX_SIZE)     # of past text that the encoder reads, in tokens
+    labels: int = option(0, "--labels", low=0, high=MAX_SIZE)   # ids that the decoder reads beside its vocabulary
 
     def __post_init__(self) -> None:
-        _among(self.cell, GATES, "--cell")
-        _among(self.nonlinearity, NONLINEARITIES, "--nonlinearity")
-        _among(self.encoder, ENCODERS, "--encoder")
-        _whole(self.vocabulary_size, 1, MAX_VOCABULARY, "vocabulary size")
-        _whole(self.source_vocabulary_size, 0, MAX_VOCABULARY, "source vocabulary size")
-        _whole(self.num_layers, 1, MAX_LAYERS, "--layers")
-        _whole(self.embedding_size, 1, MAX_SIZE, "--embedding")
-        _whole(self.hidden_size, 1, MAX_SIZE, "--hidden")
-        _whole(self.window, 0, MAX_SIZE, "--bptt")
-        _whole(self.labels, 0, MAX_SIZE, "--labels")
-        _require(isinstance(self.tied, bool), "--tied must be true or false")
-        _require(isinstance(self.attention, bool), "--attention must be true or false")
+        check_options(self)
         _require(not self.tied or self.embedding_size == self.hidden_size,
-                 f"--tied needs equal sizes: --embedding {self.embedding_size} "
-                 f"is not --hidden {self.hidden_size}")
+                 f"--tied needs equal sizes: --embedding {self.embedding_size} is not --hidden {self.hidden_size}")
         self._check_source()
 
     def _check_source(self) -> None:
         separate = self.encoder != "shared"
-        _require(self.source_vocabulary_size > 0 or not separate,
-                 f"--encoder {self.encoder} has nothing to read")
+        _require(self.source_vocabulary_size > 0 or not separate, f"--encoder {self.encoder} has nothing to read")
         _require(self.source_vocabulary_size > 0 or not self.attention,
-                 "--attention needs an encoder with a text of its own; add --bidirectional")
+                 "--attention needs an encoder with its own text; add --bidirectional")
         reads_itself = self.source_vocabulary_size == self.vocabulary_size and separate
         _require(not self.window or reads_itself,
                  "windows of past text need a separate encoder with the decoder's vocabulary")
 
     @property
     def gates(self) -> int:
-        """Blocks of `hidden_size` rows in a recurrent matrix."""
+        """The number of gates: blocks of `hidden_size` rows in a recurrent matrix."""
         return GATES[self.cell]
 
     @property
     def parts(self) -> int:
-        """Vectors that a layer carries on: h, or h and c."""
+        """Tensors in a layer's state: h, or h and c."""
         return 2 if self.cell == "lstm" else 1
 
     @property
     def has_source(self) -> bool:
+        """Return whether an encoder reads a source."""
         return self.source_vocabulary_size > 0
 
     @property
     def directions(self) -> int:
-        """Recurrent layers side by side in each layer of a separate encoder; 0: there is none."""
+        """The number of directions in which a separate encoder reads; 0 if there is none."""
         return {"shared": 0, "stacked": 1, "bidirectional": 2}[self.encoder]
 
     @property
     def memory_size(self) -> int:
-        """Width of one position of the memory."""
+        """The width of one memory position."""
         return self.hidden_size * max(self.directions, 1)
 
     @property
     def has_bridge(self) -> bool:
-        """Whether a source's last states start the decoder through a projection.
+        """Return whether the encoder's last outputs, projected, become the decoder's first state.
 
-        In a stream the decoder goes on with its own state, and a shared encoder hands its own over.
+        Over windows of running text the decoder keeps its own state, and a shared encoder passes its state on.
         """
         return self.directions > 0 and not self.window
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every stored tensor, in order; the same names as `charlm.nn.Network`."""
+        """Return the name and shape of every stored tensor, in order; the names are those of `charlm.nn.Network`."""
         shapes: dict[str, tuple[int, ...]] = {
             "embedding.weight": (self.vocabulary_size + self.labels, self.embedding_size)}
         for layer in range(self.num_layers):
@@ -142,7 +188,7 @@ class ModelConfig:
                 f"{name}.bias_ih_l0": (rows,), f"{name}.bias_hh_l0": (rows,)}
 
     def _source_shapes(self) -> dict[str, tuple[int, ...]]:
-        """What stands beside the decoder: encoder, bridge, attention and the merging of its context."""
+        """Return the shapes of encoder, bridge, attention and the layer that merges the context."""
         hidden, memory = self.hidden_size, self.memory_size
         shapes: dict[str, tuple[int, ...]] = {
             "encoder.embedding.weight": (self.source_vocabulary_size, self.embedding_size)}
@@ -159,10 +205,11 @@ class ModelConfig:
                          "context.merge.bias": (hidden,)}
 
     def parameter_count(self) -> int:
+        """Return the number of parameters."""
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
 
     def describe(self) -> str:
-        """One readable line: encoder, cell, depth, width and number of parameters."""
+        """Return one readable line: encoder, cell, depth, width and number of parameters."""
         cell = f"rnn ({self.nonlinearity})" if self.cell == "rnn" else self.cell
         size = f"{cell} {self.num_layers}x{self.hidden_size}"
         tied = ", tied" if self.tied else ""
@@ -176,13 +223,14 @@ class ModelConfig:
         encoder = f"{self.encoder} encoder{' ' + size if self.directions else ''}{reads}"
         return f"{encoder}, {'attention' if self.attention else 'fixed context'}, decoder "
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict) -> ModelConfig:
-        """Rebuild from `to_json`; raises UsageError unless the keys are exactly the fields."""
-        expected = {field.name for field in fields(cls)}
+    def from_json(cls, values: Any) -> ModelConfig:
+        """Rebuild a configuration from `to_json`. Raises UsageError unless the keys are exactly the fields."""
+        expected = {one.name for one in fields(cls)}
         _require(isinstance(values, dict) and set(values) == expected,
                  "model configuration has missing or unknown entries")
         _require(all(isinstance(values[name], str) for name in ("cell", "nonlinearity", "encoder")),
@@ -192,53 +240,84 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run: everything that decides its weights, beside the corpus and the model's shape."""
+    """One run: all that decides its weights, beside the corpus and the model's shape."""
 
-    steps: int
-    batch_size: int = 32                # lanes
-    bptt: int = 64                      # tokens of a window
-    optimizer: str = "muon"
-    learning_rate: float = 6e-3         # of AdamW; Muon's is a fixed multiple (training/optimizers.py)
-    weight_decay: float = 0.0
-    warmup: int = 50                    # steps
-    dropout: float = 0.2
-    clip: float = 1.0                   # global gradient norm; 0 is off
-    clip_value: float = 0.0             # each gradient entry; 0 is off
-    label_smoothing: float = 0.0        # share of the target given to all tokens alike; 0 is off
-    averaging: float = 0.0              # decay of the running mean of the weights; 0 is off
-    patience: int = 5                   # validations without a better one; 0 is off
-    seed: int = 0
+    steps: int = option(MISSING, "--steps", "Train for this many updates.", group="run", low=1, high=MAX_COUNT,
+                        automatic="by the corpus")
+    batch_size: int = option(32, "--batch-size", "Lanes of text, lines or pairs in a batch.", group="run", low=1,
+                             high=MAX_SIZE, automatic="by the corpus")
+    bptt: int = option(64, "--bptt", "Tokens in a window of truncated backpropagation.", group="run", low=1,
+                       high=MAX_SIZE)
+    optimizer: str = option("muon", "--optimizer", "muon: Muon for the recurrent matrices and AdamW for the rest; "
+                            "adamw: AdamW for all.", group="optimizer", choices=OPTIMIZERS)
+    learning_rate: float = option(6e-3, "--lr", "Learning rate of AdamW; Muon's is 10/3 of it.", group="optimizer",
+                                  high=100)
+    weight_decay: float = option(0.0, "--weight-decay", "Decoupled weight decay.", group="optimizer", high=100,
+                                 automatic="by the corpus")
+    warmup: int = option(50, "--warmup", "Steps until the full learning rate, at most a tenth of the run; it then "
+                         "falls to 0 linearly.", group="optimizer", high=MAX_COUNT)
+    dropout: float = option(0.2, "--dropout", "Dropout on the non-recurrent connections.", group="network", high=0.95,
+                            automatic="by the corpus")
+    clip: float = option(1.0, "--clip", "Clip the global norm of the gradient; 0 is off.", group="optimizer", high=1e9)
+    clip_value: float = option(0.0, "--clip-value", "Clip every entry of the gradient; 0 is off.", group="optimizer",
+                               high=1e9)
+    label_smoothing: float = option(0.0, "--label-smoothing", "Share of each target that is spread over all tokens.",
+                                    group="optimizer", high=0.95, automatic="0.1 for pairs, else 0")
+    averaging: float = option(0.0, "--averaging", "Decay of a running mean of the weights, such as 0.999; 0 is off.",
+                              group="optimizer", high=0.999999)
+    patience: int = option(5, "--patience", "Stop after this many validations without improvement; 0 is off.",
+                           group="run", high=1 << 30, automatic="5, or 0 with --minutes")
+    seed: int = option(0, "--seed", "Random seed. Equal seeds give equal weights on one machine.", group="run",
+                       high=(1 << 63) - 1)
 
     def __post_init__(self) -> None:
-        _whole(self.steps, 1, 1 << 40, "--steps")
-        _whole(self.batch_size, 1, MAX_SIZE, "--batch-size")
-        _whole(self.bptt, 1, MAX_SIZE, "--bptt")
-        _among(self.optimizer, OPTIMIZERS, "--optimizer")
-        _real(self.learning_rate, 0, 100, "--lr")
-        _real(self.weight_decay, 0, 100, "--weight-decay")
-        _whole(self.warmup, 0, 1 << 40, "--warmup")
-        _real(self.dropout, 0, 0.95, "--dropout")
-        _real(self.clip, 0, 1e9, "--clip")
-        _real(self.clip_value, 0, 1e9, "--clip-value")
-        _real(self.label_smoothing, 0, 0.95, "--label-smoothing")
-        _real(self.averaging, 0, 0.999999, "--averaging")
-        _whole(self.patience, 0, 1 << 30, "--patience")
-        _whole(self.seed, 0, (1 << 63) - 1, "--seed")
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """How a corpus is read. A field of None is automatic."""
+
+    tokenizer: str | None = option(None, "--tokenizer", "Token of the text, or of a target.", group="tokens",
+                                   choices=TARGET_TOKENIZERS, automatic="char; word for targets of few distinct words")
+    source_tokenizer: str | None = option(None, "--source-tokenizer", "Token of a source; nfd: characters decomposed "
+                                          "into letters and marks.", group="tokens", choices=SOURCE_TOKENIZERS,
+                                          automatic="nfd")
+    vocabulary_size: int | None = option(None, "--vocab-size", "Tokens in the vocabulary.", group="tokens", low=2,
+                                         high=MAX_VOCABULARY, automatic="all characters or words; 2048 for subwords")
+    validation: str | None = option(None, "--validation", "Held-out part: a share, or another file.", group="run",
+                                    metavar="FRACTION|FILE", automatic="the last tenth, at most a million characters; "
+                                    "of lines a random 5 %, at most 20,000; of pairs a random 10 %, at most 2,000")
+    errors: str | None = option(None, "--errors", "How to treat bytes that are not UTF-8.", group="tokens",
+                                choices=("strict", "replace", "ignore"), automatic="strict")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if isinstance(self.held_out, float) and not 0 < self.held_out < 1:
+            raise OptionError("validation", "--validation", f"must be a fraction between 0 and 1 or a file, not "
+                              f"{self.validation!r}")
+
+    @property
+    def held_out(self) -> float | str | None:
+        """The fraction to hold out, or the path of a held-out text; None if it is automatic."""
+        try:
+            return None if self.validation is None else float(self.validation)
+        except ValueError:
+            return self.validation
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
     """How the next token is drawn. The defaults draw from the model's own distribution."""
 
-    temperature: float = 1.0            # 0 is greedy
-    top_k: int = 0                      # keep the k likeliest; 0 is off
-    top_p: float = 1.0                  # keep the smallest set holding this much probability
-    min_p: float = 0.0                  # drop what is less likely than this share of the likeliest
-    repeat_penalty: float = 1.0         # divides the logits of tokens seen lately; 1 is off
+    temperature: float = option(1.0, "--temp", "Below 1: safer and more repetitive; above 1: more varied; 0: always "
+                                "the likeliest token.", high=1e6, aliases=("--temperature",))
+    top_k: int = option(0, "--top-k", "Draw from the K likeliest tokens; 0 is off.", high=MAX_COUNT)
+    top_p: float = option(1.0, "--top-p", "Draw from the smallest set of tokens with this total probability; 1 is off.",
+                          high=1)
+    min_p: float = option(0.0, "--min-p", "Drop tokens less likely than this share of the likeliest; 0 is off.", high=1)
+    repeat_penalty: float = option(1.0, "--repeat-penalty", "Divide the logits of the last 64 tokens by this; 1 is "
+                                   "off.", low=1e-6, high=1e6)
 
     def __post_init__(self) -> None:
-        _real(self.temperature, 0, 1e6, "--temp")
-        _whole(self.top_k, 0, 1 << 40, "--top-k")
-        _real(self.top_p, 0, 1, "--top-p")
-        _real(self.min_p, 0, 1, "--min-p")
-        _real(self.repeat_penalty, 1e-6, 1e6, "--repeat-penalty")
+        check_options(self)

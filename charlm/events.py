@@ -1,6 +1,6 @@
-"""What a training run reports, one frozen record an event.
+"""The events of a training run, as frozen records.
 
-A trainer yields these and knows no terminal; `charlm.reports` draws them and knows no trainer.
+The training loop yields them and knows no terminal; `charlm.reports` shows them and knows no trainer.
 Losses are in nats per token unless a name says bits.
 """
 
@@ -9,24 +9,26 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from charlm.tasks import DEFAULT, TASKS
+
 
 @dataclass(frozen=True)
 class Planned:
-    """The run is decided, nothing is trained yet."""
+    """The run is planned; no update has been made."""
 
-    model: str                      # one readable line of the architecture
+    model: str                      # one readable line about the architecture
     corpus: str                     # one readable line: sizes of the two parts, vocabulary
     steps: int
     epochs: float
-    seconds: float                  # expected, from the speed measured just now
-    repeat: str                     # added to the same command, these repeat the run bit for bit
+    seconds: float | None           # expected duration, if the plan is made from measured speed
+    repeat: str                     # flags that, added to the same command, repeat the run bit for bit
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """The run goes on from a checkpoint."""
+    """The run continues from a checkpoint."""
 
-    step: int                       # updates that were done before
+    step: int                       # updates done before
 
 
 @dataclass(frozen=True)
@@ -40,62 +42,60 @@ class Step:
     learning_rate: float
     characters_per_second: float
     seconds_left: float
-    updated: bool                   # False when the loss or gradient was not finite
+    updated: bool                   # False if the loss or the gradient was not finite
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The whole held-out part, scored."""
+    """A score of the whole held-out part."""
 
     step: int
     loss: float
     bits_per_character: float
     best: bool
-    error_rate: float | None = None     # share of targets not written exactly, of pairs
+    error_rate: float | None = None     # of pairs: share of targets that differ from the reference
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A few characters in the model's present manner."""
+    """A short sample from the current model."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Saved:
-    """The best model so far is on disk."""
+    """The best model so far has been written to disk."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know that does not stop the run."""
+    """A message for the user about something that does not stop the run."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The run is over."""
+    """The run has ended."""
 
     reason: str                     # "finished", "patience" or "interrupted"
     step: int
-    loss: float | None              # best validation loss; None when none was measured
+    loss: float | None              # best validation loss; None if there was no validation
     bits_per_character: float | None
     path: str
     seconds: float
     error_rate: float | None = None
-    task: str = "stream"
-    resume_command: str = ""        # what goes on with an interrupted run
+    task: str = DEFAULT
+    resume_command: str = ""        # resumes an interrupted run
 
     @property
     def next_command(self) -> str:
-        """What to type now; nothing when no model was stored."""
-        use, flags = {"stream": ("sample", " --temp 0.8"), "lines": ("sample", " -N 10"),
-                      "pairs": ("translate", ""),
-                      "fill": ("fill", " --gap ___")}[self.task]
-        return f"charlm {use} -m {shlex.quote(self.path)}{flags}" if self.path else ""
+        """The command to type next; empty if no model was saved."""
+        verb, _, options = TASKS[self.task].next_command.partition(" ")
+        return f"charlm {verb} -m {shlex.quote(self.path)} {options}".rstrip() if self.path else ""
 
 
 Event = Planned | Resumed | Step | Validation | Sampled | Saved | Warned | Stopped

@@ -1,4 +1,4 @@
-"""One writer an output: a lock that the system takes back however its holder ends."""
+"""One writer per output file: a lock that the operating system releases however its holder ends."""
 
 from __future__ import annotations
 
@@ -11,52 +11,53 @@ from collections.abc import Iterator
 from charlm.errors import InUseError, StorageError
 
 SUFFIX = ".lock"
-_LOOKS, _BETWEEN_LOOKS = 20, 0.01       # seconds; for the number of a process that has not written it yet
+_MAX_READS, _READ_INTERVAL = 20, 0.01   # seconds; for the PID of a holder that has not written it yet
 
 
-def _path(output: str) -> str:
-    folder, name = os.path.split(os.path.realpath(output))
-    return os.path.join(folder, f".{name}{SUFFIX}")
+def _lock_path(output: str) -> str:
+    directory, name = os.path.split(os.path.realpath(output))
+    return os.path.join(directory, f".{name}{SUFFIX}")
 
 
-def _same_file(descriptor: int, path: str) -> bool:
-    """Whether the path still names what was opened: its last holder may have removed it meanwhile."""
+def _is_same_file(descriptor: int, path: str) -> bool:
+    """Return whether `path` still names the opened file: its last holder may have removed it in the meantime."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-def _holder(descriptor: int) -> str:
-    """The process that has the lock, as it wrote it; the one that took it just now needs a moment for that."""
-    for _ in range(_LOOKS):
+def _holder_pid(descriptor: int) -> str:
+    """Return the PID in the lock file, or "" if there is none: a new holder needs a moment to write it."""
+    for _ in range(_MAX_READS):
         with contextlib.suppress(OSError):
-            if number := os.pread(descriptor, 20, 0).decode("ascii", "replace").strip():
-                return f" (process {number})"
-        time.sleep(_BETWEEN_LOOKS)
+            if pid := os.pread(descriptor, 20, 0).decode("ascii", "replace").strip():
+                return pid
+        time.sleep(_READ_INTERVAL)
     return ""
 
 
-def _taken(path: str, output: str) -> int:
-    """A descriptor that holds the lock. Raises InUseError naming the process that has it."""
+def _acquire(path: str, output: str) -> int:
+    """Return a descriptor that holds the lock. Raises InUseError with the holder's PID."""
     while True:
-        with contextlib.ExitStack() as otherwise:
+        with contextlib.ExitStack() as on_failure:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            otherwise.callback(os.close, descriptor)
+            on_failure.callback(os.close, descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InUseError(f"{output}: a training{_holder(descriptor)} is writing it; "
+                pid = _holder_pid(descriptor)
+                raise InUseError(f"{output}: a training run{f' (process {pid})' if pid else ''} is writing it; "
                                  "wait for it, or name another file with -o") from None
-            if _same_file(descriptor, path):
-                otherwise.pop_all()
+            if _is_same_file(descriptor, path):
+                on_failure.pop_all()
                 return descriptor
 
 
 def _release(descriptor: int, path: str) -> None:
-    """Remove the file while it is still held, so that nobody holds a lock that has no name."""
+    """Remove the file while the lock is still held, so that nobody holds a lock on a file without a name."""
     with contextlib.suppress(OSError):
-        if _same_file(descriptor, path):
+        if _is_same_file(descriptor, path):
             os.unlink(path)
     with contextlib.suppress(OSError):
         os.close(descriptor)
@@ -64,16 +65,15 @@ def _release(descriptor: int, path: str) -> None:
 
 @contextlib.contextmanager
 def locked(output: str) -> Iterator[None]:
-    """Hold the lock of an output. Raises InUseError when another process does, StorageError."""
-    path, descriptor = _path(output), None
+    """Hold the lock of an output file. Raises InUseError if another process holds it, StorageError if it fails."""
+    path, descriptor = _lock_path(output), None
     try:
         try:
-            descriptor = _taken(path, output)
+            descriptor = _acquire(path, output)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         except OSError as error:
-            raise StorageError(f"{output}: cannot be locked ({error.strerror}); "
-                               "name another file with -o") from None
+            raise StorageError(f"{output}: cannot be locked ({error.strerror}); name another file with -o") from None
         yield
     finally:
         if descriptor is not None:

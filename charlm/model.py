@@ -1,10 +1,10 @@
-"""charlm from Python: a model as an object, with the verbs as methods.
+"""LanguageModel: a model ready for use, and the only place where network, tokenizer and task are joined.
 
     import charlm
     model = charlm.load("names.charlm")
     model.score("emma").bits_per_character
 
-Nothing here needs torch. Not here: the command line (cli/), which adds files, pipes and records.
+The command line uses the same object. Nothing here needs torch on a CPU. Not here: files, pipes and records (cli/).
 """
 
 from __future__ import annotations
@@ -12,156 +12,223 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 from charlm.config import SamplingConfig
-from charlm.errors import CharlmError, UsageError
+from charlm.contract import Network as AnyNetwork
+from charlm.contract import Tokenizer
+from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.classification import Classifier
 from charlm.inference.generation import generate
 from charlm.inference.infilling import Infiller
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
-from charlm.inference.line_scoring import TextScore, bits_by_span, make_scorer
+from charlm.inference.line_scoring import Scorer, TextScore, bits_by_span, make_scorer
 from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network
 from charlm.inference.translation import LengthLimit, Translation, Translator
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
+from charlm.tasks import TASKS, Task
 from charlm.text.reading import strip_line_end
 
-LENGTH = 500                            # tokens of running text, unless told
+LENGTH = 500                            # tokens of running text by default
 MAX_BEAM = 1000
 
 
 class LanguageModel:
-    """A model at work. A method that its task does not have raises UsageError.
+    """A model ready for use. A method that its task does not support raises UsageError.
 
-    Sampling settings (`temperature`, `top_k`, `top_p`, `min_p`, `repeat_penalty`) are those of
-    `charlm.config.SamplingConfig`. A seed of None draws one.
+    Sampling options (`temperature`, `top_k`, `top_p`, `min_p`, `repeat_penalty`) are those of
+    `charlm.config.SamplingConfig`. A seed of None is random.
     """
 
-    def __init__(self, model: Model):
-        self._model = model
+    def __init__(self, stored: Model, *, device: str = "cpu"):
+        """Wrap a model that was read from a file. On `cuda` scores are computed on a GPU, with torch."""
+        self.stored, self._device = stored, device
 
     @property
     def task(self) -> str:
-        """stream, lines, pairs or fill."""
-        return self._model.task
+        """The task: text, lines, labels, pairs or fill."""
+        return self.stored.task
+
+    @property
+    def task_row(self) -> Task:
+        """The facts about its task."""
+        return TASKS[self.stored.task]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of a model of labelled lines; else none."""
-        return self._model.labels.names if self._model.labels else ()
+        """The labels of a labels model, in code point order; otherwise empty."""
+        return self.stored.labels.names if self.stored.labels else ()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the text that it writes."""
+        return self.stored.tokenizer
+
+    # Wiring
+
+    @cached_property
+    def network(self) -> AnyNetwork:
+        """The network that is fastest for many rows."""
+        if self._device == "cuda":
+            from charlm.nn.numpy_adapter import NumpyAdapter
+            from charlm.training.environment import choose_device
+            choose_device(self._device)
+            return NumpyAdapter(self.stored.config, self.stored.weights, self._device)
+        return Network(self.stored.config, self.stored.weights, matmul=matmul)
+
+    @cached_property
+    def reproducible_network(self) -> Network:
+        """The network that gives a row the same bits in any batch, as samples need."""
+        return Network(self.stored.config, self.stored.weights)
+
+    def scorer(self, *, carry: bool = False) -> Scorer:
+        """Return a scorer of lines; with `carry` it reads them as one text. Raises UsageError."""
+        self._require("score")
+        if carry and self.task_row.by_line:
+            raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
+        return make_scorer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry)
+
+    def classifier(self, *, uniform_prior: bool = False) -> Classifier:
+        """Return a classifier of lines by label. Raises UsageError for a model without labels."""
+        if not self.stored.labels:
+            raise UsageError("this model has no labels; train one with --labels")
+        return Classifier(self.network, self.tokenizer, self.stored.labels, uniform_prior=uniform_prior)
+
+    def translator(self) -> Translator:
+        """Return a translator of sources to targets."""
+        self._require("translate")
+        return Translator(self.network, self.tokenizer, self.stored.source_tokenizer,
+                          LengthLimit.from_metadata(self.stored.training))
+
+    def infiller(self) -> Infiller:
+        """Return an infiller of gaps."""
+        self._require("fill")
+        return Infiller(self.reproducible_network, self.tokenizer)
+
+    def filtered_line_sampler(self, config: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
+                              match: str | None = None) -> FilteredLineSampler:
+        """Return a sampler of unique, novel or matching lines. Raises UsageError for a config that does not fit."""
+        network = Network(self.stored.config, self.stored.weights, matmul=matmul_in_blocks)
+        return FilteredLineSampler.of(network, self.tokenizer, self.stored.labels, self.stored.line_hashes, config,
+                                      unique=unique, novel=novel, match=match)
+
+    def max_line_length(self) -> int:
+        """Return how many tokens a sampled line may have by default."""
+        return max_line_length(self.stored.training)
+
+    def generate(self, prompt: str, config: SamplingConfig, *, length: int, seed: int, samples: range = range(1),
+                 stop: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
+        """Yield (sample index, piece of text) of running text after a prompt, at most `length` tokens a sample."""
+        return generate(self.reproducible_network, self.tokenizer, self.tokenizer.encode(prompt), config,
+                        length=length, seed=seed, samples=samples, stop=stop)
+
+    # For Python
 
     def sample(self, prompt: str = "", *, length: int | None = None, seed: int | None = None,
-               **sampling) -> str:
-        """New text after a prompt, which is not repeated: 500 tokens by default, or up to a line's end."""
+               **sampling: Any) -> str:
+        """Return new text after a prompt, which is not repeated: 500 tokens by default, or up to the end of a line."""
         return "".join(self.stream(prompt, length=length, seed=seed, **sampling))
 
     def stream(self, prompt: str = "", *, length: int | None = None, seed: int | None = None,
-               **sampling) -> Iterator[str]:
-        """The same in pieces, as they are made; a line comes whole."""
-        self._require("stream", "lines")
-        if self.task == "lines":
+               **sampling: Any) -> Iterator[str]:
+        """Yield what `sample` returns, piece by piece as it is generated; a line comes whole."""
+        self._require("sample")
+        _check_text(prompt, "stream", "prompt")
+        if self.task_row.by_line:
             line, = self.lines(1, prefix=prompt, length=length, seed=seed, **sampling)
             return iter([line[len(prompt):]])
-        pieces = generate(self._steady, self._model.tokenizer, self._model.tokenizer.encode(prompt),
-                          SamplingConfig(**sampling), length=_length(length, LENGTH), seed=_seed(seed))
+        pieces = self.generate(prompt, SamplingConfig(**sampling), length=_count(length, "length", LENGTH),
+                               seed=_seed(seed))
         return (text for _, text in pieces)
 
     def lines(self, count: int, *, prefix: str = "", label: str | None = None, unique: bool = False,
               novel: bool = False, match: str | None = None, length: int | None = None,
-              seed: int | None = None, **sampling) -> list[str]:
-        """Lines of a model of lines: none twice, none of the training text, only those that match.
+              seed: int | None = None, **sampling: Any) -> list[str]:
+        """Return sampled lines: without duplicates, lines of the training text, or lines that do not match.
 
-        Raises CharlmError when too few of the lines that are drawn are wanted.
+        Raises CharlmError if too few of the sampled lines qualify.
         """
-        self._require("lines")
-        model = self._model
+        if not self.task_row.by_line:
+            raise UsageError(f"{self.task_row.article} does not sample lines; train one with --lines or --labels")
         config = LineSamplingConfig(SamplingConfig(**sampling), _seed(seed),
-                                    _length(length, max_line_length(model.training)), prefix, label)
-        network = Network(model.config, model.weights, matmul=matmul_in_blocks)
-        sampler = FilteredLineSampler.of(network, model.tokenizer, model.labels, model.line_hashes, config,
-                                         unique=unique, novel=novel, match=match)
-        found = [line.text for lines in sampler.lines(count) for line in lines]
+                                    _count(length, "length", self.max_line_length()), prefix, label)
+        sampler = self.filtered_line_sampler(config, unique=unique, novel=novel, match=match)
+        found = [line.text for lines in sampler.lines(_count(count, "count", 0)) for line in lines]
         if len(found) < count:
-            raise CharlmError(f"found {len(found)} of {count} lines among {sampler.tried} drawn")
+            raise CharlmError(f"found {len(found)} of {count} lines among {sampler.tried} sampled")
         return found
 
     def score(self, text: str) -> TextScore:
-        """How surprising a text is: `bits`, `characters`, `bits_per_character`."""
+        """Return how surprising a text is: `bits`, `characters`, `bits_per_character`."""
+        _check_text(text, "score", "text", "; scores() takes several")
         return self.scores([text])[0]
 
     def scores(self, texts: Sequence[str]) -> list[TextScore]:
-        """The same of many texts, each by itself; much faster than one after the other."""
-        self._require("stream", "lines")
-        scorer = make_scorer(self._network, self._model.tokenizer, self._model.labels, lines=self.task == "lines")
-        return scorer.score(texts if scorer.includes_line_end else [strip_line_end(text) for text in texts])
+        """Return the scores of independent texts; much faster than one call for each."""
+        if isinstance(texts, str):
+            raise TypeError("scores() takes a sequence of texts, not one str; score() takes one")
+        for text in texts:
+            _check_text(text, "scores", "a sequence of texts")
+        scorer = self.scorer()
+        return scorer.score(list(texts) if scorer.includes_line_end else [strip_line_end(text) for text in texts])
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:
-        """The bits of every character, or of the parts that tokens stand for; the last of a line is its end."""
-        return list(bits_by_span(self.score(text), self._model.tokenizer))
+        """Return the bits of every character, or of the shortest spans that tokens stand for; a line's end is last."""
+        return list(bits_by_span(self.score(text), self.tokenizer))
 
     def classify(self, text: str, *, uniform_prior: bool = False) -> dict[str, float]:
-        """The probability of every label, the likeliest first."""
-        if not self._model.labels:
-            raise UsageError("this model has no labels; train one with --labels")
-        classifier = Classifier(self._network, self._model.tokenizer, self._model.labels,
-                                uniform_prior=uniform_prior)
-        posteriors = classifier.posteriors([strip_line_end(text)])[0].tolist()
-        return dict(sorted(zip(self.labels, posteriors), key=lambda pair: -pair[1]))
+        """Return the probability of every label, the likeliest first."""
+        _check_text(text, "classify", "text")
+        posteriors = self.classifier(uniform_prior=uniform_prior).posteriors([strip_line_end(text)])[0].tolist()
+        return dict(sorted(zip(self.labels, posteriors, strict=True), key=lambda pair: -pair[1]))
 
     def translate(self, source: str, *, beam: int = 5) -> str:
-        """The likeliest target of a source."""
+        """Return the likeliest target of a source."""
         return self.translations(source, beam=beam)[0].text
 
     def translations(self, source: str, *, beam: int = 5, length_penalty: float = 1.0) -> list[Translation]:
-        """At most `beam` targets of a source, best first."""
-        self._require("pairs")
+        """Return at most `beam` targets of a source, best first."""
+        _check_text(source, "translations", "source")
+        translator = self.translator()
         if not source:
-            raise UsageError("an empty source has no target")
+            raise UsageError("source is empty; an empty source has no target")
         if not 1 <= beam <= MAX_BEAM:
-            raise UsageError(f"a beam is from 1 to {MAX_BEAM} hypotheses wide, not {beam}")
-        translator = Translator(self._network, self._model.tokenizer, self._model.source_tokenizer,
-                                LengthLimit.from_metadata(self._model.training))
+            raise OptionError("beam", "--beam", f"must be a whole number from 1 to {MAX_BEAM}, not {beam!r}")
         return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
 
-    def fill(self, text: str, *, gap: str = "___", seed: int | None = None, **sampling) -> str:
-        """A line with its gaps filled, greedily unless a temperature is given."""
-        self._require("fill")
+    def fill(self, text: str, *, gap: str = "___", seed: int | None = None, **sampling: Any) -> str:
+        """Return a line with its gaps filled, greedily unless a temperature is given."""
+        _check_text(text, "fill", "text")
+        infiller = self.infiller()
         if not gap:
-            raise UsageError("a gap needs a mark of at least one character")
+            raise OptionError("gap", "--gap", "must have at least one character")
         config = SamplingConfig(**{"temperature": 0.0} | sampling)
         before, *parts = text.split(gap)
-        fills = Infiller(self._steady, self._model.tokenizer).fill(
-            [[before, *parts]], config, seed=_seed(seed), line_numbers=[1])[0][0]    # line 1
-        return before + "".join(fill + part for fill, part in zip(fills, parts))
+        fills = infiller.fill([[before, *parts]], config, seed=_seed(seed), line_numbers=[1])[0][0]
+        return before + "".join(fill + part for fill, part in zip(fills, parts, strict=True))
 
-    @cached_property
-    def _network(self) -> Network:
-        """Fast for many rows."""
-        return Network(self._model.config, self._model.weights, matmul=matmul)
+    def _require(self, verb: str) -> None:
+        if verb not in self.task_row.verbs:
+            raise UsageError(f"{self.task_row.article} does not {verb}; it works with {', '.join(self.task_row.verbs)}")
 
-    @cached_property
-    def _steady(self) -> Network:
-        """The same bits for a row in any batch, as samples need."""
-        return Network(self._model.config, self._model.weights)
 
-    def _require(self, *tasks: str) -> None:
-        if self.task not in tasks:
-            raise UsageError(f"a {self.task} model does not do that; it takes one of {', '.join(tasks)}")
+def _check_text(value: object, method: str, name: str, hint: str = "") -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{method}() takes {name} as a str, not {type(value).__name__}{hint}")
 
 
 def _seed(given: int | None) -> int:
-    if given is not None and given < 0:
-        raise UsageError(f"a seed is 0 or more, not {given}")
-    return secrets.randbelow(1 << 32) if given is None else given
+    return secrets.randbelow(1 << 32) if given is None else _count(given, "seed", 0)
 
 
-def _length(given: int | None, usual: int) -> int:
-    if given is not None and given < 0:
-        raise UsageError(f"a length is 0 or more, not {given}")
-    return usual if given is None else given
+def _count(given: int | None, name: str, default: int) -> int:
+    if given is not None and (not isinstance(given, int) or given < 0):
+        raise OptionError(name, f"--{name}", f"must be a whole number from 0, not {given!r}")
+    return default if given is None else given
 
 
-def load(path: str) -> LanguageModel:
-    """A model from its file. Raises ModelFileError for anything that is not exactly one."""
-    return LanguageModel(load_file(path))
+def load(path: str, *, device: str = "cpu") -> LanguageModel:
+    """Read a model from its file. Raises ModelFileError for anything that is not exactly a model."""
+    return LanguageModel(load_file(path), device=device)

@@ -1,5 +1,6 @@
-"""A model as a file: configuration, tokenizer and weights in one container, exact or refused.
+"""A model as a file: configuration, tokenizers and weights in one container, read exactly or refused.
 
+`describe` turns a model into metadata and tensors, `rebuild` is its inverse; a checkpoint stores the same two and more.
 Not here: the container's form and checksum (container.py), safe writing (storage.py).
 """
 
@@ -7,69 +8,82 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TASKS, TOKENIZERS, ModelConfig
-from charlm.container import Header, pack, peek_metadata, read_header, read_tensor
+from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
+from charlm.container import pack, peek_metadata, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import open_without_waiting, write_durably
+from charlm.tasks import DEFAULT, TASKS, Task, stored_task
 from charlm.text.labels import Labels
-from charlm.text.line_hashes import TENSOR as KNOWN
+from charlm.text.line_hashes import TENSOR as HASHES
 from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.tokenizers.base import Tokenizer
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
-_PARTS = {"checksum", "format", "task", "model", "tokenizer", "source_tokenizer", "labels", "training"}
-_SOURCE = "source."                     # before the names of the source tokenizer's tensors
+METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "training"}
+_SOURCE = "source."                     # prefix of the source tokenizer's tensor names
+_DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Tensors = dict[str, Array]
+Forms = Mapping[str, tuple[str, tuple[int, ...]]]       # name -> (dtype as safetensors spells it, shape)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model in memory: what it is, how it was trained, its tokenizers and its weights."""
+    """A model in memory: architecture, training metadata, tokenizers and weights."""
 
     config: ModelConfig
     tokenizer: Tokenizer                # of the text that it writes
-    weights: dict[str, np.ndarray]      # float32, named and shaped as config.parameter_shapes()
-    training: dict                      # plain JSON values, for `info`
-    task: str = "stream"
-    separate_source: Tokenizer | None = None    # of pairs' sources
-    labels: Labels | None = None        # of lines, where they have any
-    line_hashes: LineHashes | None = None       # of the training text of lines
+    weights: Tensors                    # float32, named and shaped as config.parameter_shapes()
+    training: dict[str, Any]            # plain JSON values, for `info`
+    task: str = DEFAULT
+    separate_source: Tokenizer | None = None        # tokenizer of the sources of pairs
+    labels: Labels | None = None
+    line_hashes: LineHashes | None = None           # of the lines that it was trained on
 
     @property
     def source_tokenizer(self) -> Tokenizer:
-        """Of the text that it reads."""
+        """The tokenizer of the text that the encoder reads."""
         return self.separate_source or self.tokenizer
 
 
-def save(path: str, model: Model) -> None:
-    """Write durably. Raises StorageError; refuses weights that are not finite."""
-    for name, values in model.weights.items():
-        if not np.isfinite(values).all():
-            raise CharlmError(f"{name} is not finite; nothing was written")
+def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
+    """Return a model as metadata of plain JSON values and as tensors."""
     source = model.separate_source
-    metadata = {"task": model.task, "model": model.config.to_json(),
+    metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
                 "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind},
                 "labels": model.labels and model.labels.to_json(), "training": model.training}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
-        tensors[KNOWN] = model.line_hashes.tensor
+        tensors[HASHES] = model.line_hashes.tensor
     if source:
         tensors |= {_SOURCE + name: values for name, values in source.tensors().items()}
-    write_durably(path, pack(metadata, tensors))
+    return metadata, tensors
+
+
+def save(path: str, model: Model) -> None:
+    """Write a model durably. Raises StorageError, and CharlmError if a weight is not finite."""
+    for name, values in model.weights.items():
+        if not np.isfinite(values).all():
+            raise CharlmError(f"{name} is not finite; nothing was written")
+    write_durably(path, pack(*describe(model)))
 
 
 def load(path: str) -> Model:
-    """Read a model. Raises ModelFileError naming the file, for anything that is not exactly one."""
+    """Read a model. Raises ModelFileError naming the file for anything that is not exactly a model."""
     try:
         with open(path, "rb", opener=open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ModelFileError("not a regular file")
-            return _load(file)
+            return _read(file)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
@@ -77,78 +91,122 @@ def load(path: str) -> Model:
         raise ModelFileError(f"{path}: cannot be read ({reason})") from None
 
 
-def peek(path: str) -> tuple[str, bool]:
-    """What a file says that it is for and whether it has labels, its checksum and all else unread.
+def _read(file: BinaryIO) -> Model:
+    header = read_header(file)
+    metadata = _upgrade(header.metadata)
+    return rebuild({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
+                   {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()},
+                   lambda name: read_tensor(file, header, name))
 
-    The task is empty when it says nothing.
-    """
+
+def peek(path: str) -> Task | None:
+    """Return the task that a file claims to be for, its checksum and contents unread; None if it claims none."""
     try:
         with open(path, "rb", opener=open_without_waiting) as file:
             metadata = peek_metadata(file)
-            return str(metadata.get("task", "stream")), bool(metadata.get("labels"))
+            return stored_task(metadata.get("task", TASKS[DEFAULT].stored_as), labelled=bool(metadata.get("labels")))
     except (ModelFileError, OSError, ValueError):
-        return "", False
+        return None
 
 
-@dataclass(frozen=True)
-class _Description:
-    """What the metadata says that the file holds."""
-
-    task: str
-    config: ModelConfig
-    kind: str                           # of the tokenizer
-    source_kind: str | None             # of a source tokenizer of its own
-    labels: Labels | None
-
-    @property
-    def other_tensors(self) -> dict[str, tuple[str, int]]:
-        """Name, dtype and number of dimensions of what is stored beside the weights."""
-        forms = dict(tensor_shapes(self.kind))
-        if self.source_kind is not None:
-            forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
-        return forms | {KNOWN: ("U32", 1)} if self.task == "lines" else forms
+def _upgrade(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata of an older format as the present format spells it."""
+    if metadata["format"] == 1 and isinstance(metadata.get("model"), dict):
+        model = {"source_vocabulary_size": 0, "attention": False, "window": 0, **metadata["model"]}
+        metadata = {"task": TASKS[DEFAULT].stored_as, "source_tokenizer": None, **metadata, "model": model}
+    if metadata["format"] < 3 and isinstance(metadata.get("model"), dict):
+        metadata = {"labels": None, **metadata, "model": {"labels": 0, **metadata["model"]}}
+    return metadata
 
 
-def _load(file) -> Model:
-    header = read_header(file)
-    what = _described(header)
-    _check_tensors(header, what)
-    weights = {name: read_tensor(file, header, name) for name in what.config.parameter_shapes()}
+def forms_of(tensors: Tensors) -> Forms:
+    """Return the dtype and shape of every tensor, as `rebuild` checks them."""
+    return {name: (_DTYPES.get(values.dtype, str(values.dtype)), values.shape) for name, values in tensors.items()}
+
+
+def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], Array]) -> Model:
+    """Rebuild a model from `describe`'s metadata and tensors; `read` returns the tensor of a name.
+
+    Names, dtypes and shapes are checked against the configuration before any tensor is read. Raises ModelFileError.
+    """
+    parts = _parse(metadata)
+    _check_tensors(forms, parts)
+    weights = {name: read(name) for name in parts.config.parameter_shapes()}
 
     def tokenizer(kind: str, prefix: str) -> Tokenizer:
-        return from_tensors(kind, {name: read_tensor(file, header, prefix + name)
-                              for name in tensor_shapes(kind)})
+        return from_tensors(kind, {name: read(prefix + name) for name in tensor_shapes(kind)})
 
-    model = Model(what.config, tokenizer(what.kind, ""), weights, header.metadata["training"],
-                  what.task, what.source_kind and tokenizer(what.source_kind, _SOURCE), what.labels,
-                  LineHashes.from_tensor(read_tensor(file, header, KNOWN)) if what.task == "lines" else None)
-    _check_sizes(model)
+    model = Model(parts.config, tokenizer(parts.kind, ""), weights, metadata["training"], parts.task.name,
+                  None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
+                  LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None)
+    check_sizes(model)
     return model
 
 
-def check_consistency(model: Model) -> None:
-    """Task, network, tokenizers and labels must belong to one model. Raises ModelFileError."""
-    source = model.separate_source
-    _check_parts(_Description(model.task, model.config, model.tokenizer.kind, source and source.kind,
-                              model.labels))
-    _check_sizes(model)
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of a model, as its metadata names them."""
+
+    task: Task
+    config: ModelConfig
+    kind: str                           # of the tokenizer
+    source_kind: str | None             # of the sources' tokenizer
+    labels: Labels | None
+
+    def other_tensors(self) -> dict[str, tuple[str, int]]:
+        """Return the dtype and number of dimensions of each tensor that is not a weight."""
+        forms = dict(tensor_shapes(self.kind))
+        if self.source_kind is not None:
+            forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
+        return forms | {HASHES: ("U32", 1)} if self.task.by_line else forms
 
 
-def _check_parts(what: _Description) -> None:
-    """Each part must be one that the task has; sizes cannot be known before tokenizers are read."""
-    pairs = what.task == "pairs"
-    if (what.source_kind is not None) != pairs:
+def _parse(metadata: dict[str, Any]) -> _Parts:
+    """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
+    if set(metadata) != METADATA or not isinstance(metadata["training"], dict):
+        raise ModelFileError("its metadata has missing or unknown parts")
+    labels, source = metadata["labels"], metadata["source_tokenizer"]
+    task = stored_task(metadata["task"], labelled=labels is not None)
+    if task is None:
+        raise ModelFileError(f"its task is not one of {', '.join(dict.fromkeys(row.stored_as for row in TASKS.values()))}")
+    if labels is not None and not task.has_labels:
+        raise ModelFileError("its task has no labels")
+    try:
+        config = ModelConfig.from_json(metadata["model"])
+    except CharlmError as error:
+        raise ModelFileError(str(error)) from None
+    parts = _Parts(task, config, _kind(metadata["tokenizer"]), None if source is None else _kind(source),
+                   None if labels is None else Labels.from_json(labels))
+    _check_parts(parts)
+    return parts
+
+
+def _check_parts(parts: _Parts) -> None:
+    """Check that the task has each part; sizes are unknown until the tokenizers are read."""
+    task, config = parts.task, parts.config
+    if (parts.source_kind is not None) != task.has_source_tokenizer:
         raise ModelFileError("its task and its tokenizers do not belong together")
-    _check_kind(what.kind, TARGET_TOKENIZERS if pairs else TOKENIZERS)
-    if pairs:
-        _check_kind(what.source_kind, SOURCE_TOKENIZERS)
-    if what.labels is not None and what.task != "lines":
-        raise ModelFileError("its task knows no labels")
-    _check_source(what.task, what.config)
+    _check_kind(parts.kind, TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS)
+    if parts.source_kind is not None:
+        _check_kind(parts.source_kind, SOURCE_TOKENIZERS)
+    reads_windows = task.reads_windows and config.encoder != "shared"
+    if config.has_source != (task.reads_source or reads_windows) or bool(config.window) != reads_windows:
+        raise ModelFileError("its task and its network do not belong together")
 
 
-def _check_sizes(model: Model) -> None:
-    """The network must know exactly the ids that its task and tokenizers have."""
+def _kind(tokenizer: object) -> str:
+    if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"} or not isinstance(tokenizer["kind"], str):
+        raise ModelFileError("it does not name its tokenizer")
+    return tokenizer["kind"]
+
+
+def _check_kind(kind: str, kinds: tuple[str, ...]) -> None:
+    if kind not in kinds:
+        raise ModelFileError(f"its tokenizer is not one of its task's: {', '.join(kinds)}")
+
+
+def check_sizes(model: Model) -> None:
+    """Raise ModelFileError unless the network has exactly the ids of its task, tokenizers and labels."""
     config = model.config
     sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer)
     if config.labels != len(model.labels or ()):
@@ -158,63 +216,12 @@ def _check_sizes(model: Model) -> None:
         raise ModelFileError(f"its tokenizers have {sizes} ids, its network {known}")
 
 
-def _upgraded(metadata: dict) -> dict:
-    """Metadata of an older format as the present one spells it."""
-    if metadata["format"] == 1 and isinstance(metadata.get("model"), dict):
-        model = {"source_vocabulary_size": 0, "attention": False, "window": 0, **metadata["model"]}
-        metadata = {"task": "stream", "source_tokenizer": None, **metadata, "model": model}
-    if metadata["format"] < 3 and isinstance(metadata.get("model"), dict):
-        metadata = {"labels": None, **metadata, "model": {"labels": 0, **metadata["model"]}}
-    return metadata
-
-
-def _described(header: Header) -> _Description:
-    """What the metadata says, from exactly the known parts."""
-    metadata = _upgraded(header.metadata)
-    if set(metadata) != _PARTS or not isinstance(metadata["training"], dict):
-        raise ModelFileError("its metadata has missing or unknown parts")
-    if metadata["task"] not in TASKS:
-        raise ModelFileError(f"its task is none of {', '.join(TASKS)}")
-    try:
-        config = ModelConfig.from_json(metadata["model"])
-    except CharlmError as error:
-        raise ModelFileError(str(error)) from None
-    source, labels = metadata["source_tokenizer"], metadata["labels"]
-    what = _Description(metadata["task"], config, _kind(metadata["tokenizer"]),
-                        None if source is None else _kind(source),
-                        Labels.from_json(labels) if labels is not None and metadata["task"] == "lines" else labels)
-    _check_parts(what)
-    return what
-
-
-def _check_source(task: str, config: ModelConfig) -> None:
-    """Pairs and gaps are read by an encoder, a stream by one at wish, lines by none."""
-    reads = task in ("pairs", "fill") or task == "stream" and config.encoder != "shared"
-    if config.has_source != reads or bool(config.window) != (task == "stream" and reads):
-        raise ModelFileError("its task and its network do not belong together")
-
-
-def _kind(tokenizer: object) -> object:
-    """What a tokenizer's metadata says that it is."""
-    if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"}:
-        raise ModelFileError("it does not say which tokenizer it has")
-    return tokenizer["kind"]
-
-
-def _check_kind(kind: object, kinds: tuple[str, ...]) -> None:
-    if kind not in kinds:
-        raise ModelFileError(f"it has none of the tokenizers of its task, {', '.join(kinds)}")
-
-
-def _check_tensors(header: Header, what: _Description) -> None:
-    """Names, shapes and dtypes must be the configuration's, before memory is taken for them."""
-    shapes, extra = what.config.parameter_shapes(), what.other_tensors
-    if set(header.entries) != set(shapes) | set(extra):
+def _check_tensors(forms: Forms, parts: _Parts) -> None:
+    """Check names, shapes and dtypes against the configuration, before memory is allocated for them."""
+    shapes, others = parts.config.parameter_shapes(), parts.other_tensors()
+    if set(forms) != set(shapes) | set(others):
         raise ModelFileError("its tensors are not those of its configuration")
-    for name, entry in header.entries.items():
-        if name in shapes:
-            fits = (entry.dtype, entry.shape) == ("F32", shapes[name])
-        else:
-            fits = (entry.dtype, len(entry.shape)) == extra[name]
-        if not fits:
+    for name, (dtype, shape) in forms.items():
+        expected = ("F32", shapes[name]) if name in shapes else others[name]
+        if (dtype, shape if name in shapes else len(shape)) != expected:
             raise ModelFileError(f"tensor {name} has the wrong type or shape")

@@ -1,6 +1,6 @@
-"""Writing a file so that a reader, a crash or a power cut sees the old one or the new one, whole.
+"""Durable file writes: after a crash or a power cut, readers see either the old file or the new one, complete.
 
-Every touch of the disk is one call of `os`, so that tests can make any of them fail.
+Every access to the disk is a single call into `os`, so that tests can make each of them fail.
 Not here: what is in the file (container.py, modelfile.py, checkpoint.py), who may write it (lock.py).
 """
 
@@ -16,8 +16,8 @@ import tempfile
 
 from charlm.errors import StorageError
 
-_NAME = 64                              # bytes of a file's name in that of its temporary one, at most
-_DIGITS = 12                            # of what tells temporary files of one file apart
+_MAX_NAME_BYTES = 64                    # of a file's name inside the name of its temporary file
+_TOKEN_DIGITS = 12                      # hexadecimal digits that distinguish temporary files of one file
 
 
 def _umask() -> int:
@@ -26,29 +26,29 @@ def _umask() -> int:
     return mask
 
 
-def _sync_directory(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _temporary(target: str, token: str) -> str:
-    """Beside the target, named after it and nothing else; long names are told apart by a hash."""
-    folder, name = os.path.split(target)
-    if len(os.fsencode(name)) > _NAME:
-        name = f"{name[:_NAME // 4]}~{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
-    return os.path.join(folder, f".{name}-{token}.charlm-tmp")
+def _temporary_path(target: str, token: str) -> str:
+    """Return a path beside the target that depends only on its name and the token; a long name is hashed."""
+    directory, name = os.path.split(target)
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
+        name = f"{name[:_MAX_NAME_BYTES // 4]}~{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
+    return os.path.join(directory, f".{name}-{token}.charlm-tmp")
 
 
 def _write_new(path: str, data: bytes) -> None:
-    """All the data into a file that was not there, down to the disk."""
+    """Write all the data to a file that must not exist yet, and sync it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left):]
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining):]
         os.fchmod(descriptor, 0o666 & ~_umask())
         os.fsync(descriptor)
     finally:
@@ -56,34 +56,34 @@ def _write_new(path: str, data: bytes) -> None:
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Open even a FIFO at once, instead of waiting for somebody to write into it."""
+    """Open a file for reading without blocking, even a FIFO that has no writer; return the descriptor."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_durably(path: str, data: bytes) -> None:
-    """Replace `path` by `data`: temporary file beside it, fsync, rename, fsync of the folder.
+    """Replace `path` by `data`: write and fsync a temporary file beside it, rename it, fsync the directory.
 
-    A symbolic link is followed: what it points to is replaced. Raises StorageError; then the old file, if
-    any, is untouched, unless only the folder's fsync failed, and no temporary file remains.
+    A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is
+    then untouched, unless only the fsync of the directory failed. No temporary file remains.
     """
     target = os.path.realpath(path)
-    temporary = _temporary(target, secrets.token_hex(_DIGITS // 2))
+    temporary = _temporary_path(target, secrets.token_hex(_TOKEN_DIGITS // 2))
     try:
-        _write_new(temporary, data)
-        os.replace(temporary, target)
-        temporary = None
+        try:
+            _write_new(temporary, data)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
         _sync_directory(os.path.dirname(target))
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror}); "
                            "free some space or name another file with -o") from None
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 def remove_durably(path: str) -> None:
-    """Remove a file, if it is there. Raises StorageError."""
+    """Remove a file if it exists, and sync its directory. Raises StorageError."""
     target = os.path.realpath(path)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -94,25 +94,24 @@ def remove_durably(path: str) -> None:
 
 
 def remove_leftovers(path: str) -> None:
-    """Temporary files of `path` that a killed process left; only for who may write it."""
-    pattern = glob.escape(_temporary(os.path.realpath(path), "\0")).replace("\0", "[0-9a-f]" * _DIGITS)
-    for left in glob.glob(pattern):
+    """Remove temporary files of `path` that a killed process left behind. The caller must hold the lock."""
+    pattern = glob.escape(_temporary_path(os.path.realpath(path), "\0")).replace("\0", "[0-9a-f]" * _TOKEN_DIGITS)
+    for leftover in glob.glob(pattern):
         with contextlib.suppress(OSError):
-            os.unlink(left)
+            os.unlink(leftover)
 
 
 def require_writable(path: str) -> None:
-    """Raise StorageError now if `write_durably(path)` could not work later."""
-    folder, name = os.path.split(os.path.realpath(path))
+    """Raise StorageError now if `write_durably(path)` would fail later."""
+    directory, name = os.path.split(os.path.realpath(path))
     if os.path.isdir(path) or path.endswith(os.sep) or not name:
-        raise StorageError(f"{path}: is a folder; name a file with -o")
+        raise StorageError(f"{path}: is a directory; name a file with -o")
     try:
         with contextlib.suppress(FileNotFoundError):
-            # Asking refuses names that no file can have, too.
-            if not stat.S_ISREG(os.stat(os.path.join(folder, name)).st_mode):
-                raise StorageError(f"{path}: is no regular file; name one with -o")
-        with tempfile.TemporaryFile(dir=folder):
+            # stat also fails for a name that no file can have, such as one that is too long.
+            if not stat.S_ISREG(os.stat(os.path.join(directory, name)).st_mode):
+                raise StorageError(f"{path}: is not a regular file; name one with -o")
+        with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); "
-                           "name another file with -o") from None
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); name another file with -o") from None

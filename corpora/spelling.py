@@ -1,72 +1,78 @@
-"""Numbers in the words of six languages, as numbers.tsv and counting.tsv write them: one public function a language.
+"""Numbers in the words of six languages, as in numbers.tsv and counting.tsv: one public function per language.
 
-All words are lower case with their diacritics (composed, NFC). Where a language has several correct forms, one is kept to:
+All words are lower case with their diacritics (composed, NFC). Where a language has several correct forms, one is used
+throughout:
 
 - English is British: 'one hundred and one'.
-- German says the 'ein' of 'einhundert' and 'eintausend', and writes every number as one word.
-- Dutch counts in thousands ('duizend driehonderd', not 'dertienhonderd'), with a space after 'duizend' and no 'en' before
-  the last part.
-- Spanish numbers stand alone, so they end in 'uno', never in 'un'.
+- German has the 'ein' of 'einhundert' and 'eintausend', and writes every number as one word.
+- Dutch counts in thousands ('duizend driehonderd', not 'dertienhonderd'), with a space after 'duizend' and no 'en'
+  before the last part.
+- Spanish numbers are used in counting, so they end in 'uno', never in 'un'.
 
-Not here: which numbers are drawn and how the lines are made (generate.py).
+Not here: the choice of numbers and the form of the lines (generate.py).
 """
 
-# The word of a number stands at its index; nothing is said for what is not there, so index 0 is empty but in English.
-ENGLISH_ONES = (
+
+def _words(text: str, first: int = 0) -> list[str]:
+    """Split words into a list in which the first one has the index `first`: 'ten', 1 -> ['', 'ten']."""
+    return [""] * first + text.split()
+
+
+# The index of a word is its number; unused indices, and zero outside English, are empty strings.
+ENGLISH_ONES = _words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-ENGLISH_TENS = ["", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split()]
+)
+ENGLISH_TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety", first=2)
 
-GERMAN_ONES = [
-    "",
-    *"ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf".split(),
-    *"dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn".split(),
-]
-GERMAN_TENS = ["", "", *"zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()]
+GERMAN_ONES = _words(
+    "ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf "
+    "dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn",
+    first=1,
+)
+GERMAN_TENS = _words("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig", first=2)
 
-DUTCH_ONES = [
-    "",
-    *"een twee drie vier vijf zes zeven acht negen tien elf twaalf".split(),
-    *"dertien veertien vijftien zestien zeventien achttien negentien".split(),
-]
-DUTCH_TENS = ["", "", *"twintig dertig veertig vijftig zestig zeventig tachtig negentig".split()]
+DUTCH_ONES = _words(
+    "een twee drie vier vijf zes zeven acht negen tien elf twaalf "
+    "dertien veertien vijftien zestien zeventien achttien negentien",
+    first=1,
+)
+DUTCH_TENS = _words("twintig dertig veertig vijftig zestig zeventig tachtig negentig", first=2)
 
-SPANISH_ONES = [
-    "",
-    *"uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince".split(),
-    *"dieciséis diecisiete dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro".split(),
-    *"veinticinco veintiséis veintisiete veintiocho veintinueve".split(),
-]
-SPANISH_TENS = ["", "", "", *"treinta cuarenta cincuenta sesenta setenta ochenta noventa".split()]
-SPANISH_HUNDREDS = [
-    "",
-    *"ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos".split(),
-]
+SPANISH_ONES = _words(
+    "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince "
+    "dieciséis diecisiete dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro "
+    "veinticinco veintiséis veintisiete veintiocho veintinueve",
+    first=1,
+)
+SPANISH_TENS = _words("treinta cuarenta cincuenta sesenta setenta ochenta noventa", first=3)
+SPANISH_HUNDREDS = _words(
+    "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos", first=1
+)
 
-TURKISH_ONES = ["", *"bir iki üç dört beş altı yedi sekiz dokuz".split()]
-TURKISH_TENS = ["", *"on yirmi otuz kırk elli altmış yetmiş seksen doksan".split()]
+TURKISH_ONES = _words("bir iki üç dört beş altı yedi sekiz dokuz", first=1)
+TURKISH_TENS = _words("on yirmi otuz kırk elli altmış yetmiş seksen doksan", first=1)
 
-ESPERANTO_ONES = ["", *"unu du tri kvar kvin ses sep ok naŭ".split()]
+ESPERANTO_ONES = _words("unu du tri kvar kvin ses sep ok naŭ", first=1)
 
 
 def english(number: int) -> str:
-    """The British English words of a number in 0..999,999: 12345 -> 'twelve thousand three hundred and forty-five'.
+    """Return the British English words of a number in 0..999,999: 1342 -> 'one thousand three hundred and forty-two'.
 
     Raises ValueError for a number outside that range.
     """
-    _refuse_outside(0, 999_999, number, "english")
+    _require_between(0, 999_999, number, "english")
     thousands, rest = divmod(number, 1_000)
     if thousands == 0:
         return _english_below_thousand(rest)
     if rest == 0:
         return f"{_english_below_thousand(thousands)} thousand"
-    joint = " and " if rest < 100 else " "
-    return f"{_english_below_thousand(thousands)} thousand{joint}{_english_below_thousand(rest)}"
+    joiner = " and " if rest < 100 else " "
+    return f"{_english_below_thousand(thousands)} thousand{joiner}{_english_below_thousand(rest)}"
 
 
 def _english_below_thousand(number: int) -> str:
-    """342 -> 'three hundred and forty-two'."""
+    """Return the words of a number below 1,000: 342 -> 'three hundred and forty-two'."""
     hundreds, rest = divmod(number, 100)
     if hundreds == 0:
         return _english_below_hundred(rest)
@@ -76,7 +82,7 @@ def _english_below_thousand(number: int) -> str:
 
 
 def _english_below_hundred(number: int) -> str:
-    """42 -> 'forty-two'."""
+    """Return the words of a number below 100: 42 -> 'forty-two'."""
     if number < 20:
         return ENGLISH_ONES[number]
     tens, ones = divmod(number, 10)
@@ -84,17 +90,17 @@ def _english_below_hundred(number: int) -> str:
 
 
 def german(number: int) -> str:
-    """The German word of a number in 1..9,999: 1342 -> 'eintausenddreihundertzweiundvierzig'.
+    """Return the German word of a number in 1..9,999: 1342 -> 'eintausenddreihundertzweiundvierzig'.
 
     Raises ValueError for a number outside that range.
     """
-    _refuse_outside(1, 9_999, number, "german")
-    word = _german_inside(number)
+    _require_between(1, 9_999, number, "german")
+    word = _german_prefix(number)
     return f"{word}s" if word.endswith("ein") else word
 
 
-def _german_inside(number: int) -> str:
-    """The word as it stands before another part, where one is 'ein' and not 'eins': 101 -> 'einhundertein'."""
+def _german_prefix(number: int) -> str:
+    """Return a number's form before another part, where one is 'ein' and not 'eins': 101 -> 'einhundertein'."""
     if number < 20:
         return GERMAN_ONES[number]
     if number < 100:
@@ -102,15 +108,15 @@ def _german_inside(number: int) -> str:
         return f"{GERMAN_ONES[ones]}und{GERMAN_TENS[tens]}" if ones else GERMAN_TENS[tens]
     unit, name = (1_000, "tausend") if number >= 1_000 else (100, "hundert")
     count, rest = divmod(number, unit)
-    return f"{GERMAN_ONES[count]}{name}{_german_inside(rest)}"
+    return f"{GERMAN_ONES[count]}{name}{_german_prefix(rest)}"
 
 
 def dutch(number: int) -> str:
-    """The Dutch words of a number in 1..9,999: 1342 -> 'duizend driehonderdtweeënveertig'.
+    """Return the Dutch words of a number in 1..9,999: 1342 -> 'duizend driehonderdtweeënveertig'.
 
     Raises ValueError for a number outside that range.
     """
-    _refuse_outside(1, 9_999, number, "dutch")
+    _require_between(1, 9_999, number, "dutch")
     thousands, below_thousand = divmod(number, 1_000)
     hundreds, below_hundred = divmod(below_thousand, 100)
     last = _multiple(DUTCH_ONES[hundreds], "honderd", hundreds) + _dutch_below_hundred(below_hundred)
@@ -118,31 +124,32 @@ def dutch(number: int) -> str:
 
 
 def _dutch_below_hundred(number: int) -> str:
-    """22 -> 'tweeëntwintig'."""
+    """Return the words of a number below 100: 22 -> 'tweeëntwintig'."""
     if number < 20:
         return DUTCH_ONES[number]
     tens, ones = divmod(number, 10)
     if ones == 0:
         return DUTCH_TENS[tens]
-    # The trema begins a new syllable where 'tweeen' and 'drieen' would run three vowels together.
-    joint = "ën" if DUTCH_ONES[ones].endswith("e") else "en"
-    return f"{DUTCH_ONES[ones]}{joint}{DUTCH_TENS[tens]}"
+    # The trema starts a new syllable: 'tweeen' and 'drieen' would run three vowels together.
+    joiner = "ën" if DUTCH_ONES[ones].endswith("e") else "en"
+    return f"{DUTCH_ONES[ones]}{joiner}{DUTCH_TENS[tens]}"
 
 
 def spanish(number: int) -> str:
-    """The Spanish words of a number in 1..9,999: 1342 -> 'mil trescientos cuarenta y dos'.
+    """Return the Spanish words of a number in 1..9,999: 1342 -> 'mil trescientos cuarenta y dos'.
 
     Raises ValueError for a number outside that range.
     """
-    _refuse_outside(1, 9_999, number, "spanish")
+    _require_between(1, 9_999, number, "spanish")
     thousands, below_thousand = divmod(number, 1_000)
     hundreds, below_hundred = divmod(below_thousand, 100)
     hundred = "cien" if below_thousand == 100 else SPANISH_HUNDREDS[hundreds]
-    return _spaced(_multiple(f"{SPANISH_ONES[thousands]} ", "mil", thousands), hundred, _spanish_below_hundred(below_hundred))
+    thousand = _multiple(f"{SPANISH_ONES[thousands]} ", "mil", thousands)
+    return _spaced(thousand, hundred, _spanish_below_hundred(below_hundred))
 
 
 def _spanish_below_hundred(number: int) -> str:
-    """42 -> 'cuarenta y dos'."""
+    """Return the words of a number below 100: 42 -> 'cuarenta y dos'."""
     if number < 30:
         return SPANISH_ONES[number]
     tens, ones = divmod(number, 10)
@@ -150,11 +157,11 @@ def _spanish_below_hundred(number: int) -> str:
 
 
 def turkish(number: int) -> str:
-    """The Turkish words of a number in 1..9,999: 1342 -> 'bin üç yüz kırk iki'.
+    """Return the Turkish words of a number in 1..9,999: 1342 -> 'bin üç yüz kırk iki'.
 
     Raises ValueError for a number outside that range.
     """
-    _refuse_outside(1, 9_999, number, "turkish")
+    _require_between(1, 9_999, number, "turkish")
     thousands, hundreds, tens, ones = _digits(number)
     return _spaced(
         _multiple(f"{TURKISH_ONES[thousands]} ", "bin", thousands),
@@ -165,11 +172,11 @@ def turkish(number: int) -> str:
 
 
 def esperanto(number: int) -> str:
-    """The Esperanto words of a number in 1..9,999: 1342 -> 'mil tricent kvardek du'.
+    """Return the Esperanto words of a number in 1..9,999: 1342 -> 'mil tricent kvardek du'.
 
     Raises ValueError for a number outside that range.
     """
-    _refuse_outside(1, 9_999, number, "esperanto")
+    _require_between(1, 9_999, number, "esperanto")
     thousands, hundreds, tens, ones = _digits(number)
     return _spaced(
         _multiple(f"{ESPERANTO_ONES[thousands]} ", "mil", thousands),
@@ -180,23 +187,23 @@ def esperanto(number: int) -> str:
 
 
 def _multiple(prefix: str, unit: str, count: int) -> str:
-    """So many of a unit, where one of it is the bare unit and none is nothing: 'tri', 'cent', 3 -> 'tricent'."""
+    """Return the words of `count` times a unit, which has no prefix if it is one: 'tri', 'cent', 3 -> 'tricent'."""
     if count == 0:
         return ""
     return unit if count == 1 else prefix + unit
 
 
 def _spaced(*parts: str) -> str:
-    """The parts that are not empty, a space between: 'mil', '', 'du' -> 'mil du'."""
+    """Join the parts that are not empty with spaces: 'mil', '', 'du' -> 'mil du'."""
     return " ".join(part for part in parts if part)
 
 
 def _digits(number: int) -> tuple[int, int, int, int]:
-    """Thousands, hundreds, tens and ones: 342 -> (0, 3, 4, 2)."""
+    """Return thousands, hundreds, tens and ones: 342 -> (0, 3, 4, 2)."""
     return number // 1_000, number // 100 % 10, number // 10 % 10, number % 10
 
 
-def _refuse_outside(least: int, most: int, number: int, language: str) -> None:
-    """Raises ValueError unless least <= number <= most."""
-    if not least <= number <= most:
-        raise ValueError(f"{language}() knows {least}..{most}, not {number}")
+def _require_between(minimum: int, maximum: int, number: int, language: str) -> None:
+    """Raise ValueError unless minimum <= number <= maximum."""
+    if not minimum <= number <= maximum:
+        raise ValueError(f"{language}() spells {minimum}..{maximum}, not {number}")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from charlm.config import ENCODERS, GATES, OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig
-from charlm.errors import UsageError
+from charlm.errors import OptionError, UsageError
 
 MODEL = {"vocabulary_size": 5, "cell": "gru", "nonlinearity": "relu", "num_layers": 3, "embedding_size": 4,
          "hidden_size": 4, "tied": True, "encoder": "shared", "source_vocabulary_size": 7, "attention": True, "window": 0,
@@ -143,15 +143,14 @@ def test_wrong_value_of_a_model_is_refused(name, value):
 @pytest.mark.parametrize("name", ["source_vocabulary_size", "window", "labels"])
 @pytest.mark.parametrize("value", [None, True, False, 1.0, -1, 2 ** 62, 10 ** 400, "", "5", [], [1], {}, NAN, INFINITY])
 def test_wrong_size_of_what_may_be_zero_is_refused(name, value):
-    flag = {"source_vocabulary_size": "source vocabulary size", "window": "--bptt", "labels": "--labels"}[name]
-    with pytest.raises(UsageError, match=f"^{flag} "):
+    with pytest.raises(UsageError, match=f"^{name} "):
         ModelConfig.from_json(MODEL | {name: value})
 
 
 @pytest.mark.parametrize("name", ["tied", "attention"])
 @pytest.mark.parametrize("value", [0, 1, None, "true", []])
 def test_a_switch_is_true_or_false(name, value):
-    with pytest.raises(UsageError, match=f"^--{name} must be true or false"):
+    with pytest.raises(UsageError, match=f"^{name} must be true or false"):
         ModelConfig.from_json(MODEL | {name: value})
 
 
@@ -184,7 +183,8 @@ def test_windows_of_past_text_need_an_encoder_of_their_own_that_knows_the_text(a
 def test_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
     with pytest.raises(UsageError) as caught:
         ModelConfig(5, **{name: "transformer"})
-    assert flag in str(caught.value) and "transformer" in str(caught.value)
+    assert caught.value.for_command_line.startswith(f"{flag} must be one of ") and str(caught.value).startswith(f"{name} ")
+    assert "transformer" in str(caught.value)
     assert all(choice in str(caught.value) for choice in choices)
 
 
@@ -192,8 +192,9 @@ def test_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
                                         ("hidden_size", "--hidden"), ("vocabulary_size", "vocabulary size")])
 def test_size_out_of_range_names_the_flag(name, flag):
     for value in (0, -3, 1 << 24):
-        with pytest.raises(UsageError, match=flag):
+        with pytest.raises(OptionError, match=f"^{name} ") as caught:
             ModelConfig(**({"vocabulary_size": 5} | {name: value}))
+        assert caught.value.for_command_line.startswith(f"{flag} ")
 
 
 @pytest.mark.parametrize("name, flag, wrong", [
@@ -207,8 +208,9 @@ def test_size_out_of_range_names_the_flag(name, flag):
     ("seed", "--seed", [-1, 1 << 63])])
 def test_wrong_value_of_a_run_names_its_flag(name, flag, wrong):
     for value in wrong:
-        with pytest.raises(UsageError, match=f"^{flag} "):
+        with pytest.raises(OptionError, match=f"^{name} ") as caught:
             TrainingConfig(**({"steps": 10} | {name: value}))
+        assert caught.value.for_command_line.startswith(f"{flag} ")
 
 
 @pytest.mark.parametrize("values", [{}, {"learning_rate": 0, "dropout": 0, "clip": 0, "warmup": 0, "patience": 0},
@@ -225,8 +227,9 @@ def test_ordinary_and_extreme_runs_are_accepted(values):
     ("repeat_penalty", "--repeat-penalty", [0, -1, NAN, INFINITY])])
 def test_wrong_value_of_a_draw_names_its_flag(name, flag, wrong):
     for value in wrong:
-        with pytest.raises(UsageError, match=f"^{flag} "):
+        with pytest.raises(OptionError, match=f"^{name} ") as caught:
             SamplingConfig(**{name: value})
+        assert caught.value.for_command_line.startswith(flag)
 
 
 @pytest.mark.parametrize("values", [{"temperature": 0}, {"top_k": 1 << 30}, {"top_p": 0}, {"min_p": 1}])

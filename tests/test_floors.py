@@ -15,7 +15,7 @@ FILES = {".".join(("charlm", *path.relative_to(FOLDER).with_suffix("").parts)).r
          for path in FOLDER.rglob("*.py")}
 
 FLOORS = {"__main__": 5, "cli": 5, "": 5, "model": 4, "reports": 4, "training": 3, "nn": 3, "inference": 3, "modelfile": 2, "checkpoint": 2, "container": 2,
-          "storage": 2, "lock": 2, "text": 1, "version": 0, "config": 0, "contract": 0, "events": 0, "errors": 0}
+          "storage": 2, "lock": 2, "text": 1, "version": 0, "contract": 0, "config": 0, "events": 0, "errors": 0}
 BESIDE = {("__main__", "cli"), ("cli", ""), ("training", "nn"), ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"),
           ("checkpoint", "container"), ("checkpoint", "storage"),
           ("config", "errors"), ("contract", "config")}

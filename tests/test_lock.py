@@ -149,7 +149,7 @@ def test_one_that_has_not_written_its_number_yet_is_waited_for(tmp_path):
         assert "(process 1234)" in refused(tmp_path / "m")
         timer.join()
         path.write_text("")
-        assert "a training is writing it" in refused(tmp_path / "m")
+        assert "a training run is writing it" in refused(tmp_path / "m")
 
 
 def test_a_lock_file_removed_meanwhile_is_not_the_lock(tmp_path, monkeypatch):

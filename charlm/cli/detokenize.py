@@ -1,12 +1,16 @@
-"""`charlm detokenize`: the lines that ids stand for."""
+"""`charlm detokenize`: the text that token ids stand for, line by line."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import click
 
 from charlm.cli import options
+from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.output import Output
 
-MAX_DIGITS = 20                        # of an id
+MAX_DIGITS = 20                         # digits of an id; Python refuses to convert thousands
 
 EXAMPLES = """\b
 Examples:
@@ -16,54 +20,35 @@ Examples:
 """
 
 
-@click.command("detokenize", epilog=EXAMPLES, short_help="Write the lines that ids stand for.")
+@click.command("detokenize", epilog=EXAMPLES, short_help="Write the text of lines of token ids.")
 @click.argument("file", required=False, metavar="[FILE]")
 @options.model
 def command(file: str | None, model: str | None) -> None:
-    """Write the lines that ids stand for, as `charlm tokenize` wrote them.
+    """Write the text of lines of token ids, as `charlm tokenize` wrote them.
 
-    A line that is none of ids is told of and answered by an empty one; the exit code is then 4.
+    A line with anything but ids is reported by number and produces an empty line; the exit code is then 4.
     """
     options.limit_threads(None)
-    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import load_model
-    from charlm.cli.output import Output
+    from charlm.text.tokenizers.base import decode
     lines, output = LineReader(file, "strict"), Output()
-    reader = _Reader(load_model(model).tokenizer)
+    tokenizer = load_model(model).tokenizer
+
+    def read(valid: Sequence[Line]) -> list[str]:
+        return [decode(tokenizer, list(map(int, line.text.split()))) for line in valid]
+
     for batch in lines.batches():
-        output.write("".join(line.begin + reader.read(line) + line.end for line in batch))
-    lines.close(advice="they are no output of charlm tokenize")
-    reader.close()
+        output.write("".join(line.begin + (text or "") + line.end for line, text in lines.map_valid(
+            batch, read, lambda text: _problem(text, tokenizer.size))))
+    lines.close(advice="name the model that the ids are from with -m")
 
 
-class _Reader:
-    """Lines of ids to text; counts those that are none."""
+def _problem(text: str, size: int) -> str:
+    """Return an error message if a word is not an id below `size`, else an empty string.
 
-    def __init__(self, tokenizer):
-        self._tokenizer = tokenizer
-        self._bad = 0
-
-    def read(self, line) -> str:
-        from charlm.text.tokenizers.base import decode
-        ids = []
-        for word in line.text.split():
-            # Python converts no number of thousands of digits.
-            if not (word.isascii() and word.isdecimal() and len(word) <= MAX_DIGITS
-                    and int(word) < self._tokenizer.size):
-                self._refuse(line, word)
-                return ""
-            ids.append(int(word))
-        return decode(self._tokenizer, ids)
-
-    def _refuse(self, line, word: str) -> None:
-        from charlm.cli.exit_codes import message
-        from charlm.cli.line_reader import MAX_REPORTED
-        self._bad += 1
-        if self._bad <= MAX_REPORTED:
-            message(f"line {line.number}: {word[:40]!r} is no id from 0 to {self._tokenizer.size - 1}")
-
-    def close(self) -> None:
-        from charlm.errors import CorpusError
-        if self._bad:
-            raise CorpusError(f"lines that are no ids of this model: {self._bad}, each answered by an "
-                              "empty one; name the model that they are of with -m")
+    >>> _problem("1 0", 2), _problem("1 2", 2)
+    ('', "'2' is not an id from 0 to 1")
+    """
+    wrong = next((word for word in text.split() if not (
+        word.isascii() and word.isdecimal() and len(word) <= MAX_DIGITS and int(word) < size)), None)
+    return "" if wrong is None else f"{wrong[:40]!r} is not an id from 0 to {size - 1}"

@@ -1,7 +1,8 @@
-"""The error boundary: every way a command can end, as one line on stderr and an exit code.
+"""The error boundary: every way a command can end, as an exit code and at most one line on stderr.
 
-    0 done   1 internal, memory   2 usage   3 model   4 corpus   5 diverged   6 storage   7 in use
-    141 the reader of stdout went away; death by INT, TERM or HUP is by that signal itself
+    0 done   1 internal error, out of memory, too few lines found   2 usage   3 model or checkpoint refused
+    4 corpus or input lines refused   5 training diverged   6 storage failed   7 output in use
+    141 the reader of stdout closed the pipe   128 + n killed by signal n (INT, TERM, HUP)
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,29 +22,30 @@ from charlm.errors import CharlmError, StorageError
 CLOSED_PIPE = 141
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _MEMORY = "out of memory; lower --batch-size, --bptt or --hidden"
+_LINE_BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 
 
 class ClosedPipe(Exception):
-    """Whoever read stdout has left. Not an OSError: click turns those of closed pipes into exit 1."""
+    """Raised when the reader of stdout is gone. Not an OSError: click turns a closed pipe's into exit code 1."""
 
 
 class TerminatedBySignal(Exception):
-    """The work is put away; now die by this signal."""
+    """Raised after cleanup: re-raise this signal so that the exit status is 128 + n."""
 
     def __init__(self, signum: int):
         self.signum = signum
 
 
 def run_and_exit(command: Callable[[], object]) -> None:
-    """Run a command, report what went wrong, exit. With CHARLM_DEBUG=1 tracebacks are shown."""
-    _unicode_streams()
+    """Run a command, report its error, exit. With CHARLM_DEBUG=1 the traceback is shown instead."""
+    _set_utf8()
     try:
         code = command()
         _flush()
     except (KeyboardInterrupt, click.Abort):
         _die(signal.SIGINT)
-    except TerminatedBySignal as killed:
-        _die(killed.signum)
+    except TerminatedBySignal as terminated:
+        _die(terminated.signum)
     except (ClosedPipe, BrokenPipeError):
         _exit(CLOSED_PIPE)
     except Exception as error:
@@ -54,38 +57,56 @@ def run_and_exit(command: Callable[[], object]) -> None:
 
 
 def _report(error: Exception) -> int:
-    """Say what happened in one line; return the exit code."""
+    """Report an error in one line on stderr and return its exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         print(error.ctx.get_help(), file=sys.stderr)
         return error.exit_code
     if isinstance(error, click.ClickException):
-        context = getattr(error, "ctx", None)
-        verb = f" {context.info_name}" if context and context.parent else ""
-        message(f"error: {error.format_message()} (charlm{verb} --help lists the flags)")
+        message(f"error: {_click_message(error)}")
         return error.exit_code
     if isinstance(error, CharlmError):
-        message(f"error: {error}")
+        message(f"error: {getattr(error, 'for_command_line', error)}")
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _FULL:
         message(f"error: output cannot be written ({error.strerror})")
         return StorageError.exit_code
-    if isinstance(error, MemoryError) or "out of memory" in str(error) \
-            or "can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         message(f"error: {_MEMORY}")
     else:
-        message(f"error: internal: {type(error).__name__}: {error}; CHARLM_DEBUG=1 shows where")
-    return 1
+        message(f"error: internal: {type(error).__name__}: {error}; CHARLM_DEBUG=1 shows the traceback")
+    return CharlmError.exit_code
 
 
-def message(message: str) -> None:
-    """One line on stderr, `charlm: ...`; nothing when stderr is gone."""
+def _click_message(error: click.ClickException) -> str:
+    """Return the message of an error found by click, ending with the help that lists the valid choices."""
+    context = getattr(error, "ctx", None)
+    help_of = f"charlm {context.info_name} --help lists the options" if context and context.parent \
+        else "charlm --help lists the commands"
+    return f"{_number_message(error) or error.format_message().rstrip('.')} ({help_of})"
+
+
+def _number_message(error: click.ClickException) -> str:
+    """Return e.g. "--seed must be a whole number from 0, not '1.5'"; "" if the error is not about a number."""
+    if not isinstance(error, click.BadParameter) or not error.param or not error.message:
+        return ""
+    kind = error.param.type
+    if not isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):
+        return ""
+    words = ["whole number" if isinstance(kind, click.types.IntParamType) else "number"]
+    words += [f"{word} {bound}" for word, name in (("from", "min"), ("to", "max"))
+              if (bound := getattr(kind, name, None)) is not None]
+    return f"{'/'.join(error.param.opts)} must be a {' '.join(words)}, not {error.message.rpartition(' is not ')[0]}"
+
+
+def message(text: str) -> None:
+    """Print one line, `charlm: ...`, on stderr. Line breaks become spaces; a closed stderr is ignored."""
     from charlm.reports.visible import visible
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(f"charlm: {visible(' '.join(message.split()))}", file=sys.stderr, flush=True)
+        print(f"charlm: {visible(_LINE_BREAKS.sub(' ', text.strip()))}", file=sys.stderr, flush=True)
 
 
 def _flush() -> None:
-    """Write out what stdout still holds, as `stdout_errors` says."""
+    """Write what stdout has buffered. Raises like `stdout_errors`."""
     with stdout_errors():
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -93,7 +114,7 @@ def _flush() -> None:
 
 @contextlib.contextmanager
 def stdout_errors() -> Iterator[None]:
-    """Name failures of stdout: ClosedPipe when the pipe is closed, StorageError for all else."""
+    """Turn failures of stdout into ClosedPipe if its reader is gone, else into StorageError."""
     try:
         yield
     except BrokenPipeError:
@@ -102,15 +123,15 @@ def stdout_errors() -> Iterator[None]:
         raise StorageError(f"stdout cannot be written ({error.strerror})") from None
 
 
-def _unicode_streams() -> None:
-    """UTF-8 whatever the locale; text that is no UTF-8 (file names) is shown escaped."""
+def _set_utf8() -> None:
+    """Write UTF-8 whatever the locale; file names that are not UTF-8 are escaped."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _exit(code: int) -> None:
-    """Exit without a second complaint from the interpreter flushing a broken stdout."""
+    """Exit; if stdout is broken, keep the interpreter from reporting that again."""
     try:
         _flush()
     except (ClosedPipe, StorageError, ValueError):

@@ -1,12 +1,17 @@
-"""`charlm fill`: lines with gaps in, the same lines filled out."""
+"""`charlm fill`: lines with gaps in, the same lines with the gaps filled out."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from charlm.cli import options
+from charlm.cli.line_reader import Line, LineReader, error_record
+from charlm.cli.output import Output, json_record
+from charlm.cli.sampling import choose_seed
+from charlm.config import SamplingConfig
 
 EXAMPLES = """\b
 Examples:
@@ -16,69 +21,61 @@ Examples:
 """
 
 
-@click.command("fill", epilog=EXAMPLES, short_help="Fill gaps in lines.")
+@click.command("fill", epilog=EXAMPLES, short_help="Fill the gaps in each line.")
 @click.argument("file", required=False, metavar="[FILE]")
 @options.model
-@click.option("--gap", default="___", show_default=True, metavar="MARK", help="What stands for a gap.")
-@click.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
-              help="Alternatives a line, one line each.")
-@click.option("--temp", "--temperature", "temperature", type=float,
-              help="0 takes the likeliest. Default: 0 for one filling a line, 1 for several.")
-@options.top_k
-@options.top_p
-@options.min_p
+@options.option("--gap", default="___", show_default=True, metavar="MARK", help="The text that marks a gap.")
+@options.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
+              help="Lines to write per input line, each with its own fillings.")
+@options.sampling_options(temperature="0, or 1 if -N is above 1")
 @options.seed
 @options.jsonl
 @options.errors
 @options.threads
-def command(file: str | None, model: str | None, gap: str, num_samples: int, temperature: float | None,
-            top_k: int, top_p: float, min_p: float, seed: int | None, jsonl: bool, errors: str,
-            threads: int | None) -> None:
-    """Fill the gaps of every line, from the text before and after them.
+def command(file: str | None, model: str | None, gap: str, num_samples: int, sampling: SamplingConfig, seed: int | None,
+            jsonl: bool, errors: str, threads: int | None) -> None:
+    """Fill the gaps in each line, using the text before and after them.
 
-    For models trained with --fill. Reads FILE or stdin, and answers each line as soon as it is in; a
-    line without a gap is passed on.
+    For models trained with --fill. Reads FILE or stdin and answers each line as soon as it is read; a
+    line without a gap is written unchanged.
     """
     if not gap or "\n" in gap:
-        raise click.UsageError("--gap needs a mark of at least one character, without a line break")
+        raise click.UsageError("--gap must be at least one character and no line break")
     options.limit_threads(threads)
-    from charlm.cli.line_reader import LineReader
-    from charlm.cli.models import open_model
-    from charlm.cli.output import Output
-    from charlm.cli.seeds import choose_seed
-    from charlm.config import SamplingConfig
-    from charlm.inference.infilling import Infiller
-    if temperature is None:
-        temperature = 0.0 if num_samples == 1 else 1.0
-    config = SamplingConfig(temperature, top_k, top_p, min_p)
+    from charlm.cli.models import load_model
+    if not options.is_given("temperature"):
+        sampling = replace(sampling, temperature=0.0 if num_samples == 1 else 1.0)
     lines, output = LineReader(file, errors), Output()
-    loaded, network = open_model(model, ("fill",))
-    filler = Infiller(network, loaded.tokenizer)
-    seed = choose_seed(seed, used=temperature > 0 and num_samples > 0)
-    show = _json if jsonl else _text
+    infiller = load_model(model, "fill").infiller()
+    seed = choose_seed(seed, used=sampling.temperature > 0 and num_samples > 0)
+    show = _record if jsonl else _row
+
+    def fill(valid: Sequence[Line]) -> list[list[list[str]]]:
+        return infiller.fill([line.text.split(gap) for line in valid], sampling, seed=seed,
+                             line_numbers=[line.number for line in valid],
+                             alternatives=num_samples) if num_samples else [[]] * len(valid)
+
     for batch in lines.batches():
-        texts = [line.text.split(gap) for line in batch]
-        filled = filler.fill(texts, config, seed=seed, line_numbers=[line.number for line in batch],
-                             alternatives=num_samples) if num_samples else []
-        for line, parts, alternatives in zip(batch, texts, filled):
-            for fills in alternatives:
-                output.write(show(line, parts, fills))
+        for line, alternatives in lines.map_valid(batch, fill):
+            if alternatives is None:
+                output.write(error_record(line) if jsonl else (line.end or "\n") * num_samples)
+            else:
+                output.write("".join(show(line, line.text.split(gap), fills) for fills in alternatives))
     lines.close()
 
 
-def _joined(parts: list[str], fills: list[str]) -> str:
-    """The texts between the gaps with the fillings in them.
+def _joined(parts: Sequence[str], fills: Sequence[str]) -> str:
+    """Return the texts between the gaps joined by the fillings.
 
     >>> _joined(["a", "c"], ["b"])
     'abc'
     """
-    return parts[0] + "".join(fill + part for fill, part in zip(fills, parts[1:]))
+    return parts[0] + "".join(fill + part for fill, part in zip(fills, parts[1:], strict=True))
 
 
-def _text(line, parts: list[str], fills: list[str]) -> str:
+def _row(line: Line, parts: Sequence[str], fills: Sequence[str]) -> str:
     return _joined(parts, fills) + (line.end or "\n")
 
 
-def _json(line, parts: list[str], fills: list[str]) -> str:
-    return json.dumps({"line": line.number, "text": _joined(parts, fills), "fills": fills},
-                      ensure_ascii=False) + "\n"
+def _record(line: Line, parts: Sequence[str], fills: Sequence[str]) -> str:
+    return json_record(line=line.number, text=_joined(parts, fills), fills=fills)

@@ -1,10 +1,11 @@
-"""`charlm info`: what a model is, how it was trained, how good it is."""
+"""`charlm info`: what a model is, how it was trained and how good it is."""
 
 from __future__ import annotations
 
 import click
 
 from charlm.cli import options
+from charlm.cli.output import write_table
 
 EXAMPLES = """\b
 Examples:
@@ -13,38 +14,31 @@ Examples:
   charlm info -m big.charlm --jsonl | jq .bits_per_character
 """
 
-LABELS = 20                             # named at most
+MAX_LABELS = 20                         # labels named
 
 
-@click.command("info", epilog=EXAMPLES, short_help="Say what a model is and how good it is.")
+@click.command("info", epilog=EXAMPLES, short_help="Describe a model, its training and its quality.")
 @click.argument("file", required=False, metavar="[FILE]")
 @options.model
 @options.jsonl
 def command(file: str | None, model: str | None, jsonl: bool) -> None:
-    """Say what a model is, how it was trained and how good it is.
-    """
+    """Describe a model, its training and its quality, one `name<TAB>value` line each."""
     options.limit_threads(None)
     from charlm.cli.models import find_model
-    from charlm.cli.output import write_table
     from charlm.modelfile import load
-    if file is not None and model is not None and click.get_current_context().get_parameter_source(
+    if file is not None and click.get_current_context().get_parameter_source(
             "model") is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError("a model is named twice; give FILE or -m")
+        raise click.UsageError("two models are named; give FILE or -m, not both")
     path = find_model(file or model)
     loaded = load(path)
-    facts = {"file": path, "task": loaded.task, "model": loaded.config.describe(),
-             "tokenizer": _tokens(loaded.tokenizer)}
-    if loaded.separate_source:
-        facts["source_tokenizer"] = _tokens(loaded.separate_source)
-    if loaded.labels:
-        facts["labels"] = f"{len(loaded.labels)}: {', '.join(loaded.labels.names[:LABELS])}" \
-                          + (", …" if len(loaded.labels) > LABELS else "")
+    fields: dict[str, object] = {"file": path, "task": loaded.task, "model": loaded.config.describe()}
+    for name, tokenizer in (("tokenizer", loaded.tokenizer), ("source_tokenizer", loaded.separate_source)):
+        if tokenizer is not None:
+            fields[name] = f"{tokenizer.kind}, {tokenizer.size} tokens"
+    if labels := loaded.labels:
+        named = ", ".join(labels.names[:MAX_LABELS])
+        fields["labels"] = f"{len(labels)}: {named}" + (", …" if len(labels) > MAX_LABELS else "")
     if loaded.line_hashes:
         hashes = loaded.line_hashes.tensor
-        facts["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
-    trained = {name: value for name, value in loaded.training.items() if name not in facts}
-    write_table(facts | trained, jsonl=jsonl)
-
-
-def _tokens(tokenizer) -> str:
-    return f"{tokenizer.kind}, {tokenizer.size} tokens"
+        fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
+    write_table(fields | {name: value for name, value in loaded.training.items() if name not in fields}, jsonl=jsonl)

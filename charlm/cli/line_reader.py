@@ -1,23 +1,27 @@
-"""Filters: lines in, answers out, in order; promptly when input is slow, in batches when it is fast."""
+"""Input of the filters: lines in order, promptly when input is slow and in batches when it is fast."""
 
 from __future__ import annotations
 
 import codecs
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from charlm.cli.exit_codes import message
+from charlm.cli.output import json_record
 from charlm.errors import CorpusError
+
+if TYPE_CHECKING:
+    from charlm.inference.line_scoring import Scorer
 
 Answer = TypeVar("Answer")
 
 CHUNK = 1 << 16                         # bytes read at once
-MAX_BATCH = 256                        # answered at once
-MAX_REPORTED = 10                          # lines that are not UTF-8
+MAX_BATCH = 256                         # lines answered at once
+MAX_REPORTED = 10                       # invalid lines reported one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,38 +29,50 @@ class Line:
     """One line of input."""
 
     number: int                         # from 1
-    text: str                           # without its end and a byte order mark
-    end: str                            # LF, CRLF, or nothing at the end of the input
-    data: bytes                         # all of it as it came
-    valid: bool = True                  # False: not UTF-8, and `text` is empty
+    text: str                           # without line end and byte order mark; empty if not UTF-8
+    end: str                            # LF or CRLF; empty at the end of the input
+    data: bytes                         # the bytes as read, with the line end
+    error: str = ""                     # why the line cannot be answered, e.g. "not UTF-8"
 
-    def scored(self, scorer) -> str:
-        """What of it a scorer scores."""
+    @property
+    def valid(self) -> bool:
+        """Return True if the line can be answered."""
+        return not self.error
+
+    def text_for(self, scorer: Scorer) -> str:
+        """Return the text that a scorer scores, with the line end if the scorer includes it."""
         return self.text + self.end if scorer.includes_line_end else self.text
 
     @property
     def begin(self) -> str:
-        """The byte order mark, where the first line has one that is not part of its text."""
+        """The byte order mark that the first line begins with, else an empty string."""
         return "\ufeff" if self.number == 1 and self.data.startswith(codecs.BOM_UTF8) else ""
+
+
+def error_record(line: Line) -> str:
+    """Return the JSON record that answers an invalid line, the same from every filter."""
+    return json_record(line=line.number, error=line.error)
 
 
 class LineReader:
     """The lines of a file or of stdin.
 
-    A line that is not UTF-8 is told of, the first few by their numbers, and is to be answered by an
-    empty line or left out; `close` then raises CorpusError, when all others are answered.
+    Invalid lines (not UTF-8, or refused by the model) are reported on stderr, the first few by number. A
+    filter answers each with an empty line or an error record, or leaves it out; when all lines are answered,
+    `close` raises CorpusError.
     """
 
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = _source(file), errors
-        self._number = self._bad = self._refused = 0
+        self._count = self._undecodable = self._refused = 0
+        self._warned: dict[str, int] = {}
 
     def batches(self) -> Iterator[list[Line]]:
-        """What has arrived, up to MAX_BATCH lines at once; waits only when nothing has."""
+        """Yield the lines that have arrived, at most MAX_BATCH at once; wait only if there are none."""
         from charlm.text.reading import byte_chunks, open_bytes
         with open_bytes(self._source) as stream:
             rest: list[bytes] = []
-            for chunk in byte_chunks(stream, self._source, CHUNK):
+            for chunk in byte_chunks(stream, self._source, CHUNK, errors=self._errors, warn=message):
                 *whole, last = chunk.split(b"\n")
                 if whole:
                     whole[0] = b"".join([*rest, whole[0]])
@@ -68,49 +84,66 @@ class LineReader:
                 yield [self._line(last, "")]
 
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
-                 problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
-        """Each line with its answer, None for those that are not UTF-8 or that `problem` refuses."""
-        good = [line for line in batch if line.valid and not self._refuse(line, problem(line.text))]
-        answers = dict(zip((line.number for line in good), answer(good)))
-        return [(line, answers.get(line.number)) for line in batch]
+                  problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
+        """Return each line with its answer, None for invalid lines.
 
-    def _refuse(self, line: Line, reason: str) -> bool:
-        """Report why a line is refused, if it is."""
-        self._refused += bool(reason)
-        if reason and self._refused <= MAX_REPORTED:
-            message(f"line {line.number}: {reason}")
-        return bool(reason)
+        `problem` returns why the model refuses a text, else an empty string.
+        """
+        checked = [self._check(line, problem(line.text)) if line.valid else line for line in batch]
+        valid = [line for line in checked if line.valid]
+        answers = dict(zip((line.number for line in valid), answer(valid), strict=True))
+        return [(line, answers.get(line.number)) for line in checked]
+
+    def _check(self, line: Line, problem: str) -> Line:
+        """Return the line; if there is a problem, report it and return the line as invalid."""
+        if not problem:
+            return line
+        self._refused += 1
+        if self._refused <= MAX_REPORTED:
+            message(f"line {line.number}: {problem}")
+        return replace(line, error=problem)
 
     @property
     def count(self) -> int:
-        """Lines that have come so far."""
-        return self._number
+        """The number of lines read so far."""
+        return self._count
 
-    def close(self, fate: str = "each answered by an empty one",
-              advice: str = "convert them, or pass --errors replace or ignore") -> None:
-        if self._bad:
-            raise CorpusError(f"lines that are not UTF-8: {self._bad}, {fate}; {advice}")
+    def warn(self, line: Line, what: str) -> None:
+        """Warn that a line has something doubtful: about the first such line now, about their number in `close`."""
+        if what not in self._warned:
+            message(f"line {line.number} has {what}")
+        self._warned[what] = self._warned.get(what, 0) + 1
+
+    def close(self, outcome: str = "each answered by an empty line", advice: str = "") -> None:
+        """Raise CorpusError if there were invalid lines, with their number, what became of them and what to do."""
+        for what, count in self._warned.items():
+            if count > 1:
+                message(f"{count} lines have {what}")
+        if self._undecodable:
+            raise CorpusError(f"lines that are not UTF-8: {self._undecodable}, {outcome}; "
+                              f"{advice or 'convert them, or pass --errors replace or ignore'}")
         if self._refused:
-            raise CorpusError(f"lines that this model cannot take: {self._refused}, {fate}")
+            raise CorpusError(f"lines that the model does not accept: {self._refused}, {outcome}"
+                              + (advice and f"; {advice}"))
 
-    def _line(self, data: bytes, end: str) -> Line:
-        self._number += 1
-        whole = data + end.encode()
-        if data.endswith(b"\r"):
-            data, end = data[:-1], "\r" + end
-        if self._number == 1:
-            data = data.removeprefix(codecs.BOM_UTF8)
+    def _line(self, content: bytes, end: str) -> Line:
+        self._count += 1
+        data = content + end.encode()
+        if content.endswith(b"\r"):
+            content, end = content[:-1], "\r" + end
+        if self._count == 1:
+            content = content.removeprefix(codecs.BOM_UTF8)
         try:
-            return Line(self._number, data.decode("utf-8", self._errors), end, whole)
+            return Line(self._count, content.decode("utf-8", self._errors), end, data)
         except UnicodeDecodeError as error:
-            self._bad += 1
-            if self._bad <= MAX_REPORTED:
-                message(f"line {self._number}: not UTF-8: byte 0x{data[error.start]:02x} at its offset {error.start}")
-            return Line(self._number, "", end, whole, False)
+            self._undecodable += 1
+            if self._undecodable <= MAX_REPORTED:
+                message(f"line {self._count}: not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}")
+            return Line(self._count, "", end, data, "not UTF-8")
 
 
 def _source(file: str | None) -> str:
-    """The file, or `-` when none is given and something is piped in."""
+    """Return the file, or `-` if there is none. Raises UsageError if stdin is a terminal then."""
     if file is not None:
         return file
     if sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():

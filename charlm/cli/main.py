@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 
 import click
 
-from charlm.cli.exit_codes import run_and_exit
+from charlm.cli.exit_codes import message, run_and_exit
+from charlm.cli.options import unread_variables
 from charlm.version import __version__
 
-VERBS = {"train": "train", "sample": "sample", "score": "score", "filter": "filter",
-         "classify": "classify", "translate": "translate", "fill": "fill", "eval": "eval",
-         "tokenize": "tokenize", "detokenize": "detokenize", "info": "info"}
+VERBS = ("train", "sample", "score", "filter", "classify", "translate", "fill", "eval", "tokenize", "detokenize",
+         "info")
 
 EXAMPLES = """\b
 Examples:
@@ -29,36 +30,58 @@ Examples:
 
 
 class Verbs(click.Group):
-    """A group that imports a verb when it is asked for, so that help answers at once."""
+    """A group that imports a verb's file only when that verb is used, so that help is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order in which help lists them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return None
-        return importlib.import_module(f"charlm.cli.{VERBS[name]}").command
+        """Import a verb; return None if it does not exist."""
+        return importlib.import_module(f"charlm.cli.{name}").command if name in VERBS else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words after `charlm`; `help VERB` is `VERB --help`, and `help` alone is `--help`."""
+        if args[:1] == ["help"]:
+            args = [*(verb for verb in args[1:2] if verb != "help"), "--help"]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context,
+                        args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb. Raises UsageError with the nearest name if it does not exist."""
         if args[0] not in VERBS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], VERBS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(VERBS)}"
+            hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(VERBS)}"
             raise click.UsageError(f"no such command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb; an error found while its options are parsed gets the verb's context, for its help."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            verb = ctx.invoked_subcommand
+            if error.ctx is None and verb and (command := self.get_command(ctx, verb)):
+                error.ctx = click.Context(command, ctx, verb)
+            raise
 
-@click.group(cls=Verbs, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"],
-                                          "auto_envvar_prefix": "CHARLM"})
+
+@click.group(cls=Verbs, epilog=EXAMPLES,
+             context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CHARLM"})
 @click.version_option(__version__, prog_name="charlm", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Character language models for the shell.
 
-    Train a recurrent network on any text, then write new text in its manner, or say how surprising any
-    line is, filter by it, classify, translate, fill gaps. Every flag has an environment twin:
-    CHARLM_SAMPLE_TEMPERATURE is `sample --temp`.
+    Train a recurrent network on any text; then generate similar text, measure how surprising each line is,
+    filter lines by that, classify or translate lines, or fill gaps in them. Every option can also be set by
+    an environment variable: CHARLM_SAMPLE_TEMP for `sample --temp`.
     """
+    if os.environ.get("RANK", "0") == "0":      # of torchrun's processes only one warns
+        for warning in unread_variables(cli, context):
+            message(warning)
 
 
 def main() -> None:
-    """Entry point of the console script; ends the process with the right code."""
+    """Run the command and end the process with its exit code: the entry point of the console script."""
     run_and_exit(lambda: cli.main(prog_name="charlm", standalone_mode=False))

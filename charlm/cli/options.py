@@ -1,57 +1,189 @@
-"""Flags that several verbs share, one decorator each."""
+"""Command-line options: those that several verbs share, and those made from configuration fields.
+
+Every long spelling of an option has an environment variable: `--temp` of `sample` is CHARLM_SAMPLE_TEMP.
+"""
 
 from __future__ import annotations
 
+import difflib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import Field
+from typing import Any
+
 import click
 
-model = click.option(
-    "-m", "--model", metavar="FILE", envvar="CHARLM_MODEL",
-    help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
+from charlm.config import Option as ConfigOption
+from charlm.config import SamplingConfig, options_of
 
-jsonl = click.option("--jsonl", is_flag=True, help="One JSON object a line.")
+GROUPS = {"task": "Task", "tokens": "Tokens", "network": "Network", "run": "Run", "optimizer": "Optimizer",
+          "resuming": "Resuming", "machine": "Machine", "": "Other options"}
+_TYPES = {"int": click.INT, "float": click.FLOAT, "str": click.STRING, "bool": click.BOOL}
+_READ_ELSEWHERE = ("CHARLM_DEBUG",)     # variables that are not options
 
-errors = click.option(
-    "--errors", type=click.Choice(["strict", "replace", "ignore"]), default="strict",
-    show_default=True, help="What to do with bytes that are not UTF-8.")
 
-beam = click.option("--beam", type=click.IntRange(1, 1000), default=5, show_default=True,
-                    help="Hypotheses of a target searched side by side; 1 is greedy.")
+class Option(click.Option):
+    """A click option with a section in `--help` and an environment variable for every long spelling."""
 
-top_k = click.option("--top-k", type=click.IntRange(0), default=0, show_default=True,
-                     help="Draw from the K likeliest tokens; 0 is off.")
+    def __init__(self, *args: Any, group: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.group = group
 
-top_p = click.option("--top-p", type=float, default=1.0, show_default=True,
-                     help="Draw from the smallest set with this probability; 1 is off.")
+    def variables(self, prefix: str) -> Iterator[tuple[str, bool]]:
+        """Yield the environment variables of this option and whether each one negates it."""
+        own = self.envvar or ()
+        yield from ((name, False) for name in ([own] if isinstance(own, str) else own))
+        for spellings, negates in ((self.opts, False), (self.secondary_opts, True)):
+            for spelling in spellings:
+                if spelling.startswith("--"):
+                    yield f"{prefix}_{spelling[2:].replace('-', '_').upper()}", negates
 
-min_p = click.option("--min-p", type=float, default=0.0, show_default=True,
-                     help="Drop tokens less likely than this share of the likeliest; 0 is off.")
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the value of the first variable that is set and not empty."""
+        for name, negates in self.variables(ctx.auto_envvar_prefix or ""):
+            if value := os.environ.get(name):
+                return str(not click.BOOL.convert(value, self, ctx)) if negates else value
+        return None
 
-seed = click.option("--seed", type=click.IntRange(0), help="Repeat what was drawn. Default: drawn, and told.")
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """Return the value from the environment; a repeatable option takes all of a variable as one value."""
+        value = self.resolve_envvar_value(ctx)
+        return (value,) if value is not None and self.multiple else super().value_from_envvar(ctx)
 
-device = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
-                      help="cuda scores on a GPU, through torch.")
 
-carry = click.option("--carry", is_flag=True,
-                     help="Read all lines as one text, as running text is, instead of each by itself.")
+class GroupedCommand(click.Command):
+    """A command whose `--help` lists its options in sections."""
 
-threads = click.option(
-    "--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.")
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section for each group that has options."""
+        params = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for group, title in GROUPS.items():
+            records = [record for param in params if getattr(param, "group", "") == group
+                       and (record := param.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+option = functools.partial(click.option, cls=Option)
+
+
+def unread_variables(group: click.Group, ctx: click.Context) -> Iterator[str]:
+    """Yield a warning for each CHARLM_ variable that no option of any command reads."""
+    names = [name for name in os.environ if name.startswith("CHARLM_") and not name.startswith("CHARLM_TEST_")]
+    if not names:
+        return
+    known = {*_READ_ELSEWHERE, *(name for verb in group.list_commands(ctx)
+                                 if (command := group.get_command(ctx, verb)) is not None
+                                 for param in command.params if isinstance(param, Option)
+                                 for name, _ in param.variables(f"CHARLM_{verb.upper()}"))}
+    for name in sorted(set(names) - known):
+        near = difflib.get_close_matches(name, known, 1)
+        yield f"warning: no option reads {name}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def field_option(field: Field[Any], its: ConfigOption, *, fixed: bool = True,
+                 automatic: str = "") -> Callable[[Any], Any]:
+    """Return the click option of a configuration field.
+
+    With `fixed` its default is the field's; else it is None for automatic, and only `--help` tells the default.
+    """
+    kind = str(field.type).partition(" ")[0]
+    automatic = automatic or ("" if fixed else its.automatic)
+    spelling = f"{its.flag}/{its.negation}" if its.negation else its.flag
+    help = its.help + (f"  [default: {automatic}]" if automatic else "")
+    return option(spelling, *its.aliases, field.name, help=help, group=its.group, metavar=its.metavar,
+                  type=click.Choice(its.choices) if its.choices else _TYPES[kind],
+                  is_flag=kind == "bool", default=field.default if fixed and not automatic else None,
+                  show_default=fixed and not automatic)
+
+
+def config_options(config: type, keyword: str, *, fixed: bool = True, **automatic: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds an option for each field and hands the command `config(...)` as `keyword`.
+
+    `automatic` gives the default of a field in words; the field then keeps its own default when it is not given.
+    """
+    pairs = [(field, its) for field, its in options_of(config) if its.is_flag]
+
+    def decorate(command: Any) -> Any:
+        @functools.wraps(command)
+        def with_config(*args: Any, **kwargs: Any) -> Any:
+            values = {field.name: kwargs.pop(field.name) for field, _ in pairs}
+            given = {name: value for name, value in values.items() if value is not None}
+            return command(*args, **kwargs, **{keyword: config(**given)})
+        for field, its in reversed(pairs):
+            with_config = field_option(field, its, fixed=fixed, automatic=automatic.get(field.name, ""))(with_config)
+        return with_config
+    return decorate
+
+
+def sampling_options(command: Any = None, **automatic: str) -> Any:
+    """Add the options of SamplingConfig and hand the command one as `sampling`."""
+    decorate = config_options(SamplingConfig, "sampling", **automatic)
+    return decorate if command is None else decorate(command)
+
+
+def is_given(name: str) -> bool:
+    """Return whether the current command's option has a value from the command line or the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
+
+
+class _Once(Option):
+    """An option that may be given only once; click alone would silently use the last of several values."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Register an option of which the parser collects every value."""
+        self.multiple = True
+        super().add_to_parser(parser, ctx)
+        self.multiple = False           # for everything but the parser there is one value
+
+    def consume_value(self, ctx: click.Context, opts: Any) -> Any:
+        """Return the value and its source. Raises UsageError if there are several."""
+        value, source = super().consume_value(ctx, opts)
+        if isinstance(value, list):
+            if len(value) > 1:
+                raise click.UsageError(f"{'/'.join(self.opts)} is given {len(value)} times; give it once", ctx)
+            value = value[0]
+        return value, source
+
+
+model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once,
+               help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
+
+jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")
+
+errors = option("--errors", type=click.Choice(["strict", "replace", "ignore"]), default="strict", show_default=True,
+                help="How to treat bytes that are not UTF-8.")
+
+beam = option("--beam", type=click.IntRange(1, 1000), default=5, show_default=True,
+              help="Hypotheses kept in the search for a target; 1 is greedy.")
+
+seed = option("--seed", type=click.IntRange(0), help="Random seed. Default: random, printed to stderr.")
+
+device = option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+                help="cuda: score on a GPU, with torch.")
+
+carry = option("--carry", is_flag=True,
+               help="Carry the model state across lines instead of scoring each line independently.")
+
+threads = option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.",
+                 group="machine")
 
 
 def limit_threads(count: int | None) -> None:
-    """Threads of NumPy's BLAS; must run before NumPy is imported. One is fastest for small steps."""
-    import os
+    """Set the threads of NumPy's BLAS; call it before NumPy is imported. One is fastest for small steps."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         if count or name not in os.environ:
             os.environ[name] = str(count or 1)
 
 
 def yield_when_waiting() -> None:
-    """Let torch's threads sleep while they wait for each other; must run before torch is imported.
+    """Let torch's threads sleep while they wait for each other; call it before torch is imported.
 
-    Spinning instead is no faster on idle cores, and beside one other busy process it made an update
+    Spinning instead is no faster on idle cores, and next to one other busy process it made an update
     of two threads two to seven times slower.
     """
-    import os
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here

@@ -1,18 +1,20 @@
-"""stdout as the output: exact UTF-8 into a pipe or file, made visible on a terminal."""
+"""stdout: exact UTF-8 bytes in a pipe or file, visible control characters on a terminal; records and tables."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 
 from charlm.cli.exit_codes import stdout_errors
 from charlm.errors import StorageError
 
 
 class Output:
-    """Writes text to stdout, at once.
+    """An unbuffered writer to stdout.
 
     On a terminal control characters are shown as pictures; elsewhere bytes are exact. Raises
-    ClosedPipe when the pipe is closed, StorageError when stdout is full or closed.
+    ClosedPipe if the reader of the pipe is gone, StorageError if stdout is full or closed.
     """
 
     def __init__(self) -> None:
@@ -22,6 +24,7 @@ class Output:
         self._last = "\n"
 
     def write(self, text: str) -> None:
+        """Write text."""
         if not text:
             return
         if self.on_terminal:
@@ -31,7 +34,7 @@ class Output:
         self._last = text[-1]
 
     def write_bytes(self, data: bytes) -> None:
-        """Bytes of somebody's own, passed on as they are; on a terminal made visible, too."""
+        """Write input bytes unchanged, or as visible text on a terminal."""
         if self.on_terminal:
             self.write(data.decode("utf-8", "replace"))
         elif data:
@@ -43,17 +46,37 @@ class Output:
             sys.stdout.buffer.flush()
 
     def end_line(self) -> None:
-        """Begin a new line, unless the last text ended one."""
+        """Write a line break unless the last text ended with one."""
         if self._last != "\n":
             self.write("\n")
 
 
-def write_table(pairs: dict, *, jsonl: bool) -> None:
-    """A small table: `name<TAB>value` lines, or one JSON object."""
-    import json
-    if jsonl:
-        Output().write(json.dumps(pairs, ensure_ascii=False) + "\n")
-        return
-    lines = [f"{name}\t{value:.6g}" if isinstance(value, float) else f"{name}\t{value}"
-             for name, value in pairs.items()]
-    Output().write("\n".join(lines) + "\n")
+def json_record(**fields: object) -> str:
+    """Return one line with a JSON object."""
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def write_table(fields: Mapping[str, object], *, jsonl: bool) -> None:
+    """Write `name<TAB>value` lines in plain words, or one JSON object."""
+    Output().write(json_record(**fields) if jsonl else
+                   "".join(f"{name}\t{_plain(value)}\n" for name, value in fields.items()))
+
+
+def _plain(value: object) -> str:
+    """Return a value of a model file's metadata as plain words.
+
+    >>> _plain([{"lr": [0.01, 0.001]}, {"steps": 9}]), _plain([None, True, "a"])
+    ('lr=0.01,0.001; steps=9', 'none,yes,a')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        nested = any(isinstance(inner, (Mapping, list, tuple)) for inner in value)
+        return ("; " if nested else ",").join(map(_plain, value))
+    return str(value)

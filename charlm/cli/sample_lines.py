@@ -1,51 +1,50 @@
-"""Samples of a model of lines: one line each, those that are wanted."""
+"""Samples of a line model: one line each, filtered as the user asks."""
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
-from charlm.cli.prompts import warn_of_unknown
-from charlm.cli.sampling_flags import Flags
-from charlm.cli.seeds import choose_seed
+from charlm.cli.output import Output, json_record
+from charlm.cli.sampling import SampleRequest, choose_seed, warn_about_unknown
 from charlm.errors import CharlmError
 
+if TYPE_CHECKING:
+    from charlm.inference.line_sampling import SampledLine
+    from charlm.model import LanguageModel
 
-def sample(model, flags: Flags, config, output, prompt: str) -> None:
-    """Write `num_samples` lines that begin with the prompt. Raises CharlmError when too few are found."""
-    from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
-    from charlm.inference.matmul import matmul_in_blocks
-    from charlm.inference.network import Network
-    prefix = prompt.removesuffix("\n") if flags.prompt_file else prompt
-    longest = max_line_length(model.training) if flags.length is None else flags.length
-    manner = LineSamplingConfig(config, 0, longest, prefix, flags.label, flags.stop)
-    network = Network(model.config, model.weights, matmul=matmul_in_blocks)
-    draw = FilteredLineSampler.of(network, model.tokenizer, model.labels, model.line_hashes, manner,
-                                  unique=flags.unique, novel=flags.novel, match=flags.match)
-    warn_of_unknown(model.tokenizer, prefix)
-    drawn = flags.temperature > 0 and flags.length != 0 or model.labels and flags.label is None
-    seed = choose_seed(flags.seed, used=bool(drawn) and flags.num_samples > 0)
-    show = _Show(flags, prefix, seed)
-    draw = draw.with_seed(seed)
-    if longest == 0:
-        return                          # no text at all, as of running text
-    for lines in draw.lines(flags.num_samples, tries=flags.tries):
+
+def sample(model: LanguageModel, request: SampleRequest, output: Output, prompt: str) -> None:
+    """Write `num_samples` lines that begin with the prompt. Raises CharlmError if too few are found."""
+    from charlm.inference.line_sampling import LineSamplingConfig
+    prefix = prompt.removesuffix("\n") if request.prompt_file else prompt
+    max_length = model.max_line_length() if request.length is None else request.length
+    lines_config = LineSamplingConfig(request.sampling, 0, max_length, prefix, request.label, request.stop)
+    sampler = model.filtered_line_sampler(lines_config, unique=request.unique, novel=request.novel,
+                                          match=request.match)
+    warn_about_unknown(model.tokenizer, prefix)
+    random = request.sampling.temperature > 0 and request.length != 0 or bool(model.labels) and request.label is None
+    seed = choose_seed(request.seed, used=random and request.num_samples > 0)
+    sampler = sampler.with_seed(seed)
+    if max_length == 0:
+        return                          # no output, as with running text
+    show = _Format(request, prefix, seed)
+    for lines in sampler.lines(request.num_samples, tries=request.tries):
         output.write("".join(map(show, lines)))
-    if draw.found < flags.num_samples:
-        raise CharlmError(f"found {draw.found} of {flags.num_samples} lines among {draw.tried} drawn; "
-                          "ask for fewer, draw more freely (--temp, -n), or raise --tries")
+    if sampler.found < request.num_samples:
+        raise CharlmError(f"found {sampler.found} of {request.num_samples} lines among {sampler.tried} drawn; ask for "
+                          "fewer with -N, allow more variety with --temp or -n, or raise --tries")
 
 
-class _Show:
-    """A line as it is written: alone, behind its label unless that was asked for, or as a record."""
+class _Format:
+    """The output format of lines: alone, after a label that was not asked for, or as JSON records."""
 
-    def __init__(self, flags: Flags, prefix: str, seed: int):
-        self._flags, self._prefix, self._seed = flags, prefix, seed
+    def __init__(self, request: SampleRequest, prefix: str, seed: int):
+        self._request, self._prefix, self._seed = request, prefix, seed
 
-    def __call__(self, line) -> str:
+    def __call__(self, line: SampledLine) -> str:
         new = line.text[len(self._prefix):]
-        if self._flags.jsonl:
+        if self._request.jsonl:
             label = {} if line.label is None else {"label": line.label}
-            record = {"sample": line.index, "seed": self._seed, "prompt": self._prefix, **label, "text": new}
-            return json.dumps(record, ensure_ascii=False) + "\n"
-        label = "" if line.label is None or self._flags.label is not None else f"{line.label}\t"
-        return f"{label}{'' if self._flags.no_echo else self._prefix}{new}\n"
+            return json_record(sample=line.index, seed=self._seed, prompt=self._prefix, **label, text=new)
+        label_field = "" if line.label is None or self._request.label is not None else f"{line.label}\t"
+        return f"{label_field}{'' if self._request.no_echo else self._prefix}{new}\n"

@@ -1,73 +1,72 @@
-"""Samples of running text, several side by side; the first of them is written as it is made."""
+"""Samples of running text: generated in batches, the first of each batch written as it is generated."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from charlm.cli.prompts import warn_of_unknown
-from charlm.cli.sampling_flags import Flags
-from charlm.cli.seeds import choose_seed
+from charlm.cli.output import Output, json_record
+from charlm.cli.sampling import SampleRequest, choose_seed, warn_about_unknown
 from charlm.errors import UsageError
 
-LENGTH = 500                            # tokens
-SIDE_BY_SIDE = 64                       # samples drawn at once
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+
+MAX_BATCH = 64                          # samples
 
 
-def sample(model, flags: Flags, config, output, prompt: str) -> None:
-    """Write `num_samples` continuations of the prompt."""
-    from charlm.inference.generation import generate
-    from charlm.inference.network import Network
-    if wrong := flags.of_lines_only():
-        raise UsageError(f"{wrong} is for models of lines; train one with --lines or --labels")
-    ids = model.tokenizer.encode(prompt)
-    warn_of_unknown(model.tokenizer, prompt)
-    length = LENGTH if flags.length is None else flags.length
-    seed = choose_seed(flags.seed, used=flags.temperature > 0 and length > 0 and flags.num_samples > 0)
-    network = Network(model.config, model.weights)
-    writer = _JsonWriter(output, prompt, seed) if flags.jsonl else \
-        _TextWriter(output, "" if flags.no_echo or not length else prompt, flags.num_samples)
-    for first in range(0, flags.num_samples, SIDE_BY_SIDE):
-        numbers = range(first, min(first + SIDE_BY_SIDE, flags.num_samples))
-        writer.write(numbers, generate(network, model.tokenizer, ids, config, length=length,
-                                       seed=seed, samples=numbers, stop=flags.stop))
+def sample(model: LanguageModel, request: SampleRequest, output: Output, prompt: str) -> None:
+    """Write `num_samples` continuations of the prompt. Raises UsageError for an option of line models."""
+    from charlm.model import LENGTH
+    if flag := request.line_option():
+        raise UsageError(f"{flag} is for models of lines; train one with --lines or --labels")
+    warn_about_unknown(model.tokenizer, prompt)
+    length = LENGTH if request.length is None else request.length
+    seed = choose_seed(request.seed, used=request.sampling.temperature > 0 and length > 0 and request.num_samples > 0)
+    writer = _JsonWriter(output, prompt, seed) if request.jsonl else \
+        _TextWriter(output, "" if request.no_echo or not length else prompt, request.num_samples)
+    for first in range(0, request.num_samples, MAX_BATCH):
+        indices = range(first, min(first + MAX_BATCH, request.num_samples))
+        writer.write(indices, model.generate(prompt, request.sampling, length=length, seed=seed, samples=indices,
+                                             stop=request.stop))
 
 
 class _TextWriter:
-    """Samples as text: the first of those side by side as it is made, the others after it."""
+    """Writes samples as text: the first of a batch piece by piece, the others after it."""
 
-    def __init__(self, output, echo: str, count: int):
-        self._output, self._echo, self._many = output, echo, count > 1
+    def __init__(self, output: Output, echo: str, count: int):
+        self._output, self._echo, self._separate = output, echo, count > 1
 
-    def write(self, numbers: range, pieces) -> None:
-        texts = dict.fromkeys(numbers, "")
+    def write(self, indices: Sequence[int], pieces: Iterable[tuple[int, str]]) -> None:
+        """Write the samples with these indices from (index, piece of text) pairs."""
+        texts = dict.fromkeys(indices, "")
         self._output.write(self._echo)
-        for number, text in pieces:
-            if number == numbers[0]:
+        for index, text in pieces:
+            if index == indices[0]:
                 self._output.write(text)
             else:
-                texts[number] += text
+                texts[index] += text
         self._end()
-        for number in numbers[1:]:
-            self._output.write(self._echo + texts[number])
+        for index in indices[1:]:
+            self._output.write(self._echo + texts[index])
             self._end()
 
     def _end(self) -> None:
-        # One sample into a pipe is exact to the byte; several need something between them.
-        if self._many or self._output.on_terminal:
+        # A single sample in a pipe is exact to the byte; several need a separator.
+        if self._separate or self._output.on_terminal:
             self._output.end_line()
 
 
 class _JsonWriter:
-    """Samples as JSON objects, each when it is complete."""
+    """Writes samples as JSON records."""
 
-    def __init__(self, output, prompt: str, seed: int):
+    def __init__(self, output: Output, prompt: str, seed: int):
         self._output, self._prompt, self._seed = output, prompt, seed
 
-    def write(self, numbers: range, pieces) -> None:
-        texts = dict.fromkeys(numbers, "")
-        for number, text in pieces:
-            texts[number] += text
-        for number in numbers:
-            record = {"sample": number, "seed": self._seed, "prompt": self._prompt,
-                      "text": texts[number]}
-            self._output.write(json.dumps(record, ensure_ascii=False) + "\n")
+    def write(self, indices: Sequence[int], pieces: Iterable[tuple[int, str]]) -> None:
+        """Write the samples with these indices from (index, piece of text) pairs."""
+        texts = dict.fromkeys(indices, "")
+        for index, text in pieces:
+            texts[index] += text
+        for index in indices:
+            self._output.write(json_record(sample=index, seed=self._seed, prompt=self._prompt, text=texts[index]))

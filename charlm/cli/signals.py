@@ -1,4 +1,4 @@
-"""INT, TERM and HUP as a flag, so that work in hand can be put away before the process dies by them."""
+"""INT, TERM and HUP as a flag, so that a run can save its state before the process dies."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from contextlib import contextmanager
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-SAME_WITHIN = 2.0                       # seconds: a terminal and a launcher may both send a signal
+SAME_REQUEST = 2.0                      # seconds: a terminal and a launcher may both send a signal
 
 
 class Interruption:
-    """Which signal has come, if any."""
+    """The first signal that arrived, if any."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self.came = 0.0
+        self.received_at = 0.0          # seconds of the monotonic clock
 
     def requested(self) -> bool:
+        """Return True once a signal has arrived."""
         return self.signum is not None
 
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """While active a signal only sets the flag; one within two seconds is the same, a later one kills.
+    """Set a flag at the first signal instead of dying; a signal more than two seconds later kills.
 
-    A signal that was ignored when the process began (nohup) stays ignored.
+    A signal that was ignored when the process started (nohup) stays ignored.
     """
     flag = Interruption()
 
-    def note(signum: int, frame: object) -> None:
+    def receive(signum: int, frame: object) -> None:
         if flag.signum is None:
-            flag.signum, flag.came = signum, time.monotonic()
-        elif time.monotonic() - flag.came > SAME_WITHIN:
+            flag.signum, flag.received_at = signum, time.monotonic()
+        elif time.monotonic() - flag.received_at > SAME_REQUEST:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         if before[number] is not signal.SIG_IGN:
-            signal.signal(number, note)
+            signal.signal(number, receive)
     try:
         yield flag
     finally:

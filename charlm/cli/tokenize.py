@@ -1,10 +1,13 @@
-"""`charlm tokenize`: every line as the ids of its tokens."""
+"""`charlm tokenize`: each line as the ids of its tokens."""
 
 from __future__ import annotations
 
 import click
 
 from charlm.cli import options
+from charlm.cli.exit_codes import message
+from charlm.cli.line_reader import LineReader
+from charlm.cli.output import Output
 
 EXAMPLES = """\b
 Examples:
@@ -14,40 +17,37 @@ Examples:
 """
 
 
-@click.command("tokenize", epilog=EXAMPLES, short_help="Write every line as the ids of its tokens.")
+@click.command("tokenize", epilog=EXAMPLES, short_help="Write the token ids of each line.")
 @click.argument("file", required=False, metavar="[FILE]")
 @options.model
-@click.option("--pieces", is_flag=True, help="Write what the tokens stand for, to be read by people.")
+@options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
 @options.errors
 def command(file: str | None, model: str | None, pieces: bool, errors: str) -> None:
-    """Write every line as the ids of its tokens: decimal numbers, a space between them.
+    """Write the token ids of each line as decimal numbers separated by spaces.
 
-    `charlm detokenize` is the exact inverse, line ends included, of all characters that the model knows.
-    Of a model of pairs it is the tokenizer of what it writes.
+    `charlm detokenize` is the exact inverse, line ends included, unless the text has characters that
+    the model does not know. For a pair model this is the tokenizer of the targets.
     """
     options.limit_threads(None)
-    from charlm.cli.exit_codes import message
-    from charlm.cli.line_reader import LineReader
     from charlm.cli.models import load_model
-    from charlm.cli.output import Output
     lines, output = LineReader(file, errors), Output()
     tokenizer = load_model(model).tokenizer
-    show = _pieces if pieces else _ids
-    lost = 0
+    lossy = 0
+
+    def show(index: int) -> str:
+        return _visible_piece(tokenizer.display(index)) if pieces else str(index)
+
     for batch in lines.batches():
         rows = [tokenizer.encode(line.text).tolist() if line.text else [] for line in batch]
-        lost += sum(tokenizer.unknown_id in row for row in rows)
-        output.write("".join(line.begin + show(tokenizer, row) + line.end for line, row in zip(batch, rows)))
-    if lost:
-        message(f"lines with characters unknown to the model: {lost}; they do not come back as they were")
+        lossy += sum(tokenizer.unknown_id in row for row in rows)
+        output.write("".join(line.begin + " ".join(map(show, row)) + line.end
+                             for line, row in zip(batch, rows, strict=True)))
+    if lossy:
+        message(f"lines with characters unknown to the model: {lossy}; detokenize cannot restore them")
     lines.close()
 
 
-def _ids(tokenizer, row: list[int]) -> str:
-    return " ".join(map(str, row))
-
-
-def _pieces(tokenizer, row: list[int]) -> str:
-    """Tokens as text: a space as U+2581, part of a character as its bytes, control characters visible."""
+def _visible_piece(text: str) -> str:
+    """Return a token's text with spaces as U+2581 and control characters as pictures."""
     from charlm.reports.visible import visible
-    return " ".join(visible(tokenizer.display(index).replace(" ", "\u2581")) for index in row)
+    return visible(text.replace(" ", "\u2581"))

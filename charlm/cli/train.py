@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli import options
-from charlm.cli.training_options import training_options
-from charlm.cli.training_texts import held_out_part, named_change, read_corpus, task_flag, task_of
-from charlm.errors import CharlmError
+from charlm.cli.exit_codes import TerminatedBySignal, message
+from charlm.config import CorpusConfig
+from charlm.errors import CharlmError, CorpusError
+from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
+from charlm.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from charlm.checkpoint import Checkpoint, Checkpoints
+    from charlm.text.corpora import Corpus
+    from charlm.training.distributed import ProcessGroup
+    from charlm.training.starting_point import StartingPoint
 
 EXAMPLES = """\b
 Examples:
@@ -26,211 +38,234 @@ Examples:
   charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
 """
 
-# Flags about the texts; a resumed run has those that it began with.
-_OF_TEXTS = ("task", "tokenizer", "source_tokenizer", "vocab_size", "validation", "errors")
-_OF_SESSION = ("corpus", "output", "force", "resume", "new_corpus", "init_from", "checkpoint_every", "device",
-               "threads", "quiet", "bidirectional")
+
+@dataclass(frozen=True)
+class _Request:
+    """The options of the command."""
+
+    corpus: tuple[str, ...]
+    output: str | None
+    force: bool
+    task: str | None                    # None: by the corpus
+    reading: CorpusConfig
+    training: TrainingOptions
+    resume: bool
+    new_corpus: bool
+    init_from: str | None
+    checkpoint_every: float
+    device: str
+    threads: int | None
+    quiet: bool
+    began: float                        # time.monotonic() when the command began
+
+    @property
+    def path(self) -> str:
+        """Where the model goes."""
+        return self.output or _default_output(self.corpus[0])
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes this run."""
+        where = [] if self.output is None else ["-o", self.output]
+        processes = os.environ.get("WORLD_SIZE", "1")
+        launcher = ["torchrun", "--nproc-per-node", processes, "-m"] if processes != "1" else []
+        return shlex.join([*launcher, "charlm", "train", *self.corpus, *where, "--resume"])
 
 
-@click.command("train", epilog=EXAMPLES, short_help="Train a model on a text.")
+def _task_options(command: Any) -> Any:
+    """Add a flag for each task."""
+    for task in reversed(TASKS.values()):
+        command = options.option(f"--{task.name}", is_flag=True, help=task.help, group="task")(command)
+    return command
+
+
+@click.command("train", cls=options.GroupedCommand, epilog=EXAMPLES, short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
-@click.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
-@click.option("--force", is_flag=True, help="Replace an existing output.")
-@training_options
-@click.pass_context
-def command(context: click.Context, **flags) -> None:
+@options.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
+@options.option("--force", is_flag=True, help="Replace an existing output.")
+@_task_options
+@options.config_options(CorpusConfig, "reading", fixed=False)
+@options.config_options(TrainingOptions, "training", fixed=False)
+@options.option("--bidirectional", is_flag=True, help="Short for --encoder bidirectional.", group="network")
+@options.option("--resume", is_flag=True, help="Continue an interrupted run, bit for bit.", group="resuming")
+@options.option("--new-corpus", is_flag=True, help="With --resume: accept that the corpus has changed.",
+                group="resuming")
+@options.option("--init-from", metavar="MODEL", help="Start from the weights of this model; new characters, words and "
+                "labels are added to its vocabulary.", group="resuming")
+@options.option("--checkpoint-every", type=float, default=60.0, show_default=True, metavar="SECONDS",
+                help="Longest time between checkpoints; each validation writes one, too.", group="resuming")
+@options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+                help="auto: a GPU if there is one.", group="machine")
+@options.threads
+@options.option("--quiet", is_flag=True, help="Show errors only.")
+def command(**given: Any) -> None:
     """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.
 
-    Without any flag the size of the network and the length of the run follow the size of the text:
+    Without any option the size of the network and the length of the run follow the size of the text:
     about five minutes for 1 MB on two cores. After each validation the best model so far is on disk,
-    and from time to time a checkpoint: Ctrl-C ends a run early, --resume goes on with it.
+    and from time to time a checkpoint. Ctrl-C ends a run early; --resume continues it.
     """
     began = time.monotonic()
     options.yield_when_waiting()
-    given = {name for name in flags if context.get_parameter_source(name) not in _NOT_GIVEN}
-    flags["task"] = task_flag(flags)
-    given |= {"task"} if flags["task"] else set()
-    _check(flags)
+    request = _request(given, began)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _run_together(flags, given, began)
+        _run_distributed(request)
     else:
-        _run_alone(flags, given, began)
+        _run_as_writer(request)
 
 
-def _run_alone(flags: dict, given: set[str], began: float, **world) -> None:
-    """Train as the one who may write the output."""
-    output = _output(flags)
+def _request(given: dict[str, Any], began: float) -> _Request:
+    """Check the options, so that what no corpus could make valid is refused before a long one is read."""
+    tasks = [name for name in TASKS if given.pop(name)]
+    if len(tasks) > 1:
+        raise click.UsageError(f"--{tasks[0]} and --{tasks[1]} are two tasks; give one")
+    encoder = given["training"].encoder
+    if given.pop("bidirectional"):
+        if encoder not in (None, "bidirectional"):
+            raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
+        given["training"] = TrainingOptions(**{**given["training"].given, "encoder": "bidirectional"})
+    request = _Request(task=tasks[0] if tasks else None, began=began, **given)
+    if request.new_corpus and not request.resume:
+        raise click.UsageError("--new-corpus needs --resume; to start from scratch, name another file with -o")
+    if request.init_from and request.resume:
+        raise click.UsageError("--init-from starts a run and --resume continues one; give one of them")
+    if not 0 <= request.checkpoint_every < 1e9:
+        raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {request.checkpoint_every}")
+    from charlm.training.defaults import check_early
+    check_early(request.task or DEFAULT_FOR_TSV, request.training)
+    if request.device == "cuda":
+        from charlm.training.environment import choose_device
+        choose_device("cuda")
+    return request
+
+
+def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None) -> None:
+    """Train as the process that writes the output, holding its lock."""
+    _check_output(request)
     from charlm.checkpoint import Checkpoints
     from charlm.lock import locked
     from charlm.storage import remove_leftovers, require_writable
-    checkpoints = Checkpoints(output)
-    require_writable(output)
+    checkpoints = Checkpoints(request.path)
+    require_writable(request.path)
     checkpoints.require_writable()
-    with locked(output):
-        remove_leftovers(output)
+    with locked(request.path):
+        remove_leftovers(request.path)
         checkpoints.remove_leftovers()
-        _run(flags, given, output, began, **world)
+        _run(request, process_group)
 
 
-def _run_together(flags: dict, given: set[str], began: float) -> None:
-    """Train as one of the processes of torchrun, of which the first one writes and talks."""
-    if "-" in flags["corpus"]:
+def _run_distributed(request: _Request) -> None:
+    """Train as one process of torchrun. Only rank 0 writes files and reports."""
+    if "-" in request.corpus:
         raise click.UsageError("standard input reaches one process only; name a file")
     from charlm.training.distributed import init_process_group
     from charlm.training.environment import choose_device
-    with init_process_group(choose_device(flags["device"])) as world:
-        if world.is_main:
-            _run_alone(flags, given, began, world=world)
+    with init_process_group(choose_device(request.device)) as process_group:
+        if process_group.is_main:
+            _run_as_writer(request, process_group)
             return
         try:
-            _run({**flags, "quiet": True}, given, _output_name(flags), began, world=world)
+            _run(request, process_group)
         except (CharlmError, click.ClickException) as error:
-            sys.exit(error.exit_code)   # the first process tells what it sees of it
+            sys.exit(error.exit_code)   # rank 0 reports it
 
 
-_NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
-
-
-def _check(flags: dict) -> None:
-    """Refuse now what would be refused after a long corpus was read; so a GPU that is not there."""
-    flags["validation"] = held_out_part(flags["validation"])
-    encoder = flags["encoder"]
-    if flags["bidirectional"] and encoder not in (None, "bidirectional"):
-        raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
-    if flags["bidirectional"]:
-        flags["encoder"] = "bidirectional"
-    if flags["new_corpus"] and not flags["resume"]:
-        raise click.UsageError("--new-corpus is said with --resume; to start anew name another file with -o")
-    if flags["init_from"] and flags["resume"]:
-        raise click.UsageError("--init-from begins a run, and --resume goes on with one; give one of them")
-    if not 0 <= flags["checkpoint_every"] < 1e9:
-        raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {flags['checkpoint_every']}")
-    from charlm.training.options import TrainingOptions
-    TrainingOptions(task=task_of(flags["task"]) or "pairs", **_wishes(flags))
-    if flags["device"] == "cuda":
-        from charlm.training.environment import choose_device
-        choose_device("cuda")
-
-
-def _wishes(flags: dict) -> dict:
-    """The flags about the network and the run."""
-    return {name: value for name, value in flags.items() if name not in (*_OF_TEXTS, *_OF_SESSION)}
-
-
-def _run(flags: dict, given: set[str], output: str, began: float, world=None) -> None:
-    """Read, plan and train, from the beginning or from where a run stood."""
+def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
+    """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
-    from charlm.cli import exit_codes
-    from charlm.cli.previews import preview
+    from charlm.previews import preview
     from charlm.training.distributed import ProcessGroup
     from charlm.training.session import Session
-    checkpoints, world = Checkpoints(output), world or ProcessGroup()
-    report = exit_codes.message if world.is_main else lambda message: None
-    resumed = _resumed(checkpoints, flags, output, report) if world.is_main or flags["resume"] else None
-    world.barrier()                        # before the first process writes another checkpoint
-    if resumed is None and flags["resume"] and os.path.exists(output):
-        report(f"{output} has no checkpoint: its run is finished, or never began; --init-from {output} begins another "
-            "from its weights, --force from the beginning")
+    checkpoints, process_group = Checkpoints(request.path), process_group or ProcessGroup()
+    silent = request.quiet or not process_group.is_main
+    report = message if process_group.is_main else _ignore
+    checkpoint = _checkpoint(checkpoints, request, report) if process_group.is_main or request.resume else None
+    process_group.barrier()             # before rank 0 writes another checkpoint
+    if checkpoint is None and request.resume and os.path.exists(request.path):
+        quoted = shlex.quote(request.path)
+        report(f"{request.path} has no checkpoint: its run finished, or never began; to train on, use --init-from "
+               f"{quoted}, or --force to start from scratch")
         return
-    past = _past(flags, given, resumed)
-    if resumed is not None:
-        flags = {**flags, **{name: past.flags[name] for name in _OF_TEXTS if name in past.flags and name not in given}}
-    corpus, task = read_corpus(flags, past)
-    wishes = _wishes_of(flags, given, task, past)
-    if resumed is not None:
-        _check_corpus(corpus, resumed, new_corpus=flags["new_corpus"])
-    _train(corpus, wishes, quiet=flags["quiet"], session=lambda interrupted: Session(
-        output, flags["device"], flags["threads"], began, interrupted, None if flags["quiet"] else preview,
-        checkpoints, flags["checkpoint_every"], resumed, {name: flags[name] for name in _OF_TEXTS},
-        _resume_command(flags, output), past and past.model, world))
+    start = _starting_point(request, checkpoint)
+    reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
+    corpus, task = _read_corpus(request, start, reading, _ignore if silent else message)
+    if start.run is not None and start.run.corpus["corpus_digest"] != corpus.digest and not request.new_corpus:
+        raise CorpusError("the corpus has changed since the run began; accept that with --new-corpus, or start from "
+                          "scratch with --force")
+    session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
+                      None if silent else preview, checkpoints, request.checkpoint_every, request.resume_command,
+                      process_group)
+    _train(corpus, task, start.training_options(request.training), session, quiet=silent)
 
 
-def _resumed(checkpoints, flags: dict, output: str, report):
-    """The checkpoint to go on from, if that is wished and there is one."""
-    if flags["resume"]:
-        resumed = checkpoints.newest(report)
-        if resumed is None and not os.path.exists(output):
-            report("no checkpoint yet; starting from the beginning, with the flags given now")
-        return resumed
-    if flags["force"]:
-        checkpoints.give_up()
+def _ignore(text: str) -> None:
+    """Report nothing."""
+
+
+def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[str], None]) -> Checkpoint | None:
+    """Return the checkpoint to resume, if one is asked for and there is one."""
+    if request.resume:
+        checkpoint = checkpoints.newest(report)
+        if checkpoint is None and not os.path.exists(request.path):
+            report("no checkpoint yet; starting from scratch with the options of this command")
+        return checkpoint
+    if request.force:
+        checkpoints.supersede()
     elif checkpoints.exist():
-        raise click.UsageError(f"{output} has an unfinished run; go on with it with --resume, or start anew "
+        raise click.UsageError(f"{request.path} has an unfinished run; continue it with --resume, or start from scratch "
                                "with --force")
     return None
 
 
-def _past(flags: dict, given: set[str], checkpoint):
-    """What the run goes on from, a checkpoint or a model; None when it begins from nothing.
-
-    Raises UsageError where flags say otherwise.
-    """
-    from charlm.training.starting_point import of_checkpoint, of_model
-    if checkpoint is None and flags["init_from"] is None:
-        return None
-    past = of_checkpoint(checkpoint) if checkpoint is not None else of_model(flags["init_from"])
-    changed = [name for name in _OF_TEXTS if name in given and name in past.flags
-               and not _same(name, past.flags[name], flags[name], new_corpus=flags["new_corpus"])]
-    if changed:
-        listed = ", ".join(named_change(name, past.flags[name], flags[name]) for name in changed)
-        raise click.UsageError(f"{past.says}; changed: {listed}")
-    return past
+def _starting_point(request: _Request, checkpoint: Checkpoint | None) -> StartingPoint:
+    """Return where the run starts. Raises UsageError if the options contradict it."""
+    from charlm.training.starting_point import StartingPoint
+    if checkpoint is not None:
+        start = StartingPoint.from_checkpoint(checkpoint)
+    elif request.init_from is not None:
+        start = StartingPoint.from_model(request.init_from)
+    else:
+        start = StartingPoint.from_scratch()
+    start.check_task(request.task)
+    return start
 
 
-def _same(name: str, old, new, *, new_corpus: bool) -> bool:
-    """Whether a flag says what it said; a held-out text may have another name, for its digest is compared."""
-    return old == new or name == "validation" and (new_corpus or isinstance(old, str) and isinstance(new, str))
+def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
+                 report: Callable[[str], None]) -> tuple[Corpus, str]:
+    """Return the corpus and its task, which is recognized from the texts if nothing decides it."""
+    from charlm.registry import CORPORA, implementation
+    from charlm.text.corpora import CorpusRequest
+    from charlm.text.reading import Text
+    from charlm.text.tsv import looks_like_pairs
+    errors = reading.errors or "strict"
+    texts = [Text(source, errors, report) for source in request.corpus]
+    recognized = start.task is None and request.task is None and looks_like_pairs(texts)
+    task = start.task or request.task or (DEFAULT_FOR_TSV if recognized else DEFAULT)
+    held_out = Text(reading.held_out, errors, report) if isinstance(reading.held_out, str) else reading.held_out
+    corpus = implementation(CORPORA, task)(texts, CorpusRequest(
+        reading, held_out, start.tokenizer, start.source_tokenizer, start.labels,
+        f"; --{DEFAULT} reads it as running text" if recognized else ""))
+    if recognized:
+        report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
+               "text")
+    if repeated := getattr(corpus, "repeated", 0):
+        report(f"pairs with the source of an earlier pair: {repeated}; each of their targets is learned")
+    return corpus, task
 
 
-def _wishes_of(flags: dict, given: set[str], task: str, past):
-    """What is wished of network and run: of one that goes on what it is, but for what is given now."""
-    from charlm.training.options import TrainingOptions
-    wishes = _wishes(flags)
-    if past is None:
-        return TrainingOptions(task=task, **wishes)
-    now = {name: value for name, value in wishes.items() if name in given or name == "encoder" and value}
-    before = dict(past.wishes)
-    if not {"steps", "epochs", "minutes"}.isdisjoint(now):
-        before = {name: value for name, value in before.items() if name not in ("steps", "minutes")}
-    return TrainingOptions(**{**wishes, **before, **now, "task": task})
-
-
-def _check_corpus(corpus, checkpoint, *, new_corpus: bool) -> None:
-    """Raises CorpusError when the text is not the one that the run began with."""
-    from charlm.errors import CorpusError
-    before = checkpoint.run["corpus"].get("corpus_digest")
-    if before != corpus.digest and not new_corpus:
-        raise CorpusError("the text has changed since the run began; go on with the other one by --new-corpus, "
-                          "or start anew with --force")
-
-
-def _resume_command(flags: dict, output: str) -> str:
-    import shlex
-    where = [] if flags["output"] is None else ["-o", output]
-    processes = os.environ.get("WORLD_SIZE", "1")
-    together = ["torchrun", "--nproc-per-node", processes, "-m"] if processes != "1" else []
-    return shlex.join([*together, "charlm", "train", *flags["corpus"], *where, "--resume"])
-
-
-def _output(flags: dict) -> str:
-    """Where the model goes; an existing file is replaced only with --force, a text of the run never."""
-    path = _output_name(flags)
-    held_out = flags["validation"]
-    texts = [*flags["corpus"], *([held_out] if isinstance(held_out, str) else [])]
-    files = [text for text in texts if text != "-" and os.path.exists(text)]
-    if os.path.exists(path) and any(os.path.samefile(text, path) for text in files):
+def _check_output(request: _Request) -> None:
+    """Refuse an output that is a text of the run, or that exists, unless --force or --resume is given."""
+    path, held_out = request.path, request.reading.held_out
+    texts = [*request.corpus, *([held_out] if isinstance(held_out, str) else [])]
+    if os.path.exists(path) and any(os.path.samefile(text, path) for text in texts
+                                    if text != "-" and os.path.exists(text)):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
-    if os.path.exists(path) and not flags["force"] and not flags["resume"]:
+    if os.path.exists(path) and not request.force and not request.resume:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
-    return path
-
-
-def _output_name(flags: dict) -> str:
-    return flags["output"] or _default_output(flags["corpus"][0])
 
 
 def _default_output(corpus: str) -> str:
-    """`<corpus>.charlm` in the working directory.
+    """Return `<corpus>.charlm` in the working directory.
 
     >>> _default_output("books/novel.txt.gz")
     'novel.charlm'
@@ -244,18 +279,19 @@ def _default_output(corpus: str) -> str:
     return f"{stem or name}.charlm"
 
 
-def _train(corpus, wishes, *, quiet: bool, session) -> None:
-    """Show the run's records; after an interruption die by the signal that asked for it."""
-    from charlm.cli.exit_codes import TerminatedBySignal
+def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
+    """Show the run's events; after an interruption die by the signal that asked for it."""
+    from dataclasses import replace
+
     from charlm.cli.signals import interruption
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run
     progress = choose_progress(quiet=quiet)
     with interruption() as flag:
         try:
-            for record in run(corpus, wishes, session(flag.requested)):
-                progress.show(record)
+            for event in run(corpus, task, training, replace(session, interrupted=flag.requested)):
+                progress.show(event)
         finally:
             progress.close()
-    if flag.requested():
+    if flag.signum is not None:
         raise TerminatedBySignal(flag.signum)

@@ -1,12 +1,19 @@
-"""`charlm translate`: the target of every source, line by line."""
+"""`charlm translate`: the target of each source, line by line."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from charlm.cli import options
+from charlm.cli.line_reader import Line, LineReader, error_record
+from charlm.cli.output import Output, json_record
+
+if TYPE_CHECKING:
+    from charlm.inference.translation import Translation
+    from charlm.contract import Tokenizer
 
 EXAMPLES = """\b
 Examples:
@@ -16,87 +23,65 @@ Examples:
 """
 
 
-@click.command("translate", epilog=EXAMPLES, short_help="Write the target of every source.")
+@click.command("translate", epilog=EXAMPLES, short_help="Write the target of each source.")
 @click.argument("file", required=False, metavar="[FILE]")
 @options.model
 @options.beam
-@click.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
-              help="Targets a source, best first; above 1 each as source, target, score.")
-@click.option("--length-penalty", type=float, default=1.0, show_default=True,
+@options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
+              help="Targets per source, best first; above 1 each is printed as source, target, score.")
+@options.option("--length-penalty", type=float, default=1.0, show_default=True,
               help="Rank by log probability over length to this power; 0 favours short targets.")
 @options.jsonl
 @options.errors
 @options.threads
 def command(file: str | None, model: str | None, beam: int, n_best: int, length_penalty: float,
             jsonl: bool, errors: str, threads: int | None) -> None:
-    """Write the target of every source: one line in, one line out, in order.
+    """Write the target of each source: one line in, one line out, in order.
 
-    For models trained on `source<TAB>target`. Reads FILE or stdin, and answers each line as soon as
-    it is in. An empty line is answered by an empty line.
+    For models trained on `source<TAB>target`. Reads FILE or stdin and answers each line as soon as
+    it is read; the target of an empty line is an empty line.
     """
     if n_best > beam:
-        raise click.UsageError(f"--n-best {n_best} needs a beam as wide: --beam {n_best}")
+        raise click.UsageError(f"--n-best {n_best} needs at least --beam {n_best}")
     if not -10 <= length_penalty <= 10:
         raise click.UsageError(f"--length-penalty must be a number from -10 to 10, not {length_penalty}")
     options.limit_threads(threads)
-    from charlm.cli.line_reader import LineReader
-    from charlm.cli.models import open_translator
-    from charlm.cli.output import Output
-    lines, output, translator = LineReader(file, errors), Output(), open_translator(model)
-    show = _json if jsonl else _text if n_best == 1 else _table
-    doubts = _Doubts(translator.source_tokenizer)
+    from charlm.cli.models import load_model
+    lines, output = LineReader(file, errors), Output()
+    translator = load_model(model, "translate").translator()
+    show = _record if jsonl else _row if n_best == 1 else _table
+
+    def translate(sources: Sequence[Line]) -> list[list[Translation]]:
+        found = iter(translator.translate([line.text for line in sources if line.text], beam=beam,
+                                          length_penalty=length_penalty))
+        return [next(found) if line.text else [] for line in sources]
+
     for batch in lines.batches():
-        asked = [line for line in batch if line.text]
-        found = dict(zip((line.number for line in asked), translator.translate(
-            [line.text for line in asked], beam=beam, length_penalty=length_penalty)))
-        for line in batch:
-            answers = found.get(line.number, [])
-            doubts.look(line, answers)
-            output.write(show(line, answers[:n_best]))
-    doubts.close()
+        for line, targets in lines.map_valid(batch, translate):
+            _warn(lines, line, targets or [], translator.source_tokenizer)
+            output.write(error_record(line) if jsonl and targets is None else show(line, (targets or [])[:n_best]))
     lines.close()
 
 
-class _Doubts:
-    """Tells what is doubtful about answers: of each kind the first line at once, the count at the end."""
-
-    def __init__(self, tokenizer):
-        self._tokenizer = tokenizer
-        self._counts: dict[str, int] = {}
-
-    def look(self, line, answers) -> None:
-        if answers and not answers[0].finished:
-            self._note(line, "a target that found no end and was cut off")
-        if "\t" in line.text:
-            self._note(line, "a tab; a source stands alone on its line (cut -f1 takes it out of pairs)")
-        elif self._tokenizer.unknown_id is not None \
-                and self._tokenizer.unknown_id in self._tokenizer.encode(line.text):
-            self._note(line, "characters that no source of the training had")
-
-    def _note(self, line, what: str) -> None:
-        from charlm.cli.exit_codes import message
-        if what not in self._counts:
-            message(f"line {line.number} has {what}")
-        self._counts[what] = self._counts.get(what, 0) + 1
-
-    def close(self) -> None:
-        from charlm.cli.exit_codes import message
-        for what, count in self._counts.items():
-            if count > 1:
-                message(f"{count} lines have {what}")
+def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokenizer: Tokenizer) -> None:
+    """Warn if the best target was cut off, or if the source has a tab or unknown characters."""
+    if targets and not targets[0].finished:
+        lines.warn(line, "a target that was cut off at the length limit")
+    if "\t" in line.text:
+        lines.warn(line, "a tab; give the source alone (cut -f1)")
+    elif tokenizer.unknown_id is not None and tokenizer.unknown_id in tokenizer.encode(line.text):
+        lines.warn(line, "characters that no source in the training data has")
 
 
-def _text(line, answers) -> str:
-    return (answers[0].text if answers else "") + "\n"
+def _row(line: Line, targets: Sequence[Translation]) -> str:
+    return (targets[0].text if targets else "") + "\n"
 
 
-def _table(line, answers) -> str:
-    rows = [f"{line.text}\t{answer.text}\t{answer.score:.4f}\n" for answer in answers]
-    return "".join(rows) or "\n"
+def _table(line: Line, targets: Sequence[Translation]) -> str:
+    return "".join(f"{line.text}\t{target.text}\t{target.score:.4f}\n" for target in targets) or "\n"
 
 
-def _json(line, answers) -> str:
-    targets = [{"text": answer.text, "log_probability": round(answer.log_probability, 6),
-                "score": round(answer.score, 6), "finished": answer.finished} for answer in answers]
-    return json.dumps({"line": line.number, "source": line.text, "targets": targets},
-                      ensure_ascii=False) + "\n"
+def _record(line: Line, targets: Sequence[Translation]) -> str:
+    return json_record(line=line.number, source=line.text, targets=[
+        {"text": target.text, "log_probability": round(target.log_probability, 6),
+         "score": round(target.score, 6), "finished": target.finished} for target in targets])

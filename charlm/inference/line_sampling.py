@@ -14,7 +14,7 @@ import numpy as np
 
 from charlm.config import SamplingConfig
 from charlm.contract import FloatArray, IntArray, Network, State
-from charlm.errors import UsageError
+from charlm.errors import OptionError
 from charlm.inference.generation import StopAt, sample_until_end
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms
 from charlm.text.labels import Labels
@@ -143,14 +143,14 @@ class FilteredLineSampler:
         """
         if config.label is not None:
             if not labels:
-                raise UsageError(f"--label {config.label!r}: this model has no labels; train one with --labels")
+                raise OptionError("label", "--label", f"{config.label!r}: this model has no labels; train one with --labels")
             labels.index(config.label)
         if NEWLINE in config.prefix:
-            raise UsageError("--prefix holds a line break; a line of this model never does")
+            raise OptionError("prefix", "--prefix", "contains a line break; a line of this model never does")
         try:
             pattern = None if match is None else re.compile(match)
         except re.error as error:
-            raise UsageError(f"--match {match!r} is no regular expression: {error}") from None
+            raise OptionError("match", "--match", f"{match!r} is not a regular expression: {error}") from None
         return cls(LineSampler(network, tokenizer, labels), config,
                    LineFilter(unique, line_hashes if novel else None, pattern))
 

@@ -1,1 +1,1 @@
-"""What people look at: live progress, plain progress lines, text made safe for a terminal."""
+"""Progress reports: a live panel, plain log lines, and text made safe for a terminal."""

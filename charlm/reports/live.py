@@ -1,17 +1,18 @@
 """Progress as a live panel on the terminal.
 
-Everything of the corpus or the model is plain rich Text, control characters made visible: markup in
-a corpus must neither colour the panel nor crash it.
+Everything that comes from the corpus or the model is printed as plain rich Text with its control characters made
+visible: markup in a corpus must neither style the panel nor crash it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
 
-from rich.console import Console, Group
-from rich.live import Live as RichLive
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -20,139 +21,147 @@ from rich.text import Text
 from charlm.events import Event, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.visible import visible
 
-REFRESH = 0.25                          # seconds
+REFRESH_INTERVAL = 0.25                 # seconds
 SMOOTHING = 0.05                        # weight of a new loss in the one shown
-SAMPLE_LINES = 6
-CURVE = 40                              # characters
+MAX_SAMPLE_LINES = 6
+CURVE_WIDTH = 40                        # characters
 MAX_POINTS = 2000
-ECHO = "^C"                             # of the terminal, behind the panel; wrapped, it would keep it from going
+ECHO = "^C"                             # echoed by the terminal behind the panel; if it wrapped, a line would remain
+_BARS = "▁▂▃▄▅▆▇█"
 
 
-def _duration(seconds: float) -> str:
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return at most `width` bars for the finite values, averaged in groups of about equal size.
+
+    >>> sparkline([0, 1, 2, 3], 4)
+    '▁▃▆█'
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or width < 1:
+        return ""
+    count = min(width, len(finite))
+    edges = [len(finite) * index // count for index in range(count + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    low, span = min(means), (max(means) - min(means)) or 1.0
+    return "".join(_BARS[round((mean - low) / span * (len(_BARS) - 1))] for mean in means)
+
+
+def _format_duration(seconds: float) -> str:
     whole = max(int(seconds + 0.5), 0)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def _measured(record: Validation | Stopped) -> str:
-    errors = "" if record.error_rate is None else f"{_key_figure(record)} · "
-    return f"{errors}{record.loss:.4f} nats/token · {record.bits_per_character:.4f} bits/character"
+def _key_metric(event: Validation | Stopped) -> str:
+    """Return the figure by which the best model is chosen: the error rate if the task has one, else the loss."""
+    return f"{event.loss:.4f}" if event.error_rate is None else f"{100 * event.error_rate:.2f} % wrong"
 
 
-def _key_figure(record: Validation | Stopped) -> str:
-    """What decides which model is the best: errors where the task has any, else the loss."""
-    return f"{record.loss:.4f}" if record.error_rate is None else f"{100 * record.error_rate:.2f} % wrong"
+def _format_metrics(event: Validation | Stopped) -> str:
+    errors = "" if event.error_rate is None else f"{_key_metric(event)} · "
+    return f"{errors}{event.loss:.4f} nats/token · {event.bits_per_character:.4f} bits/character"
 
 
-class Live:
-    """A panel on stderr: bar, step, loss, speed, time left, curve, latest validation and sample."""
+class LivePanel:
+    """A panel on stderr: progress bar, step, loss, speed, time left, loss curve, latest validation and sample."""
 
     def __init__(self, console: Console | None = None):
         self._console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
-        self._live = RichLive(console=self._console, auto_refresh=False, transient=True)
-        self._plan: Planned | None = None
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._started = False
         self._step: Step | None = None
         self._validation: Validation | None = None
         self._best: Validation | None = None
         self._sample = ""
         self._losses: list[float] = []
-        self._smooth = math.nan
-        self._drawn = 0.0
+        self._smoothed_loss = math.nan
+        self._last_refresh = 0.0
 
-    def show(self, record: Event) -> None:
-        if isinstance(record, Planned):
-            self._plan = record
-            self._say(record.model)
-            self._say(record.corpus)
-            self._say(f"{record.steps:,} steps, {record.epochs:.3g} epochs, about "
-                      f"{_duration(record.seconds)} · repeat with {record.repeat}")
-            self._live.start()
-        elif isinstance(record, Resumed):
-            self._say(f"resumed after {record.step:,} steps")
-        elif isinstance(record, Step):
-            self._note(record)
-        elif isinstance(record, Validation):
-            self._validation = record
-            self._best = record if record.best else self._best
-        elif isinstance(record, Sampled):
-            self._sample = visible(record.text)
-        elif isinstance(record, Warned):
-            self._say(f"warning: {record.message}")
-        elif isinstance(record, Stopped):
-            self._finish(record)
+    def show(self, event: Event) -> None:
+        """Update the panel; print above it what should remain on the screen."""
+        if isinstance(event, Stopped):
+            self._finish(event)
             return
-        if self._plan and (not isinstance(record, (Step, Saved))
-                           or time.monotonic() - self._drawn > REFRESH):
-            self._drawn = time.monotonic()
+        self._update(event)
+        due = time.monotonic() - self._last_refresh > REFRESH_INTERVAL
+        if self._started and (due or not isinstance(event, (Step, Saved))):
+            self._last_refresh = time.monotonic()
             self._live.update(self.panel(), refresh=True)
 
     def close(self) -> None:
+        """Remove the panel from the screen."""
         self._live.stop()
 
     def panel(self) -> Panel:
-        """What is on the screen now."""
-        rows = Table.grid(padding=(0, 2))
-        rows.add_column(style="dim", no_wrap=True, min_width=len("held out"))
-        rows.add_column(no_wrap=True, overflow="ellipsis")
+        """Return the panel as it is now."""
         step = self._step
-        if step:
-            rows.add_row("step", Text(f"{step.step:,} of {step.steps:,} · {_duration(step.seconds_left)} "
-                                      f"left · {step.characters_per_second:,.0f} characters/s"))
-            rows.add_row("loss", Text(f"{self._smooth:.4f} nats/token · gradient norm "
-                                      f"{step.gradient_norm:.3f} · rate {step.learning_rate:.2e}"))
-            rows.add_row("", Text(sparkline(self._losses, CURVE), style="cyan"))
-        if self._validation and self._best:
-            rows.add_row("held out", Text(f"{_measured(self._validation)} · best {_key_figure(self._best)}"))
-        bar = Table.grid(expand=True)           # a bar alone does not end its line
+        bar = Table.grid(expand=True)           # a ProgressBar alone does not end its line
         bar.add_row(ProgressBar(total=step.steps if step else 1, completed=step.step if step else 0))
-        parts = [bar, rows]
+        parts: list[RenderableType] = [bar, self._rows()]
         if self._sample:
-            lines = self._sample.split("\n")[:SAMPLE_LINES]
+            lines = self._sample.split("\n")[:MAX_SAMPLE_LINES]
             parts += [Text(""), Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")]
         width = max(self._console.width - len(ECHO), 1)
         return Panel(Group(*parts), title=Text("charlm"), border_style="dim", width=width)
 
-    def _note(self, step: Step) -> None:
+    def _rows(self) -> Table:
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="dim", no_wrap=True, min_width=len("held out"))
+        rows.add_column(no_wrap=True, overflow="ellipsis")
+        if step := self._step:
+            rows.add_row("step", Text(f"{step.step:,} of {step.steps:,} · {_format_duration(step.seconds_left)} left · "
+                                      f"{step.characters_per_second:,.0f} characters/s"))
+            rows.add_row("loss", Text(f"{self._smoothed_loss:.4f} nats/token · gradient norm {step.gradient_norm:.3f} "
+                                      f"· rate {step.learning_rate:.2e}"))
+            rows.add_row("", Text(sparkline(self._losses, CURVE_WIDTH), style="cyan"))
+        if self._validation and self._best:
+            rows.add_row("held out", Text(f"{_format_metrics(self._validation)} · best {_key_metric(self._best)}"))
+        return rows
+
+    def _update(self, event: Event) -> None:
+        match event:
+            case Planned():
+                self._start(event)
+            case Resumed():
+                self._print(f"resumed after {event.step:,} steps")
+            case Step():
+                self._update_step(event)
+            case Validation():
+                self._validation = event
+                self._best = event if event.best else self._best
+            case Sampled():
+                self._sample = visible(event.text)
+            case Warned():
+                self._print(f"warning: {event.message}")
+
+    def _start(self, plan: Planned) -> None:
+        duration = "" if plan.seconds is None else f", about {_format_duration(plan.seconds)}"
+        length = f"{plan.steps:,} steps, {plan.epochs:.3g} epochs{duration}"
+        for line in (plan.model, plan.corpus, f"{length} · repeat with {plan.repeat}"):
+            self._print(line)
+        self._live.start()
+        self._started = True
+
+    def _update_step(self, step: Step) -> None:
         self._step = step
         if math.isfinite(step.loss):
-            known = math.isfinite(self._smooth)
-            self._smooth += SMOOTHING * (step.loss - self._smooth) if known else 0.0
-            self._smooth = self._smooth if known else step.loss
+            previous = step.loss if math.isnan(self._smoothed_loss) else self._smoothed_loss
+            self._smoothed_loss = previous + SMOOTHING * (step.loss - previous)
             self._losses.append(step.loss)
-            if len(self._losses) > MAX_POINTS:     # keep the curve, not every step of a long run
-                self._losses = [(a + b) / 2 for a, b in zip(self._losses[::2], self._losses[1::2])]
+            if len(self._losses) > MAX_POINTS:  # halve the resolution: memory stays bounded in a long run
+                self._losses = [(a + b) / 2 for a, b in zip(self._losses[::2], self._losses[1::2], strict=False)]
 
-    def _say(self, message: str) -> None:
+    def _print(self, message: str) -> None:
         self._console.print(Text(visible(message)))
 
     def _finish(self, stopped: Stopped) -> None:
         self._live.stop()
         if self._losses:
-            self._say(f"loss {sparkline(self._losses, CURVE)} {self._smooth:.4f}")
+            self._print(f"loss {sparkline(self._losses, CURVE_WIDTH)} {self._smoothed_loss:.4f}")
         if self._sample:
-            self._say(self._sample)
-        score = "not validated" if stopped.loss is None else f"{_measured(stopped)} held out"
-        self._say(f"{stopped.reason} after {stopped.step:,} steps in {_duration(stopped.seconds)} · {score}")
-        self._say(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path
-                  else "no model was saved")
+            self._print(self._sample)
+        score = "not validated" if stopped.loss is None else f"{_format_metrics(stopped)} held out"
+        self._print(f"{stopped.reason} after {stopped.step:,} steps in {_format_duration(stopped.seconds)} · {score}")
+        self._print(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path else "no model was saved")
         if stopped.resume_command:
-            self._say(f"resume with: {stopped.resume_command}")
-
-
-_BARS = "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """At most `width` bars for the finite values, averaged in equal groups, low to high.
-
-    >>> sparkline([0, 1, 2, 3], 4)
-    '▁▃▆█'
-    """
-    finite = [value for value in values if abs(value) < float("inf")]
-    if not finite or width < 1:
-        return ""
-    count = min(width, len(finite))
-    edges = [len(finite) * place // count for place in range(count + 1)]
-    means = [sum(finite[a:b]) / (b - a) for a, b in zip(edges, edges[1:])]
-    low, span = min(means), (max(means) - min(means)) or 1.0
-    return "".join(_BARS[round((mean - low) / span * (len(_BARS) - 1))] for mean in means)
+            self._print(f"resume with: {stopped.resume_command}")

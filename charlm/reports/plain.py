@@ -10,68 +10,69 @@ from typing import TextIO
 from charlm.events import Event, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.visible import visible
 
-_PLAIN = re.compile(r"[\w./+:-]+")
-EVERY = 10.0                            # seconds between lines about steps
+_UNQUOTED = re.compile(r"[\w./+:-]+")
+STEP_INTERVAL = 10.0                    # seconds between lines about steps
 
 
-def _fields(**values: object) -> str:
-    """`a=1 b=0.5 c=word d="two words"`: text is quoted as JSON unless it is one plain word, and
-    shows no control character."""
-    def show(value: object) -> str:
-        if isinstance(value, float):
-            return f"{value:.4f}" if abs(value) < 1000 else f"{value:.0f}"
-        plain = not isinstance(value, str) or _PLAIN.fullmatch(value)
-        return str(value) if plain else visible(json.dumps(value, ensure_ascii=False))
-    return " ".join(f"{name}={show(value)}" for name, value in values.items() if value is not None)
+def _format_value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, str) and not _UNQUOTED.fullmatch(value):
+        return visible(json.dumps(value, ensure_ascii=False))
+    return str(value)
 
 
-class Lines:
-    """One line an event; steps only now and then."""
+def _format_fields(**values: object) -> str:
+    """Return `a=1 b=0.5 c=word d="two words"`: None is left out, text other than a plain word is quoted as JSON."""
+    return " ".join(f"{name}={_format_value(value)}" for name, value in values.items() if value is not None)
 
-    def __init__(self, stream: TextIO, *, every: float = EVERY):
-        self._stream, self._every = stream, every
-        self._next = time.monotonic()
 
-    def show(self, record: Event) -> None:
-        line = self._line(record)
-        if line:
+class PlainLines:
+    """A report that prints one line per event, but at most one line about steps every `step_interval` seconds."""
+
+    def __init__(self, stream: TextIO, *, step_interval: float = STEP_INTERVAL):
+        self._stream, self._step_interval = stream, step_interval
+        self._next_step_line = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        """Print the event's line, if it has one."""
+        if line := self._format_step(event) if isinstance(event, Step) else _format_event(event):
             print(line, file=self._stream, flush=True)
 
     def close(self) -> None:
+        """Flush the stream."""
         self._stream.flush()
 
-    def _line(self, record: Event) -> str:
-        if isinstance(record, Planned):
-            return _fields(event="plan", model=record.model, corpus=record.corpus,
-                           steps=record.steps, epochs=record.epochs,
-                           expected_seconds=record.seconds, repeat=record.repeat)
-        if isinstance(record, Resumed):
-            return _fields(event="resumed", step=record.step)
-        if isinstance(record, Step):
-            return self._step(record)
-        if isinstance(record, Validation):
-            return _fields(event="validation", step=record.step, loss=record.loss,
-                           word_error_rate=record.error_rate, bits_per_character=record.bits_per_character,
-                           best=int(record.best))
-        if isinstance(record, Sampled):
-            return _fields(event="sample", text=record.text)
-        if isinstance(record, Saved):
-            return _fields(event="saved", path=record.path)
-        if isinstance(record, Warned):
-            return _fields(event="warning", message=record.message)
-        if isinstance(record, Stopped):
-            return _fields(event="stopped", reason=record.reason, step=record.step, best=record.loss,
-                           word_error_rate=record.error_rate, bits_per_character=record.bits_per_character,
-                           seconds=record.seconds, path=record.path or None, next=record.next_command or None,
-                           resume=record.resume_command or None)
-        return ""
-
-    def _step(self, record: Step) -> str:
-        if time.monotonic() < self._next:
+    def _format_step(self, step: Step) -> str:
+        if time.monotonic() < self._next_step_line:
             return ""
-        self._next = time.monotonic() + self._every
-        return _fields(event="step", step=record.step, of=record.steps, loss=record.loss,
-                       gradient_norm=record.gradient_norm, learning_rate=f"{record.learning_rate:.2e}",
-                       characters_per_second=round(record.characters_per_second),
-                       seconds_left=round(record.seconds_left),
-                       skipped=None if record.updated else 1)
+        self._next_step_line = time.monotonic() + self._step_interval
+        return _format_fields(
+            event="step", step=step.step, of=step.steps, loss=step.loss, gradient_norm=step.gradient_norm,
+            learning_rate=f"{step.learning_rate:.2e}", characters_per_second=round(step.characters_per_second),
+            seconds_left=round(step.seconds_left), skipped=None if step.updated else 1)
+
+
+def _format_event(event: Event) -> str:
+    match event:
+        case Planned():
+            return _format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
+                                  epochs=event.epochs, expected_seconds=event.seconds, repeat=event.repeat)
+        case Resumed():
+            return _format_fields(event="resumed", step=event.step)
+        case Validation():
+            return _format_fields(event="validation", step=event.step, loss=event.loss,
+                                  word_error_rate=event.error_rate, bits_per_character=event.bits_per_character,
+                                  best=int(event.best))
+        case Sampled():
+            return _format_fields(event="sample", text=event.text)
+        case Saved():
+            return _format_fields(event="saved", path=event.path)
+        case Warned():
+            return _format_fields(event="warning", message=event.message)
+        case Stopped():
+            return _format_fields(
+                event="stopped", reason=event.reason, step=event.step, best=event.loss,
+                word_error_rate=event.error_rate, bits_per_character=event.bits_per_character, seconds=event.seconds,
+                path=event.path or None, next=event.next_command or None, resume=event.resume_command or None)
+    return ""

@@ -1,4 +1,4 @@
-"""How a training run is shown: chosen by where stderr goes, and never able to stop the run."""
+"""The choice of a progress report, and a guard that keeps a broken stderr from stopping the run."""
 
 from __future__ import annotations
 
@@ -10,32 +10,30 @@ from charlm.events import Event
 
 
 class Progress(Protocol):
-    """Shows records as they come."""
+    """A report that shows events as they arrive. Its methods do nothing unless they are overridden."""
 
-    def show(self, record: Event) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    def show(self, record: Event) -> None:
-        """Nothing to do."""
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        return None                     # an empty body would make the method abstract
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Finish the report and restore the terminal."""
+        return None
 
 
-class _Sturdy:
-    """Passes records on until the stream breaks: a closed terminal must not cost a training run."""
+class Silent(Progress):
+    """A report that shows nothing."""
+
+
+class _Failsafe:
+    """A report that falls silent when its stream breaks: a closed terminal must not cost a training run."""
 
     def __init__(self, progress: Progress):
         self._progress = progress
 
-    def show(self, record: Event) -> None:
+    def show(self, event: Event) -> None:
         try:
-            self._progress.show(record)
+            self._progress.show(event)
         except (OSError, ValueError):
             self._progress = Silent()
 
@@ -47,11 +45,11 @@ class _Sturdy:
 
 
 def choose_progress(*, quiet: bool) -> Progress:
-    """A live panel on a terminal, plain lines elsewhere, nothing when quiet or without stderr."""
+    """Return a live panel on a terminal, plain lines elsewhere, a silent report if quiet or without stderr."""
     if quiet or sys.stderr is None:
         return Silent()
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        from charlm.reports.live import Live
-        return _Sturdy(Live())
-    from charlm.reports.plain import Lines
-    return _Sturdy(Lines(sys.stderr))
+        from charlm.reports.live import LivePanel
+        return _Failsafe(LivePanel())
+    from charlm.reports.plain import PlainLines
+    return _Failsafe(PlainLines(sys.stderr))

@@ -1,1 +1,1 @@
-"""Bytes to ids and back: corpora read in chunks, tokenizers, and the token cache."""
+"""Text: corpora read in chunks, tokenizers, and ids on disk."""

@@ -1,4 +1,4 @@
-"""Many short sequences of ids, kept on disk like a long one."""
+"""Short sequences of ids on disk, and batches of sequences of different lengths."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from charlm.contract import IntArray
 from charlm.text.token_cache import TokenCache
 
-PADDED_TOKENS = 256                     # of a row of a full batch at most; longer ones, fewer rows
+PADDED_TOKENS = 256                     # per row of a full batch; a batch of longer sequences has fewer rows
 
 
 class Examples:
-    """Sequences in the order they came; their lengths are held in memory, their ids are not."""
+    """Sequences in the order of their arrival. Their lengths are held in memory, their ids on disk."""
 
-    def __init__(self, sequences: Iterable[np.ndarray], *, vocabulary_size: int):
+    def __init__(self, sequences: Iterable[IntArray], *, vocabulary_size: int):
         lengths: list[int] = []
 
-        def counted() -> Iterator[np.ndarray]:
+        def counted() -> Iterator[IntArray]:
             for ids in sequences:
                 lengths.append(len(ids))
                 yield ids
@@ -29,33 +30,33 @@ class Examples:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        """The ids of one sequence, int64, a copy."""
-        return self._tokens.slice(self._starts[number], self._starts[number + 1])
+    def __getitem__(self, index: int) -> IntArray:
+        """Return a copy of the ids of one sequence, int64."""
+        return self._tokens.slice(self._starts[index], self._starts[index + 1])
 
 
-def padded(sequences: Sequence[np.ndarray], filler: int) -> np.ndarray:
-    """Sequences as rows (B, longest) of int64, filled up at their ends.
+def padded(sequences: Sequence[IntArray], filler: int) -> IntArray:
+    """Return sequences as rows (B, max length), int64, padded at their ends.
 
     >>> padded([np.array([1, 2]), np.array([3])], 0).tolist()
     [[1, 2], [3, 0]]
     """
     rows = np.full((len(sequences), max(map(len, sequences))), filler, np.int64)
-    for row, ids in zip(rows, sequences):
+    for row, ids in zip(rows, sequences, strict=True):
         row[:len(ids)] = ids
     return rows
 
 
-def batch_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
-    """Batches of neighbours: `batch_size` rows, or fewer where rows times the longest grow too large.
+def batch_by_length(lengths: IntArray, batch_size: int) -> Iterator[slice]:
+    """Yield batches of neighbours: `batch_size` rows, or fewer if rows times the greatest length would be too large.
 
     >>> list(batch_by_length(np.array([3, 4, 5]), 2))
     [slice(0, 2, None), slice(2, 3, None)]
     """
     start = 0
     while start < len(lengths):
-        some = lengths[start:start + batch_size]
-        padded_tokens = np.maximum.accumulate(some) * np.arange(1, len(some) + 1)
+        candidates = lengths[start:start + batch_size]
+        padded_tokens = np.maximum.accumulate(candidates) * np.arange(1, len(candidates) + 1)
         fitting = np.searchsorted(padded_tokens, batch_size * PADDED_TOKENS, side="right")
         stop = start + max(int(fitting), 1)
         yield slice(start, stop)

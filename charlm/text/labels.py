@@ -1,4 +1,4 @@
-"""The labels that lines are conditioned on: their names, their numbers, how frequent they are."""
+"""The labels of lines: their names, their indices and their frequencies."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from charlm.contract import FloatArray
 from charlm.errors import CorpusError, ModelFileError, UsageError
 
 MAX_LABELS = 4096
-MAX_JSON_BYTES = 900_000                  # bytes of them in a model file, whose description has a megabyte
-_NAMED = 3                              # labels that a message names, at most
+MAX_JSON_BYTES = 900_000                # of all labels in a model file, whose metadata has at most a megabyte
+_MAX_NAMED = 3                          # labels named in a message
 
 
 def _is_name(value: object) -> bool:
-    """Whether this could have stood before the tab of a line."""
+    """Return True for what can precede the tab of a line."""
     return isinstance(value, str) and bool(value) and not re.search("[\t\n\ud800-\udfff]", value)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Names in code point order, and the lines that the training text has of each."""
+    """Label names in code point order, and the number of lines of the training text with each."""
 
     names: tuple[str, ...]
     counts: tuple[int, ...]
 
     @classmethod
     def from_counts(cls, counter: Counter[str]) -> Labels:
-        """Raises CorpusError when these are no labels but nearly as many as there are lines."""
+        """Build labels from the lines of each. Raises CorpusError if they are too many or too long to be labels."""
         if len(counter) > MAX_LABELS:
-            raise CorpusError(f"{len(counter)} different labels; {MAX_LABELS} are the most; "
+            raise CorpusError(f"{len(counter)} different labels; the maximum is {MAX_LABELS}; "
                               "--pairs learns to write them")
         names = tuple(sorted(counter))
         labels = cls(names, tuple(counter[name] for name in names))
@@ -46,7 +48,7 @@ class Labels:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Raises UsageError naming those nearest to an unknown one."""
+        """Return a label's index. Raises UsageError for an unknown label and names similar ones."""
         try:
             return self.names.index(name)
         except ValueError:
@@ -54,29 +56,30 @@ class Labels:
 
     def _hint(self, name: str) -> str:
         folded = {label.casefold(): label for label in self.names}
-        near = difflib.get_close_matches(name.casefold(), folded, _NAMED, 0.5)
-        if near:
+        if near := difflib.get_close_matches(name.casefold(), folded, _MAX_NAMED, 0.5):
             return f"did you mean {' or '.join(folded[label] for label in near)}?"
-        some = ", ".join(self.names[:_NAMED])
-        return f"there are {some}" + (f" and {len(self) - _NAMED} more" if len(self) > _NAMED else "")
+        first = ", ".join(self.names[:_MAX_NAMED])
+        return f"there are {first}" + (f" and {len(self) - _MAX_NAMED} more" if len(self) > _MAX_NAMED else "")
 
-    def log_prior(self, *, uniform: bool = False) -> np.ndarray:
-        """Log probabilities (L,) of a line's label before the line is seen."""
+    def log_prior(self, *, uniform: bool = False) -> FloatArray:
+        """Return the log probability (L,) of each label before a line is read."""
         counts = np.ones(len(self)) if uniform else np.array(self.counts, np.float64)
-        return np.log(counts / counts.sum())
+        prior: FloatArray = np.log(counts / counts.sum())
+        return prior
 
-    def to_json(self) -> list:
-        return [list(pair) for pair in zip(self.names, self.counts)]
+    def to_json(self) -> list[list[Any]]:
+        """Return [name, count] of each label."""
+        return [list(pair) for pair in zip(self.names, self.counts, strict=True)]
 
     @classmethod
-    def from_json(cls, values: object) -> Labels:
-        """Rebuild from `to_json`; raises ModelFileError for anything else."""
+    def from_json(cls, values: Any) -> Labels:
+        """Rebuild labels from `to_json`. Raises ModelFileError for anything else."""
         sound = isinstance(values, list) and 0 < len(values) <= MAX_LABELS and all(
             isinstance(pair, list) and len(pair) == 2 and _is_name(pair[0])
             and type(pair[1]) is int and 0 < pair[1] < 1 << 53 for pair in values)
         if not sound:
             raise ModelFileError("its labels are not names with counts")
-        names, counts = zip(*values)
+        names, counts = zip(*values, strict=True)
         if list(names) != sorted(set(names)):
-            raise ModelFileError("its labels are not names in order")
+            raise ModelFileError("its labels are not in order")
         return cls(names, counts)

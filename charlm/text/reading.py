@@ -1,4 +1,4 @@
-"""Reading text: files, `-`, compressed files, as chunks of strictly decoded characters.
+"""Reading text: files, standard input (`-`) and compressed files, as chunks of strictly decoded characters.
 
 Not here: what becomes of the characters (spool.py, the tokenizers).
 """
@@ -11,32 +11,49 @@ import gzip
 import itertools
 import lzma
 import os
+import re
+import shlex
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text.tokenizers.base import NEWLINE
 
 CHUNK = 1 << 18                         # bytes read at once
 STDIN = "-"
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = "\ufeff"
-_MODEL = b'{"__metadata__":{"charlm":'     # how a model file goes on after its first 8 bytes
+_HEAD = 4096                            # bytes that are examined for signs of another format
+_MODEL = b'{"__metadata__":{"charlm":'  # follows the first 8 bytes of a model file
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF16_SAMPLE, _MIN_UTF16_SAMPLE = 64, 8    # bytes of which every second one is NUL; the minimum for a short file
+
+Warn = Callable[[str], None]
 
 
 def source_name(source: str) -> str:
-    """How a source is named in messages: its path, or `standard input`."""
+    """Return a source's name in messages: its path, or `standard input`."""
     return "standard input" if source == STDIN else source
+
+
+def shell_argument(source: str) -> str:
+    """Return a source as the last argument of a suggested command; nothing if the command must read from a pipe.
+
+    >>> shell_argument("my notes.txt"), shell_argument("-"), shell_argument("notes.txt.gz")
+    (" 'my notes.txt'", '', '')
+    """
+    piped = source == STDIN or os.path.splitext(source)[1].lower() in COMPRESSED
+    return "" if piped else f" {shlex.quote(source)}"
 
 
 @contextmanager
 def open_bytes(source: str) -> Iterator[BinaryIO]:
-    """Open a path or `-` for reading bytes, decompressed by its ending.
+    """Open a path or `-` for reading bytes, decompressed according to the ending of its name.
 
-    Raises CorpusError when it cannot be opened, UsageError when `-` is a terminal.
+    Raises CorpusError if it cannot be opened, UsageError if `-` is a terminal.
     """
     if source == STDIN:
         if sys.stdin is None or sys.stdin.closed:
@@ -45,7 +62,7 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
             raise UsageError("standard input is a terminal; pipe text into it or name a file")
         yield sys.stdin.buffer
         return
-    opener = _OPENERS.get(os.path.splitext(source)[1].lower(), open)
+    opener = COMPRESSED.get(os.path.splitext(source)[1].lower(), open)
     try:
         stream = opener(source, "rb")
     except (OSError, ValueError) as error:
@@ -55,71 +72,108 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK) -> Iterator[bytes]:
-    """Chunks until the end, each as soon as it is there; a damaged archive, a failing disk and a model
-    in the place of a text are CorpusErrors."""
+def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK, *, errors: str = "strict",
+                warn: Warn | None = None) -> Iterator[bytes]:
+    """Yield chunks until the end, each as soon as it is there.
+
+    Raises CorpusError for a damaged archive, a failing disk and any file that is not text. UTF-16 counts as text
+    unless `errors` is strict. `warn` is called if bytes after the data of a .gz file are ignored.
+    """
     start = b""
-    while True:
-        try:
-            # read1 hands over what a slow pipe has, where read would wait for a full chunk.
-            chunk = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
-        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-            raise CorpusError(f"{source_name(source)}: cannot be read ({error})") from None
-        if not chunk:
-            return
-        if len(start) < len(_MODEL) + 8:
-            start = (start + chunk[:len(_MODEL) + 8])[:len(_MODEL) + 8]
-            if start[8:] == _MODEL:
-                raise CorpusError(f"{source_name(source)}: is a model, not a text; name a model with -m")
+    while chunk := _read(stream, source, size, warn):
+        if len(start) < _HEAD:
+            start += chunk[:_HEAD - len(start)]
+            _require_text(start, source, errors, _UTF16_SAMPLE)
         yield chunk
+    _require_text(start, source, errors, _MIN_UTF16_SAMPLE)
+
+
+def _read(stream: BinaryIO, source: str, size: int, warn: Warn | None) -> bytes:
+    """Return the next bytes, or none at the end."""
+    try:
+        # read1 returns what a slow pipe has, where read would wait for a full chunk.
+        data: bytes = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
+        return data
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        # As gzip(1) does. The time stamp is known once the header of a first member has been read.
+        if getattr(stream, "mtime", None) is not None and str(error).startswith("Not a gzipped file"):
+            if warn:
+                warn(f"{source_name(source)}: the bytes after its compressed data are ignored")
+            return b""
+        raise CorpusError(f"{source_name(source)}: cannot be read ({error})") from None
+
+
+def _require_text(start: bytes, source: str, errors: str, utf16_sample: int) -> None:
+    """Raise CorpusError if a source begins like another format, with the command that makes it a text."""
+    if start.startswith(_MODEL, 8):
+        raise CorpusError(f"{source_name(source)}: is a model, not a text; name a model with -m")
+    if reason := _other_format(start) or errors == "strict" and _utf16(start[:_UTF16_SAMPLE], utf16_sample):
+        raise CorpusError(f"{source_name(source)}: {reason}{shell_argument(source)}")
+
+
+def _other_format(start: bytes) -> str:
+    """Return a message that ends with a command if these first bytes are another format's, else an empty string."""
+    if start.startswith(b"%PDF-"):
+        return "is a PDF, not a text; convert it with: pdftotext"
+    if not start.startswith(b"PK\3\4"):
+        return ""
+    if b"word/" in start or b"[Content_Types].xml" in start and not re.search(rb"(xl|ppt)/", start):
+        return "is a Word document (docx), not a text; convert it with: pandoc -t plain"
+    return "is a zip archive, not a text; unpack it with: unzip"
+
+
+def _utf16(sample: bytes, min_length: int) -> str:
+    """Return the same for UTF-16, with a byte order mark or of at least this many bytes of ASCII.
+
+    >>> _utf16(b"a\\0b\\0", 4)
+    'looks like UTF-16 without a byte order mark; convert it with: iconv -f UTF-16LE -t UTF-8'
+    """
+    if sample.startswith(_UTF16_BOMS):
+        return "is UTF-16, not UTF-8; convert it with: iconv -f UTF-16 -t UTF-8"
+    for order, letters, nuls in (("LE", sample[::2], sample[1::2]), ("BE", sample[1::2], sample[::2])):
+        if len(sample) >= min_length and all(letters) and not any(nuls):
+            return f"looks like UTF-16 without a byte order mark; convert it with: iconv -f UTF-16{order} -t UTF-8"
+    return ""
 
 
 def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
-    """Characters of one source, without a leading byte order mark."""
+    """Yield the characters of one source without a leading byte order mark."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors)
     fed, at_start = 0, True
-
-    def decode(chunk: bytes, final: bool) -> str:
+    for chunk in itertools.chain(chunks, [b""]):            # the empty one ends the text
         held = len(decoder.getstate()[0])
         try:
-            return decoder.decode(chunk, final)
+            text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            raise CorpusError(
-                f"{source_name(source)}: not UTF-8: byte 0x{byte:02x} at offset {fed - held + error.start}"
-                "; convert it, or pass --errors replace or ignore") from None
-
-    for chunk in chunks:
-        text = decode(chunk, False)
+            byte, offset = error.object[error.start], fed - held + error.start
+            raise CorpusError(f"{source_name(source)}: not UTF-8: byte 0x{byte:02x} at offset {offset}; "
+                              "convert it, or pass --errors replace or ignore") from None
         fed += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix(_BOM), False
         if text:
             yield text
-    if text := decode(b"", True):
-        yield text
 
 
 class Text:
-    """One source's text in chunks, to be read once; its beginning can be looked at before that.
+    """The text of one source in chunks. It can be iterated once; before that, `head` shows its beginning.
 
-    Nothing is normalised; line ends stay as they are. `errors` is strict, replace or ignore.
-    Iterating raises CorpusError naming the source and, for a bad byte, its offset in the decompressed
-    bytes.
+    Nothing is normalised; line ends are kept. `errors` is strict, replace or ignore. `warn` receives warnings.
+    Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
     """
 
-    def __init__(self, source: str, errors: str = "strict"):
+    def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None):
         self.source = source
         self.name = source_name(source)
-        self._chunks = self._read(errors)
+        self._chunks = self._read(errors, warn)
         self._head: list[str] = []
 
-    def _read(self, errors: str) -> Iterator[str]:
+    def _read(self, errors: str, warn: Warn | None) -> Iterator[str]:
         with open_bytes(self.source) as stream:
-            yield from _decode(byte_chunks(stream, self.source), self.source, errors)
+            yield from _decode(byte_chunks(stream, self.source, errors=errors, warn=warn), self.source, errors)
 
     def head(self) -> str:
-        """The first CHUNK characters or all, however slowly they come; still part of what is read."""
+        """Return the first CHUNK characters or all, waiting for them if necessary. They are still iterated later."""
         while sum(map(len, self._head)) < CHUNK and (chunk := next(self._chunks, "")):
             self._head.append(chunk)
         return "".join(self._head)
@@ -129,14 +183,14 @@ class Text:
         return itertools.chain(head, self._chunks)
 
 
-def read_text(sources: Iterable[str], errors: str = "strict") -> Iterator[str]:
-    """Chunks of the sources' text, one after the other, as `cat` would join them."""
+def read_text(sources: Iterable[str], errors: str = "strict", warn: Warn | None = None) -> Iterator[str]:
+    """Yield the text of the sources, one after the other, in chunks, as `cat` would join them."""
     for source in sources:
-        yield from Text(source, errors)
+        yield from Text(source, errors, warn)
 
 
 def strip_line_end(line: str) -> str:
-    """A line without its end: LF, CR LF, or a CR at the end of a text.
+    """Return a line without its end: LF, CR LF, or a CR at the end of a text.
 
     >>> strip_line_end("one\\r\\n"), strip_line_end("two\\r\\r\\n"), strip_line_end("three")
     ('one', 'two\\r', 'three')
@@ -145,7 +199,7 @@ def strip_line_end(line: str) -> str:
 
 
 def split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Lines without their newline; the last may lack one.
+    """Yield lines without their newline, which the last may lack.
 
     >>> list(split_lines(["a", "\\nb\\n", "c"]))
     ['a', 'b', 'c']

@@ -1,39 +1,41 @@
-"""Ids beyond a tokenizer's own, and how many each task's decoder and encoder have in all.
+"""The ids beyond a tokenizer's, and the number of ids that each task's decoder and encoder have.
 
-    0 … size-1          the tokenizer's
-    size                the boundary (lines, pairs, fill): stands before the first token of what is
-                        written, and ends it; one id serves, as the first is only read and the last
-                        only written
-    size+1 …            the labels (lines): one stands in the place of the first boundary, only ever read
-    size+1              the gap (fill): stands in a source for what is missing
+    0 … size-1          tokens
+    size                begin and end (lines, pairs, fill): the first id is only read and the last only written, so that
+                        one id serves for both
+    size+1 …            labels (lines): one replaces the begin; they are only read
+    size+1              the mask (fill): marks a gap in the source
 
-A stream has only the tokenizer's: text goes on for ever.
+Running text has tokens only, because it has no end.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from charlm.text.tokenizers.base import Tokenizer
+from charlm.contract import IntArray, Tokenizer
+from charlm.tasks import TASKS
 
 
 def eos_id(tokenizer: Tokenizer) -> int:
+    """Return the id that begins and ends what a decoder writes."""
     return tokenizer.size
 
 
 def mask_id(tokenizer: Tokenizer) -> int:
+    """Return the id that marks a gap in a source."""
     return tokenizer.size + 1
 
 
-def label_id(tokenizer: Tokenizer, number: int) -> int:
-    return tokenizer.size + 1 + number
+def label_id(tokenizer: Tokenizer, index: int) -> int:
+    """Return the id of a label."""
+    return tokenizer.size + 1 + index
 
 
-def with_bos_eos(tokenizer: Tokenizer, ids: np.ndarray, label: int | None = None) -> np.ndarray:
-    """What is written, between its begin and its end: int64, two longer.
+def with_bos_eos(tokenizer: Tokenizer, ids: IntArray, label: int | None = None) -> IntArray:
+    """Return ids (T,) between their begin, which is the label's id if one is given, and their end: int64 (T + 2,).
 
-    A decoder reads all of it but the last id and writes all but the first. A label's number makes it
-    begin with that label.
+    A decoder reads all but the last id and writes all but the first.
     """
     begin = eos_id(tokenizer) if label is None else label_id(tokenizer, label)
     row = np.empty(len(ids) + 2, np.int64)
@@ -42,8 +44,6 @@ def with_bos_eos(tokenizer: Tokenizer, ids: np.ndarray, label: int | None = None
 
 
 def vocabulary_sizes(task: str, tokenizer: Tokenizer, source_tokenizer: Tokenizer) -> tuple[int, int]:
-    """Ids that the decoder writes, and ids that an encoder would read."""
-    return {"stream": (tokenizer.size, tokenizer.size),
-            "lines": (tokenizer.size + 1, tokenizer.size),
-            "pairs": (tokenizer.size + 1, source_tokenizer.size),
-            "fill": (tokenizer.size + 1, tokenizer.size + 2)}[task]
+    """Return the number of ids that the decoder writes, and of those that an encoder reads."""
+    row = TASKS[task]
+    return tokenizer.size + row.ends_with_eos, source_tokenizer.size + row.extra_source_ids

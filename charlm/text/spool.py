@@ -1,25 +1,33 @@
-"""A private copy of the corpus, read once and kept until the tokens are made.
+"""A private copy of the corpus, read once and kept until its tokens are made.
 
-The copy has no name on disk, so nothing is left behind however the process ends, and a corpus that
-changes or shrinks meanwhile cannot touch it. Not here: tokens (cache.py).
+The copy has no name on disk: nothing is left behind however the process ends, and it does not change when the corpus
+does. Not here: tokens (token_cache.py).
 """
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
 
+import numpy as np
+
+from charlm.contract import BoolArray
 from charlm.errors import StorageError
+from charlm.text.line_hashes import line_hash
+from charlm.text.reading import split_lines
+from charlm.text.tokenizers.base import NEWLINE
+from charlm.text.tsv import TAB
 
-CHUNK = 1 << 18
+CHUNK = 1 << 18                         # bytes read at once
 
 
 def anonymous_file() -> BinaryIO:
-    """An unnamed temporary file in TMPDIR, else /var/tmp: /tmp is often memory, and small."""
+    """Open an unnamed temporary file in TMPDIR, else in /var/tmp, as /tmp is often a small disk in memory."""
     roomy = None if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK) else "/var/tmp"
     try:
         return tempfile.TemporaryFile(dir=roomy)
@@ -28,16 +36,16 @@ def anonymous_file() -> BinaryIO:
 
 
 def write_all(file: BinaryIO, pieces: Iterable[bytes]) -> None:
-    """Append all pieces to a private file, down to its last byte; StorageError when the disk is full.
+    """Append all pieces to a private file and flush it. Raises StorageError if the disk is full.
 
-    What the pieces themselves raise passes through: only writing is this function's business.
+    Errors of the iterable itself are passed on unchanged.
     """
     for data in pieces:
         _disk(file.write, data)
     _disk(file.flush)
 
 
-def _disk(operation, *arguments) -> None:
+def _disk(operation: Callable[..., Any], *arguments: bytes) -> None:
     try:
         operation(*arguments)
     except OSError as error:
@@ -45,7 +53,7 @@ def _disk(operation, *arguments) -> None:
 
 
 class Spool:
-    """Text kept on disk, its length in characters, and the BLAKE2b-128 of its UTF-8 bytes."""
+    """A text on disk, with its length in characters and the BLAKE2b-128 digest of its UTF-8 bytes."""
 
     def __init__(self, chunks: Iterable[str]):
         self._file = anonymous_file()
@@ -61,7 +69,7 @@ class Spool:
         return data
 
     def __iter__(self) -> Iterator[str]:
-        """All the text, in chunks."""
+        """Yield the whole text in chunks."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         self._file.seek(0)
         while data := self._file.read(CHUNK):
@@ -69,7 +77,7 @@ class Spool:
                 yield text
 
     def part(self, start: int, stop: int) -> Iterator[str]:
-        """The characters from `start` up to `stop`, in chunks."""
+        """Yield the characters from `start` to before `stop` in chunks."""
         at = 0
         for text in self:
             low, high = max(start - at, 0), min(stop - at, len(text))
@@ -78,4 +86,47 @@ class Spool:
             at += len(text)
 
     def close(self) -> None:
+        """Delete the copy."""
         self._file.close()
+
+
+class LineSpool:
+    """Lines of two fields on disk, or of the second field only if they are unlabelled, with their digest.
+
+    The hash of each line's `key` field decides whether it is held out, so that equal ones are on the same side.
+    """
+
+    def __init__(self, lines: Iterable[tuple[str, str]], *, key: int, labelled: bool = True):
+        self._labelled = labelled
+        self._spool = Spool(f"{first}{TAB}{second}{NEWLINE}" if labelled else second + NEWLINE
+                            for first, second in lines)
+        table = np.fromiter(((line_hash(line[key]), len(line[1])) for line in self), "u8,i8")
+        self.hashes, self.lengths = table["f0"], table["f1"]    # of the key field and of the second field, one a line
+        self.digest = self._spool.digest
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield both fields of every line; the first is empty if unlabelled."""
+        for line in split_lines(self._spool):
+            first, _, second = line.partition(TAB) if self._labelled else ("", "", line)
+            yield first, second
+
+    def held_out(self, fraction: float | None, default: float, limit: int) -> BoolArray:
+        """Return a mask of the lines to hold out: this fraction of the different hashes, or `default` up to `limit`.
+
+        At least one hash is on each side.
+        """
+        different = np.unique(self.hashes)
+        count = min(len(different) * default, limit) if fraction is None else len(different) * fraction
+        mask: BoolArray = self.hashes < different[min(max(round(count), 1), len(different) - 1)]
+        return mask
+
+    def select(self, mask: BoolArray) -> Iterator[tuple[str, str]]:
+        """Yield the lines for which the mask is true."""
+        return itertools.compress(self, mask.tolist())
+
+    def close(self) -> None:
+        """Delete the copy."""
+        self._spool.close()

@@ -1,5 +1,4 @@
-"""Lines of two fields, as `source<TAB>target` and `label<TAB>text`: recognising and reading them,
-refusing what is not one."""
+"""Lines of two fields, `source<TAB>target` or `label<TAB>text`: recognising, reading and refusing them."""
 
 from __future__ import annotations
 
@@ -7,17 +6,16 @@ import os
 from collections.abc import Iterator, Sequence
 
 from charlm.errors import CorpusError
-from charlm.text.reading import Text, split_lines
+from charlm.text.reading import COMPRESSED, Text, shell_argument, split_lines
 from charlm.text.tokenizers.base import NEWLINE
 
 TAB = "\t"
-SOURCE_TARGET = ("source", "target")    # what the fields of a line are called
+SOURCE_TARGET = ("source", "target")    # names of a line's fields
 LABEL_TEXT = ("label", "text")
-_PACKED = (".gz", ".bz2", ".xz")
 
 
 def problem(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
-    """What keeps a line from being a pair of these fields; nothing when it is one.
+    """Return what keeps a line from being a pair of these fields, or an empty string if it is one.
 
     >>> problem("one"), problem("a\\tb\\tc"), problem("\\tb"), problem("a\\tb")
     ('no tab', '2 tabs', 'an empty source', '')
@@ -30,10 +28,10 @@ def problem(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
 
 
 def looks_like_pairs(texts: Sequence[Text]) -> bool:
-    """Whether these are pairs: by the ending .tsv, or because every line at the start is one."""
+    """Return True if every text is named .tsv or begins with nothing but pairs."""
     for text in texts:
         stem, ending = os.path.splitext(text.source.lower())
-        if ending in _PACKED:
+        if ending in COMPRESSED:
             ending = os.path.splitext(stem)[1]
         if ending != ".tsv" and not _begins_with_pairs(text.head()):
             return False
@@ -42,21 +40,23 @@ def looks_like_pairs(texts: Sequence[Text]) -> bool:
 
 def _begins_with_pairs(head: str) -> bool:
     lines = head.split(NEWLINE)
-    whole = lines[:-1] if len(lines) > 1 else lines     # the chunk may end in the middle of a line
-    written = [line.removesuffix("\r") for line in whole if line not in ("", "\r")]
+    complete = lines[:-1] if len(lines) > 1 else lines      # the head may end within a line
+    written = [line.removesuffix("\r") for line in complete if line not in ("", "\r")]
     return bool(written) and not any(map(problem, written))
 
 
-def read_pairs(text: Text, fields: tuple[str, str] = SOURCE_TARGET,
-               otherwise: str = "") -> Iterator[tuple[str, str]]:
-    """Both fields of every line. Raises CorpusError naming the first line that is no pair, with what else
-    to do; blank lines do not count."""
+def read_pairs(text: Text, fields: tuple[str, str] = SOURCE_TARGET, otherwise: str = "") -> Iterator[tuple[str, str]]:
+    """Yield both fields of every line; blank lines are skipped.
+
+    Raises CorpusError for the first line that is not a pair. `otherwise` is advice that ends its message.
+    """
     for number, line in enumerate(split_lines(text), 1):
         line = line.removesuffix("\r")
         if not line:
             continue
-        if wrong := problem(line, fields):
-            raise CorpusError(f"{text.name}: line {number} has {wrong}; a line is "
-                              f"{fields[0]}<TAB>{fields[1]}{otherwise}")
+        if reason := problem(line, fields):
+            if line.count(TAB) == 2:
+                otherwise += f"; to keep the first two columns: cut -f1,2{shell_argument(text.source)}"
+            raise CorpusError(f"{text.name}: line {number} has {reason}; a line is {'<TAB>'.join(fields)}{otherwise}")
         first, second = line.split(TAB)
         yield first, second

@@ -1,1 +1,1 @@
-"""Training in torch: lanes of the corpus, optimizers, schedule, validation, the plan, the loop."""
+"""Training in torch: objectives, optimizers, validation, the loop, and runs that can be resumed."""

@@ -1,6 +1,6 @@
-"""Examples in batches of like length, in another order in every epoch.
+"""Batches of examples of similar length, in another order in every epoch.
 
-Which examples stand in which batch follows from the seed and the step number alone.
+The seed and the step alone determine a batch.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ JITTER = 1.0                            # tokens by which lengths are blurred be
 
 
 class Batches:
-    """Example numbers for every step, given the tokens of each example's source and target."""
+    """The examples of every step, given the length in tokens of each example."""
 
     def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int):
         self._lengths = lengths
         self._batch_size, self._seed = batch_size, seed
-        self._epoch, self._first, self._batches = 0, 0, self._cut(0)
+        self._epoch, self._first, self._batches = 0, 0, self._shuffled(0)
         self.in_first_epoch = len(self._batches)
 
     def at(self, step: int) -> np.ndarray:
-        """The numbers of a step's examples; steps count from 0."""
+        """Return the indices of a step's examples; steps count from 0."""
         if step < self._first:
-            self._epoch, self._first, self._batches = 0, 0, self._cut(0)
+            self._epoch, self._first, self._batches = 0, 0, self._shuffled(0)
         while step >= self._first + len(self._batches):
             self._first += len(self._batches)
             self._epoch += 1
-            self._batches = self._cut(self._epoch)
+            self._batches = self._shuffled(self._epoch)
         return self._batches[step - self._first]
 
-    def _cut(self, epoch: int) -> list[np.ndarray]:
-        """One epoch: sorted by blurred length, cut into batches, the batches shuffled."""
-        chance = np.random.default_rng([self._seed, epoch])
-        blurred = self._lengths + chance.uniform(-JITTER, JITTER, len(self._lengths))
+    def _shuffled(self, epoch: int) -> list[np.ndarray]:
+        """Return the batches of one epoch: sorted by blurred length, cut, then shuffled."""
+        rng = np.random.default_rng([self._seed, epoch])
+        blurred = self._lengths + rng.uniform(-JITTER, JITTER, len(self._lengths))
         order = np.argsort(blurred, kind="stable")
         batches = [order[rows] for rows in batch_by_length(self._lengths[order], self._batch_size)]
-        return [batches[place] for place in chance.permutation(len(batches))]
+        return [batches[index] for index in rng.permutation(len(batches))]

@@ -1,18 +1,31 @@
-"""How large and how long: sizes, steps and validations from the corpus alone.
+"""The values that a corpus decides where the user gives none: sizes, regularisation, length of the run.
 
-Never from the clock, so that `--steps` repeats a run bit for bit. Steps from measured speed are speed.py's.
+They follow from the corpus alone, never from the clock, so that `--steps` repeats a run bit for bit.
+Not here: steps planned from measured speed (speed.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
+from charlm.config import ModelConfig, TrainingConfig
+from charlm.errors import UsageError
+from charlm.registry import DEFAULTS, implementation
+from charlm.tasks import TASKS, Task
+from charlm.text.corpora import Corpus
+from charlm.text.line_corpus import LineCorpus
+from charlm.text.pair_corpus import PairCorpus
+from charlm.text.special_tokens import vocabulary_sizes
+from charlm.text.text_corpus import TextCorpus
 from charlm.text.token_cache import TokenCache
+from charlm.training.batches import Batches
+from charlm.training.options import TrainingOptions
 
 MAX_VALIDATIONS = 10
 VALIDATION_SHARE = 0.25                 # tokens validated at most, over tokens trained on
 TOKENS_AT_A_MILLION = 5e6               # training tokens for a corpus of a million: five passes
-MIN_TOKENS = 150_000                 # even a tiny corpus is read this far
+MIN_TOKENS = 150_000                    # even a tiny corpus is read this far
 MIN_STEPS = 150
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
 MIN_PAIRS_SEEN = 20_000
@@ -21,70 +34,160 @@ MIN_LINE_TOKENS = 300_000
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What a corpus of some size is given when no flag says otherwise."""
+class Length:
+    """The length of a run: its default number of steps, and the steps in one epoch."""
+
+    steps: int
+    steps_per_epoch: float
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a corpus of some size gets when no option says otherwise."""
 
     hidden_size: int
-    batch_size: int                     # lanes, or pairs
+    batch_size: int                     # lanes of text, lines or pairs
     dropout: float
     weight_decay: float
     label_smoothing: float = 0.0
+    length: Callable[[TrainingConfig], Length] = lambda run: Length(run.steps, 1)
+    fit: Callable[[TrainingConfig], TrainingConfig] = lambda run: run   # to a corpus too small for its window
 
 
-def pair_sizes(pairs: int, tokens: int) -> Sizes:
-    """Width, batch and regularisation for so many training pairs with so many tokens on both sides."""
-    hidden = 64 if tokens < 10_000 else 128 if tokens < 2_000_000 else 256
-    return Sizes(hidden, 16 if pairs < 2_000 else 64, 0.3, 0.1, 0.1)
+def resolve(task: str, options: TrainingOptions, corpus: Corpus) -> tuple[ModelConfig, TrainingConfig]:
+    """Return the architecture and the run: the user's options where given, defaults elsewhere.
+
+    With `minutes` the number of steps is provisional until the speed is known.
+    """
+    defaults: Defaults = implementation(DEFAULTS, task)(corpus)
+    run = defaults.fit(_training_config(options, defaults))
+    length = defaults.length(run)
+    steps = options.steps or length.steps
+    if options.epochs is not None:
+        steps = max(int(options.epochs * length.steps_per_epoch), 1)
+    sizes = vocabulary_sizes(task, corpus.tokenizer, corpus.source_tokenizer)
+    model = _model_config(TASKS[task], options, sizes, hidden_size=defaults.hidden_size, bptt=run.bptt,
+                          labels=len(corpus.labels or ()))
+    return model, replace(run, steps=steps)
 
 
-def default_pair_steps(pairs: int, batch_size: int) -> int:
-    """Thirty passes over 8,000 pairs; for others, pairs seen grow with the square root."""
-    wanted = max(PAIRS_SEEN_AT_8000 * (pairs / 8000) ** 0.5, MIN_PAIRS_SEEN)
-    return max(round(wanted / batch_size), MIN_STEPS)
+def check_early(task: str, options: TrainingOptions) -> None:
+    """Raise UsageError for options that no corpus could make valid, before a long one is read."""
+    sizes = Defaults(hidden_size=options.embedding_size or 8, batch_size=8, dropout=0.0, weight_decay=0.0)
+    run = _training_config(options, sizes)
+    _model_config(TASKS[task], options, (2, 2), hidden_size=sizes.hidden_size if options.tied else 8, bptt=run.bptt)
 
 
-def line_sizes(tokens: int) -> Sizes:
-    """Width, batch and regularisation for lines of so many training tokens in all."""
+def _training_config(options: TrainingOptions, defaults: Defaults) -> TrainingConfig:
+    names = {field.name for field in fields(TrainingConfig)}
+    automatic = {name: value for name, value in vars(defaults).items() if name in names}
+    if options.minutes is not None:     # planned to its end, where the rate is zero: stopping early wastes it
+        automatic["patience"] = 0
+    return TrainingConfig(**{"steps": 1, **automatic,
+                             **{name: value for name, value in options.given.items() if name in names}})
+
+
+def _model_config(task: Task, options: TrainingOptions, sizes: tuple[int, int], *, hidden_size: int, bptt: int,
+                  labels: int = 0) -> ModelConfig:
+    """Build the architecture over the decoder's and the encoder's vocabulary sizes."""
+    names = {field.name for field in fields(ModelConfig)}
+    given = {name: value for name, value in options.given.items() if name in names}
+    encoder = given.get("encoder", task.default_encoder)
+    if encoder != "shared" and not (task.reads_source or task.reads_windows):
+        raise UsageError(f"--encoder {encoder} has nothing to read: a line begins with nothing before it")
+    has_source = task.reads_source or encoder != "shared"
+    automatic = {"hidden_size": hidden_size, "encoder": encoder, "attention": has_source}
+    if options.tied:
+        automatic["embedding_size"] = given.get("hidden_size", hidden_size)
+    return ModelConfig(sizes[0], source_vocabulary_size=sizes[1] if has_source else 0, labels=labels,
+                       window=bptt if task.reads_windows and has_source else 0, **{**automatic, **given})
+
+
+def text_sizes(tokens: int) -> Defaults:
+    """Return width, lanes and regularisation for running text of this many training tokens."""
     if tokens < 20_000:
-        return Sizes(64, 16, 0.3, 0.1)
-    if tokens < 500_000:
-        return Sizes(128, 64, 0.3 if tokens < 150_000 else 0.2, 0.1)
-    return Sizes(256, 64, 0.15 if tokens < 20_000_000 else 0.0, 0.1)
-
-
-def default_line_steps(tokens: int, steps_per_epoch: int) -> int:
-    """Six passes over a million tokens; for others, tokens read grow with the square root."""
-    wanted = max(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_LINE_TOKENS)
-    return max(round(wanted / tokens * steps_per_epoch), MIN_STEPS)
-
-
-def sizes(tokens: int) -> Sizes:
-    """Width, lanes and regularisation for so many training tokens of running text."""
-    if tokens < 20_000:
-        return Sizes(64, 8, 0.1, 0.1)
+        return Defaults(64, 8, 0.1, 0.1)
     if tokens < 100_000:
-        return Sizes(128, 16, 0.3, 0.1)
+        return Defaults(128, 16, 0.3, 0.1)
     if tokens < 400_000:
-        return Sizes(256, 16, 0.4, 0.1)
-    if tokens < 20_000_000:
-        return Sizes(256, 32, 0.15, 0.1)
-    return Sizes(512, 64, 0.0, 0.0)
+        return Defaults(256, 16, 0.4, 0.1)
+    return Defaults(256, 32, 0.15, 0.1) if tokens < 20_000_000 else Defaults(512, 64, 0.0, 0.0)
 
 
-def default_steps(tokens: int, window: int) -> int:
-    """Five passes over a million tokens; for others, tokens read grow with the square root."""
+def text_steps(tokens: int, window: int) -> int:
+    """Return the steps of five passes over a million tokens; for others, tokens read grow with the square root."""
     wanted = max(TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_TOKENS)
     return max(round(wanted / window), MIN_STEPS)
 
 
-def fit_window(train: TokenCache, *, batch_size: int, bptt: int) -> tuple[int, int]:
-    """Lanes and window length that the corpus can fill: not longer than it, nor wider."""
-    bptt = min(bptt, len(train) - 1)
-    return max(1, min(batch_size, len(train) // bptt)), bptt
+def text_defaults(corpus: TextCorpus) -> Defaults:
+    """Return the defaults for running text."""
+    tokens = len(corpus.train)
+
+    def length(run: TrainingConfig) -> Length:
+        window = run.batch_size * run.bptt
+        return Length(text_steps(tokens, window), tokens / window)
+
+    return replace(text_sizes(tokens), length=length, fit=lambda run: fit_window(corpus.train, run))
+
+
+def fit_window(train: TokenCache, run: TrainingConfig) -> TrainingConfig:
+    """Return the run with windows no longer, and no more lanes, than the corpus can fill."""
+    bptt = min(run.bptt, len(train) - 1)
+    return replace(run, bptt=bptt, batch_size=max(1, min(run.batch_size, len(train) // bptt)))
+
+
+def line_sizes(tokens: int) -> Defaults:
+    """Return width, batch and regularisation for lines of this many training tokens in all."""
+    if tokens < 20_000:
+        return Defaults(64, 16, 0.3, 0.1)
+    if tokens < 500_000:
+        return Defaults(128, 64, 0.3 if tokens < 150_000 else 0.2, 0.1)
+    return Defaults(256, 64, 0.15 if tokens < 20_000_000 else 0.0, 0.1)
+
+
+def line_steps(tokens: int, steps_per_epoch: int) -> int:
+    """Return the steps of six passes over a million tokens; for others, tokens read grow with the square root."""
+    wanted = max(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_LINE_TOKENS)
+    return max(round(wanted / tokens * steps_per_epoch), MIN_STEPS)
+
+
+def line_defaults(corpus: LineCorpus) -> Defaults:
+    """Return the defaults for lines, labelled or not."""
+    tokens = int(corpus.lengths.sum())
+
+    def length(run: TrainingConfig) -> Length:
+        steps_per_epoch = _batches_per_epoch(corpus, run)
+        return Length(line_steps(tokens, steps_per_epoch), steps_per_epoch)
+
+    return replace(line_sizes(tokens), length=length)
+
+
+def pair_sizes(pairs: int, tokens: int) -> Defaults:
+    """Return width, batch and regularisation for training pairs with this many tokens on both sides."""
+    hidden_size = 64 if tokens < 10_000 else 128 if tokens < 2_000_000 else 256
+    return Defaults(hidden_size, 16 if pairs < 2_000 else 64, 0.3, 0.1, 0.1)
+
+
+def pair_steps(pairs: int, batch_size: int) -> int:
+    """Return the steps of thirty passes over 8,000 pairs; for others, pairs seen grow with the square root."""
+    wanted = max(PAIRS_SEEN_AT_8000 * (pairs / 8000) ** 0.5, MIN_PAIRS_SEEN)
+    return max(round(wanted / batch_size), MIN_STEPS)
+
+
+def pair_defaults(corpus: PairCorpus) -> Defaults:
+    """Return the defaults for pairs."""
+    pairs = len(corpus.sources)
+    return replace(pair_sizes(pairs, int(corpus.lengths.sum())),
+                   length=lambda run: Length(pair_steps(pairs, run.batch_size), _batches_per_epoch(corpus, run)))
+
+
+def _batches_per_epoch(corpus: LineCorpus | PairCorpus, run: TrainingConfig) -> int:
+    return Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed).in_first_epoch
 
 
 def validation_interval(steps: int, window: float, held_out: float) -> int:
-    """Steps between validations: ten in a run, fewer where they would outweigh the training.
+    """Return the steps between validations: ten in a run, fewer where they would outweigh the training.
 
     `window` tokens are trained on in a step, and a validation costs as much as `held_out` tokens.
     """

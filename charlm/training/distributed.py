@@ -1,7 +1,7 @@
-"""The processes of one training: started by torchrun, each on its share of every batch.
+"""The processes of one training run: started by torchrun, each training on its shard of every batch.
 
-All of them go through the same steps in the same order, and agree on whatever a clock or a signal could
-make them see differently. With one process nothing is ever sent.
+All processes go through the same steps in the same order; whatever depends on a clock or a signal they decide
+together. A single process communicates with nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,103 +21,103 @@ import torch.distributed as dist
 from charlm.errors import CharlmError, UsageError
 from charlm.nn.state import State
 
-PATIENCE = timedelta(minutes=30)        # for a process that validates or saves while others wait
+TIMEOUT = timedelta(minutes=30)         # others wait while one process validates or saves
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Which of the processes this one is."""
+    """This process's rank among all processes of the run."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that writes and talks."""
+        """Return True for rank 0, the only process that writes files and reports progress."""
         return self.rank == 0
 
-    def shard(self, rows):
-        """This process's part of a batch: every `size`-th row."""
+    def shard(self, rows: Any) -> Any:
+        """Return this process's rows of a batch, every `size`-th one; `rows` is a list, an array or a tensor."""
         return rows[self.rank::self.size]
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
+        """Return True in all processes if the flag is true in any of them."""
         if self.size == 1:
             return flag
         flags = torch.tensor([float(flag)])
-        with _all_present():
+        with _lost_process_as_error():
             dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags.item())
 
     def clock(self) -> float:
-        """Seconds, by the first process's clock."""
+        """Return the seconds of the main process's monotonic clock."""
         return self.broadcast(time.monotonic())
 
-    def broadcast(self, value):
-        """What the first process has, a plain value."""
+    def broadcast(self, value: Any) -> Any:
+        """Return the main process's value, which must be picklable."""
         if self.size == 1:
             return value
         values = [value]
-        with _all_present():
+        with _lost_process_as_error():
             dist.broadcast_object_list(values, src=0)
         return values[0]
 
     def sum_gradients(self, parameters: list[torch.nn.Parameter], loss: torch.Tensor) -> float:
-        """Add up gradients and loss over all processes, in place; return the loss."""
+        """Sum the gradients over all processes, in place, and return the summed loss."""
         if self.size == 1:
             return loss.item()
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        flat = torch.cat([*(parameter.grad.flatten() for parameter in parameters), loss.detach().reshape(1)])
-        with _all_present():
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.detach().reshape(1)])
+        with _lost_process_as_error():
             dist.all_reduce(flat)
-        at = 0
-        for parameter in parameters:
-            parameter.grad.copy_(flat[at:at + parameter.numel()].view_as(parameter))
-            at += parameter.numel()
+        sums = flat[:-1].split([parameter.numel() for parameter in parameters])
+        for parameter, gradient, total in zip(parameters, gradients, sums, strict=True):
+            parameter.grad = gradient.copy_(total.view_as(gradient))
         return flat[-1].item()
 
     def gather(self, state: State, batch: int) -> State:
-        """All processes' rows of a state as one batch, in the order of the whole."""
+        """Return the state of the whole batch, of `batch` rows in order, from every process's shard."""
         if self.size == 1:
             return state
         states: list = [None] * self.size
-        with _all_present():
+        with _lost_process_as_error():
             dist.all_gather_object(states, state)
         order = np.concatenate([np.arange(batch)[rank::self.size] for rank in range(self.size)])
         return State.join(states).select(torch.from_numpy(np.argsort(order)))
 
     def barrier(self) -> None:
-        """Until all have come here."""
+        """Wait until all processes have reached this call."""
         if self.size > 1:
-            with _all_present():
+            with _lost_process_as_error():
                 dist.barrier()
 
 
+SINGLE_PROCESS = ProcessGroup()
+
+
 @contextmanager
-def _all_present() -> Iterator[None]:
-    """Name what torch calls a RuntimeError: somebody has left who is needed. Raises CharlmError."""
+def _lost_process_as_error() -> Iterator[None]:
+    """Raise CharlmError where torch.distributed raises RuntimeError because another process has exited."""
     try:
         yield
     except RuntimeError as error:
-        raise CharlmError("another process of this training has ended, so all do; --resume goes on from the last "
-                          "checkpoint") from error
+        raise CharlmError("another process of this run has ended, so this one ends too; "
+                          "--resume continues from the last checkpoint") from error
 
 
 @contextmanager
 def init_process_group(device: str) -> Iterator[ProcessGroup]:
-    """Among the processes that torchrun has started, if it has. Raises UsageError for a GPU short."""
+    """Join the processes started by torchrun, if any. Raises UsageError if there is no GPU for this process."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ProcessGroup()
+        yield SINGLE_PROCESS
         return
     if device == "cuda":
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        if local >= torch.cuda.device_count():
-            raise UsageError(f"process {local} has no GPU: there are {torch.cuda.device_count()}; "
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        if local_rank >= torch.cuda.device_count():
+            raise UsageError(f"process {local_rank} has no GPU: there are {torch.cuda.device_count()}; "
                              "lower --nproc-per-node, or use --device cpu")
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:

@@ -1,4 +1,4 @@
-"""A running mean of the weights, which is what is validated and kept (Polyak and Juditsky 1992)."""
+"""A running mean of the weights, which is what is validated and stored (Polyak and Juditsky 1992)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 
 from charlm.nn.network import Network
 
-WARMUP = 10                              # updates after which the mean begins to be as slow as wished
+WARMUP = 10                             # the first update moves the mean by 1 / WARMUP
 
 
 class WeightAverage:
-    """The exponential mean of a network's parameters; none at all with a decay of 0."""
+    """The exponential moving average of a network's parameters; with a decay of 0 it holds nothing."""
 
     def __init__(self, network: Network, decay: float):
         self._parameters = dict(network.named_parameters())
@@ -22,9 +22,9 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after the update of a step counted from 0.
+        """Include the weights after the update of a step, counted from 0.
 
-        At first the mean is of few weights, so it moves faster: by 1 / (step + WARMUP) at least.
+        Early means cover few updates, so they move faster: by at least 1 / (step + WARMUP).
         """
         weight = max(1 - self._decay, 1 / (step + WARMUP))
         for name, mean in self._mean.items():
@@ -32,23 +32,23 @@ class WeightAverage:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """While active the network has the mean weights in the place of its own."""
-        own = {name: self._parameters[name].data for name in self._mean}
+        """Give the network the mean weights within the context, and its current ones back afterwards."""
+        current = {name: self._parameters[name].data for name in self._mean}
         for name, mean in self._mean.items():
             self._parameters[name].data = mean
         try:
             yield
         finally:
-            for name, data in own.items():
+            for name, data in current.items():
                 self._parameters[name].data = data
 
     def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the mean of every parameter by name, by reference."""
         return self._mean
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `tensors`. Raises ValueError for those of another network or decay."""
-        if {name: mean.shape for name, mean in self._mean.items()} != {
-                name: value.shape for name, value in tensors.items()}:
+        """Copy the means that `tensors` returned. Raises ValueError for another network or no decay."""
+        if {name: mean.shape for name, mean in self._mean.items()} != {name: t.shape for name, t in tensors.items()}:
             raise ValueError("the averaged weights are of another run")
         for name, mean in self._mean.items():
             mean.copy_(tensors[name])

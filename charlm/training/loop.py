@@ -1,13 +1,13 @@
-"""The training loop: a generator of records that knows no terminal and no file format.
+"""The training loop: a generator of events, independent of terminals and file formats.
 
-    for record in train(trainer, keep=save): ...
+    for event in train(trainer, keep=save): ...
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,38 +19,40 @@ from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.trainer import Trainer
 
 CHECKPOINT_EVERY = 60.0                 # seconds
+Weights = dict[str, torch.Tensor]
+Keep = Callable[[Weights, Validation | None], str]
 
 
 @dataclass
 class TrainingState:
-    """How far a run has come, beside what its trainer carries."""
+    """The progress of a run, apart from what its trainer holds."""
 
     step: int = 0                       # updates done
     best: Validation | None = None
-    best_weights: dict[str, torch.Tensor] | None = None
-    validations_since_best: int = 0                 # validations
-    validated: int = 0                  # the step of the last one
-    seconds: float = 0.0                # of sessions before this one
+    best_weights: Weights | None = None
+    validations_since_best: int = 0
+    validated: int = 0                  # step of the latest validation
+    seconds: float = 0.0                # trained so far, in all sessions
 
     def without_best(self) -> TrainingState:
-        """The same, but for what was measured on the text before."""
+        """Return this state without its validations, which do not count on another corpus."""
         return replace(self, best=None, best_weights=None, validations_since_best=0, validated=0)
 
 
 class _BestModelSaver:
-    """Hands the best weights so far to `keep`, and tries again later when storage fails."""
+    """Hands the best weights to `keep`, and tries again later if storage fails."""
 
-    def __init__(self, keep: Callable[[dict, Validation | None], str]):
+    def __init__(self, keep: Keep):
         self._keep = keep
-        self._unsaved: tuple | None = None
+        self._unsaved: tuple[Weights, Validation | None] | None = None
         self.path = ""
 
-    def take(self, weights: dict, validation: Validation | None) -> None:
-        """These weights are now the ones to be kept."""
+    def propose(self, weights: Weights, validation: Validation | None) -> None:
+        """Replace the weights to save."""
         self._unsaved = (weights, validation)
 
     def flush(self) -> Iterator[Saved]:
-        """Write what is not yet written; raises StorageError."""
+        """Save the weights unless that is done. Raises StorageError."""
         if self._unsaved is not None:
             self.path = self._keep(*self._unsaved)
             self._unsaved = None
@@ -58,7 +60,7 @@ class _BestModelSaver:
                 yield Saved(self.path)
 
     def try_flush(self) -> Iterator[Saved | Warned]:
-        """Like `flush`, but a failure is a warning."""
+        """Save like `flush`, but warn if it fails."""
         try:
             yield from self.flush()
         except StorageError as error:
@@ -66,22 +68,22 @@ class _BestModelSaver:
 
 
 class _Pace:
-    """How fast the run goes: a running mean of the time of an update; validations stand apart."""
+    """The speed of a run: a running mean of the seconds of an update, and the seconds of the last validation."""
 
     def __init__(self, characters_per_update: float):
         self._characters = characters_per_update
-        self._began = self._last = time.monotonic()
+        self._began = self._started = time.monotonic()
         self._mean = self._validation = 0.0
 
-    def start_update(self) -> None:
-        self._last = time.monotonic()
+    def start(self) -> None:
+        self._started = time.monotonic()
 
     def end_update(self) -> None:
-        gap = time.monotonic() - self._last
+        gap = time.monotonic() - self._started
         self._mean = self._mean + 0.05 * (gap - self._mean) if self._mean else gap
 
     def end_validation(self) -> None:
-        self._validation = time.monotonic() - self._last
+        self._validation = time.monotonic() - self._started
 
     def characters_per_second(self) -> float:
         return self._characters / max(self._mean, 1e-9)
@@ -93,8 +95,8 @@ class _Pace:
         return time.monotonic() - self._began
 
 
-class _Saver:
-    """Writes checkpoints when they are due; a failure is a warning, and tried again when next due."""
+class _CheckpointSaver:
+    """Writes checkpoints every so many seconds; after a failure it tries again when the next one is due."""
 
     def __init__(self, write: Callable[[TrainingState], None] | None, every: float, clock: Callable[[], float]):
         self._write, self._every, self._clock = write, every, clock
@@ -103,132 +105,130 @@ class _Saver:
     def is_due(self) -> bool:
         return self._write is not None and self._clock() - self._last >= self._every
 
-    def save(self, standing: TrainingState) -> None:
-        """Raises StorageError."""
+    def save(self, state: TrainingState) -> None:
+        """Write a checkpoint. Raises StorageError."""
         if self._write is not None:
             self._last = self._clock()
-            self._write(standing)
+            self._write(state)
 
-    def try_save(self, standing: TrainingState) -> Iterator[Warned]:
+    def try_save(self, state: TrainingState) -> Iterator[Warned]:
+        """Write a checkpoint, but warn if it fails."""
         try:
-            self.save(standing)
+            self.save(state)
         except StorageError as error:
             yield Warned(f"{error}; trying again at the next checkpoint")
 
 
 class _Loop:
-    """One run from where it stands to its end."""
+    """One run from its current state to its end."""
 
-    def __init__(self, trainer: Trainer, standing: TrainingState, keeper: _BestModelSaver, saver: _Saver,
-                 interrupted: Callable[[], bool]):
-        self._trainer, self._standing, self._keeper, self._saver = trainer, standing, keeper, saver
-        self._interrupted = interrupted
+    def __init__(self, trainer: Trainer, state: TrainingState, best_model: _BestModelSaver,
+                 checkpoints: _CheckpointSaver, interrupted: Callable[[], bool]):
+        self._trainer, self._state, self._interrupted = trainer, state, interrupted
+        self._best_model, self._checkpoints = best_model, checkpoints
         objective = trainer.objective
-        self._interval = validation_interval(trainer.run.steps, objective.tokens_per_update,
-                                             objective.validation_tokens)
+        self._interval = validation_interval(
+            trainer.run.steps, objective.tokens_per_update, objective.validation_tokens)
         self._pace = _Pace(objective.characters_per_update)
-        self._before = standing.seconds
+        self._seconds_before = state.seconds
 
     def run(self) -> Iterator[Event]:
-        standing = self._standing
-        if standing.best is not None:
-            self._keeper.take(standing.best_weights, standing.best)
-        if not standing.step:
-            yield from self._saver.try_save(standing)   # so that a plan made by the clock cannot be lost
+        state = self._state
+        if state.best is not None and state.best_weights is not None:
+            self._best_model.propose(state.best_weights, state.best)
+        if not state.step:
+            yield from self._checkpoints.try_save(state)    # keeps the number of steps that --minutes led to
         reason = yield from self._steps()
-        if standing.best is None and reason != "interrupted":
+        if state.best is None and reason != "interrupted":
             raise DivergedError("the held-out loss was never finite; try a smaller --lr")
-        if standing.best is None and standing.step:
-            self._keeper.take(self._trainer.export_weights(), None)
+        if state.best is None and state.step:
+            self._best_model.propose(self._trainer.export_weights(), None)
         with contextlib.ExitStack() as afterwards:
-            # Neither a failing checkpoint nor a failing model keeps the other from being tried.
-            if reason == "interrupted" and standing.step:
-                afterwards.callback(self._saver.save, standing)
-            yield from self._keeper.flush()
-        best = standing.best
-        yield Stopped(reason, standing.step, best and best.loss, best and best.bits_per_character,
-                      self._keeper.path, self._elapsed(), best and best.error_rate, self._trainer.task)
+            # If saving the model fails, the checkpoint is still saved, and the other way round.
+            if reason == "interrupted" and state.step:
+                afterwards.callback(self._checkpoints.save, state)
+            yield from self._best_model.flush()
+        best, path = state.best, self._best_model.path
+        loss, bits, errors = (best.loss, best.bits_per_character, best.error_rate) if best else (None, None, None)
+        yield Stopped(reason, state.step, loss, bits, path, self._elapsed(), errors, self._trainer.task)
 
     def _elapsed(self) -> float:
-        return self._before + self._pace.elapsed()
+        return self._seconds_before + self._pace.elapsed()
 
-    def _steps(self) -> Iterator[Event]:
-        """Updates, and validations between them; returns why they ended."""
-        standing = self._standing
+    def _steps(self) -> Generator[Event, None, str]:
+        """Yield updates with validations between them; return the reason why they ended."""
+        state = self._state
         while True:
             if self._validation_is_due():
                 if not (yield from self._validate()):
                     return "interrupted"
-                yield from self._keeper.try_flush()
-                yield from self._saver.try_save(standing)
-            elif self._saver.is_due():
-                yield from self._saver.try_save(standing)
+                yield from self._best_model.try_flush()
+                yield from self._checkpoints.try_save(state)
+            elif self._checkpoints.is_due():
+                yield from self._checkpoints.try_save(state)
             if self._out_of_patience():
                 return "patience"
-            if standing.step >= self._trainer.run.steps:
+            if state.step >= self._trainer.run.steps:
                 return "finished"
             if self._interrupted():
                 return "interrupted"
             yield self._update()
-            standing.seconds = self._elapsed()
+            state.seconds = self._elapsed()
             if self._interrupted():
                 return "interrupted"
 
     def _validation_is_due(self) -> bool:
-        """Also of a run that was interrupted just before one, or is now to be shorter than it is."""
-        step = self._standing.step
-        return step != self._standing.validated and (
-            step % self._interval == 0 or step >= self._trainer.run.steps)
+        """Return True at every interval and from the last step on, unless this step is validated already."""
+        step = self._state.step
+        return step != self._state.validated and (step % self._interval == 0 or step >= self._trainer.run.steps)
 
     def _out_of_patience(self) -> bool:
-        run = self._trainer.run
-        return bool(run.patience) and self._standing.validations_since_best >= run.patience \
-            and self._standing.step < run.steps
+        state, run = self._state, self._trainer.run
+        return 0 < run.patience <= state.validations_since_best and state.step < run.steps
 
     def _update(self) -> Step:
-        standing, steps, pace = self._standing, self._trainer.run.steps, self._pace
-        pace.start_update()
-        update = self._trainer.update(standing.step)
-        standing.step += 1
+        state, steps, pace = self._state, self._trainer.run.steps, self._pace
+        pace.start()
+        update = self._trainer.update(state.step)
+        state.step += 1
         pace.end_update()
-        left = steps - standing.step
-        return Step(standing.step, steps, update.loss, update.gradient_norm, update.learning_rate,
-                    pace.characters_per_second(), pace.seconds_left(left, -(-left // self._interval)),
-                    update.applied)
+        left = steps - state.step
+        seconds_left = pace.seconds_left(left, -(-left // self._interval))
+        return Step(state.step, steps, update.loss, update.gradient_norm, update.learning_rate,
+                    pace.characters_per_second(), seconds_left, update.applied)
 
-    def _validate(self) -> Iterator[Event]:
-        """ValidationMetrics the held-out part; returns False when that was interrupted."""
-        standing = self._standing
-        self._pace.start_update()
-        score = self._trainer.validate(self._interrupted)
+    def _validate(self) -> Generator[Event, None, bool]:
+        """Score the held-out data and yield the result; return False if interrupted."""
+        state, best = self._state, self._state.best
+        self._pace.start()
+        metrics = self._trainer.validate(self._interrupted)
         self._pace.end_validation()
-        standing.seconds = self._elapsed()
+        state.seconds = self._elapsed()
         if self._interrupted():
             return False
-        best = standing.best
-        is_best = score.is_better_than(best and ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
-        standing.validated = standing.step
-        validation = Validation(standing.step, score.loss, score.bits_per_character, is_best, score.error_rate)
-        standing.validations_since_best = 0 if is_best else standing.validations_since_best + 1
+        is_best = metrics.is_better_than(
+            None if best is None else ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
+        state.validated = state.step
+        validation = Validation(state.step, metrics.loss, metrics.bits_per_character, is_best, metrics.error_rate)
+        state.validations_since_best = 0 if is_best else state.validations_since_best + 1
         if is_best:
-            standing.best, standing.best_weights = validation, self._trainer.export_weights()
-            self._keeper.take(standing.best_weights, validation)
+            state.best, state.best_weights = validation, self._trainer.export_weights()
+            self._best_model.propose(state.best_weights, validation)
         yield validation
         return True
 
 
-def train(trainer: Trainer, *, keep: Callable[[dict, Validation | None], str],
-          interrupted: Callable[[], bool] = lambda: False, standing: TrainingState | None = None,
-          checkpoint: Callable[[TrainingState], None] | None = None,
+def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lambda: False,
+          state: TrainingState | None = None, checkpoint: Callable[[TrainingState], None] | None = None,
           checkpoint_every: float = CHECKPOINT_EVERY) -> Iterator[Event]:
-    """Run to the end, to lost patience or to an interruption, keeping the best model.
+    """Train until the steps are done, patience runs out or the run is interrupted, keeping the best model.
 
-    `keep(weights, validation)` stores a model and returns where, or "" if it did not want it;
-    `validation` is None for a run interrupted before its first one. `checkpoint(standing)` stores all that
-    the run goes on from: before the first update, from time to time, at every validation and at an
-    interruption. Interrupted before the first update, no model is kept. Raises DivergedError, and StorageError
-    when the last try to store failed too.
+    `keep(weights, validation)` stores a model and returns its path, or "" if it declines; `validation` is None
+    if the run is interrupted before its first one. `checkpoint(state)` stores all that resuming needs: before
+    the first update, every `checkpoint_every` seconds, at every validation and at an interruption. A run
+    interrupted before its first update keeps no model.
+
+    Raises DivergedError, and StorageError if the last attempt to store fails.
     """
-    loop = _Loop(trainer, standing or TrainingState(), _BestModelSaver(keep), _Saver(checkpoint, checkpoint_every, trainer.clock),
-                 interrupted)
-    return loop.run()
+    return _Loop(trainer, state or TrainingState(), _BestModelSaver(keep),
+                 _CheckpointSaver(checkpoint, checkpoint_every, trainer.clock), interrupted).run()

@@ -1,4 +1,4 @@
-"""Which optimizer moves which parameter, and how fast at which step."""
+"""The optimizer and the learning rate of every parameter."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from charlm.config import TrainingConfig
 from charlm.nn.network import Network
 from charlm.training.muon import Muon
 
-MUON_OVER_ADAMW = 10 / 3                # Muon's rate over AdamW's: 0.02 beside 0.006
+MUON_OVER_ADAMW = 10 / 3                # ratio of the learning rates: 0.02 for Muon, 0.006 for AdamW
 BETAS = (0.9, 0.99)
-_CARRIED = {torch.optim.AdamW: {"exp_avg", "exp_avg_sq", "step"}, Muon: {"mean"}}
+_STATE_NAMES: dict[type, set[str]] = {torch.optim.AdamW: {"exp_avg", "exp_avg_sq", "step"}, Muon: {"mean"}}
 
 
 def rate_factor(step: int, config: TrainingConfig) -> float:
-    """The learning rate's factor at a step counted from 0: warm-up, then down to 0 at `steps`.
+    """Return the learning rate's factor at a step counted from 0: linear warm-up, times linear decay to 0 at `steps`.
 
     >>> rate_factor(100, TrainingConfig(steps=100))
     0.0
     """
     warmup = min(config.warmup, max(config.steps // 10, 1))
     rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    return rising * max(1 - step / config.steps, 0.0)   # a measurement may run past the end
+    return rising * max(1 - step / config.steps, 0.0)   # a speed measurement may run past the end
 
 
 class Optimizers:
-    """Muon on the recurrent layers' matrices, fused AdamW on all else; or AdamW on everything."""
+    """Muon for the matrices of the recurrent layers, fused AdamW for all else; or AdamW for everything."""
 
     def __init__(self, network: Network, config: TrainingConfig):
         self._config = config
@@ -33,50 +33,50 @@ class Optimizers:
         matrices = [p for layer in layers for p in layer.parameters() if p.dim() == 2]
         if config.optimizer == "adamw":
             matrices = []
-        self._names = {parameter: name for name, parameter in network.named_parameters()}
-        chosen = set(map(id, matrices))
-        rest = [p for p in network.parameters() if id(p) not in chosen]
+        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
+        by_muon = set(map(id, matrices))
+        rest = [p for p in network.parameters() if id(p) not in by_muon]
         rate, decay = config.learning_rate, config.weight_decay
-        self._all = [torch.optim.AdamW(rest, lr=rate, betas=BETAS, weight_decay=decay, fused=True)]
+        self._all: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, lr=rate, betas=BETAS, weight_decay=decay, fused=True)]
         if matrices:
-            self._all.append(Muon(matrices, lr=rate * MUON_OVER_ADAMW,
-                                  gates=network.config.gates, weight_decay=decay))
+            self._all.append(Muon(matrices, lr=rate * MUON_OVER_ADAMW, gates=network.config.gates, weight_decay=decay))
         self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self._all]
 
     def step(self, step: int) -> float:
-        """Apply the gradients at the rate of this step; return AdamW's rate."""
+        """Apply the gradients at the learning rate of this step; return AdamW's rate."""
         factor = rate_factor(step, self._config)
-        for optimizer, rate in zip(self._all, self._rates):
+        for optimizer, rate in zip(self._all, self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * factor
             optimizer.step()
         return self._rates[0] * factor
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All that the optimizers carry from step to step: `<parameter>.<what>`, by reference."""
-        return {f"{self._names[parameter]}.{what}": value for optimizer in self._all
-                for parameter, values in optimizer.state.items() for what, value in values.items()}
+        """Return the state of the optimizers as `<parameter>.<state name>`, by reference."""
+        return {f"{self._names[parameter]}.{name}": value for optimizer in self._all
+                for parameter, values in optimizer.state.items() for name, value in values.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `tensors`, into optimizers that have not yet made a step.
+        """Restore the state that `tensors` returned, into optimizers that have not made a step yet.
 
-        Raises ValueError for those of other optimizers or parameters.
+        Raises ValueError for the state of other optimizers or parameters.
         """
-        owned: dict[str, dict[str, torch.Tensor]] = {}
-        for name, value in tensors.items():
-            parameter, _, what = name.rpartition(".")
-            owned.setdefault(parameter, {})[what] = value
-        if owned and set(owned) != set(self._names.values()):
-            raise ValueError("some parameters were moved, others never")
+        states: dict[str, dict[str, torch.Tensor]] = {}
+        for key, value in tensors.items():
+            parameter_name, _, name = key.rpartition(".")
+            states.setdefault(parameter_name, {})[name] = value
+        if states and set(states) != set(self._names.values()):
+            raise ValueError("some parameters have optimizer state, others have none")
         for optimizer in self._all:
             for parameter in optimizer.param_groups[0]["params"]:
-                if values := owned.get(self._names[parameter]):
-                    if set(values) != _CARRIED[type(optimizer)] or any(
-                            value.shape != (() if what == "step" else parameter.shape)
-                            for what, value in values.items()):
-                        raise ValueError(f"{self._names[parameter]} is moved by another optimizer")
+                if state := states.get(self._names[parameter]):
+                    shapes = {name: () if name == "step" else parameter.shape for name in _STATE_NAMES[type(optimizer)]}
+                    if {name: value.shape for name, value in state.items()} != shapes:
+                        raise ValueError(f"{self._names[parameter]} has the state of another optimizer")
                     optimizer.state[parameter] = {
-                        what: value.to(parameter.device).clone() for what, value in values.items()}
+                        name: value.to(parameter.device).clone() for name, value in state.items()}
 
     def zero_grad(self) -> None:
+        """Drop all gradients."""
         for optimizer in self._all:
             optimizer.zero_grad(set_to_none=True)

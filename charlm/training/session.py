@@ -1,186 +1,180 @@
-"""One training run from corpus to stored model: the plan first, then the trainer's records."""
+"""One training run from corpus to stored model: the plan first, then the trainer's events."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
 
-from charlm.checkpoint import Checkpoint, Checkpoints
+from charlm.checkpoint import Checkpoints
+from charlm.config import CorpusConfig
 from charlm.errors import DivergedError, StorageError, UsageError
 from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
-from charlm.training.checkpoint_state import Run, described, go_on, going_on, recorded, take
+from charlm.text.corpora import Corpus
+from charlm.training.checkpoint_state import Run, make_model, restore, resume_run, snapshot, with_changes
+from charlm.training.defaults import resolve
 from charlm.training.distributed import ProcessGroup
 from charlm.training.environment import choose_device, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
-from charlm.training.options import AnyCorpus, TrainingOptions, choose_model, choose_run
+from charlm.training.options import TrainingOptions
 from charlm.training.speed import measure
+from charlm.training.starting_point import StartingPoint
 from charlm.training.trainer import Trainer
 
-MEASURED = 1.0                          # seconds spent on measuring the speed
-MEASURED_SHARE = 0.03                   # with --minutes, this share of the time
-MAX_MEASURED = 8.0                     # seconds
-FINISHING = 0.5                         # seconds kept for saving and leaving
+MIN_MEASURED = 1.0                      # seconds spent on measuring the speed
+MEASURED_SHARE = 0.03                   # of the time that the run has
+MAX_MEASURED = 8.0                      # seconds
+FINISHING = 0.5                         # seconds kept for saving and exiting
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What a run needs beside the wishes: where to write, on what, and who may stop it."""
+    """The surroundings of a run: where it writes, what it runs on, where it starts, and what may stop it."""
 
     output: str
     device: str
     threads: int | None
     began: float                        # time.monotonic() when the command began
     interrupted: Callable[[], bool]
-    preview: Callable[[Model, AnyCorpus], str] | None = None    # a sample to look at
-    checkpoints: Checkpoints | None = None      # where to write them; none are written without
+    start: StartingPoint = StartingPoint()
+    reading: CorpusConfig = CorpusConfig()      # how the corpus was read, kept for resuming
+    preview: Callable[[Model, Corpus], str] | None = None       # a sample to look at
+    checkpoints: Checkpoints | None = None      # where to write them; none are written if this is None
     checkpoint_every: float = CHECKPOINT_EVERY  # seconds
-    resumed: Checkpoint | None = None           # where to go on from
-    flags: dict = dataclasses.field(default_factory=dict)       # about the texts, as the user gave them
     resume_command: str = ""
-    initial: Model | None = None                # whose weights are the first ones
-    world: ProcessGroup = ProcessGroup()
+    process_group: ProcessGroup = ProcessGroup()
 
     def should_stop(self) -> bool:
-        """Whether any of the processes is asked to stop."""
-        return self.world.any(self.interrupted())
+        """Return whether any of the processes has been asked to stop."""
+        return self.process_group.any(self.interrupted())
 
 
-def run(corpus: AnyCorpus, wishes: TrainingOptions, session: Session) -> Iterator[Event]:
-    """Plan, train and store; after each validation a preview, where the session has one.
+def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -> Iterator[Event]:
+    """Plan, train and store; after each validation yield a preview, if the session has one.
 
-    Raises UsageError for wishes that do not fit, StorageError, DivergedError, and ModelFileError for a
-    checkpoint that cannot be gone on from.
+    Raises UsageError for options that do not fit, StorageError, DivergedError, and ModelFileError for a
+    checkpoint that cannot be resumed.
     """
-    saved = session.resumed and described(session.resumed)
+    saved = session.start.run
     device = choose_device(session.device, saved and saved.environment.get("device"))
     threads = set_up(session.threads or (saved and saved.environment.get("threads")))
-    here = environment(device=device, threads=threads, processes=session.world.size)
-    if saved is None:
-        plan = Run(choose_model(corpus, wishes), choose_run(corpus, wishes), wishes.task, session.flags,
-                   corpus.metadata(), here)
+    here = environment(device=device, threads=threads, processes=session.process_group.size)
+    plan = _plan(corpus, task, options, session, here)
+    if plan.minutes is not None:
+        plan, seconds = yield from _with_planned_steps(plan, corpus, session, device=device)
     else:
-        plan = going_on(saved, choose_model(corpus, wishes), choose_run(corpus, wishes), corpus)
-    if plan.config.batch_size < session.world.size:
-        raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
-                         f"{session.world.size} processes")
-    plan = dataclasses.replace(plan, minutes=wishes.minutes)
-    plan, seconds = yield from _planned(plan, corpus, session, device=device)
+        seconds = None
     trainer = _trainer(plan, corpus, session, device=device)
-    standing = TrainingState()
+    state = TrainingState()
     if saved is not None:
-        plan, standing = recorded(saved, plan), go_on(session.resumed, trainer)
-        if saved.corpus.get("corpus_digest") != corpus.digest:
-            standing = standing.without_best()
+        plan, state = with_changes(saved, plan), restore(session.start.checkpoint, trainer)
+        if saved.corpus["corpus_digest"] != corpus.digest:
+            state = state.without_best()
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
                   plan.config.steps / trainer.objective.updates_per_epoch, seconds,
                   f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}")
     if saved is not None:
-        yield Resumed(standing.step)
+        yield Resumed(state.step)
         if changed := differences(saved.environment, here):
-            yield Warned(f"{changed}; the weights will not be those of an uninterrupted run to the bit")
-    yield from _Records(corpus, plan, session, trainer).run(standing)
+            yield Warned(f"{changed}; the weights will not be bit-identical to those of an uninterrupted run")
+    yield from _RunningSession(corpus, plan, session, trainer).events(state)
 
 
-class _Records:
-    """The records of a planned run, and the files that come of it."""
+def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session, here: dict) -> Run:
+    """Return the run that the options make of the corpus, new or resumed."""
+    model, config = resolve(task, options, corpus)
+    saved = session.start.run
+    plan = Run(model, config, task, session.reading, corpus.metadata(), here) if saved is None else \
+        resume_run(saved, model, config, corpus)
+    if plan.config.batch_size < session.process_group.size:
+        raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
+                         f"{session.process_group.size} processes")
+    return dataclasses.replace(plan, minutes=options.minutes)
 
-    def __init__(self, corpus: AnyCorpus, plan: Run, session: Session, trainer: Trainer):
+
+class _RunningSession:
+    """A planned run, its events, and the files that it writes."""
+
+    def __init__(self, corpus: Corpus, plan: Run, session: Session, trainer: Trainer):
         self._corpus, self._plan, self._session, self._trainer = corpus, plan, session, trainer
 
-    def run(self, standing: TrainingState) -> Iterator[Event]:
+    def events(self, state: TrainingState) -> Iterator[Event]:
+        """Yield the loop's events, previews, and at the end how to resume or what could not be removed."""
         session, checkpoints = self._session, self._session.checkpoints
-        for record in self._trained(standing):
-            if isinstance(record, Stopped) and checkpoints:
-                if record.reason == "interrupted":
-                    record = dataclasses.replace(record, resume_command=session.resume_command)
+        for event in self._trained(state):
+            if isinstance(event, Stopped) and checkpoints:
+                if event.reason == "interrupted":
+                    event = dataclasses.replace(event, resume_command=session.resume_command)
                 else:
-                    yield from self._clear_up()
-            yield record
-            if isinstance(record, Validation) and session.preview:
-                yield Sampled(session.preview(self._stored(self._trainer.export_weights(), record), self._corpus))
+                    yield from self._remove_checkpoints(checkpoints)
+            yield event
+            if isinstance(event, Validation) and session.preview:
+                yield Sampled(session.preview(self._model(self._trainer.export_weights(), event), self._corpus))
 
-    def _trained(self, standing: TrainingState) -> Iterator[Event]:
-        """The loop's records; an error says how to go on, where there is something to go on from."""
+    def _trained(self, state: TrainingState) -> Iterator[Event]:
+        """Yield the loop's events; an error names the command that resumes, if there is a checkpoint."""
         session, checkpoints = self._session, self._session.checkpoints
         try:
-            yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, standing=standing,
+            yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, state=state,
                              checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every)
         except (StorageError, DivergedError) as error:
             if not (checkpoints and checkpoints.exist()):
                 raise
-            raise type(error)(f"{error}; go on from the last checkpoint with: {session.resume_command}") from None
+            raise type(error)(f"{error}; resume from the last checkpoint with: {session.resume_command}") from None
 
-    def _clear_up(self) -> Iterator[Warned]:
-        """A run that is over needs no checkpoint."""
+    def _remove_checkpoints(self, checkpoints: Checkpoints) -> Iterator[Warned]:
+        """Remove the checkpoints of a finished run."""
         try:
-            if self._session.world.is_main:
-                self._session.checkpoints.remove()
+            if self._session.process_group.is_main:
+                checkpoints.remove()
         except StorageError as error:
-            yield Warned(f"{error}; the model is stored, and the checkpoint may go")
+            yield Warned(f"{error}; the model is stored, so the checkpoint can be deleted")
 
-    def _checkpoint(self, standing: TrainingState) -> None:
-        checkpoint = take(self._plan, self._corpus, self._trainer, standing)    # of all processes
-        if self._session.world.is_main:
+    def _checkpoint(self, state: TrainingState) -> None:
+        checkpoint = snapshot(self._plan, self._corpus, self._trainer, state)       # gathers from all processes
+        if self._session.process_group.is_main:
             self._session.checkpoints.save(checkpoint)
 
     def _keep(self, weights: dict, validation: Validation | None) -> str:
         output = self._session.output
-        if not self._session.world.is_main or validation is None and os.path.exists(output):
-            return ""                   # a model nobody has scored never replaces another
-        save(output, self._stored(weights, validation))
+        if not self._session.process_group.is_main or validation is None and os.path.exists(output):
+            return ""                   # a model that was never validated never replaces another
+        save(output, self._model(weights, validation))
         return output
 
-    def _stored(self, weights: dict, validation: Validation | None) -> Model:
-        corpus, plan = self._corpus, self._plan
+    def _model(self, weights: dict, validation: Validation | None) -> Model:
         arrays = {name: values.numpy() for name, values in weights.items()}
-        return Model(plan.model, corpus.tokenizer, arrays, _summary(plan, validation), plan.task,
-                     corpus.separate_source, corpus.labels, corpus.line_hashes)
+        return make_model(self._plan, self._corpus, arrays, validation)
 
 
-def _planned(plan: Run, corpus: AnyCorpus, session: Session, *,
-             device: str) -> Generator[Event, None, tuple[Run, float]]:
-    """Return the run with its final number of steps, and the seconds that what is left of it should take."""
-    done = session.resumed.run["standing"]["step"] if session.resumed else 0
-    budget = None if plan.minutes is None else 60 * plan.minutes
-    if budget is None and done >= plan.config.steps:
-        return plan, 0.0
-    limit = MEASURED if budget is None else min(max(MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
+def _with_planned_steps(plan: Run, corpus: Corpus, session: Session, *,
+                        device: str) -> Generator[Event, None, tuple[Run, float]]:
+    """Return the run with the steps that fit into its minutes, and the seconds that they should take."""
+    done = session.start.checkpoint.run["state"]["step"] if session.start.checkpoint else 0
+    budget = 60 * plan.minutes
     trainer = _trainer(plan, corpus, session, device=device)
-    if not session.resumed and session.checkpoints and session.world.is_main:
-        # Nothing is trained yet, but from here on the run can be resumed without its flags.
+    if not session.start.checkpoint and session.checkpoints and session.process_group.is_main:
+        # Nothing is trained yet, but from here on the run can be resumed without its options.
         try:
-            session.checkpoints.save(take(plan, corpus, trainer, TrainingState()))
+            session.checkpoints.save(snapshot(plan, corpus, trainer, TrainingState()))
         except StorageError as error:
             yield Warned(f"{error}; trying again when the speed is known")
+    limit = min(max(MIN_MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
     speed = measure(trainer, seconds=limit, interrupted=session.should_stop)
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
-    if budget is not None:
-        left = budget - (time.monotonic() - session.began) - FINISHING
-        steps = session.world.broadcast(done + speed.steps_within(left, window, held_out))
-        plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps), minutes=None)
-    return plan, speed.duration(plan.config.steps - done, window, held_out)
+    left = budget - (time.monotonic() - session.began) - FINISHING
+    steps = session.process_group.broadcast(done + speed.steps_within(left, window, held_out))
+    plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps), minutes=None)
+    return plan, speed.duration(steps - done, window, held_out)
 
 
-def _trainer(plan: Run, corpus: AnyCorpus, session: Session, *, device: str) -> Trainer:
-    """A trainer that has not yet made a step."""
-    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task, world=session.world)
-    if session.initial:
-        trainer.load_initial_weights(initial_weights(session.initial, corpus, plan.model))
+def _trainer(plan: Run, corpus: Corpus, session: Session, *, device: str) -> Trainer:
+    """Return a trainer that has not made a step yet."""
+    trainer = Trainer(corpus, plan.model, plan.config, device=device, task=plan.task,
+                      process_group=session.process_group)
+    if session.start.initial:
+        trainer.load_initial_weights(initial_weights(session.start.initial, corpus, plan.model))
     return trainer
-
-
-def _summary(plan: Run, validation: Validation | None) -> dict:
-    """What the model file says of its training; equal runs give equal summaries."""
-    score = {} if validation is None else {
-        "step": validation.step, "nats_per_token": validation.loss,
-        "bits_per_character": validation.bits_per_character,
-        "perplexity": math.exp(min(validation.loss, 700))}
-    if validation is not None and validation.error_rate is not None:
-        score["word_error_rate"] = validation.error_rate
-    changes = {"changes": list(plan.changes)} if plan.changes else {}
-    return {**score, **plan.corpus, **dataclasses.asdict(plan.config), **changes}

@@ -1,43 +1,33 @@
-"""How many steps fit into a time: the speed of a trainer, measured just before it is used."""
+"""The speed of a trainer on this machine, measured just before training, and the steps that fit into a given time."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from charlm.training.defaults import validation_interval
+from charlm.training.trainer import Trainer
 
 SKIPPED = 2                             # first updates of a measurement, which warm up caches
 
 
-class Updates(Protocol):
-    """What a measurement needs of a trainer."""
-
-    def clock(self) -> float: ...
-
-    def update(self, step: int) -> object: ...
-
-    def validation_seconds(self, limit: float, interrupted: Callable[[], bool]) -> float: ...
-
-
 @dataclass(frozen=True)
 class Speed:
-    """Seconds that one update and one validation take on this machine, just now."""
+    """The seconds of one update and of one validation, as just measured."""
 
     update: float
     validation: float
 
     def duration(self, steps: int, window: float, held_out: float) -> float:
-        """Expected seconds of a whole run."""
+        """Return the expected seconds of `steps` updates and their validations (`defaults.validation_interval`)."""
         validations = -(-steps // validation_interval(steps, window, held_out))
         return steps * self.update + validations * self.validation
 
     def steps_within(self, seconds: float, window: float, held_out: float) -> int:
-        """Steps whose expected duration just fits into `seconds`; at least one.
+        """Return the number of steps, at least one, whose expected duration fits into `seconds`.
 
-        Where one more step brings one more validation, slightly more might have fitted.
+        The result can be slightly too small where one more step brings one more validation.
         """
         low, high = 1, max(int(seconds / self.update), 1)
         while low < high:
@@ -49,8 +39,8 @@ class Speed:
         return low
 
 
-def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]) -> Speed:
-    """Run a trainer that will be thrown away for about this long, and a piece of a validation."""
+def measure(trainer: Trainer, *, seconds: float, interrupted: Callable[[], bool]) -> Speed:
+    """Run a disposable trainer for about `seconds`, then a part of a validation."""
     times: list[float] = []
     clock = trainer.clock
     began = start = clock()
@@ -59,5 +49,4 @@ def measure(trainer: Updates, *, seconds: float, interrupted: Callable[[], bool]
         now = clock()
         times.append(now - start)
         start = now
-    return Speed(statistics.fmean(times[SKIPPED:] or times),
-                 trainer.validation_seconds(seconds / 3, interrupted))
+    return Speed(statistics.fmean(times[SKIPPED:] or times), trainer.validation_seconds(seconds / 3, interrupted))

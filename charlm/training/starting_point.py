@@ -1,58 +1,118 @@
-"""What a run may go on from: a checkpoint of its own, or a model whose weights it begins with.
+"""Where a run starts: from scratch, from its own checkpoint, or from the weights of a model.
 
-Both say how texts are to be read, and which network and run they make; flags may then change a little.
+The latter two decide the task, how the corpus is read, and the network; the user may then change only a little.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from charlm.checkpoint import Checkpoint
-from charlm.modelfile import Model, check_consistency, load
+from charlm.config import CorpusConfig, ModelConfig, TrainingConfig, options_of
+from charlm.errors import UsageError
+from charlm.modelfile import Model, load
+from charlm.text.corpora import AnyTokenizer
 from charlm.text.labels import Labels
-from charlm.text.tokenizers.base import Tokenizer
 from charlm.text.tokenizers.registry import Extendable
-from charlm.training.checkpoint_state import described, texts_of, wishes_of
+from charlm.training.checkpoint_state import Run, parse_model, parse_run
+from charlm.training.options import TrainingOptions
+
+_LENGTHS = ("steps", "epochs", "minutes")
 
 
 @dataclass(frozen=True)
-class Past:
-    """What is there already."""
+class StartingPoint:
+    """What exists before a run, and the options that it decides."""
 
-    task: str
-    flags: dict                         # about texts, by name: those that may not be changed
-    wishes: dict                        # about network and run
-    tokenizer: Tokenizer | Extendable
-    source_tokenizer: Tokenizer | Extendable | None    # where it is another one
-    labels: Labels | None
-    says: str                           # why a flag is refused
-    model: Model | None = None          # whose weights are the first ones
+    task: str | None = None
+    reading: dict[str, Any] = field(default_factory=dict)       # fields of CorpusConfig that may not be changed
+    options: dict[str, Any] = field(default_factory=dict)       # fields of TrainingOptions
+    tokenizer: AnyTokenizer | None = None
+    source_tokenizer: AnyTokenizer | None = None                # where the source has its own
+    labels: Labels | None = None
+    reason: str = ""                    # why a change is refused
+    initial: Model | None = None        # the model whose weights are the first ones
+    checkpoint: Checkpoint | None = None
+    run: Run | None = None              # the checkpoint's
+
+    @classmethod
+    def from_scratch(cls) -> StartingPoint:
+        """Start with random weights and no decisions made."""
+        return cls()
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> StartingPoint:
+        """Resume the run of a checkpoint. Raises ModelFileError."""
+        run, model = parse_run(checkpoint), parse_model(checkpoint)
+        reading = {**asdict(run.reading), **_kinds(model)}
+        return cls(run.task, reading, _options_of(run), model.tokenizer, model.separate_source, model.labels,
+                   "--resume continues the run as it is", checkpoint=checkpoint, run=run)
+
+    @classmethod
+    def from_model(cls, path: str) -> StartingPoint:
+        """Start a new run with the weights, network and vocabulary of a model. Raises ModelFileError."""
+        model, source = load(path), None
+        if model.separate_source is not None:
+            source = Extendable(model.separate_source)
+        options = {name: getattr(model.config, name) for name in _flags(ModelConfig)}
+        if model.config.window:
+            options["bptt"] = model.config.window
+        return cls(model.task, {**_kinds(model), "vocabulary_size": None}, options, Extendable(model.tokenizer), source,
+                   model.labels, f"--init-from continues with the task and the tokens of {path}", model)
+
+    def check_task(self, task: str | None) -> None:
+        """Raise UsageError for a task other than the one that is decided."""
+        if self.task is not None and task not in (None, self.task):
+            raise UsageError(f"{self.reason}; changed: --{self.task} → --{task}")
+
+    def corpus_config(self, given: CorpusConfig, *, new_corpus: bool = False) -> CorpusConfig:
+        """Return how the corpus is read: as decided here, otherwise as given. Raises UsageError for a change."""
+        changed = []
+        for one, its in options_of(CorpusConfig):
+            new = getattr(given, one.name)
+            if new is None or one.name not in self.reading:
+                continue
+            old = self.reading[one.name]
+            # A held-out text may have moved: the digest of its contents is compared later.
+            moved = one.name == "validation" and (new_corpus or _is_path(old) and _is_path(new))
+            if old != new and not moved:
+                changed.append(f"{its.flag} {old} → {new}")
+        if changed:
+            raise UsageError(f"{self.reason}; changed: {', '.join(changed)}")
+        if self.run is None:
+            return given
+        return replace(self.run.reading, **{name: value for name, value in asdict(given).items() if value is not None})
+
+    def training_options(self, given: TrainingOptions) -> TrainingOptions:
+        """Return the options of the run: as given, otherwise as decided here."""
+        decided = dict(self.options)
+        if not given.given.keys().isdisjoint(_LENGTHS):
+            decided = {name: value for name, value in decided.items() if name not in _LENGTHS}
+        return TrainingOptions(**{**decided, **given.given})
 
 
-def of_checkpoint(checkpoint: Checkpoint) -> Past:
-    """The run as it was. Raises ModelFileError."""
-    run, texts = described(checkpoint), texts_of(checkpoint)
-    check_consistency(Model(run.model, texts.tokenizer, {}, {}, run.task, texts.separate_source, texts.labels))
-    flags = {**run.flags, **_of_texts(run.task, texts.tokenizer, texts.separate_source, texts.labels)}
-    return Past(run.task, flags, wishes_of(run), texts.tokenizer, texts.separate_source, texts.labels,
-                "--resume goes on with the run as it is")
+def _is_path(validation: Any) -> bool:
+    return isinstance(CorpusConfig(validation=validation).held_out, str)
 
 
-def of_model(path: str) -> Past:
-    """A model's network and vocabulary for a run of its own. Raises ModelFileError."""
-    model = load(path)
-    config, source = model.config, model.separate_source
-    flags = {**_of_texts(model.task, model.tokenizer, source, model.labels), "vocab_size": None}
-    wishes = {"cell": config.cell, "nonlinearity": config.nonlinearity, "layers": config.num_layers,
-              "hidden": config.hidden_size, "embedding": config.embedding_size, "tied": config.tied,
-              "encoder": config.encoder, "attention": config.attention}
-    if config.window:
-        wishes["bptt"] = config.window
-    return Past(model.task, flags, wishes, Extendable(model.tokenizer), source and Extendable(source), model.labels,
-                f"--init-from goes on with the task and the tokens of {path}", model)
+def _flags(config: type) -> list[str]:
+    """Return the names of the fields of a configuration that TrainingOptions has, too."""
+    known = {one.name for one in fields(TrainingOptions)}
+    return [one.name for one in fields(config) if one.name in known]
 
 
-def _of_texts(task: str, tokenizer: Tokenizer, source: Tokenizer | None, labels: Labels | None) -> dict:
-    """The flags that read texts like this, whether they were given or found out."""
-    flags = {"task": "labels" if labels else task, "tokenizer": tokenizer.kind}
-    return flags if source is None else {**flags, "source_tokenizer": source.kind}
+def _kinds(model: Model) -> dict[str, Any]:
+    """Return the tokenizer options that read a corpus like this model's."""
+    source = model.separate_source
+    return {"tokenizer": model.tokenizer.kind, **({} if source is None else {"source_tokenizer": source.kind})}
+
+
+def _options_of(run: Run) -> dict[str, Any]:
+    """Return the options that make this run again, whatever its corpus would suggest."""
+    values = {name: getattr(part, name) for part, config in ((run.model, ModelConfig), (run.config, TrainingConfig))
+              for name in _flags(config)}
+    if run.minutes is not None:
+        del values["steps"]
+        values["minutes"] = run.minutes
+    return values

@@ -1,6 +1,6 @@
-"""Teacher forcing: the loss of whole texts of which every token is predicted from the true ones before it.
+"""Teacher forcing: the loss of complete rows, each token predicted from the true tokens before it.
 
-A text is with_bos_eos: its ids between its begin and its end (`special.with_bos_eos`).
+A row is the ids of a text between its begin and its end (`special_tokens.with_bos_eos`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from torch.nn import functional as F
 from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.text.examples import padded
+from charlm.text.tokenizers.base import Tokenizer
 
-IGNORED = -100                          # a target that F.cross_entropy leaves out
+IGNORED = -100                          # the target that F.cross_entropy leaves out
 
 
-def encoded(network: Network, sources: Sequence[np.ndarray],
-            positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
-    """The state of a decoder that is to write what belongs to these sources, or to positions in them."""
+def encode_sources(network: Network, sources: Sequence[np.ndarray],
+                   positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
+    """Return the decoder state after encoding sources of any lengths, one row each.
+
+    With `positions`, rows and positions (G,) of gaps in the sources, the state has a row for each gap.
+    """
     device = network.head.bias.device
 
     def tensor(values: np.ndarray) -> torch.Tensor:
@@ -32,24 +36,32 @@ def encoded(network: Network, sources: Sequence[np.ndarray],
 
 
 def inputs_and_targets(rows: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is read and what is to be predicted of with_bos_eos rows, (B, T) each, padded."""
-    read = padded([row[:-1] for row in rows], 0)
-    written = padded([row[1:] for row in rows], IGNORED)
-    return torch.from_numpy(read).to(device), torch.from_numpy(written).to(device)
+    """Return all tokens of each row but the last, and all but the first, as padded (B, T) tensors."""
+    inputs = padded([row[:-1] for row in rows], 0)
+    targets = padded([row[1:] for row in rows], IGNORED)
+    return torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
 
 
 def zero_loss(network: Network) -> torch.Tensor:
-    """The loss of no rows at all, which has a gradient of zero."""
+    """Return the loss of an empty batch: zero, with a gradient of zero."""
     return 0.0 * network.head.bias.sum()
 
 
 def teacher_forced_loss(network: Network, state: State, rows: Sequence[np.ndarray], *,
-                label_smoothing: float = 0.0, reduction: str = "mean") -> torch.Tensor:
-    """Loss of every token of with_bos_eos rows but the first, read from a state with a row for each.
+                        label_smoothing: float = 0.0, reduction: str = "mean") -> torch.Tensor:
+    """Return the loss in nats of every token of the rows but the first, given a state with one row for each.
 
-    The mean over all tokens, or their sum. Padding counts nowhere.
+    The result is the mean over all tokens or their sum; padding does not count. With `label_smoothing`, this share
+    of each target's probability is spread over all tokens (Szegedy et al. 2016, section 7).
     """
     inputs, targets = inputs_and_targets(rows, network.head.bias.device)
     logits, _ = network.step(inputs, state)                             # (B, T, V)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED,
-                           label_smoothing=label_smoothing, reduction=reduction)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction,
+                           label_smoothing=label_smoothing)
+
+
+def unknown_nats(tokenizer: Tokenizer, targets: torch.Tensor) -> float:
+    """Return what unknown targets cost on top of p(unk), which is spread evenly over all unknown characters."""
+    if tokenizer.unknown_id is None:
+        return 0.0
+    return tokenizer.unknown_surprisal * int((targets == tokenizer.unknown_id).sum())

@@ -9,7 +9,8 @@ import click
 import pytest
 
 from charlm import errors
-from charlm.cli.exit_codes import run_and_exit, message
+from charlm.cli.exit_codes import message, run_and_exit
+from tests.helpers.runners import error_line, run_process
 
 
 def raising(error):
@@ -23,24 +24,24 @@ def raising(error):
     (errors.CorpusError("x"), 4), (errors.DivergedError("x"), 5), (errors.StorageError("x"), 6),
     (click.UsageError("x"), 2), (MemoryError(), 1), (KeyError("x"), 1), (OSError(5, "x"), 6),
     (RuntimeError("CUDA out of memory. Tried"), 1)])
-def test_every_error_has_its_code_and_one_line(capsys, monkeypatch, error, code):
+def test_every_error_has_its_exit_code_and_one_line(capsys, monkeypatch, error, code):
     monkeypatch.delenv("CHARLM_DEBUG", raising=False)
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_:
         run_and_exit(raising(error))
-    said = capsys.readouterr()
-    assert left.value.code == code
-    assert said.out == ""
-    assert said.err.startswith("charlm: error: ") and said.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert exit_.value.code == code
+    assert captured.out == ""
+    assert captured.err.startswith("charlm: error: ") and captured.err.count("\n") == 1
 
 
-def test_out_of_memory_names_the_flags_that_lower_it(capsys):
+def test_out_of_memory_names_the_flags_that_need_less(capsys):
     for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: x")):
         with pytest.raises(SystemExit):
             run_and_exit(raising(error))
         assert "--batch-size, --bptt or --hidden" in capsys.readouterr().err
 
 
-def test_an_internal_error_says_how_to_see_more_and_debug_shows_it(capsys, monkeypatch):
+def test_an_internal_error_names_the_debug_variable_which_shows_it(capsys, monkeypatch):
     monkeypatch.delenv("CHARLM_DEBUG", raising=False)
     with pytest.raises(SystemExit):
         run_and_exit(raising(ZeroDivisionError("odd")))
@@ -50,17 +51,17 @@ def test_an_internal_error_says_how_to_see_more_and_debug_shows_it(capsys, monke
         run_and_exit(raising(ZeroDivisionError("odd")))
 
 
-def test_done_is_0_and_a_returned_number_is_the_code():
+def test_success_is_0_and_a_returned_number_is_the_exit_code():
     for returned, code in ((None, 0), (0, 0), (3, 3)):
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exit_:
             run_and_exit(lambda value=returned: value)
-        assert left.value.code == code
+        assert exit_.value.code == code
 
 
 def test_a_closed_pipe_is_141_and_silent(capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_:
         run_and_exit(raising(BrokenPipeError()))
-    assert left.value.code == 141
+    assert exit_.value.code == 141
     assert capsys.readouterr().err == ""
 
 
@@ -70,8 +71,8 @@ def test_a_closed_pipe_is_141_and_silent(capsys):
 def test_an_interrupted_command_dies_by_the_signal(error, signum):
     code = ("import click\nfrom charlm.cli.exit_codes import TerminatedBySignal, run_and_exit\n"
             f"def command(): raise {error}\nrun_and_exit(command)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (-signum, b"", b"")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signum, b"", b"")
 
 
 def test_a_message_is_one_line_without_controls(capsys):
@@ -79,7 +80,7 @@ def test_a_message_is_one_line_without_controls(capsys):
     assert capsys.readouterr().err == "charlm: bad name ␛[31m in\ufffdC1\n"
 
 
-def test_nothing_is_said_into_a_closed_or_absent_stderr(monkeypatch):
+def test_a_message_to_a_closed_or_absent_stderr_is_dropped(monkeypatch):
     class Gone:
         def write(self, text):
             raise BrokenPipeError
@@ -91,15 +92,14 @@ def test_nothing_is_said_into_a_closed_or_absent_stderr(monkeypatch):
         message("unheard")
 
 
-def test_an_error_keeps_its_code_when_stderr_is_gone(charlm):
+def test_an_error_keeps_its_code_when_stderr_is_gone():
     reader, writer = os.pipe()
     os.close(reader)
-    done = charlm("sample", "-m", "missing.charlm", stderr=writer)
+    done = run_process("sample", "-m", "missing.charlm", stderr=writer)
     os.close(writer)
-    assert done.returncode == 3
+    assert done.code == 3
 
 
-def test_file_names_that_are_no_text_are_shown_escaped(charlm, refusal):
-    done = charlm("info", os.fsdecode(b"caf\xe9.charlm"))
-    assert done.returncode == 3
-    assert r"caf\udce9.charlm" in refusal(done)
+def test_file_names_that_are_not_text_are_shown_escaped():
+    done = run_process("info", os.fsdecode(b"caf\xe9.charlm"))
+    assert r"caf\udce9.charlm" in error_line(done, 3)

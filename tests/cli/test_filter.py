@@ -1,4 +1,4 @@
-"""`charlm filter`: which lines pass. What it shares with other filters stands in test_filters.py."""
+"""`charlm filter`: the lines that pass, by their scores. What it shares with other filters is in test_line_reader.py."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.modelfile import load
+from tests.helpers.runners import error_line, run_in_process
 
 RAW = b"\xef\xbb\xbfO'Banan\n\nMutsson\r\nx\x00\n\r\nFot\xc3\xb1ez\n\tO'Latan \nqqqq"
 NAMES = "O'Banan\nLutsson\nFotñez\nqqqqqq\nO'Lonan\nMutñez\nBansson\nzzzz\nO'Futey\nqz\n"
@@ -15,20 +16,20 @@ ALL = "1000"
 
 
 @pytest.fixture
-def keep(through, lines_model):
-    """Bytes that `charlm filter` passes on."""
+def keep(lines_model):
+    """Return a function from lines to those that `charlm filter` keeps."""
     def run(data, *flags, model=lines_model):
-        return through(data if isinstance(data, bytes) else data.encode(), "filter", "-m", model, *flags)
+        return run_in_process("filter", "-m", model, *flags, stdin=data if isinstance(data, bytes) else data.encode()).check().stdout
     return run
 
 
 @pytest.fixture
-def rates(through, lines_model):
-    """Bits per character of every line, as `charlm score` has them."""
+def rates(lines_model):
+    """Return a function from lines to their bits per character, as `charlm score` computes them."""
     def run(data, *flags, model=lines_model):
         data = data if isinstance(data, bytes) else data.encode()
         return [json.loads(row)["bits_per_character"]
-                for row in through(data, "score", "-m", model, "--jsonl", *flags).splitlines()]
+                for row in run_in_process("score", "-m", model, "--jsonl", *flags, stdin=data).check().stdout.splitlines()]
     return run
 
 
@@ -36,7 +37,7 @@ def lines_of(text):
     return text.splitlines(keepends=True)
 
 
-def test_lines_of_at_most_and_at_least_so_many_bits_pass_in_order(keep, rates):
+def test_lines_within_the_bounds_pass_in_order(keep, rates):
     scores = rates(NAMES)
     low, high = sorted(scores)[2] + 1e-4, sorted(scores)[6] + 1e-4
     passing = {"--max-bpc": lambda score: score <= high, "--min-bpc": lambda score: score >= low}
@@ -54,45 +55,45 @@ def test_a_line_at_a_bound_passes(keep, uniform, lines_model):
         assert keep("B\n", flag, outside, model=uniform(lines_model)) == b""
 
 
-def test_no_bound_is_reached_by_infinity(keep):
+def test_an_infinite_bound_passes_all_lines_or_none(keep):
     assert keep(NAMES, "--max-bpc", "inf") == keep(NAMES, "--min-bpc", "-inf") == NAMES.encode()
     assert keep(NAMES, "--max-bpc", "-inf") == b""
 
 
 @pytest.mark.parametrize("flags", [["--max-bpc", ALL], ["--keep", "100%"], ["--keep", "8"], ["--keep", "9999"],
                                    ["--min-bpc", 0, "--keep", "100%"]])
-def test_bytes_of_a_line_that_passes_are_unchanged(keep, flags):
+def test_a_line_that_passes_keeps_its_bytes(keep, flags):
     assert keep(RAW, *flags) == RAW
 
 
 @given(data=st.lists(st.sampled_from([b"a", b"O'", b"\n", b"\r", b"\n", b"\0", b"\t", "é日\u2028\x85\ufeff".encode()]),
                      max_size=40).map(b"".join), share=st.booleans())
 @settings(deadline=None, max_examples=40)
-def test_all_lines_pass_unchanged_where_all_are_wanted(through, lines_model, data, share):
+def test_all_lines_pass_unchanged_if_all_are_kept(lines_model, data, share):
     flags = ["--keep", "100%"] if share else ["--max-bpc", ALL]
-    assert through(data, "filter", "-m", lines_model, *flags) == data
+    assert run_in_process("filter", "-m", lines_model, *flags, stdin=data).check().stdout == data
 
 
 @pytest.mark.parametrize("keep_flag, count", [
     ("20%", 2), ("100%", 10), ("0%", 0), ("0", 0), ("3", 3), ("10", 10), ("11", 10), ("33.4%", 4), ("5%", 1), ("30%", 3)])
-def test_the_least_surprising_are_kept_in_order(keep, rates, keep_flag, count):
+def test_the_least_surprising_lines_are_kept_in_order(keep, rates, keep_flag, count):
     scores = rates(NAMES)
     best = sorted(range(len(scores)), key=scores.__getitem__)[:count]
     assert keep(NAMES, "--keep", keep_flag).decode() == "".join(lines_of(NAMES)[number] for number in sorted(best))
 
 
-def test_a_blank_line_is_none_where_lines_have_labels(through, labels_model):
-    assert through(b"\nO'Banan\n\n", "filter", "-m", labels_model, "--keep", "1") == b"O'Banan\n"
-    assert through(b"\nO'Banan\n\n", "filter", "-m", labels_model, "--max-bpc", "99") == b"O'Banan\n"
+def test_blank_lines_are_dropped_if_lines_have_labels(labels_model):
+    assert run_in_process("filter", "-m", labels_model, "--keep", "1", stdin=b"\nO'Banan\n\n").check().stdout == b"O'Banan\n"
+    assert run_in_process("filter", "-m", labels_model, "--max-bpc", "99", stdin=b"\nO'Banan\n\n").check().stdout == b"O'Banan\n"
 
 
-def test_of_equal_scores_the_first_are_kept(keep, uniform, lines_model):
+def test_among_equal_scores_the_first_lines_are_kept(keep, uniform, lines_model):
     lines = [f"{letter}\n" for letter in "日BF日LMa日ou" * 60]
-    known = [line for line in lines if line != "日\n"]             # which score alike, better than the others
+    known = [line for line in lines if line != "日\n"]             # with equal scores, better than those of the others
     assert keep("".join(lines), "--keep", 100, model=uniform(lines_model)).decode() == "".join(known[:100])
 
 
-def test_a_share_of_thousands_of_lines_is_the_best_of_all_batches(keep, rates):
+def test_a_share_of_1500_lines_is_the_best_of_all_batches(keep, rates):
     text = "".join(f"O'{'Ban' * (n * 7919 % 23)}{n}\n" for n in range(1500))
     scores = rates(text)
     kept = keep(text, "--keep", "10%").decode().splitlines(keepends=True)
@@ -102,7 +103,7 @@ def test_a_share_of_thousands_of_lines_is_the_best_of_all_batches(keep, rates):
     assert max(scores[number] for number in chosen) <= min(scores[number] for number in rest) + 1e-5
 
 
-def test_keep_counts_among_those_within_the_bounds(keep, rates):
+def test_keep_counts_the_lines_within_the_bounds(keep, rates):
     scores = rates(NAMES)
     low = sorted(scores)[3] + 1e-4
     order = sorted((score, number) for number, score in enumerate(scores) if score >= low)[:2]
@@ -112,32 +113,29 @@ def test_keep_counts_among_those_within_the_bounds(keep, rates):
 
 
 @pytest.mark.parametrize("bad", ["-1", "1.5", "-3%", "101%", "nan", "nan%", "inf", "inf%", "", "%", "all", "20 %%"])
-def test_a_wrong_share_is_wrong_usage(piped, refusal, bad):
-    done = piped(b"a\n", "filter", "-m", "missing.charlm", f"--keep={bad}")
-    assert done.returncode == 2
-    assert "--keep" in refusal(done)
+def test_an_invalid_share_is_a_usage_error(bad):
+    done = run_in_process("filter", "-m", "missing.charlm", f"--keep={bad}", stdin=b"a\n")
+    assert "--keep" in error_line(done, 2)
 
 
-@pytest.mark.parametrize("flags, said", [
-    ([], "--max-bpc, --min-bpc or --keep"), (["--with-score"], "nothing to go by"), (["--max-bpc", "nan"], "--max-bpc"),
+@pytest.mark.parametrize("flags, message", [
+    ([], "--max-bpc, --min-bpc or --keep"), (["--with-score"], "no condition given"), (["--max-bpc", "nan"], "--max-bpc"),
     (["--min-bpc", "nan"], "--min-bpc"), (["--max-bpc", "much"], "--max-bpc"), (["--max-bpc", "2", "--carry"], "--carry"),
-    (["--contrast", "missing.charlm"], "nothing to go by")])
-def test_wrong_usage_is_one_line(piped, refusal, lines_model, flags, said):
-    done = piped(b"a\n", "filter", "-m", lines_model, *flags)
-    assert done.returncode == 2
-    assert said in refusal(done)
+    (["--contrast", "missing.charlm"], "no condition given")])
+def test_usage_errors_are_one_line(lines_model, flags, message):
+    done = run_in_process("filter", "-m", lines_model, *flags, stdin=b"a\n")
+    assert message in error_line(done, 2)
 
 
-def test_with_score_a_line_stands_behind_what_score_says_of_it(keep, rates):
+def test_with_score_puts_the_score_before_each_line(keep, rates):
     rows = [row.split(b"\t", 1) for row in keep(RAW, "--max-bpc", ALL, "--with-score").split(b"\n")]
     assert b"\n".join(row[1] for row in rows) == RAW
     assert [float(row[0]) for row in rows] == pytest.approx(rates(RAW), abs=1e-4)
     assert keep(NAMES, "--keep", 3, "--with-score").count(b"\n") == 3
 
 
-def test_a_contrast_is_the_difference_of_two_models_whatever_their_tokens_are(here, keep, rates, verses, lines_model, tmp_path):
-    here("train", verses, "-o", tmp_path / "general.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1,
-         "--steps", 2, "--quiet")
+def test_a_contrast_is_the_difference_of_two_models_of_any_tokenizers(keep, rates, verses, tmp_path):
+    run_in_process("train", verses, "-o", tmp_path / "general.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1, "--steps", 2, "--quiet").check()
     own, general = rates(NAMES), rates(NAMES, model=tmp_path / "general.charlm")
     differences = [one - other for one, other in zip(own, general)]
     contrast = ["--contrast", tmp_path / "general.charlm"]
@@ -147,18 +145,17 @@ def test_a_contrast_is_the_difference_of_two_models_whatever_their_tokens_are(he
     assert keep(NAMES, "--keep", "30%", *contrast).decode() == "".join(lines_of(NAMES)[at] for at in sorted(best))
 
 
-def test_a_model_in_contrast_to_itself_finds_all_lines_equal(keep, lines_model):
+def test_a_model_in_contrast_to_itself_scores_all_lines_as_zero(keep, lines_model):
     assert keep(NAMES, "--min-bpc", 0, "--max-bpc", 0, "--contrast", lines_model) == NAMES.encode()
 
 
-def test_a_contrast_that_is_no_model_is_refused(piped, refusal, lines_model, names, fill_model):
-    for path, said in ((names, "names.txt: "), ("missing.charlm", "cannot be read"), (fill_model, "fill model")):
-        done = piped(b"a\n", "filter", "-m", lines_model, "--max-bpc", 2, "--contrast", path)
-        assert done.returncode == 3
-        assert said in refusal(done)
+def test_a_contrast_that_is_not_a_scoring_model_is_refused(lines_model, names, fill_model):
+    for path, message in ((names, "names.txt: "), ("missing.charlm", "cannot be read"), (fill_model, "fill model")):
+        done = run_in_process("filter", "-m", lines_model, "--max-bpc", 2, "--contrast", path, stdin=b"a\n")
+        assert message in error_line(done, 3)
 
 
-def test_carry_scores_a_line_by_those_before_it(keep, rates, model):
+def test_carry_scores_a_line_given_the_lines_before_it(keep, rates, model):
     text = "10 green bottles\n" * 4
     scores = rates(text, "--carry", model=model)
     bound = (min(scores) + max(scores)) / 2
@@ -167,23 +164,23 @@ def test_carry_scores_a_line_by_those_before_it(keep, rates, model):
     assert 0 < expected.count("\n") < 4 and keep(text, "--max-bpc", bound, model=model).decode() in ("", text)
 
 
-def test_lines_that_are_not_utf8_are_left_out_and_the_code_is_4(piped, lines_model):
+def test_lines_that_are_not_utf8_are_left_out_and_the_exit_code_is_4(lines_model):
     data = b"Ba\r\n\xff\nq\n"
     for flags in (["--max-bpc", ALL], ["--keep", "100%"]):
-        done = piped(data, "filter", "-m", lines_model, *flags)
-        assert (done.returncode, done.stdout) == (4, b"Ba\r\nq\n")
-        told, error = done.stderr.decode().splitlines()
-        assert told.startswith("charlm: line 2: not UTF-8") and "left out" in error
+        done = run_in_process("filter", "-m", lines_model, *flags, stdin=data)
+        assert (done.code, done.stdout) == (4, b"Ba\r\nq\n")
+        warning, error = done.stderr.splitlines()
+        assert warning.startswith("charlm: line 2: not UTF-8") and "left out" in error
 
 
-def test_with_errors_replaced_or_ignored_the_bytes_still_come_as_they_were(piped, lines_model):
+def test_with_errors_replaced_or_ignored_lines_keep_their_bytes(lines_model):
     data = b"B\xffa\r\nq\n"
     for how in ("replace", "ignore"):
-        done = piped(data, "filter", "-m", lines_model, "--max-bpc", ALL, "--errors", how)
-        assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+        done = run_in_process("filter", "-m", lines_model, "--max-bpc", ALL, "--errors", how, stdin=data)
+        assert (done.code, done.stdout, done.stderr) == (0, data, "")
 
 
-def test_nothing_is_left_behind_by_keep(keep, tmp_path, monkeypatch):
+def test_keep_leaves_no_temporary_files(keep, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     assert keep(NAMES, "--keep", 1).count(b"\n") == 1

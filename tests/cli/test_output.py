@@ -1,4 +1,4 @@
-"""stdout as the product: exact bytes in a pipe, pictures on a terminal, quiet when nobody reads."""
+"""stdout: exact bytes in a pipe, pictures on a terminal, a quiet end if nobody reads."""
 
 import io
 import json
@@ -12,6 +12,7 @@ import pytest
 from charlm.cli.output import Output, write_table
 from charlm.errors import StorageError
 from charlm.reports.visible import visible
+from tests.helpers.runners import error_line, run_process, run_shell
 
 CONTROLS = "\x1b[45mred\x00[/]\x7f\x9b\u202e é\r\n"
 
@@ -22,99 +23,96 @@ class Terminal(io.TextIOWrapper):
 
 
 @pytest.fixture
-def on_terminal(charlm):
-    """Runs the command with a terminal as stdout; the process and the bytes that arrived."""
+def on_terminal():
+    """Return a function that runs the command with a terminal as stdout, and returns the result and the bytes on the screen."""
     def run(*arguments, **more):
         master, slave = pty.openpty()
         tty.setraw(slave)
-        seen = []
+        screen = []
 
         def read():
             try:
                 while data := os.read(master, 4096):
-                    seen.append(data)
+                    screen.append(data)
             except OSError:
                 pass                    # Linux says EIO when the last writer is gone
 
         reader = threading.Thread(target=read)
         reader.start()
-        done = charlm(*arguments, stdout=slave, **more)
+        done = run_process(*arguments, stdout=slave, **more)
         os.close(slave)
         reader.join(10)
         os.close(master)
-        return done, b"".join(seen)
+        return done, b"".join(screen)
     return run
 
 
-def test_a_terminal_shows_pictures_where_a_pipe_gets_exact_bytes(charlm, on_terminal, wild_model, tmp_path):
+def test_a_terminal_shows_pictures_and_a_pipe_gets_exact_bytes(on_terminal, wild_model, tmp_path):
     (tmp_path / "prompt").write_bytes(CONTROLS.encode())
     flags = ["sample", "-m", wild_model, "-f", "prompt", "--seed", 3, "-n", 200]
-    piped = charlm(*flags).stdout.decode()
+    expected = run_process(*flags).text
     done, screen = on_terminal(*flags)
-    assert done.returncode == 0
-    assert piped.startswith(CONTROLS) and "\x1b" in piped[len(CONTROLS):]
-    assert screen.decode().removesuffix("\n") == visible(piped).removesuffix("\n")
+    assert done.code == 0
+    assert expected.startswith(CONTROLS) and "\x1b" in expected[len(CONTROLS):]
+    assert screen.decode().removesuffix("\n") == visible(expected).removesuffix("\n")
     assert screen.endswith(b"\n")
     assert not {chr(code) for code in (*range(32), 127, *range(128, 160))} - {"\n", "\t"} & set(screen.decode())
 
 
-def test_records_on_a_terminal_carry_no_controls(on_terminal, wild_model):
+def test_records_on_a_terminal_hold_no_control_characters(on_terminal, wild_model):
     done, screen = on_terminal("sample", "-m", wild_model, "--jsonl", "-p", "\x9b\x7f", "--seed", 1, "-n", 1)
-    assert done.returncode == 0
+    assert done.code == 0
     assert json.loads(screen)["prompt"] == "\ufffd\u2421"
 
 
-def test_a_terminal_as_stdin_is_wrong_usage(charlm, refusal, model):
+def test_a_terminal_as_stdin_is_a_usage_error(model):
     master, slave = pty.openpty()
     for arguments in (["train", "-"], ["sample", "-m", model, "-f", "-"]):
-        done = charlm(*arguments, stdin=slave)
-        assert done.returncode == 2
-        assert "standard input is a terminal" in refusal(done)
+        done = run_process(*arguments, stdin=slave)
+        assert "standard input is a terminal" in error_line(done, 2)
     os.close(master)
     os.close(slave)
 
 
-def test_a_reader_that_leaves_ends_the_sampler_quietly_with_141(shell, model):
-    done = shell(f"charlm sample -m '{model}' -n 1000000 --seed 1 | head -1; echo ${{PIPESTATUS[0]}}")
+def test_a_closed_pipe_ends_sampling_quietly_with_141(model):
+    done = run_shell(f"charlm sample -m '{model}' -n 1000000 --seed 1 | head -1; echo ${{PIPESTATUS[0]}}")
     assert done.stderr == ""
-    line, code = done.stdout.splitlines()
+    _, code = done.text.splitlines()
     assert code == "141"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_full_stdout_is_a_storage_failure(charlm, refusal, model):
+def test_a_full_stdout_is_a_storage_error(model):
     for verb in ("sample", "info"):
         with open("/dev/full", "wb") as full:
-            done = charlm(verb, "-m", model, *(["--seed", 1] if verb == "sample" else []), stdout=full)
-        assert done.returncode == 6
-        assert "No space left" in refusal(done)
+            done = run_process(verb, "-m", model, *(["--seed", 1] if verb == "sample" else []), stdout=full)
+        assert "No space left" in error_line(done, 6)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_help_into_a_full_stdout_is_a_storage_failure(charlm, refusal):
+def test_help_to_a_full_stdout_is_a_storage_error():
     with open("/dev/full", "wb") as full:
-        done = charlm("sample", "--help", stdout=full)
-    assert done.returncode == 6
-    assert "internal" not in refusal(done)
+        done = run_process("sample", "--help", stdout=full)
+    assert "internal" not in error_line(done, 6)
 
 
-def test_a_closed_stdout_is_a_storage_failure_and_a_closed_stderr_is_none(shell, model):
-    done = shell(f"charlm sample -m '{model}' -n 5 --seed 1 >&-; echo $? >&2;"
-                 f"charlm sample -m '{model}' -n 5 --temp 0 2>&-")
+def test_a_closed_stdout_is_a_storage_error_but_a_closed_stderr_is_not(model):
+    done = run_shell(f"charlm sample -m '{model}' -n 5 --seed 1 >&-; echo $? >&2;"
+                     f"charlm sample -m '{model}' -n 5 --temp 0 2>&-")
     assert done.stderr.splitlines()[0].startswith("charlm: error: stdout is closed")
     assert done.stderr.splitlines()[1:] == ["6"]
     assert len(done.stdout) == 5
 
 
 @pytest.mark.parametrize("strict", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
-def test_text_is_utf8_in_the_c_locale_and_without_a_home(charlm, model, tmp_path, strict):
+def test_output_is_utf8_in_the_c_locale_and_without_a_home(model, tmp_path, strict):
     (tmp_path / "prompt").write_bytes("señor".encode())
     env = {"LC_ALL": "C", "LANG": None, "HOME": None, "XDG_CACHE_HOME": None, **strict}
-    done = charlm("sample", "-m", model, "-f", "prompt", "-n", 300, "--seed", 2, env=env)
-    plain = charlm("sample", "-m", model, "-f", "prompt", "-n", 300, "--seed", 2, env={"LC_ALL": "C.UTF-8"})
-    assert (done.returncode, done.stderr) == (0, b"")
+    done = run_process("sample", "-m", model, "-f", "prompt", "-n", 300, "--seed", 2, env=env)
+    plain = run_process("sample", "-m", model, "-f", "prompt", "-n", 300, "--seed", 2, env={"LC_ALL": "C.UTF-8"})
+    assert (done.code, done.stderr) == (0, "")
     assert done.stdout == plain.stdout
-    assert done.stdout.startswith("señor".encode()) and len(done.stdout.decode()) == 305
+    assert done.stdout.startswith("señor".encode()) and len(done.text) == 305
 
 
 def written(monkeypatch, stream, write):
@@ -123,13 +121,13 @@ def written(monkeypatch, stream, write):
     return stream.buffer.getvalue().decode()
 
 
-def test_text_is_written_unbuffered_and_line_ends_are_not_translated(monkeypatch):
+def test_text_is_written_at_once_and_newlines_are_not_translated(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\r\n")
     text = "é\n\r\n\x1b"
     assert written(monkeypatch, stream, lambda: Output().write(text)) == text
 
 
-def test_bytes_of_somebody_s_own_are_passed_on_as_they_are_and_on_a_terminal_made_visible(monkeypatch):
+def test_bytes_are_passed_on_as_they_are_but_made_visible_on_a_terminal(monkeypatch):
     for data in (b"\xffa\r\n\x1b", b"", CONTROLS.encode()):
         plain, terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii"), Terminal(io.BytesIO(), encoding="utf-8")
         monkeypatch.setattr("sys.stdout", plain)
@@ -138,15 +136,15 @@ def test_bytes_of_somebody_s_own_are_passed_on_as_they_are_and_on_a_terminal_mad
         assert written(monkeypatch, terminal, lambda: Output().write_bytes(data)) == visible(data.decode("utf-8", "replace"))
 
 
-def test_a_line_is_ended_once(monkeypatch):
+def test_end_line_ends_a_line_only_once(monkeypatch):
     def write():
-        product = Output()
-        product.end_line()
-        product.write("a")
-        product.end_line()
-        product.end_line()
-        product.write("b\n")
-        product.end_line()
+        output = Output()
+        output.end_line()
+        output.write("a")
+        output.end_line()
+        output.end_line()
+        output.write("b\n")
+        output.end_line()
     assert written(monkeypatch, io.TextIOWrapper(io.BytesIO()), write) == "a\nb\n"
 
 
@@ -155,13 +153,13 @@ def test_a_terminal_gets_visible_text(monkeypatch):
     assert written(monkeypatch, stream, lambda: Output().write(CONTROLS)) == visible(CONTROLS)
 
 
-def test_no_stdout_at_all_is_a_storage_error(monkeypatch):
+def test_a_missing_stdout_is_a_storage_error(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     with pytest.raises(StorageError, match="closed"):
         Output()
 
 
-def test_pairs_are_tab_separated_lines_or_one_json_object(monkeypatch):
+def test_a_table_is_tab_separated_lines_or_one_json_object(monkeypatch):
     pairs = {"name": "señor", "loss": 1.23456789, "steps": 12_345_678}
     table = written(monkeypatch, io.TextIOWrapper(io.BytesIO()), lambda: write_table(pairs, jsonl=False))
     assert table == "name\tseñor\nloss\t1.23457\nsteps\t12345678\n"

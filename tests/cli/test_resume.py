@@ -12,6 +12,7 @@ import pytest
 from charlm.errors import CorpusError, InUseError
 from charlm.lock import locked
 from charlm.modelfile import load
+from tests.helpers.runners import environment, run_in_process, run_process
 
 FLAGS = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--batch-size", "4", "--bptt", "16", "--steps", "12",
          "--dropout", "0.2", "--averaging", "0.9"]
@@ -20,17 +21,16 @@ TEXT = "a cat sat\non a mat\n" * 30
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus").write_text(TEXT, encoding="utf-8")
     return tmp_path / "corpus"
 
 
 @pytest.fixture
-def train(piped):
+def train():
     """Trains in this process with the error boundary; returns exit code and what was said."""
     def run(*flags):
-        done = piped(b"", "train", "corpus", "-o", "model", *flags)
-        return done.returncode, done.stderr.decode()
+        done = run_in_process("train", "corpus", "-o", "model", *flags)
+        return done.code, done.stderr
     return run
 
 
@@ -57,10 +57,10 @@ def unfinished(corpus, monkeypatch, train):
     return corpus
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_path, corpus, clean_environment):
+def test_an_interrupted_run_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_path, corpus):
     def process(output, *flags):
         return subprocess.Popen([sys.executable, "-m", "charlm", "train", "corpus", "-o", output, "--threads", "1", *flags],
-                                cwd=tmp_path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+                                cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
 
     long = [*FLAGS[:-6], "--steps", "250", "--dropout", "0.2", "--averaging", "0.9", "--patience", "0"]
     started = process("cut", *long, "--checkpoint-every", "0.2")
@@ -150,14 +150,14 @@ def test_a_resumed_run_has_its_device_again(unfinished, train, monkeypatch):
     assert code == 0 and "event=resumed step=6" in said and "event=warning" not in said
 
 
-def test_a_resumed_run_has_its_threads_again(unfinished, charlm):
-    again = charlm("train", "corpus", "-o", "model", "--resume", "--steps", "7", env={"OMP_NUM_THREADS": "2"})
-    assert again.returncode == 0 and b'--threads 1"' in again.stderr and b"event=warning" not in again.stderr
+def test_a_resumed_run_has_its_threads_again(unfinished):
+    again = run_process("train", "corpus", "-o", "model", "--resume", "--steps", "7", env={"OMP_NUM_THREADS": "2"})
+    assert again.code == 0 and b'--threads 1"' in again.stderr and b"event=warning" not in again.stderr
 
 
-def test_other_threads_are_warned_of(unfinished, charlm):
-    others = charlm("train", "corpus", "-o", "model", "--resume", "--threads", "2")
-    assert others.returncode == 0 and [line for line in others.stderr.decode().splitlines() if "event=warning" in line] == [
+def test_other_threads_are_warned_of(unfinished):
+    others = run_process("train", "corpus", "-o", "model", "--resume", "--threads", "2")
+    assert others.code == 0 and [line for line in others.stderr.splitlines() if "event=warning" in line] == [
         'event=warning message="--threads was 1 and is 2; the weights will not be those of an uninterrupted run to the bit"']
 
 
@@ -315,11 +315,11 @@ def test_init_from_another_kind_of_model_is_refused(first, train, flags, tmp_pat
 # One writer
 
 
-def test_a_second_training_on_the_same_output_names_the_first(corpus, tmp_path, charlm):
+def test_a_second_training_on_the_same_output_names_the_first(corpus, tmp_path):
     with locked(str(tmp_path / "model")):
-        done = charlm("train", "corpus", "-o", "model", *FLAGS)
-    assert done.returncode == InUseError.exit_code == 7
-    assert f"process {os.getpid()}" in done.stderr.decode()
+        done = run_process("train", "corpus", "-o", "model", *FLAGS)
+    assert done.code == InUseError.exit_code == 7
+    assert f"process {os.getpid()}" in done.stderr
 
 
 def test_a_name_too_long_for_a_checkpoint_is_refused_before_the_corpus_is_read(tmp_path, train):

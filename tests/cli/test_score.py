@@ -1,4 +1,4 @@
-"""`charlm score`: bits a line, a token, or in all. What it shares with other filters stands in test_filters.py."""
+"""`charlm score`: bits a line, a token, or in all. What it shares with other filters is in test_line_reader.py."""
 
 import json
 import math
@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 
 from charlm.modelfile import load, save
 from charlm.text.tokenizers.char import CODE_POINTS, SURROGATES
+from tests.helpers.runners import error_line, run_in_process
 
 MIXED = "O'Banan\n\nx\nMutsson\r\nFotñez\nB\tz\n\0\n日本\nO'Lonan"
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\r\n\n\0ñoan 10")))
 
 
 @pytest.fixture
-def score(through, lines_model):
+def score(lines_model):
     """What `charlm score` writes for a text."""
     def run(text, *flags, model=lines_model):
-        return through(text.encode(), "score", "-m", model, *flags).decode()
+        return run_in_process("score", "-m", model, *flags, stdin=text.encode()).check().text
     return run
 
 
@@ -55,9 +56,8 @@ def test_a_stream_counts_the_line_break_where_there_is_one(records, uniform, mod
     assert [row["bits"] for row in rows] == pytest.approx([4 * bits, bits, 3 * bits + unknown, 3 * bits], abs=1e-4)
 
 
-def test_bits_per_character_are_per_character_of_the_text_whatever_a_token_is(here, records, uniform, verses, tmp_path):
-    here("train", verses, "-o", tmp_path / "bytes.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1,
-         "--steps", 1, "--quiet")
+def test_bits_per_character_are_per_character_of_the_text_whatever_a_token_is(records, uniform, verses, tmp_path):
+    run_in_process("train", verses, "-o", tmp_path / "bytes.charlm", "--tokenizer", "byte", "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet").check()
     bytewise = uniform(tmp_path / "bytes.charlm")
     row, = records("ñé日", model=bytewise)
     total, = records("ñé日", "--level", "total", model=bytewise)
@@ -134,19 +134,19 @@ def test_the_total_is_the_sum_of_the_lines(request, records, score, which):
 
 @given(text=TEXT.filter(lambda text: text.removeprefix("\ufeff")))
 @settings(deadline=None, max_examples=25)
-def test_the_total_of_a_carried_text_is_what_eval_says(through, model, text):
-    carried = json.loads(through(text.encode(), "score", "-m", model, "--level", "total", "--carry", "--jsonl"))
-    said = json.loads(through(text.encode(), "eval", "-m", model, "--jsonl", "-"))
+def test_the_total_of_a_carried_text_is_what_eval_says(model, text):
+    carried = json.loads(run_in_process("score", "-m", model, "--level", "total", "--carry", "--jsonl", stdin=text.encode()).check().stdout)
+    said = json.loads(run_in_process("eval", "-m", model, "--jsonl", "-", stdin=text.encode()).check().stdout)
     assert (carried["characters"], carried["tokens"]) == (said["characters"], said["tokens"])
     assert carried["bits_per_character"] == pytest.approx(said["bits_per_character"], abs=1e-5)
 
 
 @given(text=TEXT)
 @settings(deadline=None, max_examples=25)
-def test_every_line_gets_one_record_that_counts_its_characters(through, lines_model, text):
+def test_every_line_gets_one_record_that_counts_its_characters(lines_model, text):
     lines = text.removeprefix("\ufeff").split("\n")
     lines = [line.removesuffix("\r") for line in (lines if lines[-1] or text == "\ufeff" else lines[:-1])]
-    rows = [json.loads(line) for line in through(text.encode(), "score", "-m", lines_model, "--jsonl").splitlines()]
+    rows = run_in_process("score", "-m", lines_model, "--jsonl", stdin=text.encode()).check().records
     assert [row["text"] for row in rows] == lines
     assert [row["characters"] for row in rows] == [len(line) + 1 for line in lines]
     assert all(0 < row["bits"] < 1000 * row["characters"] for row in rows)
@@ -183,25 +183,24 @@ def test_a_label_is_no_part_of_what_is_scored(records, labels_model, uniform):
     assert row["bits"] == pytest.approx(8 * math.log2(known_ids(labels_model)), abs=1e-4)
 
 
-def test_an_unknown_label_is_told_of_by_its_line_and_the_others_are_answered(piped, labels_model):
-    done = piped("Irish\tO'Ban\nirisch\tO'Banan\nBan\n".encode(), "score", "-m", labels_model)
-    assert done.returncode == 4 and [bool(line) for line in done.stdout.split(b"\n")[:-1]] == [True, False, True]
+def test_an_unknown_label_is_told_of_by_its_line_and_the_others_are_answered(labels_model):
+    done = run_in_process("score", "-m", labels_model, stdin="Irish\tO'Ban\nirisch\tO'Banan\nBan\n".encode())
+    assert done.code == 4 and [bool(line) for line in done.stdout.split(b"\n")[:-1]] == [True, False, True]
     assert b"line 2: no label 'irisch'; did you mean Irish" in done.stderr
 
 
-def test_carry_is_for_running_text_alone(piped, refusal, lines_model):
-    done = piped(b"a\n", "score", "-m", lines_model, "--carry")
-    assert done.returncode == 2
-    assert "--carry" in refusal(done)
+def test_carry_is_for_running_text_alone(lines_model):
+    done = run_in_process("score", "-m", lines_model, "--carry", stdin=b"a\n")
+    assert "--carry" in error_line(done, 2)
 
 
-def test_a_line_that_is_not_utf8_has_its_record_and_no_part_in_the_total(piped, lines_model, records):
+def test_a_line_that_is_not_utf8_has_its_record_and_no_part_in_the_total(lines_model, records):
     data = b"Ba\n\xff\nCo\n"
-    done = piped(data, "score", "-m", lines_model, "--jsonl")
+    done = run_in_process("score", "-m", lines_model, "--jsonl", stdin=data)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows[1] == {"line": 2, "error": "not UTF-8"} and [row["line"] for row in rows] == [1, 2, 3]
-    assert json.loads(piped(data, "score", "-m", lines_model, "--jsonl", "--level", "token").stdout.splitlines()[3]) == rows[1]
-    total = json.loads(piped(data, "score", "-m", lines_model, "--jsonl", "--level", "total").stdout)
+    assert json.loads(run_in_process("score", "-m", lines_model, "--jsonl", "--level", "token", stdin=data).stdout.splitlines()[3]) == rows[1]
+    total = json.loads(run_in_process("score", "-m", lines_model, "--jsonl", "--level", "total", stdin=data).stdout)
     assert total["lines"] == 2 and total["bits"] == pytest.approx(rows[0]["bits"] + rows[2]["bits"], abs=1e-4)
 
 

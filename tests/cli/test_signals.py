@@ -12,6 +12,7 @@ import pytest
 
 from charlm.cli.signals import SIGNALS, interruption
 from charlm.modelfile import load
+from tests.helpers.runners import environment, run_process
 
 LIMIT = 60
 SOON = 10                               # seconds; a busy machine doubles what takes two
@@ -83,11 +84,11 @@ def trainings(tmp_path_factory, verses, wild_text):
 
 
 @pytest.fixture
-def samples(charlm):
+def samples():
     """True when text can be drawn from a model."""
     def check(model):
-        done = charlm("sample", "-m", model, "-n", 20, "--seed", 1)
-        return done.returncode == 0 and len(done.stdout.decode()) == 20 and done.stderr == b""
+        done = run_process("sample", "-m", model, "-n", 20, "--seed", 1)
+        return done.code == 0 and len(done.text) == 20 and done.stderr == ""
     return check
 
 
@@ -126,16 +127,16 @@ def test_a_hangup_leaves_the_best_model_and_dies_by_hup(trainings, samples):
     assert [path.name for path in training.model.parent.glob(".*")] == []
 
 
-def test_control_c_while_sampling_dies_by_int_without_a_word(model, clean_environment):
+def test_control_c_while_sampling_dies_by_int_without_a_word(model):
     with subprocess.Popen([sys.executable, "-m", "charlm", "sample", "-m", str(model), "-n", "10000000",
                            "--seed", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=clean_environment(), preexec_fn=as_in_a_terminal,
+                          env=environment(), preexec_fn=as_in_a_terminal,
                           start_new_session=True) as process:
         assert process.stdout.read(10)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=LIMIT)
     # An empty line ends the one on which the terminal showed ^C.
-    assert (process.returncode, said.strip()) == (-signal.SIGINT, b"")
+    assert (process.code, said.strip()) == (-signal.SIGINT, b"")
 
 
 @pytest.fixture

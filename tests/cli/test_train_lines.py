@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from charlm.errors import CorpusError
+from tests.helpers.runners import error_line, run_in_process, run_process
 
 BRIEF = ["--hidden", "8", "--layers", "1", "--steps", "2"]
 NAMES = "".join(f"{stem}{end}\n" for stem in ("Ban", "Lut", "Fot", "Mañ") for end in ("a", "ez", "son", "ey")).encode()
@@ -47,8 +48,8 @@ def test_what_is_recognised_as_pairs_is_lines_or_labelled_lines_when_told(learn,
     assert (labels.task, len(labels.labels)) == ("lines", 2) and "these are pairs" not in said
 
 
-def test_the_help_of_train_tells_lines_from_labels(charlm):
-    text = " ".join(charlm("train", "--help").stdout.decode().split())
+def test_the_help_of_train_tells_lines_from_labels():
+    text = " ".join(run_process("train", "--help").text.split())
     assert "--lines Lines, each by itself" in text
     assert "--labels Lines of label<TAB>text" in text and "classify" in text
     assert "charlm train names.txt --lines && charlm sample" in text
@@ -60,21 +61,19 @@ def test_the_help_of_train_tells_lines_from_labels(charlm):
     (b"a\t\r\nc\td\n", "line 1 has an empty text"), (b"", "empty; there is nothing to learn"),
     (b"\n\r\n", "empty; there is nothing to learn"), (b"a\tb\nb\tb\n", "all lines are the same"),
     (b"a\tb\nc\xff\td\n", "not UTF-8: byte 0xff at offset 5")])
-def test_labelled_lines_that_are_none_are_refused_in_one_line(piped, refusal, tmp_path, content, reason):
+def test_labelled_lines_that_are_none_are_refused_in_one_line(tmp_path, content, reason):
     (tmp_path / "names.tsv").write_bytes(content)
-    done = piped(b"", "train", tmp_path / "names.tsv", "--labels", "-o", tmp_path / "m.charlm", *BRIEF)
-    assert done.returncode == 4
-    assert f"{tmp_path / 'names.tsv'}: {reason}" in refusal(done)
+    done = run_in_process("train", tmp_path / "names.tsv", "--labels", "-o", tmp_path / "m.charlm", *BRIEF)
+    assert f"{tmp_path / 'names.tsv'}: {reason}" in error_line(done, 4)
     assert not (tmp_path / "m.charlm").exists()
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"", "empty; there is nothing to learn"), (b"a\n", "all lines are the same"), (b"a\na\r\na", "all lines are the same"),
+    (b"", "empty; there is nothing to learn"), (b"a\n", "one line only"), (b"a\na\r\na", "all lines are the same"),
     (b"a\nb\xff\n", "not UTF-8: byte 0xff at offset 3")])
-def test_lines_that_are_too_few_are_refused_in_one_line(piped, refusal, tmp_path, content, reason):
-    done = piped(content, "train", "-", "--lines", "-o", tmp_path / "m.charlm", *BRIEF)
-    assert done.returncode == 4
-    assert f"standard input: {reason}" in refusal(done)
+def test_lines_that_are_too_few_are_refused_in_one_line(tmp_path, content, reason):
+    done = run_in_process("train", "-", "--lines", "-o", tmp_path / "m.charlm", *BRIEF, stdin=content)
+    assert f"standard input: {reason}" in error_line(done, 4)
 
 
 def test_two_different_lines_are_enough_and_one_is_held_out(learn):
@@ -99,7 +98,7 @@ def test_held_out_lines_may_be_another_file(learn, tmp_path):
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"odd\tBan\neven\tBan\n", "label 'even' is none of the 2 to learn from"),
+    (b"odd\tBan\neven\tBan\n", "label 'even' is not one of the 2 to learn from"),
     (b"odd\n", "other.tsv: line 1 has no tab"), (b"", "other.tsv: empty; there is nothing to validate on")])
 def test_held_out_lines_without_a_known_label_are_refused(learn, tmp_path, content, reason):
     (tmp_path / "other.tsv").write_bytes(content)
@@ -112,38 +111,36 @@ def test_held_out_lines_without_a_known_label_are_refused(learn, tmp_path, conte
 @pytest.mark.parametrize("flags, said", [
     (["--bidirectional"], "--encoder bidirectional has nothing to read"), (["--encoder", "stacked"], "--encoder stacked"),
     (["--attention"], "--attention needs")])
-def test_lines_have_nothing_before_them_that_an_encoder_could_read(piped, refusal, tmp_path, kind, flags, said):
-    done = piped(b"", "train", tmp_path / "missing.txt", kind, "-o", tmp_path / "m.charlm", *BRIEF, *flags)
-    assert done.returncode == 2
-    assert said in refusal(done)
+def test_lines_have_nothing_before_them_that_an_encoder_could_read(tmp_path, kind, flags, said):
+    done = run_in_process("train", tmp_path / "missing.txt", kind, "-o", tmp_path / "m.charlm", *BRIEF, *flags)
+    assert said in error_line(done, 2)
 
 
 @pytest.mark.parametrize("flags, said", [
     (["--tokenizer", "word"], "--tokenizer word"), (["--source-tokenizer", "char"], "--source-tokenizer")])
-def test_lines_have_one_tokenizer_of_texts(piped, refusal, tmp_path, flags, said):
+def test_lines_have_one_tokenizer_of_texts(tmp_path, flags, said):
     (tmp_path / "names.txt").write_bytes(NAMES)
-    done = piped(b"", "train", tmp_path / "names.txt", "--lines", "-o", tmp_path / "m.charlm", *BRIEF, *flags)
-    assert done.returncode == 2
-    assert said in refusal(done)
+    done = run_in_process("train", tmp_path / "names.txt", "--lines", "-o", tmp_path / "m.charlm", *BRIEF, *flags)
+    assert said in error_line(done, 2)
 
 
 @pytest.mark.parametrize("flags", [("--cell", "gru"), ("--cell", "rnn", "--nonlinearity", "relu"), ("--tied",), ("--encoder", "shared"),
                                    ("--tokenizer", "byte"), ("--layers", "3")])
-def test_every_network_of_lines_scores_as_well_as_training_said(learn, piped, tmp_path, flags):
+def test_every_network_of_lines_scores_as_well_as_training_said(learn, tmp_path, flags):
     (tmp_path / "held-out").write_bytes(b"odd\tBanson\neven number\tQ\nodd\tLut\n")
     model, _ = learn("names.tsv", LABELLED, "--labels", *flags, "--validation", tmp_path / "held-out")
-    done = piped(b"", "eval", "-m", tmp_path / "learnt.charlm", "--jsonl", tmp_path / "held-out")
+    done = run_in_process("eval", "-m", tmp_path / "learnt.charlm", "--jsonl", tmp_path / "held-out")
     said = json.loads(done.stdout)
     assert said["nats_per_token"] == pytest.approx(model.training["nats_per_token"], abs=1e-5)
     assert said["bits_per_character"] == pytest.approx(model.training["bits_per_character"], abs=1e-5)
 
 
-def test_the_next_command_told_for_lines_works(learn, piped):
+def test_the_next_command_told_for_lines_works(learn):
     for content, kind in ((NAMES, "--lines"), (LABELLED, "--labels")):
         _, said = learn("names", content, kind)
         words = shlex.split(json.loads(re.search(r' next=("[^"]*")', said)[1]))
         assert words[:2] == ["charlm", "sample"]
-        assert piped(b"", *words[1:]).stdout.count(b"\n") == 10
+        assert run_in_process(*words[1:]).stdout.count(b"\n") == 10
     assert re.search(r'event=sample text="(odd|even number): ', said)
 
 

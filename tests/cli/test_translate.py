@@ -1,4 +1,4 @@
-"""`charlm translate`: targets for sources. What it shares with other filters stands in test_filters.py."""
+"""`charlm translate`: targets for sources. What it shares with other filters is in test_line_reader.py."""
 
 import json
 
@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from charlm.modelfile import load, save
+from tests.helpers.runners import run_in_process
 
 MIXED = ["a", "béa", "abab", "éé", "b" * 30, "ba" * 20, "éba", "", "ab"]
 
 
 @pytest.fixture
-def translate(piped, pairs_model):
+def translate(pairs_model):
     """What `charlm translate` writes for these sources, and nothing on stderr."""
     def run(sources, *flags, model=pairs_model):
-        done = piped("".join(f"{source}\n" for source in sources).encode(), "translate", "-m", model, *flags)
-        assert (done.returncode, done.stderr) == (0, b"")
-        return done.stdout.decode()
+        done = run_in_process("translate", "-m", model, *flags, stdin=as_lines(sources).encode())
+        assert (done.code, done.stderr) == (0, b"")
+        return done.text
     return run
 
 
@@ -40,9 +41,9 @@ def test_3000_lines_of_mixed_length_are_answered_in_order(translate):
     assert translate(sources, "--beam", 1) == "".join(alone[source] for source in sources)
 
 
-def test_crlf_is_a_line_break_and_no_part_of_a_source(translate, piped, pairs_model):
-    done = piped("a\r\nbéa\r\n\r\n".encode(), "translate", "-m", pairs_model)
-    assert (done.stdout.decode(), done.stderr) == (translate(["a", "béa", ""]), b"")
+def test_crlf_is_a_line_break_and_no_part_of_a_source(translate, pairs_model):
+    done = run_in_process("translate", "-m", pairs_model, stdin="a\r\nbéa\r\n\r\n".encode())
+    assert (done.text, done.stderr) == (translate(["a", "béa", ""]), b"")
 
 
 def test_records_hold_line_source_and_the_plain_answer_first(records, translate):
@@ -95,27 +96,27 @@ def test_a_wide_beam_finds_no_less_likely_target_than_a_greedy_search(records):
     assert min(gains) > -1e-5 and max(gains) > 0.01
 
 
-def test_unknown_characters_are_answered_with_a_warning_that_names_the_line(piped, pairs_model):
-    done = piped("ab\na☃b\n日本\nab\n".encode(), "translate", "-m", pairs_model)
-    answers = done.stdout.decode().splitlines()
-    assert (done.returncode, len(answers)) == (0, 4)
+def test_unknown_characters_are_answered_with_a_warning_that_names_the_line(pairs_model):
+    done = run_in_process("translate", "-m", pairs_model, stdin="ab\na☃b\n日本\nab\n".encode())
+    answers = done.text.splitlines()
+    assert (done.code, len(answers)) == (0, 4)
     assert answers[0] == answers[3] and all(answers)
-    what = "characters that no source of the training had"
-    assert done.stderr.decode().splitlines() == [f"charlm: line 2 has {what}", f"charlm: 2 lines have {what}"]
+    what = "characters that no source in the training data has"
+    assert done.stderr.splitlines() == [f"charlm: line 2 has {what}", f"charlm: 2 lines have {what}"]
 
 
-def test_a_whole_pair_is_answered_with_a_warning_that_names_the_line(piped, pairs_model):
-    done = piped(b"ab\nab\tcd\n", "translate", "-m", pairs_model)
+def test_a_whole_pair_is_answered_with_a_warning_that_names_the_line(pairs_model):
+    done = run_in_process("translate", "-m", pairs_model, stdin=b"ab\nab\tcd\n")
     assert done.stdout.count(b"\n") == 2 and b"\t" not in done.stdout
-    assert done.stderr.decode().startswith("charlm: line 2 has a tab;") and done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith("charlm: line 2 has a tab;") and done.stderr.count(b"\n") == 1
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_source(piped, pairs_model):
-    marked, plain = (piped(text.encode(), "translate", "-m", pairs_model) for text in ("\ufeffab\n", "ab\n"))
+def test_a_byte_order_mark_is_no_part_of_the_first_source(pairs_model):
+    marked, plain = (run_in_process("translate", "-m", pairs_model, stdin=text.encode()) for text in ("\ufeffab\n", "ab\n"))
     assert (marked.stdout, marked.stderr) == (plain.stdout, b"")
 
 
-def test_a_source_of_5000_characters_is_answered_between_its_neighbours(piped, translate, tmp_path, pairs_model):
+def test_a_source_of_5000_characters_is_answered_between_its_neighbours(translate, tmp_path, pairs_model):
     # A model that finds no end writes up to a limit of thousands of tokens; this one ends soon.
     model = load(str(pairs_model))
     model.weights["head.bias"][model.tokenizer.size] += 4
@@ -125,26 +126,25 @@ def test_a_source_of_5000_characters_is_answered_between_its_neighbours(piped, t
     assert len(whole) == 3 and whole[::2] == neighbours
 
 
-def test_a_target_without_an_end_is_cut_off_and_told_of(piped, pairs_model, tmp_path):
+def test_a_target_without_an_end_is_cut_off_and_told_of(pairs_model, tmp_path):
     model = load(str(pairs_model))
     model.weights["head.bias"][model.tokenizer.size] = -1000        # of the end
     save(str(tmp_path / "endless.charlm"), model)
-    done = piped(b"\nab\n", "translate", "-m", tmp_path / "endless.charlm", "--beam", 1)
-    assert done.returncode == 0
-    assert done.stderr.decode() == "charlm: line 2 has a target that found no end and was cut off\n"
-    empty, answer = done.stdout.decode().splitlines()
+    done = run_in_process("translate", "-m", tmp_path / "endless.charlm", "--beam", 1, stdin=b"\nab\n")
+    assert done.code == 0
+    assert done.stderr == "charlm: line 2 has a target that was cut off at the length limit\n"
+    empty, answer = done.text.splitlines()
     assert empty == "" and 2 < len(answer) < 100            # longer than its target, but not without end
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "bpe", "unigram"])
-def test_a_target_is_one_line_whatever_a_token_is(here, piped, lexicon, tmp_path, tokenizer):
+def test_a_target_is_one_line_whatever_a_token_is(lexicon, tmp_path, tokenizer):
     path = str(tmp_path / "m.charlm")
-    here("train", lexicon, "-o", path, "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet",
-         "--tokenizer", tokenizer)
+    run_in_process("train", lexicon, "-o", path, "--hidden", 8, "--layers", 1, "--steps", 1, "--quiet", "--tokenizer", tokenizer).check()
     model = load(path)
     for token in range(model.tokenizer.size):
         if "\n" in "".join(model.tokenizer.decoder().push([token])):
             model.weights["head.bias"][token] = 10
     save(path, model)
-    done = piped(b"a\nab\n", "translate", "-m", path, "--beam", 1)
-    assert (done.returncode, len(done.stdout.decode().splitlines())) == (0, 2)
+    done = run_in_process("translate", "-m", path, "--beam", 1, stdin=b"a\nab\n")
+    assert (done.code, len(done.text.splitlines())) == (0, 2)

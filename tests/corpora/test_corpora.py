@@ -1,7 +1,7 @@
 """The corpora are what corpora/README.md says they are.
 
-The weather rule, the pairs and the number words are read here with this file's own code and vocabulary, so that a mistake in
-generate.py or spelling.py cannot vouch for itself. Not here: whether a model learns any of them.
+The weather rule, the pairs and the words of numbers are read with this file's own code and vocabulary, so that a
+mistake in generate.py or spelling.py can't hide. Not here: whether a model learns any of them.
 """
 
 import importlib
@@ -23,7 +23,7 @@ WEATHER_LINE = re.compile(r"(-?\d+) (\d+) (\d+) \| (-?\d+) (\d+) (\d+) \| (-?\d+
 
 
 def load(name):
-    """A module of corpora/, which is no package: its modules find each other as when generate.py runs as a script."""
+    """Import a module of corpora/, which isn't a package, in the way in which generate.py imports spelling.py."""
     sys.path.insert(0, str(CORPORA))
     try:
         return importlib.import_module(name)
@@ -36,7 +36,7 @@ spelling = load("spelling")
 
 
 def lines_of(name):
-    """The lines of a corpus: UTF-8, each ended by \\n and nothing else."""
+    """Return the lines of a corpus, which is UTF-8 with LF line ends."""
     text = (CORPORA / name).read_bytes().decode("utf-8")
     assert text.endswith("\n")
     assert "\r" not in text
@@ -44,7 +44,7 @@ def lines_of(name):
 
 
 def weather_rows():
-    """((temperature, pressure, humidity) * 3 as nine integers, label) of each line."""
+    """Return (nine integers, label) for each line: temperature, pressure and humidity of three days."""
     matches = [WEATHER_LINE.fullmatch(line) for line in lines_of("weather.tsv")]
     assert all(matches)
     return [(tuple(map(int, match.groups()[:9])), match[10]) for match in matches]
@@ -78,7 +78,7 @@ def test_places_are_at_least_1200_distinct_names():
 
 def test_places_are_shuffled_and_clean():
     places = lines_of("places.txt")
-    # In alphabetical order the held-out tail would be of other letters than what is learned.
+    # In alphabetical order, the held-out tail would begin with other letters than the training part.
     assert {name[0] for name in places[:200]} >= set("ABCDKMPST")
     assert all(place and place == " ".join(place.split()) for place in places)
     assert all(place == unicodedata.normalize("NFC", place) for place in places)
@@ -103,7 +103,7 @@ def test_numbers_are_6000_distinct_pairs():
     assert len({words for _, words in pairs}) == 6_000
 
 
-def test_numbers_hold_all_below_1000_and_stay_below_a_million():
+def test_numbers_include_all_below_1000_and_none_above_a_million():
     sources = [line.split("\t")[0] for line in lines_of("numbers.tsv")]
     assert all(re.fullmatch(r"0|[1-9]\d{0,5}", source) for source in sources)
     assert {int(source) for source in sources} >= set(range(1_000))
@@ -113,7 +113,7 @@ def test_large_numbers_are_spread_evenly_over_their_logarithms():
     large = [number for number in (int(line.split("\t")[0]) for line in lines_of("numbers.tsv")) if number >= 1_000]
     assert len(large) == 5_000
     shares = [sum(low <= number < 10 * low for number in large) for low in (1_000, 10_000, 100_000)]
-    # Of the 9,000 numbers of four digits some are drawn twice and kept once, so their share is the smallest.
+    # Duplicates are rejected, and some of the 9,000 numbers of four digits are drawn twice: theirs is the lowest share.
     assert all(1_300 < share < 2_000 for share in shares)
 
 
@@ -149,50 +149,52 @@ def test_english_agrees_with_hand_worked_numbers(number, words):
     assert spelling.english(number) == words
 
 
-def counted(words, first=1, step=1):
-    """'ten twenty' from 10 in steps of 10 -> {'ten': 10, 'twenty': 20}."""
+def series(words, first=1, step=1):
+    """Return the values of a series of words: 'ten twenty' from 10 in steps of 10 -> {'ten': 10, 'twenty': 20}."""
     return {word: first + step * index for index, word in enumerate(words.split())}
 
 
-VALUES = {  # 0 is the value of words that only join
-    "english": counted(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen",
+VALUES = {  # words that only connect others have the value 0
+    "english": series(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen",
         first=0,
     )
-    | counted("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
+    | series("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
     | {"hundred": 100, "thousand": 1_000, "and": 0},
-    "german": counted(
-        "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn "
-        "neunzehn"
+    "german": series(
+        "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn "
+        "achtzehn neunzehn"
     )
-    | counted("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig", 20, 10)
+    | series("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig", 20, 10)
     | {"ein": 1, "hundert": 100, "tausend": 1_000, "und": 0},
-    "dutch": counted(
-        "een twee drie vier vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien achttien "
-        "negentien"
+    "dutch": series(
+        "een twee drie vier vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien "
+        "achttien negentien"
     )
-    | counted("twintig dertig veertig vijftig zestig zeventig tachtig negentig", 20, 10)
+    | series("twintig dertig veertig vijftig zestig zeventig tachtig negentig", 20, 10)
     | {"honderd": 100, "duizend": 1_000, "en": 0, "ën": 0},
-    "spanish": counted(
-        "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete dieciocho "
-        "diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete veintiocho "
-        "veintinueve"
+    "spanish": series(
+        "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete "
+        "dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete "
+        "veintiocho veintinueve"
     )
-    | counted("treinta cuarenta cincuenta sesenta setenta ochenta noventa", 30, 10)
-    | counted(
-        "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos", 100, 100
+    | series("treinta cuarenta cincuenta sesenta setenta ochenta noventa", 30, 10)
+    | series(
+        "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos",
+        100,
+        100,
     )
     | {"cien": 100, "mil": 1_000, "y": 0},
-    "turkish": counted("bir iki üç dört beş altı yedi sekiz dokuz")
-    | counted("on yirmi otuz kırk elli altmış yetmiş seksen doksan", 10, 10)
+    "turkish": series("bir iki üç dört beş altı yedi sekiz dokuz")
+    | series("on yirmi otuz kırk elli altmış yetmiş seksen doksan", 10, 10)
     | {"yüz": 100, "bin": 1_000},
-    "esperanto": counted("unu du tri kvar kvin ses sep ok naŭ") | {"dek": 10, "cent": 100, "mil": 1_000},
+    "esperanto": series("unu du tri kvar kvin ses sep ok naŭ") | {"dek": 10, "cent": 100, "mil": 1_000},
 }
 
 
 def value_of(words, language):
-    """The number that the words name, read from left to right; a unit multiplies what is smaller and stands before it."""
+    """Return the number that the words name, read from left to right; a unit multiplies the smaller parts before it."""
     values = VALUES[language]
     longest_first = "|".join(sorted(values, key=len, reverse=True))
     parts = []
@@ -212,15 +214,15 @@ def test_every_pair_of_numbers_reads_back():
 
 
 @pytest.mark.parametrize("number", [-1, 1_000_000])
-def test_english_refuses_what_it_cannot_say(number):
+def test_english_rejects_numbers_outside_its_range(number):
     with pytest.raises(ValueError, match="0..999999"):
         spelling.english(number)
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 @pytest.mark.parametrize("number", [-1, 0, 10_000])
-def test_the_other_languages_refuse_what_they_cannot_say(language, number):
-    with pytest.raises(ValueError, match=rf"{language}\(\) knows 1\.\.9999, not {number}"):
+def test_the_other_languages_reject_numbers_outside_their_range(language, number):
+    with pytest.raises(ValueError, match=rf"{language}\(\) spells 1\.\.9999, not {number}"):
         getattr(spelling, language)(number)
 
 
@@ -361,9 +363,9 @@ HAND_WORKED = {
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_agrees_with_hand_worked_numbers(language):
-    token_spans = getattr(spelling, language)
-    assert {number: token_spans(number) for number in HAND_WORKED[language]} == HAND_WORKED[language]
-    assert ", ".join(map(token_spans, range(11, 20))) == ELEVEN_TO_NINETEEN[language]
+    spell = getattr(spelling, language)
+    assert {number: spell(number) for number in HAND_WORKED[language]} == HAND_WORKED[language]
+    assert ", ".join(map(spell, range(11, 20))) == ELEVEN_TO_NINETEEN[language]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -372,35 +374,36 @@ def test_every_number_reads_back_in_each_language(language):
     assert [value_of(getattr(spelling, language)(number), language) for number in numbers] == list(numbers)
 
 
-def test_german_one_is_eins_at_the_end_and_ein_before():
+def test_german_one_is_eins_at_the_end_and_ein_elsewhere():
     words = [spelling.german(number) for number in range(1, 10_000)]
     assert not any(word.endswith("ein") or re.search("eins(und|hundert|tausend)", word) for word in words)
 
 
-def test_dutch_has_a_trema_after_twee_and_drie_alone():
+def test_dutch_has_a_trema_only_after_twee_and_drie():
     words = [spelling.dutch(number) for number in range(1, 10_000)]
     assert not any("eeen" in word or "ieen" in word or re.search("(?<!twee)(?<!drie)ë", word) for word in words)
 
 
 def counting_pairs():
-    """(language, words) of each line of counting.tsv."""
+    """Return (language, words) for each line of counting.tsv."""
     return [tuple(line.split("\t")) for line in lines_of("counting.tsv")]
 
 
-def test_counting_has_its_lines_of_each_language():
+def test_counting_has_the_stated_number_of_lines_per_language():
     counts = Counter(language for language, _ in counting_pairs())
     assert counts == {"english": 1_200, "german": 1_000, "spanish": 800, "dutch": 600, "turkish": 400, "esperanto": 200}
 
 
-def test_counting_has_no_line_twice_and_no_words_of_two_languages():
+def test_counting_has_no_duplicate_lines_and_no_ambiguous_words():
     pairs = counting_pairs()
     assert len(set(pairs)) == len({words for _, words in pairs}) == len(pairs) == 4_200
 
 
-def test_readme_names_all_the_words_of_two_languages():
-    token_spans = {language: {getattr(spelling, language)(number) for number in range(1, 10_000)} for language in LANGUAGES}
-    pairs = {(one, other): token_spans[one] & token_spans[other] for one, other in combinations(LANGUAGES, 2)}
-    shared = {languages: words for languages, words in pairs.items() if words}
+def test_readme_lists_all_words_that_two_languages_share():
+    numbers = range(1, 10_000)
+    words = {language: set(map(getattr(spelling, language), numbers)) for language in LANGUAGES}
+    common = {(one, other): words[one] & words[other] for one, other in combinations(LANGUAGES, 2)}
+    shared = {languages: same for languages, same in common.items() if same}
     assert shared == {("german", "dutch"): {"vier", "acht", "elf"}, ("spanish", "esperanto"): {"mil"}}
     assert [pair for pair in counting_pairs() if pair[1] in {"vier", "acht", "elf", "mil"}] == [("spanish", "mil")]
 
@@ -422,7 +425,7 @@ def test_counting_is_shuffled():
     assert all(0.05 * counts[language] < tail[language] < 0.15 * counts[language] for language in LANGUAGES)
 
 
-def test_readme_comparison_figure_is_true_of_counting():
+def test_readme_baseline_of_counting_is_correct():
     languages = [language for language, _ in counting_pairs()]
     assert round(100 * languages.count("english") / len(languages)) == 29
 
@@ -438,7 +441,7 @@ def test_readme_comparison_figure_is_true_of_counting():
         (1013, 1016, 50, False),
     ],
 )
-def test_rains_only_on_fallen_pressure_and_moist_air(first_pressure, third_pressure, third_humidity, expected):
+def test_rain_needs_fallen_pressure_and_moist_air(first_pressure, third_pressure, third_humidity, expected):
     days = [(18, first_pressure, 65), (17, 1008, 71), (15, third_pressure, third_humidity)]
     assert generate.rains(days) is expected
 
@@ -448,7 +451,7 @@ def test_the_stated_rule_holds_on_every_line_of_weather():
         assert label == ("rain" if third_pressure < first_pressure and third_humidity >= 70 else "dry")
 
 
-def test_weather_is_6000_lines_and_none_twice():
+def test_weather_has_6000_distinct_lines():
     lines = lines_of("weather.tsv")
     assert len(lines) == 6_000
     assert len(set(lines)) == 6_000
@@ -459,18 +462,18 @@ def test_weather_labels_are_balanced():
     assert 0.35 < labels.count("rain") / len(labels) < 0.65
 
 
-def test_weather_pressure_always_moves_by_3():
+def test_weather_pressure_changes_by_at_least_3():
     assert min(abs(values[7] - values[1]) for values, _ in weather_rows()) >= 3
 
 
-def test_weather_stays_within_nature():
+def test_weather_values_are_plausible():
     for values, _ in weather_rows():
         assert all(-20 <= temperature <= 40 for temperature in values[0::3])
         assert all(960 <= pressure <= 1055 for pressure in values[1::3])
         assert all(0 <= humidity <= 100 for humidity in values[2::3])
 
 
-def test_readme_comparison_figures_are_true_of_weather():
+def test_readme_baselines_of_weather_are_correct():
     rows = weather_rows()
     always_dry = sum(label == "dry" for _, label in rows)
     humid_alone = sum((values[8] >= 70) == (label == "rain") for values, label in rows)
@@ -478,7 +481,7 @@ def test_readme_comparison_figures_are_true_of_weather():
     assert [round(100 * right / len(rows)) for right in (always_dry, humid_alone, fell_alone)] == [62, 82, 90]
 
 
-@pytest.mark.parametrize("name", ["places.txt", "namaskar.txt", "numbers.tsv", "counting.tsv", "weather.tsv"])
+@pytest.mark.parametrize("name", [path.name for path in sorted(CORPORA.glob("*.t[sx][tv]"))])
 def test_readme_states_the_size_of_each_file(name):
     readme = (CORPORA / "README.md").read_text(encoding="utf-8")
     row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}`"))

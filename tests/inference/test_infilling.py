@@ -7,9 +7,8 @@ from charlm.config import SamplingConfig
 from charlm.inference.infilling import GAPS_AT_ONCE, MAX_FILL, Infiller
 from charlm.text.gap_sampling import MAX_SOURCE
 from charlm.text.special_tokens import eos_id, mask_id, vocabulary_sizes
-from charlm.text.tokenizers.byte import ByteTokenizer
 from charlm.text.tokenizers.char import CharTokenizer
-from charlm.text.tokenizers.subword import SubwordTokenizer
+from charlm.text.tokenizers.registry import train
 
 LETTERS = CharTokenizer.train(["\nabcdefgh "], vocabulary_size=None)
 GAP = mask_id(LETTERS)
@@ -160,8 +159,7 @@ def test_fill_never_contains_a_newline_or_unknown_token(network, options):
 
 @pytest.mark.parametrize("kind", ["byte", "bpe", "unigram"])
 def test_fill_of_bytes_or_subwords_never_contains_a_newline(random_network, kind):
-    tokenizer = ByteTokenizer() if kind == "byte" else SubwordTokenizer.train(
-        kind, ["the cat sat on the mat\n" * 20], vocabulary_size=None)
+    tokenizer = train(kind, ["the cat sat on the mat\n" * 20], vocabulary_size=None)
     writes, reads = vocabulary_sizes("fill", tokenizer, tokenizer)
     network = random_network(writes, source_vocabulary_size=reads, encoder="stacked", scale=0)
     for token in range(tokenizer.size):

@@ -27,7 +27,7 @@ from charlm.checkpoint import Checkpoints
 from charlm.cli import signals  # noqa: F401: imported once for all
 from charlm.cli.main import main
 from charlm.inference import generation  # noqa: F401
-from charlm.reports import lines, progress  # noqa: F401
+from charlm.reports import plain, progress  # noqa: F401
 from charlm.text import line_corpus, pair_corpus, text_corpus  # noqa: F401
 from charlm.training.loop import _Loop
 from charlm.training.trainer import Trainer
@@ -77,7 +77,7 @@ def note_times():
     original = _Loop._update
 
     def noting(loop):
-        struct.pack_into("d", times, 8 * loop._standing.step, time.monotonic())
+        struct.pack_into("d", times, 8 * loop._state.step, time.monotonic())
         return original(loop)
     _Loop._update = noting
 

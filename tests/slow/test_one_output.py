@@ -37,7 +37,7 @@ def test_of_twenty_trainings_at_once_one_runs_and_the_others_name_it(tmp_path, t
         if training is not running[0]:
             assert training.wait() == 7
             assert training.stderr.read().splitlines() == [
-                f"charlm: error: model: a training (process {running[0].pid}) is writing it; wait for it, or name another file with -o"]
+                f"charlm: error: model: a training run (process {running[0].pid}) is writing it; wait for it, or name another file with -o"]
     while "event=step" not in running[0].stderr.readline():
         pass
     running[0].send_signal(signal.SIGINT)

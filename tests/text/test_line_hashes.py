@@ -1,4 +1,4 @@
-"""Known lines: all of them are known, others are not; four bytes each, stored in order."""
+"""Line hashes: all lines of a set are known and others are not; each takes four bytes, stored in order."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ def known(*lines):
 
 
 def first_digits(line):
-    """The upper half of a line's hash, as hexadecimal digits."""
+    """Return the upper half of a line's hash as hexadecimal digits."""
     return hashlib.blake2b(line.encode(), digest_size=8).hexdigest()[:8]
 
 
@@ -35,21 +35,21 @@ def test_other_lines_are_novel(lines, others):
     assert not known(*lines).contains(others - lines).any()
 
 
-def test_among_ten_thousand_lines_only_those_learned_are_known():
+def test_only_the_learned_of_ten_thousand_lines_are_known():
     lines = [f"line {number}" for number in range(10_000)]
     assert known(*lines[::3]).contains(lines).tolist() == [number % 3 == 0 for number in range(10_000)]
 
 
 @pytest.mark.parametrize("line", ["", " ", "\0", "a", "A", "a ", "\ufeffa", "e\u0301", "\u00e9", "\ud800"], ids=ascii)
-def test_lines_that_look_alike_are_different(line):
+def test_similar_lines_are_different(line):
     others = {"", " ", "\0", "a", "A", "a ", "\ufeffa", "e\u0301", "\u00e9", "\ud800"} - {line}
     assert line in known(line) and not known(line).contains(sorted(others)).any()
 
 
-def test_no_lines_know_none():
-    nothing = LineHashes(np.zeros(0, np.uint64))
-    assert "a" not in nothing and nothing.contains(["", "a"]).tolist() == [False, False]
-    assert known("a").contains([]).tolist() == nothing.contains([]).tolist() == []
+def test_an_empty_set_knows_no_line():
+    empty = LineHashes(np.zeros(0, np.uint64))
+    assert "a" not in empty and empty.contains(["", "a"]).tolist() == [False, False]
+    assert known("a").contains([]).tolist() == empty.contains([]).tolist() == []
 
 
 def test_a_line_is_stored_as_the_upper_half_of_its_hash():
@@ -60,20 +60,20 @@ def test_a_line_is_stored_as_the_upper_half_of_its_hash():
 
 @settings(deadline=None)
 @given(lines=st.lists(st.sampled_from(["emma", "olivia", "ava", "", "mia"])))
-def test_order_and_repeated_lines_do_not_change_what_is_stored(lines):
+def test_order_and_repetition_do_not_change_the_tensor(lines):
     assert [f"{half:08x}" for half in known(*lines).tensor] == sorted(map(first_digits, set(lines)))
 
 
-def test_lines_are_as_many_bytes_as_four_times_their_number():
+def test_a_line_takes_four_bytes():
     assert known(*map(str, range(5000))).tensor.nbytes == 4 * 5000
 
 
-# Read from a file
+# The tensor of a model file
 
 
 @settings(deadline=None)
 @given(lines=st.lists(LINE))
-def test_stored_lines_are_known_again(lines):
+def test_lines_are_known_after_reading_the_tensor(lines):
     again = LineHashes.from_tensor(known(*lines).tensor)
     assert again.contains(lines).all() and again.tensor.tolist() == known(*lines).tensor.tolist()
 

@@ -1,4 +1,6 @@
-"""Lines end at a newline and nowhere else, wherever the chunks are cut."""
+"""Lines end only at newlines, wherever the chunks are cut."""
+
+import itertools
 
 import pytest
 from hypothesis import example, given, settings
@@ -6,10 +8,11 @@ from hypothesis import strategies as st
 
 from charlm.text.reading import split_lines
 
-TEXT = st.text(st.one_of(st.sampled_from("\n\r\n\r\n\n\x85\u2028\u2029\v\f\x1c\x1e\0\t"), st.characters(exclude_categories=["Cs"])))
+TEXT = st.text(st.one_of(st.sampled_from("\n\r\n\r\n\n\x85\u2028\u2029\v\f\x1c\x1e\0\t"),
+                         st.characters(exclude_categories=["Cs"])))
 
 
-def by_hand(text):
+def expected_lines(text):
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -17,26 +20,26 @@ def by_hand(text):
 
 
 @settings(deadline=None)
-@given(text=TEXT, places=st.lists(st.integers(0, 30)))
-@example(text="a\r\nb", places=[2])
-@example(text="\r\n\r\n", places=[1, 2, 3])
-def test_chunking_never_matters(text, places):
-    borders = [0, *sorted(min(place, len(text)) for place in places), len(text)]
-    chunks = [text[low:high] for low, high in zip(borders, borders[1:])]
-    assert list(split_lines(chunks)) == by_hand(text)
+@given(text=TEXT, cuts=st.lists(st.integers(0, 30)))
+@example(text="a\r\nb", cuts=[2])
+@example(text="\r\n\r\n", cuts=[1, 2, 3])
+def test_lines_do_not_depend_on_chunk_borders(text, cuts):
+    borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    chunks = [text[low:high] for low, high in itertools.pairwise(borders)]
+    assert list(split_lines(chunks)) == expected_lines(text)
 
 
 @settings(deadline=None)
 @given(text=TEXT)
-def test_characters_one_by_one_give_the_same_lines(text):
-    assert list(split_lines(text)) == by_hand(text)
+def test_single_characters_give_the_same_lines(text):
+    assert list(split_lines(text)) == expected_lines(text)
 
 
 @pytest.mark.parametrize("text, lines", [
-    ("", []), ("\n", [""]), ("a", ["a"]), ("a\n", ["a"]), ("a\n\nb", ["a", "", "b"]), ("\n\n", ["", ""]), ("a\r\nb\r\n", ["a\r", "b\r"]),
-    ("a\rb\n", ["a\rb"])], ids=ascii)
-def test_lines_by_hand(text, lines):
-    assert list(split_lines([text])) == lines == by_hand(text)
+    ("", []), ("\n", [""]), ("a", ["a"]), ("a\n", ["a"]), ("a\n\nb", ["a", "", "b"]), ("\n\n", ["", ""]),
+    ("a\r\nb\r\n", ["a\r", "b\r"]), ("a\rb\n", ["a\rb"])], ids=ascii)
+def test_lines_worked_by_hand(text, lines):
+    assert list(split_lines([text])) == lines == expected_lines(text)
 
 
 @pytest.mark.parametrize("character", "\u2028\u2029\x85\v\f\x1c\x1d\x1e\r\0", ids=ascii)
@@ -44,7 +47,7 @@ def test_no_other_character_ends_a_line(character):
     assert list(split_lines([f"a{character}b\nc"])) == [f"a{character}b", "c"]
 
 
-def test_a_line_is_handed_over_before_the_next_chunk_is_read():
+def test_a_line_is_returned_before_the_next_chunk_is_read():
     def chunks():
         yield "a\nb"
         raise AssertionError("read too far")

@@ -1,4 +1,4 @@
-"""Ids beyond a tokenizer's own: apart from each other and from all tokens, and exactly as many as a task has."""
+"""Special ids: different from each other and from all tokens, and exactly as many as a task has."""
 
 import numpy as np
 import pytest
@@ -11,20 +11,20 @@ READS = train("byte", [], vocabulary_size=None)               # 256 ids
 
 
 @pytest.mark.parametrize("tokenizer", [WRITES, READS], ids=lambda tokenizer: tokenizer.kind)
-def test_ids_follow_each_other_without_a_hole(tokenizer):
+def test_special_ids_follow_the_tokens(tokenizer):
     ids = [*range(tokenizer.size), eos_id(tokenizer), mask_id(tokenizer)]
     assert ids == list(range(vocabulary_sizes("fill", tokenizer, tokenizer)[1]))
 
 
-def test_pairs_write_tokens_and_a_boundary_and_read_the_sources_tokens():
+def test_pairs_write_target_tokens_and_read_source_tokens():
     assert vocabulary_sizes("pairs", WRITES, READS) == (5 + 1, 256)
 
 
-def test_a_stream_has_no_ids_but_the_tokenizers():
+def test_running_text_has_tokens_only():
     assert vocabulary_sizes("stream", WRITES, WRITES) == (5, 5)
 
 
-def test_a_fill_model_reads_gaps_and_cannot_write_one():
+def test_a_fill_model_reads_the_mask_and_cannot_write_it():
     assert vocabulary_sizes("fill", WRITES, WRITES) == (5 + 1, 5 + 2)
     assert eos_id(WRITES) < vocabulary_sizes("fill", WRITES, WRITES)[0] <= mask_id(WRITES)
 
@@ -33,18 +33,18 @@ def test_a_fill_model_reads_gaps_and_cannot_write_one():
 
 
 @pytest.mark.parametrize("tokenizer", [WRITES, READS], ids=lambda tokenizer: tokenizer.kind)
-def test_labels_follow_the_boundary_without_a_hole(tokenizer):
+def test_labels_follow_the_end_id(tokenizer):
     ids = [*range(tokenizer.size), eos_id(tokenizer), *(label_id(tokenizer, number) for number in range(3))]
     assert ids == list(range(vocabulary_sizes("lines", tokenizer, tokenizer)[0] + 3))
 
 
-def test_lines_write_tokens_and_a_boundary_and_know_their_labels():
+def test_lines_write_tokens_and_an_end():
     assert vocabulary_sizes("lines", WRITES, WRITES)[0] == 5 + 1
 
 
 @pytest.mark.parametrize("label, begin", [(None, 5), (0, 6), (2, 8)])
 @pytest.mark.parametrize("ids", [[], [3], [1, 4, 4]])
-def test_what_is_written_stands_between_its_begin_and_its_end(ids, label, begin):
+def test_a_row_begins_with_its_label_or_begin_and_ends_with_eos(ids, label, begin):
     row = with_bos_eos(WRITES, np.array(ids, np.int32), label)
     assert row.tolist() == [begin, *ids, 5] and row.dtype == np.int64
 
@@ -55,5 +55,5 @@ def test_a_row_is_a_copy():
     assert ids.tolist() == [1, 2]
 
 
-def test_a_row_takes_ids_beyond_those_of_small_types():
+def test_a_row_holds_ids_too_large_for_small_types():
     assert with_bos_eos(READS, np.array([255], np.uint8), 4000).tolist() == [4257, 255, 256]

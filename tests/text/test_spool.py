@@ -1,5 +1,6 @@
-"""The private copy of a corpus: the same text, its length, its digest, and nothing left on disk."""
+"""The private copy of a corpus: the same text, its length and its digest, and no file left on disk."""
 
+import functools
 import io
 import os
 import tempfile
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import StorageError
-from charlm.text import spool as module
+from charlm.text import spool as spool_module
 from charlm.text.spool import Spool, anonymous_file
 
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
@@ -19,19 +20,19 @@ ODD = "a\0é\r\n€\U0010ffff\ufeff\u0301z"
 
 @pytest.fixture
 def in_folder(tmp_path, monkeypatch):
-    """Temporary files go to tmp_path."""
+    """A folder for temporary files."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path
 
 
-def test_spool_gives_back_the_text_each_time():
+def test_spool_returns_the_text_repeatedly():
     spool = Spool([ODD, "", ODD])
     assert "".join(spool) == ODD + ODD
     assert "".join(spool) == ODD + ODD
 
 
-def test_length_counts_characters_and_not_bytes():
+def test_length_is_in_characters():
     assert Spool(["é€", "\U0010ffff\r\n"]).characters == 5
 
 
@@ -50,32 +51,32 @@ def test_digest_does_not_depend_on_chunks():
 
 
 @pytest.mark.parametrize("other", [ODD[:-1], ODD + "\n", ODD.replace("\r", ""), ODD.swapcase()])
-def test_digest_tells_texts_apart(other):
+def test_different_texts_have_different_digests(other):
     assert Spool([other]).digest != Spool([ODD]).digest
 
 
 @settings(deadline=None)
 @given(text=TEXT, size=st.integers(1, 7))
-def test_text_survives_any_chunk_size(text, size):
+def test_text_does_not_depend_on_the_chunk_size(text, size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK", size)
+        patch.setattr(spool_module, "CHUNK", size)
         assert "".join(Spool(text)) == text
 
 
 @settings(deadline=None)
 @given(text=TEXT, start=st.integers(0, 12), stop=st.integers(0, 12), size=st.integers(1, 7))
-def test_part_is_the_slice_of_the_text(text, start, stop, size):
+def test_part_is_a_slice_of_the_text(text, start, stop, size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK", size)
+        patch.setattr(spool_module, "CHUNK", size)
         assert "".join(Spool([text]).part(start, stop)) == text[start:stop]
 
 
 def test_long_text_comes_in_bounded_chunks():
     spool = Spool(["x" * 1_000_000])
-    assert max(map(len, spool)) <= module.CHUNK < 1_000_000
+    assert max(map(len, spool)) <= spool_module.CHUNK < 1_000_000
 
 
-def test_private_file_has_no_name(in_folder):
+def test_anonymous_file_has_no_name(in_folder):
     with anonymous_file() as file:
         file.write(b"secret")
         file.flush()
@@ -83,12 +84,12 @@ def test_private_file_has_no_name(in_folder):
         assert list(in_folder.iterdir()) == []
 
 
-def test_private_file_goes_to_tmpdir_when_it_is_set(monkeypatch):
-    asked = []
+def test_anonymous_file_is_in_tmpdir_if_it_is_set(monkeypatch):
+    folders = []
     monkeypatch.setenv("TMPDIR", "anything")
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir=None: asked.append(dir) or io.BytesIO())
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir=None: folders.append(dir) or io.BytesIO())
     anonymous_file()
-    assert asked == [None]                                  # None is TMPDIR to tempfile
+    assert folders == [None]                                  # None is TMPDIR to tempfile
 
 
 def test_no_room_for_a_temporary_file_is_a_storage_error(tmp_path, monkeypatch):
@@ -100,13 +101,13 @@ def test_no_room_for_a_temporary_file_is_a_storage_error(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_is_a_storage_error(monkeypatch):
-    monkeypatch.setattr(module, "anonymous_file", lambda: open("/dev/full", "r+b"))
+    monkeypatch.setattr(spool_module, "anonymous_file", functools.partial(open, "/dev/full", "r+b"))
     with pytest.raises(StorageError, match="TMPDIR"):
         Spool(["x" * 1_000_000])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_is_a_storage_error_for_a_short_text_too(monkeypatch):
-    monkeypatch.setattr(module, "anonymous_file", lambda: open("/dev/full", "r+b"))
+def test_full_disk_is_a_storage_error_for_a_short_text(monkeypatch):
+    monkeypatch.setattr(spool_module, "anonymous_file", functools.partial(open, "/dev/full", "r+b"))
     with pytest.raises(StorageError, match="TMPDIR"):
         list(Spool(["abc"]))

@@ -1,5 +1,6 @@
-"""Token caches: what was written is read, as slices and as a ring that never ends."""
+"""Token caches: ids are read as they were written, as slices and as an endless ring."""
 
+import functools
 import itertools
 import os
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import StorageError
-from charlm.text import token_cache as module
+from charlm.text import token_cache
 from charlm.text.token_cache import TokenCache, smallest_dtype
 
 
@@ -19,12 +20,12 @@ def cache_of(ids, vocabulary_size=100):
 
 @pytest.mark.parametrize("size, dtype", [(1, "u1"), (2, "u1"), (256, "u1"), (257, "u2"), (65_536, "u2"),
                                          (65_537, "u4"), (0x110000 + 8, "u4")])
-def test_smallest_type_that_holds_every_id(size, dtype):
+def test_smallest_dtype_holds_every_id(size, dtype):
     assert smallest_dtype(size) == np.dtype(dtype)
 
 
 @pytest.mark.parametrize("size", [1, 256, 257, 65_536, 65_537, 0x110008])
-def test_largest_id_survives(size):
+def test_largest_id_is_kept(size):
     assert cache_of([0, size - 1, 0], size).slice(0, 3).tolist() == [0, size - 1, 0]
 
 
@@ -35,7 +36,7 @@ def test_pieces_are_joined():
     assert cache.slice(0, 6).tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_nothing_makes_an_empty_cache():
+def test_cache_can_be_empty():
     assert len(TokenCache([], vocabulary_size=5)) == 0
     assert len(cache_of([])) == 0
 
@@ -58,12 +59,12 @@ def test_ring_reads_every_lane_from_its_start():
     assert rows.tolist() == [[10, 11, 12], [12, 13, 14]]
 
 
-def test_ring_goes_round_past_the_end():
+def test_ring_continues_at_the_start_after_the_end():
     rows = cache_of([10, 11, 12, 13, 14]).ring(np.array([3, 4]), 4)
     assert rows.tolist() == [[13, 14, 10, 11], [14, 10, 11, 12]]
 
 
-def test_ring_goes_round_more_than_once_when_lanes_are_longer_than_the_text():
+def test_ring_repeats_a_text_shorter_than_a_lane():
     assert cache_of([1, 2, 3]).ring(np.array([1]), 10).tolist() == [[2, 3, 1, 2, 3, 1, 2, 3, 1, 2]]
 
 
@@ -71,7 +72,7 @@ def test_ring_of_one_token_repeats_it():
     assert cache_of([7]).ring(np.array([0, 5]), 3).tolist() == [[7, 7, 7], [7, 7, 7]]
 
 
-def test_starts_beyond_the_end_are_taken_round():
+def test_starts_beyond_the_end_wrap_around():
     cache = cache_of([1, 2, 3])
     assert cache.ring(np.array([3, 4, 3_000_000_002]), 2).tolist() == [[1, 2], [2, 3], [3, 1]]
 
@@ -85,14 +86,14 @@ def test_ring_does_not_change_its_starts():
 @settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 999), min_size=1, max_size=20),
        starts=st.lists(st.integers(0, 100), min_size=1, max_size=4), length=st.integers(1, 50))
-def test_ring_is_the_endless_repetition(ids, starts, length):
+def test_ring_is_a_slice_of_endless_repetition(ids, starts, length):
     rows = cache_of(ids, 1000).ring(np.array(starts), length)
-    for start, row in zip(starts, rows):
+    for start, row in zip(starts, rows, strict=True):
         assert row.tolist() == list(itertools.islice(itertools.cycle(ids), start, start + length))
 
 
-def test_released_pages_are_read_again(monkeypatch):
-    monkeypatch.setattr(module, "RELEASE_EVERY", 1)         # every read gives the pages back
+def test_released_pages_can_be_read_again(monkeypatch):
+    monkeypatch.setattr(token_cache, "RELEASE_EVERY", 1)         # after every read
     ids = np.arange(100_000) % 251
     cache = cache_of(ids, 256)
     for start in range(0, 100_000, 10_000):
@@ -101,7 +102,7 @@ def test_released_pages_are_read_again(monkeypatch):
 
 
 def resident_file_pages():
-    """Bytes of mapped files that count as this process's memory."""
+    """Return the bytes of mapped files that count as this process's memory."""
     with open("/proc/self/status") as status:
         return next((int(line.split()[1]) << 10 for line in status if line.startswith("RssFile")), None)
 
@@ -115,16 +116,16 @@ def test_reading_a_large_cache_keeps_memory_constant():
         pytest.skip("needs /proc/self/status with RssFile")
     piece = np.zeros(1 << 20, np.uint8)
     cache = TokenCache((piece for _ in range(48)), vocabulary_size=2)       # 48 MiB
-    most = 0
+    peak = 0
     for start in range(0, len(cache), 1 << 20):
         cache.slice(start, start + (1 << 20))
-        most = max(most, resident_file_pages() - before)
-    assert most < 24 << 20
+        peak = max(peak, resident_file_pages() - before)
+    assert peak < 24 << 20
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("length", [1_000_000, 10])
 def test_full_disk_is_a_storage_error(monkeypatch, length):
-    monkeypatch.setattr(module, "anonymous_file", lambda: open("/dev/full", "r+b"))
+    monkeypatch.setattr(token_cache, "anonymous_file", functools.partial(open, "/dev/full", "r+b"))
     with pytest.raises(StorageError, match="TMPDIR"):
         cache_of([1] * length)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from charlm.checkpoint import Checkpoint
+from charlm.config import CorpusConfig
 from charlm.events import Step, Stopped
 from charlm.text.line_corpus import build_line_corpus
 from charlm.text.pair_corpus import build_pair_corpus
 from charlm.text.reading import Text
 from charlm.text.text_corpus import build_text_corpus
 from charlm.text.token_cache import TokenCache
-from charlm.training.checkpoint_state import Run, go_on, take
+from charlm.training.checkpoint_state import Run, restore, snapshot
+from charlm.training.defaults import resolve
 from charlm.training.loop import TrainingState, train
-from charlm.training.options import TrainingOptions, choose_model, choose_run
+from charlm.training.options import TrainingOptions
 from charlm.training.trainer import Trainer
 
 
@@ -68,18 +70,18 @@ def cache_of():
 
 
 _NAMES = ["".join(letters) for letters in itertools.product("bfl", "aé", "nrt")]
-TEXTS = {"stream": "a small cat sat\non a mat é\n" * 6, "fill": "one or two words\nand then some\n" * 2,
+TEXTS = {"text": "a small cat sat\non a mat é\n" * 6, "fill": "one or two words\nand then some\n" * 2,
          "lines": "".join(f"{name}\n" for name in _NAMES),
          "labels": "".join(f"{'Low High'.split()[number % 2]}\t{name}\n" for number, name in enumerate(_NAMES)),
          "pairs": "".join(f"{name}\t{name.upper()}\n" for name in _NAMES)}
-PREPARES = {"stream": build_text_corpus, "fill": lambda texts: build_text_corpus(texts, validation=0.4), "pairs": build_pair_corpus,
-            "lines": lambda texts: build_line_corpus(texts, labelled=False),
-            "labels": lambda texts: build_line_corpus(texts, labelled=True)}
+BUILD = {"text": build_text_corpus, "fill": lambda texts: build_text_corpus(texts, validation=0.4),
+         "pairs": build_pair_corpus, "lines": lambda texts: build_line_corpus(texts, labelled=False),
+         "labels": lambda texts: build_line_corpus(texts, labelled=True)}
 
 
 @dataclasses.dataclass
-class Ended:
-    """What is left of a run that went to its end."""
+class Finished:
+    """The results of a run that reached its end."""
 
     tensors: str                        # a hash of all that its trainer holds
     kept: str                           # a hash of the last model kept, and of its validation
@@ -89,39 +91,42 @@ class Ended:
 class Runner:
     """Runs of one task on one small corpus."""
 
-    def __init__(self, kind, corpus, **wishes):
-        self.task, self.corpus = "lines" if kind == "labels" else kind, corpus
-        self.wishes = TrainingOptions(**{"task": self.task, "hidden": 8, "embedding": 6, "layers": 1, "steps": 30,
-                                "batch_size": 4, "bptt": 8, "dropout": 0.0, "warmup": 3,
-                                "patience": 0} | wishes)
-        self.run = Run(choose_model(corpus, self.wishes), choose_run(corpus, self.wishes), self.task,
-                       {"task": kind}, corpus.metadata(), {"threads": 1})
+    def __init__(self, task, corpus, **options):
+        self.task, self.corpus = task, corpus
+        self.options = TrainingOptions(**{"hidden_size": 8, "embedding_size": 6, "num_layers": 1, "steps": 30,
+                                          "batch_size": 4, "bptt": 8, "dropout": 0.0, "warmup": 3, "patience": 0} | options)
+        model, config = resolve(task, self.options, corpus)
+        self.run = Run(model, config, task, CorpusConfig(), corpus.metadata(), {"threads": 1})
 
     def trainer(self):
+        """A trainer that has not made a step."""
         return Trainer(self.corpus, self.run.model, self.run.config, device="cpu", task=self.task)
 
     @functools.cached_property
     def whole(self):
-        return self.to_the_end()
+        """The run without an interruption."""
+        return self.finish()
 
-    def at_the_beginning(self):
-        return copied(take(self.run, self.corpus, self.trainer(), TrainingState()))
+    def first_checkpoint(self):
+        """The checkpoint before the first step."""
+        return copied(snapshot(self.run, self.corpus, self.trainer(), TrainingState()))
 
-    def to_the_end(self, checkpoint=None, every=10):
-        """From the beginning, or from a checkpoint that has been to the disk and back."""
-        trainer, standing, kept, checkpoints = self.trainer(), TrainingState(), [], {}
+    def finish(self, checkpoint=None, every=10):
+        """Train to the end, from scratch or from a checkpoint as a file would give it back."""
+        trainer, state, kept, checkpoints = self.trainer(), TrainingState(), [], {}
         if checkpoint:
-            standing = go_on(checkpoint, trainer)
-        for record in train(trainer, keep=lambda *what: kept.append(what) or "model", standing=standing):
-            if isinstance(record, Step) and record.step % every == 0:
-                checkpoints[record.step] = copied(take(self.run, self.corpus, trainer, standing))
-        assert isinstance(record, Stopped) and record.reason == "finished"
-        return Ended(hashed(trainer.tensors()), f"{hashed(kept[-1][0])} {kept[-1][1]}", checkpoints)
+            state = restore(checkpoint, trainer)
+        for event in train(trainer, keep=lambda *what: kept.append(what) or "model", state=state):
+            if isinstance(event, Step) and event.step % every == 0:
+                checkpoints[event.step] = copied(snapshot(self.run, self.corpus, trainer, state))
+        assert isinstance(event, Stopped) and event.reason == "finished"
+        return Finished(hashed(trainer.tensors()), f"{hashed(kept[-1][0])} {kept[-1][1]}", checkpoints)
 
 
 def copied(checkpoint):
-    """Nothing shared with the run that goes on; the tensors as the file gives them back."""
-    return Checkpoint(checkpoint.run, {name: np.array(values) for name, values in checkpoint.tensors.items()})
+    """The checkpoint sharing nothing with the run, its tensors as a file gives them back."""
+    return Checkpoint(checkpoint.model, checkpoint.run,
+                      {name: np.array(values) for name, values in checkpoint.tensors.items()})
 
 
 def hashed(tensors):
@@ -134,22 +139,22 @@ def hashed(tensors):
 
 @pytest.fixture(scope="session")
 def runner_of(tmp_path_factory):
-    """A function from a task and wishes to its runner."""
+    """A function from a task and options to its runner."""
     folder = tmp_path_factory.mktemp("texts")
 
     @functools.cache
-    def corpus_of_kind(kind):
-        (folder / kind).write_text(TEXTS[kind], encoding="utf-8")
-        return PREPARES[kind]([Text(str(folder / kind))])
+    def corpus_of_task(task):
+        (folder / task).write_text(TEXTS[task], encoding="utf-8")
+        return BUILD[task]([Text(str(folder / task))])
 
     @functools.cache
-    def make(kind, **wishes):
-        return Runner(kind, corpus_of_kind(kind), **wishes)
+    def make(task, **options):
+        return Runner(task, corpus_of_task(task), **options)
     return make
 
 
 @pytest.fixture
 def rich(runner_of, one_thread):
-    """A runner whose checkpoints have everything, and its run, once for all tests."""
-    runner = runner_of("stream", encoder="bidirectional", averaging=0.9, dropout=0.3, cell="gru")
+    """A runner whose checkpoints have tensors of every kind, and its whole run, once for all tests."""
+    runner = runner_of("text", encoder="bidirectional", averaging=0.9, dropout=0.3, cell="gru")
     return runner, runner.whole

@@ -1,4 +1,4 @@
-"""Every epoch holds every example once, in an order of its own that follows from seed and step alone."""
+"""Every epoch holds every example once, in an order that the seed and the step alone determine."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def batches(lengths=LENGTHS, *, batch_size=4, seed=3):
 
 
 def epochs(source, examples, count):
-    """The batches of the first epochs."""
+    """Return the batches of the first epochs, as lists of indices."""
     step, found = 0, []
     for _ in range(count):
         epoch = []
@@ -34,41 +34,42 @@ def test_each_epoch_holds_every_example_exactly_once(lengths, batch_size, seed):
     source = batches(lengths, batch_size=batch_size, seed=seed)
     found = epochs(source, len(lengths), 3)
     for epoch in found:
-        assert sorted(number for numbers in epoch for number in numbers) == list(range(len(lengths)))
-        assert all(len(numbers) == 1 or len(numbers) <= batch_size and
-                   len(numbers) * max(lengths[number] for number in numbers) <= batch_size * PADDED_TOKENS for numbers in epoch)
+        assert sorted(index for batch in epoch for index in batch) == list(range(len(lengths)))
+        for batch in epoch:
+            padded_tokens = len(batch) * max(lengths[index] for index in batch)
+            assert len(batch) == 1 or len(batch) <= batch_size and padded_tokens <= batch_size * PADDED_TOKENS
     assert source.in_first_epoch == len(found[0])
 
 
-def test_a_step_is_the_same_in_whatever_order_steps_are_asked_for():
-    expected = [batches().at(step).tolist() for step in range(350)]             # a fresh one each: no history
+def test_batch_of_a_step_does_not_depend_on_the_steps_before():
+    expected = [batches().at(step).tolist() for step in range(350)]             # fresh batches for each step
     source = batches()
     order = np.random.default_rng(0).permutation(350).tolist()
     for step in [*range(350), *reversed(range(350)), *order, 7, 7, 349, 349]:
         assert source.at(step).tolist() == expected[step]
 
 
-def test_other_epochs_and_other_seeds_have_other_orders():
+def test_order_depends_on_epoch_and_seed():
     first, second = epochs(batches(), 400, 2)
     other, = epochs(batches(seed=4), 400, 1)
     for mine, yours in ((first, second), (first, other), (second, other)):
         assert mine != yours
-        assert {frozenset(numbers) for numbers in mine} != {frozenset(numbers) for numbers in yours}
+        assert {frozenset(batch) for batch in mine} != {frozenset(batch) for batch in yours}
 
 
-def test_examples_of_like_length_stand_together_and_the_long_ones_not_at_the_end():
+def test_a_batch_has_similar_lengths_and_long_batches_come_at_any_time():
     epoch, = epochs(batches(), 400, 1)
-    spans = [max(LENGTHS[numbers]) - min(LENGTHS[numbers]) for numbers in epoch]
+    spans = [max(LENGTHS[batch]) - min(LENGTHS[batch]) for batch in epoch]
     assert max(spans) <= 3
-    means = np.array([LENGTHS[numbers].mean() for numbers in epoch])
+    means = np.array([LENGTHS[batch].mean() for batch in epoch])
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5
 
 
-def test_batches_are_as_many_as_the_examples_need():
+def test_number_of_batches_is_that_of_the_examples_rounded_up():
     assert batches(np.ones(401, int)).in_first_epoch == 101
 
 
 @pytest.mark.parametrize("examples", [1, 3])
-def test_fewer_examples_than_a_batch_are_one_batch_for_ever(examples):
+def test_fewer_examples_than_a_batch_are_one_batch_in_every_epoch(examples):
     source = batches(np.ones(examples, int), batch_size=8)
     assert all(sorted(source.at(step).tolist()) == list(range(examples)) for step in range(5))

@@ -4,41 +4,34 @@ import itertools
 
 import pytest
 
+from charlm.config import TrainingConfig
 from charlm.training.defaults import (
-    MAX_VALIDATIONS,
-    default_line_steps,
-    default_pair_steps,
-    default_steps,
-    fit_window,
-    line_sizes,
-    pair_sizes,
-    sizes,
-    validation_interval,
-)
+    MAX_VALIDATIONS, fit_window, line_sizes, line_steps, pair_sizes, pair_steps, text_sizes, text_steps,
+    validation_interval)
 
 
 def test_larger_corpora_never_get_a_narrower_network_or_fewer_lanes():
-    chosen = [sizes(10 ** power) for power in range(1, 11)]
+    chosen = [text_sizes(10 ** power) for power in range(1, 11)]
     assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in zip(chosen, chosen[1:]))
     assert len(set(chosen)) > 3
 
 
 @pytest.mark.parametrize("tokens", [20_000, 100_000, 400_000, 20_000_000])
 def test_a_size_begins_exactly_at_its_threshold(tokens):
-    assert sizes(tokens - 1) != sizes(tokens) == sizes(tokens + 1)
+    assert text_sizes(tokens - 1) != text_sizes(tokens) == text_sizes(tokens + 1)
 
 
 def test_a_million_tokens_are_read_five_times():
-    assert default_steps(1_000_000, 1000) == 5000
+    assert text_steps(1_000_000, 1000) == 5000
 
 
 def test_tokens_read_grow_with_the_square_root():
-    assert default_steps(100_000_000, 1000) == 10 * default_steps(1_000_000, 1000)
+    assert text_steps(100_000_000, 1000) == 10 * text_steps(1_000_000, 1000)
 
 
 def test_a_tiny_corpus_still_has_steps_to_learn_from():
-    assert default_steps(10, 500) == 300                    # 150,000 tokens
-    assert default_steps(10, 1_000_000) == 150
+    assert text_steps(10, 500) == 300                    # 150,000 tokens
+    assert text_steps(10, 1_000_000) == 150
 
 
 def test_more_pairs_never_get_a_narrower_network_or_smaller_batches():
@@ -58,17 +51,17 @@ def test_few_pairs_are_read_in_smaller_batches():
 
 
 def test_eight_thousand_pairs_are_read_thirty_times():
-    assert default_pair_steps(8_000, 64) == 30 * 8_000 // 64
-    assert default_pair_steps(8_000, 16) == 30 * 8_000 // 16
+    assert pair_steps(8_000, 64) == 30 * 8_000 // 64
+    assert pair_steps(8_000, 16) == 30 * 8_000 // 16
 
 
 def test_pairs_read_grow_with_the_square_root():
-    assert default_pair_steps(800_000, 64) == 10 * default_pair_steps(8_000, 64)
+    assert pair_steps(800_000, 64) == 10 * pair_steps(8_000, 64)
 
 
 def test_a_handful_of_pairs_still_has_steps_to_learn_from():
-    assert default_pair_steps(1, 64) == default_pair_steps(20, 64) == 312             # 20,000 pairs
-    assert default_pair_steps(20, 1000) == 150
+    assert pair_steps(1, 64) == pair_steps(20, 64) == 312             # 20,000 pairs
+    assert pair_steps(20, 1000) == 150
 
 
 def test_more_lines_never_get_a_narrower_network_smaller_batches_or_more_dropout():
@@ -84,25 +77,25 @@ def test_a_size_for_lines_begins_exactly_at_its_threshold(tokens):
 
 
 def test_lines_of_a_million_tokens_are_read_six_times():
-    assert default_line_steps(1_000_000, 1000) == 6000
-    assert default_line_steps(1_000_000, 250) == 1500
+    assert line_steps(1_000_000, 1000) == 6000
+    assert line_steps(1_000_000, 250) == 1500
 
 
 def test_tokens_of_lines_read_grow_with_the_square_root():
-    assert default_line_steps(100_000_000, 100_000) == 10 * default_line_steps(1_000_000, 1000)
+    assert line_steps(100_000_000, 100_000) == 10 * line_steps(1_000_000, 1000)
 
 
 def test_a_handful_of_lines_still_has_steps_to_learn_from():
-    assert default_line_steps(1000, 5) == 1500              # 300,000 tokens
-    assert default_line_steps(1_000_000, 1) == 150
+    assert line_steps(1000, 5) == 1500              # 300,000 tokens
+    assert line_steps(1_000_000, 1) == 150
 
 
 @pytest.mark.parametrize("tokens, wanted, given", [
     (1000, (8, 64), (8, 64)), (64, (8, 64), (1, 63)), (65, (8, 64), (1, 64)), (2, (8, 64), (2, 1)),
     (300, (8, 64), (4, 64)), (512, (8, 64), (8, 64)), (511, (8, 64), (7, 64))])
 def test_window_is_neither_longer_nor_wider_than_the_corpus(cache_of, tokens, wanted, given):
-    train = cache_of(range(tokens))
-    assert fit_window(train, batch_size=wanted[0], bptt=wanted[1]) == given
+    run = fit_window(cache_of(range(tokens)), TrainingConfig(1, batch_size=wanted[0], bptt=wanted[1]))
+    assert (run.batch_size, run.bptt) == given
     assert given[0] * given[1] <= tokens
 
 

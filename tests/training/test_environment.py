@@ -1,4 +1,4 @@
-"""What the bits of a training depend on is told apart, and told in one line."""
+"""The device a run trains on, the description of its machine, and the differences between two of them."""
 
 import itertools
 import json
@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.training.environment import differences, environment
+from charlm.errors import UsageError
+from charlm.training.environment import choose_device, differences, environment
 
 CPU = {"device": "cpu", "threads": 2, "processes": 1}
 NAMES = {"charlm": "charlm", "torch": "torch", "processor": "processor", "device": "device",
@@ -22,32 +23,50 @@ def one_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "GPU 1")
 
 
-def told(line):
-    """The changes that a line tells, in its order: name, what was, what is."""
+def parsed(line):
+    """Return the differences in a line, in its order: name, old value, new value."""
     return [re.fullmatch("(.+) was (.+) and is (.+)", part).groups() for part in line.split(", ") if part]
+
+
+# Devices
+
+
+@pytest.mark.parametrize(("gpu", "requested", "previous", "chosen"), [
+    (True, "auto", None, "cuda"), (True, "auto", "cuda", "cuda"), (True, "auto", "cpu", "cpu"),
+    (True, "cuda", "cpu", "cuda"), (True, "cpu", "cuda", "cpu"), (False, "auto", None, "cpu"),
+    (False, "auto", "cuda", "cpu"), (False, "cpu", None, "cpu")])
+def test_auto_keeps_a_run_on_its_cpu_and_otherwise_prefers_a_gpu(monkeypatch, gpu, requested, previous, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert choose_device(requested, previous) == chosen
+
+
+def test_requesting_a_missing_gpu_is_an_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="--device cpu"):
+        choose_device("cuda")
 
 
 # Environments
 
 
-def test_environment_of_a_process_stays_the_same():
+def test_environment_is_constant_within_a_process():
     assert environment(**CPU) == environment(**CPU)
     assert differences(environment(**CPU), environment(**CPU)) == ""
 
 
-def test_one_process_is_usual():
+def test_number_of_processes_defaults_to_one():
     assert environment(device="cpu", threads=2) == environment(**CPU)
 
 
 @pytest.mark.parametrize(("name", "value", "line"), [
     ("threads", 3, "--threads was 2 and is 3"), ("processes", 4, "processes was 1 and is 4")])
-def test_environment_has_threads_and_processes(name, value, line):
+def test_threads_and_processes_are_part_of_the_environment(name, value, line):
     assert differences(environment(**CPU), environment(**CPU | {name: value})) == line
 
 
-def test_environment_has_the_device_and_its_own_processor(one_gpu):
+def test_device_and_its_processor_are_part_of_the_environment(one_gpu):
     before, now = environment(**CPU), environment(**CPU | {"device": "cuda"})
-    assert [name for name, _, _ in told(differences(before, now))] == ["device", "processor"]
+    assert [name for name, _, _ in parsed(differences(before, now))] == ["device", "processor"]
     assert now["processor"] == "GPU 1"
 
 
@@ -55,10 +74,10 @@ def test_environment_has_the_device_and_its_own_processor(one_gpu):
     ("torch.__version__", "0.0", "torch"), ("charlm.training.environment.__version__", "0.0", "charlm"),
     ("torch.backends.cpu.get_cpu_capability", lambda: "none", "processor"),
     ("platform.machine", lambda: "abacus", "processor")])
-def test_environment_has_versions_and_processor(monkeypatch, where, value, name):
+def test_versions_and_processor_are_part_of_the_environment(monkeypatch, where, value, name):
     before = environment(**CPU)
     monkeypatch.setattr(where, value)
-    [(changed, was, now)] = told(differences(before, environment(**CPU)))
+    [(changed, was, now)] = parsed(differences(before, environment(**CPU)))
     assert changed == name and was == before[name] and now != was
 
 
@@ -69,13 +88,13 @@ def test_another_gpu_is_another_processor(monkeypatch, one_gpu):
     assert differences(before, now) == "processor was GPU 1 and is GPU 2"
 
 
-def test_no_gpu_is_asked_for_where_none_is_used(monkeypatch):
+def test_gpu_is_not_queried_if_it_is_not_used(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", None)
     assert environment(**CPU)["device"] == "cpu"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_environment_is_of_plain_values_that_json_gives_back(one_gpu, device):
+def test_environment_survives_json(one_gpu, device):
     values = environment(**CPU | {"device": device})
     assert all(isinstance(value, str) or type(value) is int for value in values.values())
     assert json.loads(json.dumps(values)) == values
@@ -84,7 +103,7 @@ def test_environment_is_of_plain_values_that_json_gives_back(one_gpu, device):
 # Differences
 
 
-def test_all_changes_are_told_once_in_a_fixed_order():
+def test_all_differences_are_listed_once_in_a_fixed_order():
     before = {"threads": 1, "torch": "2.6", "device": "cpu", "charlm": "1", "processes": 1, "processor": "x"}
     now = {"threads": 2, "torch": "2.7", "device": "cuda", "charlm": "2", "processes": 3, "processor": "y"}
     assert differences(before, now) == (
@@ -93,12 +112,12 @@ def test_all_changes_are_told_once_in_a_fixed_order():
 
 
 @pytest.mark.parametrize("names", list(itertools.permutations(["torch", "another", "threads"])))
-def test_order_of_changes_is_not_that_of_the_entries(names):
+def test_order_of_differences_does_not_depend_on_that_of_the_entries(names):
     before, now = {name: 0 for name in names}, {name: 1 for name in reversed(names)}
-    assert [name for name, _, _ in told(differences(before, now))] == ["another", "--threads", "torch"]
+    assert [name for name, _, _ in parsed(differences(before, now))] == ["another", "--threads", "torch"]
 
 
-def test_entries_of_one_side_only_are_changes():
+def test_entries_of_one_side_only_are_differences():
     assert differences({}, {"threads": 1}) == "--threads was None and is 1"
     assert differences({"threads": 1}, {}) == "--threads was 1 and is None"
     assert differences({"old": 1, "same": 2}, {"same": 2, "young": 3}) == \
@@ -106,9 +125,9 @@ def test_entries_of_one_side_only_are_changes():
 
 
 @given(ENVIRONMENTS, ENVIRONMENTS)
-def test_changes_told_lead_from_one_environment_to_the_other(before, now):
+def test_differences_applied_to_one_environment_give_the_other(before, now):
     changed = before.copy()
-    for name, was, value in told(differences(before, now)):
+    for name, was, value in parsed(differences(before, now)):
         key = name.removeprefix("--")
         assert NAMES[key] == name and str(changed.get(key)) == was != value
         changed[key] = None if value == "None" else int(value)
@@ -116,5 +135,5 @@ def test_changes_told_lead_from_one_environment_to_the_other(before, now):
 
 
 @given(ENVIRONMENTS)
-def test_nothing_is_told_where_nothing_has_changed(values):
+def test_equal_environments_have_no_differences(values):
     assert differences(values, dict(reversed(values.items()))) == ""

@@ -1,6 +1,6 @@
-"""A whole run on a disk that fails at any touch, once or for good: its files are of the run without faults, or older.
+"""A whole run on a disk that fails at any operation, once or permanently: its files are intact, if sometimes older.
 
-Not here: single saves (test_faults.py), what a resumed run comes to (test_resuming.py).
+Single saves are tested in test_faults.py, the bits of resumed runs in test_resume_exactness.py.
 """
 
 import os
@@ -15,20 +15,20 @@ from charlm.config import ModelConfig
 from charlm.errors import StorageError
 from charlm.events import Saved, Stopped, Validation, Warned
 from charlm.text.tokenizers.registry import train as train_tokenizer
-from charlm.training import session
+from charlm.training import session as session_module
 from charlm.training.loop import train
 from charlm.training.options import TrainingOptions
 from charlm.training.session import Session, run
 
-WISHES = TrainingOptions(hidden=4, embedding=2, layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
+OPTIONS = TrainingOptions(hidden=4, embedding=2, layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
 DISK = (storage, checkpoint, container, modelfile)
 
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch, one_thread):
-    """Nothing waits for the disk, and speed is hardly measured."""
+    """Skip fsync and most of the measurement of speed."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(session, "MEASURED", 0.0)
+    monkeypatch.setattr(session_module, "MEASURED", 0.0)
 
 
 @pytest.fixture
@@ -43,11 +43,12 @@ def old_model():
 
 
 def records_of(corpus, output, *, resumed=False):
-    """A run with a checkpoint after every step; it may raise."""
+    """Return the events of a run with a checkpoint after every step."""
     checkpoints = Checkpoints(output)
     found = checkpoints.newest(pytest.fail) if resumed else None
-    return run(corpus, WISHES, Session(output, "cpu", 1, time.monotonic(), lambda: False, checkpoints=checkpoints, checkpoint_every=0.0,
-                                       resumed=found))
+    session = Session(output, "cpu", 1, time.monotonic(), lambda: False, checkpoints=checkpoints,
+                      checkpoint_every=0.0, resumed=found)
+    return run(corpus, OPTIONS, session)
 
 
 def weights_in(tensors):
@@ -56,12 +57,12 @@ def weights_in(tensors):
 
 
 def without_faults(corpus, output):
-    """What is in the checkpoints after each step, and the bytes of the models."""
+    """Return the tensors of the checkpoint after each step, and the bytes of every model stored."""
     by_step, models, save = {}, [], Checkpoints.save
 
-    def watched(self, taken):
-        by_step[taken.run["standing"]["step"]] = weights_in(taken.tensors)
-        save(self, taken)
+    def watched(self, checkpoint):
+        by_step[checkpoint.run["standing"]["step"]] = weights_in(checkpoint.tensors)
+        save(self, checkpoint)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "save", watched)
@@ -73,12 +74,12 @@ def without_faults(corpus, output):
     return by_step, models
 
 
-@pytest.mark.parametrize("kind, for_good", [("EIO", False), ("EIO", True), ("end", True)])
-def test_what_a_run_leaves_is_whole_wherever_the_disk_fails(faults, corpus, tmp_path, kind, for_good):
+@pytest.mark.parametrize("kind, permanent", [("EIO", False), ("EIO", True), ("end", True)])
+def test_files_of_a_run_are_intact_wherever_the_disk_fails(faults, corpus, tmp_path, kind, permanent):
     by_step, models = without_faults(corpus, str(tmp_path / "reference"))
     modelfile.save(str(tmp_path / "old"), old_model())
     old, cases = (tmp_path / "old").read_bytes(), 0
-    for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
+    for number, disk in enumerate(faults.every_fault(kind, for_good=permanent)):
         folder = tmp_path / str(number)
         folder.mkdir()
         output, seen, raised = str(folder / "m.charlm"), [], None
@@ -95,29 +96,29 @@ def test_what_a_run_leaves_is_whole_wherever_the_disk_fails(faults, corpus, tmp_
         if not raised:
             warned = any(isinstance(record, Warned) for record in seen)
             assert isinstance(seen[-1], Stopped) and model == models[-1]
-            assert found is None or warned      # what could not be removed is told of
+            assert found is None or warned      # what could not be removed was reported
             assert warned or set(disk.failed) <= {"unlink"}
-        elif kind == "end" and number % 4 == 0:             # it goes on from there, and comes to the same
+        elif kind == "end" and number % 4 == 0:             # resumed, it ends with the same model
             storage.remove_leftovers(output)
             Checkpoints(output).remove_leftovers()
             assert isinstance(list(records_of(corpus, output, resumed=True))[-1], Stopped)
             assert (folder / "m.charlm").read_bytes() == models[-1]
             assert os.listdir(folder) == ["m.charlm"]
         cases += bool(disk.failed)
-    assert cases >= (40 if for_good else 30)
+    assert cases >= (40 if permanent else 30)
 
 
-class Shaky:
-    """Something that stores, and fails at these calls of it."""
+class UnreliableStorage:
+    """Storage that fails at these calls, counted from 1."""
 
     def __init__(self, *failing):
         self._failing, self.calls, self.done = failing, 0, []
 
-    def __call__(self, what, *more):
+    def __call__(self, item, *_):
         self.calls += 1
         if self.calls in self._failing:
             raise StorageError("m: cannot be written (no space)")
-        self.done.append(what)
+        self.done.append(item)
         return "m"
 
 
@@ -127,14 +128,14 @@ def runner(runner_of):
 
 
 def trained(runner, keep, save, *, interrupted=lambda: False):
-    return list(train(runner.trainer(), keep=keep, checkpoint=lambda standing: save(standing.step), checkpoint_every=0.0,
+    return list(train(runner.trainer(), keep=keep, checkpoint=lambda state: save(state.step), checkpoint_every=0.0,
                       interrupted=interrupted))
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
-def test_a_failing_checkpoint_is_a_warning_and_tried_again(runner, failing):
-    save = Shaky(failing)
-    records = trained(runner, Shaky(), save)
+def test_a_failed_checkpoint_is_a_warning_and_is_retried(runner, failing):
+    save = UnreliableStorage(failing)
+    records = trained(runner, UnreliableStorage(), save)
     warned = [record for record in records if isinstance(record, Warned)]
     assert len(warned) == 1 and "no space" in warned[0].message and "trying again" in warned[0].message
     assert isinstance(records[-1], Stopped) and records[-1].reason == "finished"
@@ -142,44 +143,44 @@ def test_a_failing_checkpoint_is_a_warning_and_tried_again(runner, failing):
 
 
 def test_checkpoints_that_always_fail_do_not_stop_a_run(runner):
-    keep, save = Shaky(), Shaky(*range(1, 100))
+    keep, save = UnreliableStorage(), UnreliableStorage(*range(1, 100))
     records = trained(runner, keep, save)
     assert not save.done and keep.done and records[-1].reason == "finished"
     assert sum(isinstance(record, Warned) for record in records) == save.calls > 3
 
 
-def test_the_checkpoint_of_an_interruption_failing_is_an_error(runner):
-    asked = iter([False] * 5 + [True] * 100)
+def test_a_failed_checkpoint_at_an_interruption_is_an_error(runner):
+    answers = iter([False] * 5 + [True] * 100)
     with pytest.raises(StorageError, match="no space"):
-        trained(runner, Shaky(), Shaky(*range(1, 100)), interrupted=lambda: next(asked))
+        trained(runner, UnreliableStorage(), UnreliableStorage(*range(1, 100)), interrupted=lambda: next(answers))
 
 
-def test_a_model_that_could_not_be_kept_is_kept_later(runner):
-    keep = Shaky(1)
-    records = trained(runner, keep, Shaky())
+def test_a_model_that_could_not_be_stored_is_stored_later(runner):
+    keep = UnreliableStorage(1)
+    records = trained(runner, keep, UnreliableStorage())
     assert keep.done and any(isinstance(record, Saved) for record in records)
     assert records[-1].path == "m" and any(isinstance(record, Warned) for record in records)
 
 
-def test_the_last_try_to_keep_the_model_failing_is_an_error(runner):
+def test_a_model_that_can_never_be_stored_is_an_error(runner):
     with pytest.raises(StorageError, match="no space"):
-        trained(runner, Shaky(*range(1, 100)), Shaky())
+        trained(runner, UnreliableStorage(*range(1, 100)), UnreliableStorage())
 
 
-def test_a_model_that_could_not_be_kept_is_in_the_checkpoint(corpus, tmp_path, monkeypatch):
+def test_a_model_that_could_not_be_stored_is_in_the_checkpoint(corpus, tmp_path, monkeypatch):
     output, save = str(tmp_path / "m.charlm"), modelfile.save
 
     def fail(path, model):
         raise StorageError(f"{path}: cannot be written (no space)")
 
-    monkeypatch.setattr(session, "save", fail)
+    monkeypatch.setattr(session_module, "save", fail)
     seen = []
     with pytest.raises(StorageError):
         for record in records_of(corpus, output):
             seen.append(record)
     assert any(isinstance(record, Validation) for record in seen) and not os.path.exists(output)
-    monkeypatch.setattr(session, "save", save)
-    again = list(records_of(corpus, output, resumed=True))                # there is nothing left to train, but to be kept
+    monkeypatch.setattr(session_module, "save", save)
+    again = list(records_of(corpus, output, resumed=True))      # trained to the end, but the model is not stored yet
     assert isinstance(again[-1], Stopped) and again[-1].path == output
     reference = without_faults(corpus, str(tmp_path / "reference"))[1][-1]
     assert (tmp_path / "m.charlm").read_bytes() == reference

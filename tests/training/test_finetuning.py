@@ -1,4 +1,4 @@
-"""A model whose vocabulary has grown is the model it was, on all that it knew."""
+"""A model with a larger vocabulary computes the same as before on everything that it knew."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ from charlm.text.tokenizers.registry import Extendable, train
 from charlm.training.finetuning import initial_weights
 from charlm.training.options import TrainingOptions, choose_model
 
-# What is new stands before, between and behind what was known; some of that is not said again.
+# New characters sort before, between and after the known ones; some known ones do not occur again.
 STREAM = ("bad cab\nfed\n" * 4, "!bé ga\U0010ffff\tcA\n" * 4)
 LINES = ("bad\ncab\nfed\n", "!bé\nga\U0010ffff\tcA\n")
 LABELS = ("D\tbad\nB\tcab\nB\tfed\n", "E\t!bé\nC\tga\nA\tcA\nD\tbb\n")
@@ -33,13 +33,15 @@ NETWORK = {"hidden": 6, "embedding": 6, "layers": 1, "bptt": 4, "batch_size": 2}
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
+    """A kind of model, and two texts."""
+
     task: str
-    texts: tuple                        # of the model, and of what it is to learn further
+    texts: tuple                        # of the model, and to continue training on
     prepare: object
-    wishes: dict = dataclasses.field(default_factory=dict)
+    options: dict = dataclasses.field(default_factory=dict)
 
 
-def pairs_written(kind):
+def pairs_with(kind):
     return lambda texts, tokenizer=kind, **options: build_pair_corpus(texts, tokenizer=tokenizer, **options)
 
 
@@ -50,19 +52,19 @@ KINDS = {
     "windowed stream": Kind("stream", STREAM, prepare, {"encoder": "bidirectional"}),
     "lines": Kind("lines", LINES, functools.partial(build_line_corpus, labelled=False)),
     "labels": Kind("lines", LABELS, functools.partial(build_line_corpus, labelled=True)),
-    "pairs": Kind("pairs", PAIRS, pairs_written("char")),
-    "pairs of words": Kind("pairs", PAIRS, pairs_written("word")),
-    "pairs read by the decoder": Kind("pairs", PAIRS, pairs_written("char"), {"encoder": "shared"}),
+    "pairs": Kind("pairs", PAIRS, pairs_with("char")),
+    "pairs of words": Kind("pairs", PAIRS, pairs_with("word")),
+    "pairs, shared encoder": Kind("pairs", PAIRS, pairs_with("char"), {"encoder": "shared"}),
     "fill": Kind("fill", FILL, functools.partial(prepare, validation=0.4)),
-    "fill read by the decoder": Kind("fill", FILL, functools.partial(prepare, validation=0.4), {"encoder": "shared"}),
+    "fill, shared encoder": Kind("fill", FILL, functools.partial(prepare, validation=0.4), {"encoder": "shared"}),
 }
 TABLES = {"embedding.weight": "reads", "head.weight": "writes", "head.bias": "writes",
           "encoder.embedding.weight": "source"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Grown:
-    """A model, a corpus that has more tokens, and the weights that a network of both begins with."""
+class Enlarged:
+    """A model, a corpus with more tokens, and the initial weights of a network for both."""
 
     model: Model
     corpus: object
@@ -76,14 +78,14 @@ def random_weights(config, seed=0):
 
 
 def known(task, of, part):
-    """The id of everything that a part of the network knows, by what it stands for."""
+    """Return the ids of a part of the network by their meaning: (kind, text)."""
     tokenizer = of.source_tokenizer if part == "source" else of.tokenizer
     ids = {("unknown", ""): tokenizer.unknown_id}
     for number in set(range(tokenizer.size)) - {tokenizer.unknown_id}:
         text = tokenizer.display(number)
         [ids["token", text]] = tokenizer.encode(text)
     if task != "stream" and (part != "source" or task == "fill"):
-        ids["boundary", ""] = eos_id(tokenizer)
+        ids["end", ""] = eos_id(tokenizer)
     if task == "fill" and part == "source":
         ids["gap", ""] = mask_id(tokenizer)
     if part == "reads" and of.labels:
@@ -91,20 +93,20 @@ def known(task, of, part):
     return ids
 
 
-def tables(grown):
-    """Of every tensor that has a row for each id: old rows, new rows, and the ids of both by what they stand for."""
-    task = grown.model.task
-    for name in TABLES.keys() & grown.weights.keys():
+def tables(enlarged):
+    """Yield every tensor with a row for each id: its name, old rows, new rows, and the ids of both by meaning."""
+    task = enlarged.model.task
+    for name in TABLES.keys() & enlarged.weights.keys():
         part = TABLES[name]
-        old, new = grown.model.weights[name], grown.weights[name]
-        was, now = known(task, grown.model, part), known(task, grown.corpus, part)
-        assert sorted(was.values()) == list(range(len(old))) and sorted(now.values()) == list(range(len(new)))
-        yield name, old, new, was, now
+        old, new = enlarged.model.weights[name], enlarged.weights[name]
+        old_ids, new_ids = known(task, enlarged.model, part), known(task, enlarged.corpus, part)
+        assert sorted(old_ids.values()) == list(range(len(old))) and sorted(new_ids.values()) == list(range(len(new)))
+        yield name, old, new, old_ids, new_ids
 
 
 @pytest.fixture(scope="module")
 def model_of(tmp_path_factory):
-    """A function from a kind to a model of random weights, and a function that reads another text for it."""
+    """A function from a kind to a model with random weights and a function that reads another text for it."""
     folder = tmp_path_factory.mktemp("texts")
 
     def read(kind, text, **options):
@@ -114,64 +116,64 @@ def model_of(tmp_path_factory):
     def make(name, tied=False):
         kind = KINDS[name]
         corpus = read(kind, kind.texts[0])
-        config = choose_model(corpus, wishes_of(kind, tied))
+        config = choose_model(corpus, options_of(kind, tied))
         model = Model(config, corpus.tokenizer, random_weights(config), {}, kind.task, corpus.separate_source,
                       corpus.labels)
         check_consistency(model)
-        known_already = {"tokenizer": Extendable(model.tokenizer)}
+        existing = {"tokenizer": Extendable(model.tokenizer)}
         if kind.task == "pairs":
-            known_already["source_tokenizer"] = Extendable(model.separate_source)
+            existing["source_tokenizer"] = Extendable(model.separate_source)
         if model.labels:
-            known_already["labels"] = model.labels
-        return model, lambda text: read(kind, text, **known_already)
+            existing["labels"] = model.labels
+        return model, lambda text: read(kind, text, **existing)
     return make
 
 
-def wishes_of(kind, tied=False, **others):
-    return TrainingOptions(**{"task": kind.task, "tied": tied} | NETWORK | kind.wishes | others)
+def options_of(kind, tied=False, **changes):
+    return TrainingOptions(**{"task": kind.task, "tied": tied} | NETWORK | kind.options | changes)
 
 
 @pytest.fixture(scope="module", params=[(name, tied) for name in KINDS for tied in (False, True)],
                 ids=lambda which: f"{which[0]}{', tied' if which[1] else ''}")
-def grown(request, model_of):
+def enlarged(request, model_of):
     name, tied = request.param
     model, read = model_of(name, tied)
     corpus = read(KINDS[name].texts[1])
-    config = choose_model(corpus, wishes_of(KINDS[name], tied))
-    return Grown(model, corpus, config, initial_weights(model, corpus, config))
+    config = choose_model(corpus, options_of(KINDS[name], tied))
+    return Enlarged(model, corpus, config, initial_weights(model, corpus, config))
 
 
-def test_all_that_was_known_keeps_its_row(grown):
-    for name, old, new, was, now in tables(grown):
-        assert was.keys() < now.keys(), name
-        for what, number in was.items():
-            assert old[number].tobytes() == new[now[what]].tobytes(), (name, what)
+def test_known_tokens_and_labels_keep_their_rows(enlarged):
+    for name, old, new, old_ids, new_ids in tables(enlarged):
+        assert old_ids.keys() < new_ids.keys(), name
+        for meaning, number in old_ids.items():
+            assert old[number].tobytes() == new[new_ids[meaning]].tobytes(), (name, meaning)
 
 
-def test_all_that_is_new_begins_at_the_mean_of_all_rows(grown):
-    for name, old, new, was, now in tables(grown):
+def test_new_tokens_and_labels_start_at_the_mean_of_all_rows(enlarged):
+    for name, old, new, old_ids, new_ids in tables(enlarged):
         mean = sum(row.astype(np.float64) for row in old) / len(old)
-        for what in now.keys() - was.keys():
-            assert np.allclose(new[now[what]], mean, rtol=0, atol=1e-6), (name, what)
+        for meaning in new_ids.keys() - old_ids.keys():
+            assert np.allclose(new[new_ids[meaning]], mean, rtol=0, atol=1e-6), (name, meaning)
 
 
-def test_new_tokens_and_labels_move_the_old_ones(grown):
-    moved = {what[0] for _, _, _, was, now in tables(grown) for what in was if was[what] != now[what]}
-    special = {"stream": set(), "lines": {"boundary"}, "pairs": {"boundary"}, "fill": {"boundary", "gap"}}
-    assert moved == {"token"} | special[grown.model.task] | ({"label"} if grown.model.labels else set())
+def test_new_tokens_and_labels_shift_the_known_ids(enlarged):
+    moved = {meaning[0] for _, _, _, old_ids, new_ids in tables(enlarged) for meaning in old_ids if old_ids[meaning] != new_ids[meaning]}
+    special = {"stream": set(), "lines": {"end"}, "pairs": {"end"}, "fill": {"end", "gap"}}
+    assert moved == {"token"} | special[enlarged.model.task] | ({"label"} if enlarged.model.labels else set())
 
 
-def test_all_else_is_the_models_bit_by_bit(grown):
-    assert {name: values.shape for name, values in grown.weights.items()} == grown.config.parameter_shapes()
-    assert {values.dtype.name for values in grown.weights.values()} == {"float32"}
-    others = grown.weights.keys() - TABLES.keys()
+def test_all_other_weights_are_those_of_the_model(enlarged):
+    assert {name: values.shape for name, values in enlarged.weights.items()} == enlarged.config.parameter_shapes()
+    assert {values.dtype.name for values in enlarged.weights.values()} == {"float32"}
+    others = enlarged.weights.keys() - TABLES.keys()
     assert any(name.startswith("decoder.") for name in others)
     for name in others:
-        assert grown.weights[name].tobytes() == grown.model.weights[name].tobytes(), name
+        assert enlarged.weights[name].tobytes() == enlarged.model.weights[name].tobytes(), name
 
 
 def logits_of(task, of, network, written, source):
-    """What a network says after each token of a text, for the tokens of `of` by what they stand for."""
+    """Return the logits after each token of a text, by the meaning of the ids of `of`."""
     tokens = np.array([of.tokenizer.encode(written)])
     state = network.start(1)
     if task in ("pairs", "fill"):
@@ -183,22 +185,22 @@ def logits_of(task, of, network, written, source):
         begin = label_id(of.tokenizer, of.labels.index("D")) if of.labels else eos_id(of.tokenizer)
         tokens = np.concatenate([[[begin]], tokens], axis=1)
     logits, _ = network.step(tokens, state)
-    return {what: logits[0, :, number] for what, number in known(task, of, "writes").items()}
+    return {meaning: logits[0, :, number] for meaning, number in known(task, of, "writes").items()}
 
 
-def test_before_an_update_the_network_says_of_old_tokens_what_the_model_says(grown):
-    task, model = grown.model.task, grown.model
+def test_logits_of_known_tokens_are_those_of_the_model_before_any_update(enlarged):
+    task, model = enlarged.model.task, enlarged.model
     written, source = model.tokenizer.known_text(), model.source_tokenizer.known_text()
     before = logits_of(task, model, Network(model.config, model.weights), written, source)
-    now = logits_of(task, grown.corpus, Network(grown.config, grown.weights), written, source)
-    for what, values in before.items():
-        assert np.allclose(values, now[what], rtol=0, atol=1e-5), what
+    after = logits_of(task, enlarged.corpus, Network(enlarged.config, enlarged.weights), written, source)
+    for meaning, values in before.items():
+        assert np.allclose(values, after[meaning], rtol=0, atol=1e-5), meaning
     assert np.ptp(list(before.values()), axis=0).min() > 0.1
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("name", KINDS)
-def test_the_same_text_again_begins_with_the_models_weights(model_of, name, tied):
+def test_unchanged_vocabulary_gives_the_weights_of_the_model(model_of, name, tied):
     model, read = model_of(name, tied)
     weights = initial_weights(model, read(KINDS[name].texts[0]), model.config)
     assert {tensor: values.tobytes() for tensor, values in weights.items()} == \
@@ -206,11 +208,11 @@ def test_the_same_text_again_begins_with_the_models_weights(model_of, name, tied
 
 
 @pytest.mark.parametrize("name", ["stream", "labels", "fill"])
-def test_the_model_is_left_as_it_was(model_of, name):
+def test_the_model_is_not_modified(model_of, name):
     model, read = model_of(name)
     before = {tensor: values.copy() for tensor, values in model.weights.items()}
     corpus = read(KINDS[name].texts[1])
-    initial_weights(model, corpus, choose_model(corpus, wishes_of(KINDS[name])))
+    initial_weights(model, corpus, choose_model(corpus, options_of(KINDS[name])))
     assert all(np.array_equal(values, before[tensor]) for tensor, values in model.weights.items())
 
 
@@ -220,7 +222,7 @@ texts = st.lists(words, min_size=1, max_size=5).map(" ".join)
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(["char", "word"]), texts, texts, texts, texts)
-def test_pairs_of_any_texts_keep_what_they_knew(kind, source, target, more_sources, more_targets):
+def test_pairs_of_any_texts_keep_known_rows(kind, source, target, more_sources, more_targets):
     before = types.SimpleNamespace(tokenizer=train(kind, [target], vocabulary_size=None), labels=None,
                                    source_tokenizer=train("nfd", [source], vocabulary_size=None))
     after = types.SimpleNamespace(
@@ -231,33 +233,33 @@ def test_pairs_of_any_texts_keep_what_they_knew(kind, source, target, more_sourc
                      for writes, reads in (vocabulary_sizes("pairs", of.tokenizer, of.source_tokenizer)
                                            for of in (before, after)))
     model = Model(config, before.tokenizer, random_weights(config), {}, "pairs", before.source_tokenizer)
-    grown = Grown(model, after, wider, initial_weights(model, after, wider))
-    for name, old, new, was, now in tables(grown):
-        for what, number in now.items():
-            row = old[was[what]] if what in was else old.astype(np.float64).mean(axis=0)
-            assert np.allclose(new[number], row, rtol=0, atol=1e-6), (name, what)
+    enlarged = Enlarged(model, after, wider, initial_weights(model, after, wider))
+    for name, old, new, old_ids, new_ids in tables(enlarged):
+        for meaning, number in new_ids.items():
+            row = old[old_ids[meaning]] if meaning in old_ids else old.astype(np.float64).mean(axis=0)
+            assert np.allclose(new[number], row, rtol=0, atol=1e-6), (name, meaning)
 
 
 # Refused
 
 
-@pytest.mark.parametrize(("name", "others"), [
+@pytest.mark.parametrize(("name", "changes"), [
     ("stream", {"hidden": 7}), ("stream", {"embedding": 7}), ("stream", {"layers": 2}), ("stream", {"cell": "gru"}),
     ("stream", {"cell": "rnn"}), ("stream", {"tied": True}), ("stream", {"encoder": "stacked"}),
     ("windowed stream", {"encoder": "stacked"}), ("windowed stream", {"encoder": "shared"}),
     ("pairs", {"attention": False}), ("pairs", {"encoder": "shared"}), ("gru stream", {"layers": 1}),
     ("gru stream", {"cell": "lstm"}), ("labels", {"hidden": 5}), ("fill", {"embedding": 5})], ids=str)
-def test_another_architecture_is_refused_in_one_line_that_says_what_the_model_is(model_of, name, others):
+def test_error_for_another_architecture_describes_the_model_in_one_line(model_of, name, changes):
     model, read = model_of(name)
     corpus = read(KINDS[name].texts[1])
     with pytest.raises(UsageError) as refused:
-        initial_weights(model, corpus, choose_model(corpus, wishes_of(KINDS[name], **others)))
-    said = str(refused.value)
-    assert said.startswith("--init-from: ") and model.config.describe() in said and "\n" not in said
+        initial_weights(model, corpus, choose_model(corpus, options_of(KINDS[name], **changes)))
+    message = str(refused.value)
+    assert message.startswith("--init-from: ") and model.config.describe() in message and "\n" not in message
 
 
 def test_an_untied_network_is_refused_for_a_tied_model(model_of):
     model, read = model_of("stream", tied=True)
     corpus = read(STREAM[1])
-    with pytest.raises(UsageError, match="tied.*give no other architecture"):
-        initial_weights(model, corpus, choose_model(corpus, wishes_of(KINDS["stream"])))
+    with pytest.raises(UsageError, match="tied.*its architecture cannot be changed"):
+        initial_weights(model, corpus, choose_model(corpus, options_of(KINDS["stream"])))

@@ -42,7 +42,7 @@ def put(*path):
     return change
 
 
-def test_without_a_change_it_is_gone_on_from(go_on_from):
+def test_an_unchanged_checkpoint_is_resumed(go_on_from):
     assert go_on_from(lambda run, tensors: None).step == 20
 
 
@@ -62,20 +62,20 @@ FACTS = {
 
 
 @pytest.mark.parametrize("name, value", [(name, value) for name, values in FACTS.items() for value in values], ids=str)
-def test_a_fact_that_is_none_is_refused(go_on_from, name, value):
+def test_invalid_metadata_is_refused(go_on_from, name, value):
     with pytest.raises(ModelFileError):
         go_on_from(put(name, value))
 
 
 @pytest.mark.parametrize("value", NO_COUNT, ids=str)
 @pytest.mark.parametrize("name", ["step", "validations_since_best", "validated"])
-def test_a_count_that_is_none_is_refused(go_on_from, name, value):
+def test_an_invalid_count_is_refused(go_on_from, name, value):
     with pytest.raises(ModelFileError):
         go_on_from(put("standing", name, value))
 
 
 @pytest.mark.parametrize("value", ["3", -1, True, None, [], float("nan"), float("inf")], ids=str)
-def test_a_time_that_is_none_is_refused(go_on_from, value):
+def test_an_invalid_time_is_refused(go_on_from, value):
     with pytest.raises(ModelFileError):
         go_on_from(put("standing", "seconds", value))
 
@@ -84,7 +84,7 @@ def test_a_time_that_is_none_is_refused(go_on_from, value):
     *((name, value) for name in ("loss", "bits_per_character") for value in ("x", None, [], True, float("nan"), float("inf"))),
     *(("step", value) for value in NO_COUNT), ("best", 1), ("best", None), ("error_rate", "x"), ("error_rate", float("nan")),
     ("more", 1)], ids=str)
-def test_a_best_validation_that_is_none_is_refused(go_on_from, name, value):
+def test_an_invalid_best_validation_is_refused(go_on_from, name, value):
     with pytest.raises(ModelFileError):
         go_on_from(put("standing", "best", name, value))
 
@@ -93,7 +93,7 @@ def test_a_best_validation_that_is_none_is_refused(go_on_from, name, value):
     ("tokenizer", None), ("tokenizer", "x"), ("tokenizer", ["char"]), ("tokenizer", "bpe"), ("tokenizer", 0), ("source_tokenizer", 0),
     ("source_tokenizer", ""), ("source_tokenizer", []), ("source_tokenizer", "nfd"), ("labels", 5), ("labels", []), ("labels", [["a", 0]]),
     ("labels", "x")], ids=str)
-def test_texts_that_cannot_be_read_so_are_refused(go_on_from, name, value):
+def test_invalid_tokenizers_and_labels_are_refused(go_on_from, name, value):
     with pytest.raises(ModelFileError):
         go_on_from(put("texts", name, value))
 
@@ -101,7 +101,7 @@ def test_texts_that_cannot_be_read_so_are_refused(go_on_from, name, value):
 @pytest.mark.parametrize("values", [
     np.array([10, 97], np.float32), np.array([[10, 97]], np.uint32), np.array([10, 97], np.uint8), np.array([97, 10], np.uint32),
     np.array([0x110000], np.uint32), np.array(10, np.uint32), np.array([0xD800], np.uint32)], ids=lambda values: f"{values.dtype} {values.tolist()}")
-def test_a_character_table_that_is_none_is_refused(go_on_from, values):
+def test_an_invalid_character_table_is_refused(go_on_from, values):
     with pytest.raises(ModelFileError):
         go_on_from(lambda run, tensors: tensors.update({"writes.tokenizer.characters": values}))
 
@@ -111,13 +111,13 @@ def test_a_character_table_that_is_none_is_refused(go_on_from, values):
 @pytest.mark.parametrize("how", [lambda values: values.astype(np.uint32), lambda values: values.astype(np.uint8),
                                  lambda values: values[..., :-1], lambda values: values[None], lambda values: values.flat[0]],
                          ids=["counts", "bytes", "shorter", "deeper", "broadcast"])
-def test_a_tensor_of_another_form_is_refused(go_on_from, part, how):
+def test_a_tensor_of_another_shape_or_type_is_refused(go_on_from, part, how):
     with pytest.raises(ModelFileError):
         go_on_from(lambda run, tensors: tensors.update({part: np.array(how(tensors[part]))}))
 
 
 @pytest.mark.parametrize("name", ["more", "weights.more", "average.more", "best.more", "optimizer.more.exp_avg", "objective.more",
                                   "writes.more", "reads.tokenizer.characters", "../evil"])
-def test_a_tensor_too_many_is_refused(go_on_from, name):
+def test_an_unexpected_tensor_is_refused(go_on_from, name):
     with pytest.raises(ModelFileError):
         go_on_from(lambda run, tensors: tensors.update({name: np.zeros(3, np.float32)}))

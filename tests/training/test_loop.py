@@ -79,8 +79,8 @@ class Storage:
         self._put((weights, validation))
         return "model"
 
-    def save(self, standing):
-        self._put(replace(standing))
+    def save(self, state):
+        self._put(replace(state))
 
     def _put(self, what):
         if next(self._calls) in self._failing:
@@ -89,7 +89,7 @@ class Storage:
 
     @property
     def steps(self):
-        return [standing.step for standing in self.done]
+        return [state.step for state in self.done]
 
     @property
     def losses(self):
@@ -114,7 +114,7 @@ def same(one, other):
     return all(torch.equal(values, other[name]) for name, values in one.items())
 
 
-def standing_at(step, **more):
+def state_at(step, **more):
     """Of a toy that was validated there, too."""
     return TrainingState(**{"step": step, "best": Validation(5, 0.5, 1.0, True), "best_weights": {"weight": torch.tensor(5)},
                        "validated": step} | more)
@@ -148,18 +148,18 @@ def test_a_run_ends_with_the_weights_of_its_updates_alone(runner_of):
     assert same(run.network.weights(), plain.network.weights())
 
 
-def test_a_step_tells_what_its_update_did(toy):
+def test_a_step_event_reports_its_update(toy):
     third = only(Step, records_of(toy()))[2]
     assert (third.step, third.steps) == (3, 50)
     assert (third.loss, third.gradient_norm, third.learning_rate) == (0.75, 0.375, 0.1875)
 
 
-def test_a_skipped_update_is_reported_as_such(toy):
+def test_a_skipped_update_is_reported_as_skipped(toy):
     steps = only(Step, records_of(toy(skipped=(4, 5))))
     assert [record.step for record in steps if not record.updated] == [4, 5]
 
 
-def test_validations_and_the_end_tell_loss_bits_and_errors(toy):
+def test_validations_and_the_end_report_loss_bits_and_error_rate(toy):
     records = records_of(toy(ValidationMetrics(3.0, 4.0, 0.25), ValidationMetrics(5.0, 6.0, 0.5)))
     assert only(Validation, records)[:2] == [Validation(5, 3.0, 4.0, True, 0.25), Validation(10, 5.0, 6.0, False, 0.5)]
     assert records[-1] == Stopped("finished", 50, 3.0, 4.0, "model", 0.0, 0.25, "pairs")
@@ -180,7 +180,7 @@ def test_a_model_is_stored_after_its_validation_and_before_the_checkpoint(toy, i
 # Time
 
 
-def test_seconds_left_are_of_updates_and_validations_and_fall_to_none(toy):
+def test_seconds_left_cover_updates_and_validations_and_fall_to_zero(toy):
     steps = only(Step, records_of(toy(steps=23, update_takes=[3.0], validation_takes=7.0)))
     left = {record.step: record.seconds_left for record in steps}
     assert (left[1], left[3]) == (66.0, 60.0)               # no validation was seen yet
@@ -188,12 +188,12 @@ def test_seconds_left_are_of_updates_and_validations_and_fall_to_none(toy):
     assert all(after < before for before, after in itertools.pairwise(list(left.values())[3:]))
 
 
-def test_characters_per_second_are_a_mean_that_forgets(toy):
+def test_characters_per_second_are_a_running_mean(toy):
     steps = only(Step, records_of(toy(update_takes=[3.0, 23.0, 4.0])))
     assert [record.characters_per_second for record in steps[:3]] == pytest.approx([30 / 3, 30 / 4, 30 / 4])
 
 
-def test_what_others_do_between_records_does_not_slow_the_updates_but_takes_time(toy):
+def test_time_between_events_counts_for_the_run_but_not_for_its_speed(toy):
     trainer, records = toy(update_takes=[3.0]), []
     for record in train(trainer, keep=lambda *_: "model"):
         records.append(record)
@@ -206,20 +206,20 @@ def test_what_others_do_between_records_does_not_slow_the_updates_but_takes_time
 
 def test_the_seconds_of_a_run_include_those_of_earlier_sessions(toy):
     trainer = toy(update_takes=[3.0], validation_takes=7.0, done=5)
-    assert records_of(trainer, standing=standing_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
+    assert records_of(trainer, state=state_at(5, seconds=100.0))[-1].seconds == 100 + 45 * 3 + 9 * 7
 
 
-def test_a_checkpoint_knows_the_seconds_of_all_sessions(toy):
+def test_a_checkpoint_has_the_seconds_of_all_sessions(toy):
     storage = Storage()
     trainer = toy(held_out_tokens=math.inf, update_takes=[3.0], done=5)
-    records_of(trainer, standing=standing_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
-    assert [(standing.step, standing.seconds) for standing in storage.done[:3]] == [(6, 103.0), (7, 106.0), (8, 109.0)]
+    records_of(trainer, state=state_at(5, seconds=100.0), checkpoint=storage.save, checkpoint_every=3.0)
+    assert [(state.step, state.seconds) for state in storage.done[:3]] == [(6, 103.0), (7, 106.0), (8, 109.0)]
 
 
 # What is kept
 
 
-def test_only_a_better_validation_is_kept(toy):
+def test_only_better_models_are_stored(toy):
     storage = Storage()
     records = records_of(toy(3.0, 2.0, 2.5, math.nan, 2.0, 1.0), keep=storage.keep)
     assert [record.best for record in only(Validation, records)][:7] == [True, True, False, False, False, True, False]
@@ -233,7 +233,7 @@ def test_fewer_errors_are_better_whatever_the_loss(toy):
     assert storage.losses == [1.0, 3.0, 2.5]
 
 
-def test_the_model_kept_is_the_best_one_not_the_last(runner_of):
+def test_the_best_model_is_stored_not_the_last(runner_of):
     trainer, storage, weights = runner_of("stream", steps=60).trainer(), Storage(), {}
     losses = itertools.chain([3.0, 1.0], itertools.repeat(2.0))
     trainer.objective.validate = lambda interrupted: ValidationMetrics(next(losses), 0.0)
@@ -245,14 +245,14 @@ def test_the_model_kept_is_the_best_one_not_the_last(runner_of):
     assert not same(kept, trainer.network.weights())
 
 
-def test_a_model_that_is_not_wanted_is_not_reported(toy):
+def test_a_declined_model_is_not_reported(toy):
     records = records_of(toy(), keep=lambda weights, validation: "")
     assert not only(Saved, records) and records[-1].path == ""
 
 
 def test_a_resumed_run_stores_its_best_model_again(toy):
     storage = Storage()
-    records = records_of(toy(2.0, done=10), keep=storage.keep, standing=standing_at(10))
+    records = records_of(toy(2.0, done=10), keep=storage.keep, state=state_at(10))
     (weights, validation), = storage.done
     assert weights == {"weight": torch.tensor(5)} and validation == Validation(5, 0.5, 1.0, True)
     assert (records[-1].loss, records[-1].path) == (0.5, "model")
@@ -269,7 +269,7 @@ def test_a_held_out_loss_that_is_never_finite_ends_the_run(toy, patience):
     assert not storage.done
 
 
-def test_an_interruption_before_a_finite_held_out_loss_keeps_a_model(toy):
+def test_an_interruption_before_a_finite_held_out_loss_stores_a_model(toy):
     trainer, storage = toy(math.nan), Storage()
     stopped = records_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 12)[-1]
     assert (stopped.reason, stopped.loss, stopped.path) == ("interrupted", None, "model")
@@ -279,7 +279,7 @@ def test_an_interruption_before_a_finite_held_out_loss_keeps_a_model(toy):
 # Patience
 
 
-def test_lost_patience_stops_the_run(toy):
+def test_a_run_stops_when_patience_runs_out(toy):
     storage = Storage()
     records = records_of(toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2), keep=storage.keep)
     assert [record.loss for record in only(Validation, records)] == [3.0, 2.0, 2.5, 2.4]
@@ -296,7 +296,7 @@ def test_patience_of_zero_never_runs_out(toy):
     assert records_of(toy(1.0, 2.0, patience=0))[-1].reason == "finished"
 
 
-def test_patience_lost_at_the_last_step_is_a_finished_run(toy):
+def test_a_run_out_of_patience_at_its_last_step_is_finished(toy):
     stopped = records_of(toy(*range(9, 0, -1), 2, patience=1))[-1]
     assert (stopped.reason, stopped.step, stopped.loss) == ("finished", 50, 1)
 
@@ -304,7 +304,7 @@ def test_patience_lost_at_the_last_step_is_a_finished_run(toy):
 @pytest.mark.parametrize("validations_since_best, more", [(0, 3), (1, 2), (2, 1), (3, 0)])
 def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
     trainer = toy(2.0, patience=3, done=20)
-    records = records_of(trainer, standing=standing_at(20, validations_since_best=validations_since_best))
+    records = records_of(trainer, state=state_at(20, validations_since_best=validations_since_best))
     assert [record.step for record in only(Validation, records)] == [25, 30, 35][:more]
     assert (records[-1].reason, records[-1].step) == ("patience", 20 + 5 * more)
 
@@ -312,11 +312,11 @@ def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
 # Resumptions
 
 
-def go_on_from(standing, make, *held_out, **options):
-    return records_of(make(*held_out, done=standing.step, **options), standing=standing)
+def go_on_from(state, make, *held_out, **options):
+    return records_of(make(*held_out, done=state.step, **options), state=state)
 
 
-def test_a_run_interrupted_at_any_step_goes_on_as_if_it_were_not(toy):
+def test_a_run_interrupted_at_any_step_continues_as_if_uninterrupted(toy):
     held_out = 3.0, 2.0, 2.5, 2.4, 1.0, 5.0, 4.0, 3.0
     whole = records_of(toy(*held_out, patience=3))
     assert (whole[-1].reason, whole[-1].step) == ("patience", 40)
@@ -330,7 +330,7 @@ def test_a_run_interrupted_at_any_step_goes_on_as_if_it_were_not(toy):
 
 
 @pytest.mark.parametrize("validating", [False, True])
-def test_a_run_interrupted_where_a_validation_was_due_begins_with_it(toy, validating):
+def test_a_run_interrupted_before_a_validation_resumes_with_it(toy, validating):
     trainer, storage = toy(), Storage()
     records = records_of(trainer, checkpoint=storage.save,
                          interrupted=lambda: bool(trainer.validated) if validating else trainer.done == 5)
@@ -341,7 +341,7 @@ def test_a_run_interrupted_where_a_validation_was_due_begins_with_it(toy, valida
     assert [record.step for record in only(Validation, again)] == list(range(5, 51, 5))
 
 
-def test_a_run_resumed_from_the_checkpoint_of_a_validation_does_not_validate_again(toy):
+def test_a_run_resumed_after_a_validation_does_not_repeat_it(toy):
     storage = Storage()
     records_of(toy(), checkpoint=storage.save)
     assert storage.steps[1] == 5
@@ -350,21 +350,21 @@ def test_a_run_resumed_from_the_checkpoint_of_a_validation_does_not_validate_aga
 
 @pytest.mark.parametrize("done", [50, 53])
 def test_a_run_with_no_steps_left_ends_at_once(toy, done):
-    records = records_of(toy(done=done), standing=standing_at(done))
+    records = records_of(toy(done=done), state=state_at(done))
     assert [type(record) for record in records] == [Saved, Stopped]
     assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", done, 0.5)
 
 
-def test_a_run_made_shorter_than_it_is_is_scored_where_it_stands(toy):
+def test_a_run_shortened_below_its_step_is_validated_at_once(toy):
     trainer = toy(1.5, steps=20, done=33)
-    records = records_of(trainer, standing=TrainingState(step=33))
+    records = records_of(trainer, state=TrainingState(step=33))
     assert trainer.validated == [33]
     assert (records[-1].reason, records[-1].step, records[-1].loss) == ("finished", 33, 1.5)
 
 
-def test_on_another_text_what_was_measured_before_does_not_count(toy):
-    standing = standing_at(40).without_best()
-    records = records_of(toy(2.5, done=40, patience=3), standing=standing)
+def test_earlier_validations_do_not_count_on_another_corpus(toy):
+    state = state_at(40).without_best()
+    records = records_of(toy(2.5, done=40, patience=3), state=state)
     assert [record.best for record in records if isinstance(record, Validation)] == [True, False, False]
     assert (records[-1].step, records[-1].loss) == (50, 2.5)
 
@@ -377,14 +377,14 @@ def after_the_first_update():
     return itertools.chain([False], itertools.repeat(True)).__next__
 
 
-def test_an_interruption_before_the_first_update_keeps_nothing(toy):
+def test_an_interruption_before_the_first_update_stores_no_model(toy):
     kept, saved = Storage(), Storage()
     stopped, = records_of(toy(), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True)
     assert (stopped.reason, stopped.step, stopped.path, stopped.next_command) == ("interrupted", 0, "", "")
     assert not kept.done and saved.steps == [0]
 
 
-def test_an_interruption_before_the_first_validation_keeps_a_model(runner_of):
+def test_an_interruption_before_the_first_validation_stores_a_model(runner_of):
     storage, trainer = Storage(), runner_of("stream").trainer()
     last = records_of(trainer, keep=storage.keep, interrupted=after_the_first_update())[-1]
     (weights, validation), = storage.done
@@ -393,13 +393,13 @@ def test_an_interruption_before_the_first_validation_keeps_a_model(runner_of):
     assert last.loss is None and last.bits_per_character is None
 
 
-def test_an_interruption_later_keeps_the_best_model_so_far(toy):
+def test_a_later_interruption_leaves_the_best_model_so_far(toy):
     trainer, storage = toy(3.0, 2.0, 2.5, 2.0), Storage()
     last = records_of(trainer, keep=storage.keep, interrupted=lambda: trainer.done == 17)[-1]
     assert (last.reason, last.step, last.loss) == ("interrupted", 17, 2.0) and storage.losses == [3.0, 2.0]
 
 
-def test_an_interruption_during_a_validation_is_not_a_validation(runner_of):
+def test_an_interrupted_validation_does_not_count(runner_of):
     trainer, storage, validating = runner_of("stream").trainer(), Storage(), []
     validate = trainer.objective.validate
     trainer.objective.validate = lambda interrupted: validating.append(True) or validate(interrupted)
@@ -408,7 +408,7 @@ def test_an_interruption_during_a_validation_is_not_a_validation(runner_of):
     assert storage.losses == [None]
 
 
-def test_a_validation_can_ask_whether_it_is_interrupted(toy):
+def test_a_validation_sees_an_interruption_while_it_runs(toy):
     trainer, answers, coming = toy(), [], []
 
     def validate(interrupted):
@@ -442,44 +442,44 @@ def test_checkpoints_are_due_by_the_clock(toy, every, steps):
     assert saved_steps(trainer, checkpoint_every=every) == steps
 
 
-def test_checkpoints_are_taken_at_validations_and_count_the_clock_from_there(toy):
+def test_a_validation_writes_a_checkpoint_and_restarts_its_clock(toy):
     expected = [0] + [step for five in range(0, 50, 5) for step in (five + 4, five + 5)]
     assert saved_steps(toy(update_takes=[3.0]), checkpoint_every=10) == expected
     assert saved_steps(toy(update_takes=[3.0]), checkpoint_every=16) == list(range(0, 51, 5))
 
 
-def test_the_clock_of_checkpoints_is_the_trainer_s(toy):
+def test_checkpoints_use_the_clock_of_the_trainer(toy):
     trainer = toy(steps=14, held_out_tokens=math.inf)
     trainer.clock = lambda: 4.0 * trainer.done
     assert saved_steps(trainer, checkpoint_every=10) == [0, 3, 6, 9, 12, 14]
 
 
-def test_a_checkpoint_due_by_the_clock_at_a_validation_is_taken_once(toy):
+def test_a_checkpoint_due_at_a_validation_is_written_once(toy):
     assert saved_steps(toy(), checkpoint_every=0.0)[-10:] == list(range(41, 51))
 
 
-def test_checkpoints_are_a_minute_apart_unless_told_otherwise(toy):
+def test_checkpoints_are_a_minute_apart_by_default(toy):
     assert saved_steps(toy(held_out_tokens=math.inf, update_takes=[3.0])) == [0, 20, 40, 50]
 
 
-def test_the_checkpoint_of_a_validation_counts_it_and_has_its_weights(toy):
+def test_the_checkpoint_of_a_validation_includes_its_result_and_weights(toy):
     storage = Storage()
     records_of(toy(2.0, 3.0, 1.0), checkpoint=storage.save)
-    assert [(standing.validated, standing.validations_since_best, standing.best and standing.best.step, standing.best_weights)
-            for standing in storage.done[:4]] == [
+    assert [(state.validated, state.validations_since_best, state.best and state.best.step, state.best_weights)
+            for state in storage.done[:4]] == [
         (0, 0, None, None), (5, 0, 5, {"weight": torch.tensor(5)}), (10, 1, 5, {"weight": torch.tensor(5)}),
         (15, 0, 15, {"weight": torch.tensor(15)})]
 
 
 def test_a_new_run_begins_with_a_checkpoint_and_a_resumed_one_does_not(toy):
     assert saved_steps(toy())[:2] == [0, 5]
-    assert saved_steps(toy(done=5), standing=standing_at(5))[:2] == [10, 15]
+    assert saved_steps(toy(done=5), state=state_at(5))[:2] == [10, 15]
 
 
-def test_a_run_interrupted_as_soon_as_it_is_resumed_leaves_model_and_checkpoint(toy):
+def test_an_interruption_right_after_resuming_stores_model_and_checkpoint(toy):
     kept, saved = Storage(), Storage()
     stopped = records_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
-                         standing=TrainingState(step=3))[-1]
+                         state=TrainingState(step=3))[-1]
     assert (stopped.reason, stopped.step) == ("interrupted", 3)
     assert kept.done == [({"weight": torch.tensor(3)}, None)] and saved.steps == [3]
 
@@ -487,7 +487,7 @@ def test_a_run_interrupted_as_soon_as_it_is_resumed_leaves_model_and_checkpoint(
 # Storage that fails
 
 
-def test_failing_storage_is_a_warning_and_the_next_better_model_is_stored(toy):
+def test_a_storage_failure_is_a_warning_and_the_next_model_is_stored(toy):
     storage = Storage(failing=[1])
     records = records_of(toy(3.0, 2.0), keep=storage.keep)
     assert [type(record) for record in records if not isinstance(record, Step | Validation)] == [Warned, Saved, Stopped]
@@ -502,7 +502,7 @@ def test_a_model_that_could_not_be_stored_is_stored_at_the_end(toy):
     assert records[-2:] == [Saved("model"), records[-1]] and records[-1].path == "model"
 
 
-def test_the_next_validation_tries_to_store_again(toy):
+def test_storing_is_retried_at_the_next_validation(toy):
     records = records_of(toy(1.0, 2.0), keep=Storage(failing=[1]).keep)
     saved, = only(Saved, records)
     _, second, third, *_ = only(Validation, records)
@@ -510,13 +510,13 @@ def test_the_next_validation_tries_to_store_again(toy):
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_storage_that_fails_to_the_end_is_an_error(toy, interrupted):
+def test_storage_that_always_fails_is_an_error(toy, interrupted):
     with pytest.raises(StorageError, match="disk full"):
         records_of(toy(), keep=Storage(ALWAYS).keep,
                    interrupted=after_the_first_update() if interrupted else lambda: False)
 
 
-def test_a_checkpoint_that_fails_is_one_warning_and_the_weights_are_the_same(runner_of):
+def test_a_failed_checkpoint_is_one_warning_and_leaves_the_weights_alone(runner_of):
     runner = runner_of("stream", dropout=0.3)
     plain, warned, storage = runner.trainer(), runner.trainer(), Storage(failing=[1])
     records_of(plain)
@@ -526,7 +526,7 @@ def test_a_checkpoint_that_fails_is_one_warning_and_the_weights_are_the_same(run
     assert same(plain.network.weights(), warned.network.weights())
 
 
-def test_a_checkpoint_that_fails_is_tried_again_when_the_next_is_due(toy):
+def test_a_failed_checkpoint_is_retried_when_the_next_is_due(toy):
     storage = Storage(failing=[2])
     trainer = toy(steps=14, held_out_tokens=math.inf, update_takes=[3.0])
     records = records_of(trainer, checkpoint=storage.save, checkpoint_every=10)
@@ -535,7 +535,7 @@ def test_a_checkpoint_that_fails_is_tried_again_when_the_next_is_due(toy):
     assert len(only(Warned, records)) == 1
 
 
-def test_a_failing_checkpoint_at_an_interruption_is_an_error_and_the_model_is_stored(toy):
+def test_a_checkpoint_failing_at_an_interruption_leaves_the_model_stored(toy):
     storage, seen, trainer = Storage(), [], toy()
     with pytest.raises(StorageError, match="disk full"):
         for record in train(trainer, keep=storage.keep, checkpoint=Storage(ALWAYS).save,
@@ -545,7 +545,7 @@ def test_a_failing_checkpoint_at_an_interruption_is_an_error_and_the_model_is_st
     assert seen[-1] == Saved("model") and not only(Stopped, seen)
 
 
-def test_a_failing_model_at_an_interruption_is_an_error_and_the_checkpoint_is_stored(toy):
+def test_a_model_failing_at_an_interruption_leaves_the_checkpoint_stored(toy):
     storage, trainer = Storage(), toy()
     with pytest.raises(StorageError, match="disk full"):
         records_of(trainer, keep=Storage(ALWAYS).keep, checkpoint=storage.save,
@@ -553,7 +553,7 @@ def test_a_failing_model_at_an_interruption_is_an_error_and_the_checkpoint_is_st
     assert storage.steps == [0, 3]
 
 
-def test_a_failing_model_at_the_end_is_an_error_and_the_checkpoint_has_it(toy):
+def test_a_model_failing_at_the_end_is_in_the_checkpoint(toy):
     storage, seen = Storage(), []
     with pytest.raises(StorageError, match="disk full"):
         for record in train(toy(), keep=Storage(ALWAYS).keep, checkpoint=storage.save):

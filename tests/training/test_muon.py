@@ -1,13 +1,17 @@
-"""Muon: what orthogonalising does to singular values, and that gates stay apart."""
+"""Muon: singular values after orthogonalisation, gates kept separate, momentum and decay."""
 
 import pytest
 import torch
 
-from charlm.training.muon import Muon, orthogonalise
+from charlm.training.muon import Muon, Orthogonaliser
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPES = [(4, 16), (8, 32), (16, 64)]                   # four times as wide as tall
+
+
+def orthogonalise(blocks):
+    return Orthogonaliser(blocks)(blocks)
 
 
 def random_blocks(rows, columns, count=20):
@@ -15,26 +19,26 @@ def random_blocks(rows, columns, count=20):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("turned", [False, True])
-def test_singular_values_of_random_blocks_come_near_one(shape, turned):
+@pytest.mark.parametrize("transposed", [False, True])
+def test_singular_values_of_random_blocks_come_near_one(shape, transposed):
     # Two polynomials make a rough polar factor: 0.196 to 1.966 was observed over these shapes.
-    values = torch.linalg.svdvals(orthogonalise(random_blocks(*(reversed(shape) if turned else shape))))
-    assert 0.15 < values.min() and values.max() < 2.05
+    values = torch.linalg.svdvals(orthogonalise(random_blocks(*(reversed(shape) if transposed else shape))))
+    assert values.min() > 0.15 and values.max() < 2.05
 
 
 @pytest.mark.parametrize("size", [8, 48])
-def test_square_blocks_keep_only_their_smallest_singular_values_small(size):
+def test_only_tiny_singular_values_of_square_blocks_stay_small(size):
     blocks = random_blocks(size, size)
     left, before, right = torch.linalg.svd(blocks / blocks.norm(dim=(1, 2), keepdim=True))
     after = (left.mT @ orthogonalise(blocks) @ right.mT).diagonal(dim1=1, dim2=2)
     large = before > 0.01
     assert large.any() and not large.all()
-    assert 0.15 < after[large].min() and after.max() < 2.05
+    assert after[large].min() > 0.15 and after.max() < 2.05
     assert (after > 10 * before)[~large].all()
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (16, 16), (64, 16)])
-def test_singular_vectors_stay(shape):
+def test_singular_vectors_are_preserved(shape):
     blocks = random_blocks(*shape)
     left, _, right = torch.linalg.svd(blocks, full_matrices=False)
     inner = left.mT @ orthogonalise(blocks) @ right.mT
@@ -51,30 +55,30 @@ def test_a_transposed_block_gives_the_transposed_result(shape):
     assert torch.allclose(turned.mT, orthogonalise(blocks), atol=1e-5)
 
 
-def test_the_size_of_a_block_does_not_matter():
+def test_the_scale_of_a_block_does_not_matter():
     blocks = random_blocks(8, 32)
     assert torch.allclose(orthogonalise(1000 * blocks), orthogonalise(blocks), atol=1e-4)
     assert not orthogonalise(torch.zeros(1, 4, 4)).any()
 
 
-def test_blocks_of_one_batch_do_not_touch_each_other():
+def test_blocks_of_a_batch_are_independent():
     blocks = random_blocks(8, 32)
     assert torch.allclose(torch.cat([orthogonalise(block[None]) for block in blocks]), orthogonalise(blocks), atol=1e-5)
 
 
 def stepped(matrices, gradients, **options):
-    """The matrices after a few steps with these gradients, (steps, matrices)."""
+    """Return the matrices after a step for each row of gradients, (steps, matrices)."""
     parameters = [torch.nn.Parameter(matrix.clone()) for matrix in matrices]
     optimizer = Muon(parameters, **options)
     for row in gradients:
-        for parameter, gradient in zip(parameters, row):
+        for parameter, gradient in zip(parameters, row, strict=True):
             parameter.grad = gradient.clone()
         optimizer.step()
     return [parameter.detach() for parameter in parameters]
 
 
 @pytest.mark.parametrize("columns", [8, 20, 3])
-def test_gates_together_equal_gates_one_by_one(columns):
+def test_gates_are_orthogonalised_separately(columns):
     torch.manual_seed(4)
     matrices = [torch.randn(4 * 8, columns), torch.randn(4 * 8, columns), torch.randn(4 * 8, 5)]
     gradients = [[torch.randn_like(matrix) for matrix in matrices] for _ in range(3)]
@@ -95,19 +99,19 @@ def test_first_step_goes_against_the_orthogonalised_gradient():
     assert torch.allclose(moved, -0.5 * orthogonalise(gradient[None])[0], atol=1e-5)
 
 
-def test_a_tall_block_moves_by_the_root_of_its_proportions():
+def test_the_step_of_a_tall_block_grows_with_the_root_of_its_aspect_ratio():
     gradient = random_blocks(16, 4, count=1)[0]
     moved, = stepped([torch.zeros(16, 4)], [[gradient]], lr=0.5, gates=1)
     assert torch.allclose(moved, -1.0 * orthogonalise(gradient[None])[0], atol=1e-5)    # sqrt(16 / 4) = 2
 
 
-def test_momentum_goes_on_when_the_gradient_is_gone():
+def test_momentum_continues_when_the_gradient_vanishes():
     gradient = random_blocks(4, 16, count=1)[0]
     once, = stepped([torch.zeros(4, 16)], [[gradient]], lr=0.5, gates=1)
     twice, = stepped([torch.zeros(4, 16)], [[gradient], [torch.zeros(4, 16)]], lr=0.5, gates=1)
     assert torch.allclose(twice, 2 * once, atol=1e-4)           # the same direction, at full size
-    forgetful, = stepped([torch.zeros(4, 16)], [[gradient], [torch.zeros(4, 16)]], lr=0.5, gates=1, momentum=0.0)
-    assert torch.allclose(forgetful, once, atol=1e-4)
+    without, = stepped([torch.zeros(4, 16)], [[gradient], [torch.zeros(4, 16)]], lr=0.5, gates=1, momentum=0.0)
+    assert torch.allclose(without, once, atol=1e-4)
 
 
 def test_weight_decay_shrinks_by_the_rate_times_the_decay():

@@ -1,4 +1,6 @@
-"""Which optimizer moves which parameter, and the rate over a run."""
+"""The optimizer of each parameter, and the learning rate over a run."""
+
+import itertools
 
 import pytest
 import torch
@@ -24,11 +26,11 @@ def test_rate_rises_during_warm_up_and_falls_after_it():
     run = TrainingConfig(steps=1000, warmup=50)
     factors = [rate_factor(step, run) for step in range(1001)]
     assert factors[0] == 1 / 50
-    assert all(a < b for a, b in zip(factors[:50], factors[1:50]))
-    assert all(a > b for a, b in zip(factors[49:], factors[50:]))
+    assert all(a < b for a, b in itertools.pairwise(factors[:50]))
+    assert all(a > b for a, b in itertools.pairwise(factors[49:]))
 
 
-def test_after_warm_up_the_rate_is_the_share_of_the_run_that_is_left():
+def test_after_warm_up_the_rate_is_the_remaining_share_of_the_run():
     run = TrainingConfig(steps=1000, warmup=50)
     assert [rate_factor(step, run) for step in (250, 500, 900)] == pytest.approx([0.75, 0.5, 0.1])
 
@@ -41,7 +43,7 @@ def test_warm_up_takes_at_most_a_tenth_of_a_run():
 
 
 def assigned(monkeypatch, *, optimizer="muon", tied=False, cell="lstm", **architecture):
-    """Names of the parameters that AdamW and Muon are given."""
+    """Return the names of the parameters given to AdamW and to Muon."""
     given = {"adamw": [], "muon": []}
 
     def spy(name, original):
@@ -94,7 +96,7 @@ def with_gradients(**options):
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
-def test_every_parameter_moves_and_at_the_end_none(optimizer):
+def test_every_parameter_moves_except_at_the_end(optimizer):
     network, optimizers = with_gradients(optimizer=optimizer)
     before = network.weights()
     assert optimizers.step(100) == 0

@@ -1,4 +1,4 @@
-"""How many steps fit into a time, and how the speed is measured."""
+"""The number of steps that fit into a time, and the measurement of the speed."""
 
 import itertools
 import time
@@ -16,7 +16,8 @@ def never():
 
 
 def trainer_of(update):
-    return SimpleNamespace(update=update, clock=time.monotonic, validation_seconds=lambda limit, interrupted: VALIDATION)
+    return SimpleNamespace(update=update, clock=time.monotonic,
+                           validation_seconds=lambda limit, interrupted: VALIDATION)
 
 
 def test_duration_counts_updates_and_validations():
@@ -26,10 +27,10 @@ def test_duration_counts_updates_and_validations():
 
 @pytest.mark.parametrize("speed, seconds, held_out", list(itertools.product(
     (Speed(0.01, 0.0), Speed(0.01, 0.3), Speed(1.0, 20.0)), (5.0, 60.0, 1000.0), (50, 100_000))))
-def test_planned_steps_fit_the_time_and_nearly_fill_it(speed, seconds, held_out):
+def test_steps_within_a_time_fit_it_and_nearly_fill_it(speed, seconds, held_out):
     steps = speed.steps_within(seconds, 64, held_out)
     assert steps == 1 or speed.duration(steps, 64, held_out) <= seconds
-    # Another tenth would not train, give or take one update and one validation.
+    # Another tenth of the steps does not fit, give or take one update and one validation.
     assert speed.duration(int(1.1 * steps) + 2, 64, held_out) > seconds - 2 * (speed.update + speed.validation)
 
 
@@ -39,18 +40,18 @@ def test_without_validations_every_second_is_spent():
     assert Speed(0.5, 0.0).steps_within(-5, 64, 100) == 1
 
 
-def test_measuring_ignores_the_first_updates_which_warm_up():
-    costs, clock, steps, asked = itertools.chain([50.0, 30.0], itertools.repeat(2.0)), [0.0], [], []
+def test_measuring_ignores_the_first_updates():
+    costs, clock, steps, limits = itertools.chain([50.0, 30.0], itertools.repeat(2.0)), [0.0], [], []
 
     def update(step):
         steps.append(step)
         clock[0] += next(costs)
 
     trainer = SimpleNamespace(update=update, clock=lambda: clock[0],
-                              validation_seconds=lambda limit, interrupted: asked.append(limit) or 7.0)
+                              validation_seconds=lambda limit, interrupted: limits.append(limit) or 7.0)
     assert measure(trainer, seconds=90.0, interrupted=never) == Speed(2.0, 7.0)
     assert steps == [0, 1, 2, 3, 4, 5, 6]                   # 50 + 30 + 5 * 2 seconds
-    assert asked == [30.0]
+    assert limits == [30.0]
 
 
 def test_measuring_takes_at_least_one_update_that_counts():

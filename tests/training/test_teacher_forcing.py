@@ -1,4 +1,4 @@
-"""Teacher forcing: whole texts side by side lose what each loses alone, token by token; padding counts nowhere."""
+"""Teacher forcing: a batch of rows has the loss of each row alone, token by token; padding does not count."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 
 from charlm.config import ModelConfig
 from charlm.nn.network import Network
-from charlm.training.teacher_forcing import IGNORED, encoded, inputs_and_targets, teacher_forced_loss
+from charlm.training.teacher_forcing import IGNORED, encode_sources, inputs_and_targets, teacher_forced_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,7 +28,7 @@ def build(**architecture):
 
 @torch.no_grad()
 def log_probabilities(network, state, row):
-    """Log p (T, V) of what follows each token but the last, one at a time."""
+    """Return log p (T, V) after each token but the last, reading one token at a time."""
     tables = []
     for token in row[:-1]:
         logits, state = network.step(torch.tensor([[token]]), state)
@@ -37,10 +37,11 @@ def log_probabilities(network, state, row):
 
 
 def nats_alone(network, states=None):
-    """Nats of every token of each row but the first, each row from its own state."""
+    """Return the nats of every token of each row but the first, each row from its state; and all log p (T, V)."""
     states = states or [network.start(1) for _ in ROWS]
     tables = [log_probabilities(network, state, row) for state, row in zip(states, ROWS, strict=True)]
-    return np.concatenate([-table[np.arange(len(table)), row[1:]] for table, row in zip(tables, ROWS)]), np.concatenate(tables)
+    nats = [-table[np.arange(len(table)), row[1:]] for table, row in zip(tables, ROWS, strict=True)]
+    return np.concatenate(nats), np.concatenate(tables)
 
 
 def test_loss_is_the_mean_over_all_tokens_of_each_row_alone():
@@ -50,12 +51,13 @@ def test_loss_is_the_mean_over_all_tokens_of_each_row_alone():
     assert teacher_forced_loss(network, network.start(4), ROWS).item() == pytest.approx(nats.mean(), abs=1e-6)
 
 
-def test_sum_is_of_all_tokens():
+def test_sum_covers_all_tokens():
     network = build()
-    assert teacher_forced_loss(network, network.start(4), ROWS, reduction="sum").item() == pytest.approx(nats_alone(network)[0].sum(), rel=1e-6)
+    loss = teacher_forced_loss(network, network.start(4), ROWS, reduction="sum").item()
+    assert loss == pytest.approx(nats_alone(network)[0].sum(), rel=1e-6)
 
 
-def test_smoothing_gives_a_share_of_each_target_to_all_tokens_alike():
+def test_label_smoothing_spreads_a_share_evenly_over_all_tokens():
     network = build()
     nats, tables = nats_alone(network)
     loss = teacher_forced_loss(network, network.start(4), ROWS, label_smoothing=0.3).item()
@@ -63,38 +65,41 @@ def test_smoothing_gives_a_share_of_each_target_to_all_tokens_alike():
 
 
 @pytest.mark.parametrize("encoder", ["shared", "stacked", "bidirectional"])
-def test_each_row_goes_on_from_its_own_state(encoder):
+def test_each_row_starts_from_its_state(encoder):
     network = build(encoder=encoder, source_vocabulary_size=6, attention=True)
     states = [network.encode(torch.as_tensor(ids)[None], torch.tensor([len(ids)])) for ids in SOURCES]
-    assert teacher_forced_loss(network, encoded(network, SOURCES), ROWS).item() == pytest.approx(nats_alone(network, states)[0].mean(), abs=1e-5)
-
-
-@pytest.mark.parametrize("encoder", ["shared", "bidirectional"])
-def test_rows_of_places_in_sources_go_on_from_there(encoder):
-    network = build(encoder=encoder, source_vocabulary_size=6)
-    rows, positions = np.array([0, 0, 2, 3]), np.array([2, 0, 1, 3])
-    states = [network.encode(torch.as_tensor(SOURCES[row])[None], torch.tensor([len(SOURCES[row])]), (torch.tensor([0]), torch.tensor([position])))
-              for row, position in zip(rows, positions)]
-    loss = teacher_forced_loss(network, encoded(network, SOURCES, (rows, positions)), ROWS).item()
+    loss = teacher_forced_loss(network, encode_sources(network, SOURCES), ROWS).item()
     assert loss == pytest.approx(nats_alone(network, states)[0].mean(), abs=1e-5)
 
 
-def test_a_row_of_nothing_but_its_end_is_one_token():
+@pytest.mark.parametrize("encoder", ["shared", "bidirectional"])
+def test_rows_for_positions_start_from_the_state_there(encoder):
+    network = build(encoder=encoder, source_vocabulary_size=6)
+    rows, positions = np.array([0, 0, 2, 3]), np.array([2, 0, 1, 3])
+    states = [network.encode(torch.as_tensor(SOURCES[row])[None], torch.tensor([len(SOURCES[row])]),
+                             (torch.tensor([0]), torch.tensor([position])))
+              for row, position in zip(rows, positions, strict=True)]
+    loss = teacher_forced_loss(network, encode_sources(network, SOURCES, (rows, positions)), ROWS).item()
+    assert loss == pytest.approx(nats_alone(network, states)[0].mean(), abs=1e-5)
+
+
+def test_an_empty_row_is_one_token():
     network = build()
     with torch.no_grad():
         network.head.weight.zero_()
         network.head.bias.zero_()
-    assert teacher_forced_loss(network, network.start(1), ROWS[1:2], reduction="sum").item() == pytest.approx(math.log(SIZE), rel=1e-6)
+    loss = teacher_forced_loss(network, network.start(1), ROWS[1:2], reduction="sum").item()
+    assert loss == pytest.approx(math.log(SIZE), rel=1e-6)
 
 
-def test_all_is_read_but_the_last_and_written_but_the_first():
+def test_inputs_omit_the_last_token_and_targets_the_first():
     inputs, targets = inputs_and_targets(ROWS[:2] + ROWS[3:], torch.device("cpu"))
     assert inputs.tolist() == [[6, 1, 2], [6, 0, 0], [6, 3, 0]]
     assert targets.tolist() == [[1, 2, 6], [6, IGNORED, IGNORED], [3, 6, IGNORED]]
 
 
-def test_padding_teaches_nothing():
-    """The gradient of a short row is the same beside a long one that has no weight."""
+def test_padding_has_no_gradient():
+    """The gradient of a short row does not change when a long row is added whose loss is subtracted again."""
     network = build()
     gradients = []
     for rows in (ROWS[:1], [ROWS[0], ROWS[2]]):
@@ -104,4 +109,4 @@ def test_padding_teaches_nothing():
             loss = loss - teacher_forced_loss(network, network.start(1), rows[1:], reduction="sum")
         loss.backward()
         gradients.append([parameter.grad.clone() for parameter in network.parameters()])
-    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(*gradients))
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(*gradients, strict=True))

@@ -1,6 +1,6 @@
-"""Updates of one run: repeatable, clipped, sturdy, and able to learn.
+"""Updates of one run: repeatable, clipped, robust to losses that are not finite, and able to learn.
 
-Not here: how many there are, and what is stored between them (test_loop.py).
+Their number, and what is stored between them, is tested in test_loop.py.
 """
 
 import itertools
@@ -54,7 +54,7 @@ def test_same_seed_gives_the_same_bits(corpus, cell, optimizer):
     assert runs[0][0] == runs[1][0] and same(runs[0][1], runs[1][1])
 
 
-def test_building_a_trainer_seeds_everything_it_draws(corpus):
+def test_building_a_trainer_seeds_torch(corpus):
     runs = []
     for noise in range(2):
         torch.rand(1 + noise)
@@ -107,7 +107,7 @@ def norm_of_gradients(trainer):
     return math.sqrt(sum(float(p.grad.double().square().sum()) for p in trainer.network.parameters()))
 
 
-def test_clip_bounds_the_gradient_and_the_reported_norm_is_from_before(corpus):
+def test_clip_bounds_the_gradient_and_the_norm_is_reported_unclipped(corpus):
     free, clipped = trainer_for(corpus, clip=0.0), trainer_for(corpus, clip=1e-3)
     torch.manual_seed(1)
     expected = free.update(0).gradient_norm
@@ -128,7 +128,7 @@ def test_clip_value_bounds_every_entry(corpus):
     for trainer in (free, clipped):
         torch.manual_seed(1)
         trainer.update(0)
-    for wide, narrow in zip(free.network.parameters(), clipped.network.parameters()):
+    for wide, narrow in zip(free.network.parameters(), clipped.network.parameters(), strict=True):
         assert torch.equal(narrow.grad, wide.grad.clip(-1e-3, 1e-3))
     assert max(p.grad.abs().max() for p in free.network.parameters()) > 1e-3
 
@@ -152,9 +152,9 @@ def test_state_is_carried_from_window_to_window(corpus):
     trainer.network.step = spy
     for number in range(3):
         trainer.update(number)
-    for (_, after), (before, _) in zip(seen, seen[1:]):
-        for mine, yours in zip(itertools.chain(*after.layers), itertools.chain(*before.layers)):
-            assert torch.equal(mine, yours) and not yours.requires_grad
+    for (_, after), (before, _) in itertools.pairwise(seen):
+        for old, new in zip(itertools.chain(*after.layers), itertools.chain(*before.layers), strict=True):
+            assert torch.equal(old, new) and not new.requires_grad
     assert not any(part.any() for part in itertools.chain(*seen[0][0].layers))
 
 
@@ -162,7 +162,7 @@ def test_state_is_carried_from_window_to_window(corpus):
 
 
 def poison(trainer, bad_steps, value=math.nan):
-    """Make the logits of these steps (counted from 0) worthless."""
+    """Multiply the logits of these steps, counted from 0, by a value that is not finite."""
     step, count = trainer.network.step, itertools.count()
 
     def poisoned(tokens, state):
@@ -197,7 +197,7 @@ def test_three_skipped_updates_in_a_row_end_the_run(corpus):
     assert step == 8
 
 
-def test_a_finite_update_in_between_forgives_the_skipped_ones(corpus):
+def test_a_finite_update_resets_the_count_of_skipped_ones(corpus):
     trainer = poison(trainer_for(corpus), {0, 1, 3, 4, 6, 7})
     assert [step for step in range(20) if not trainer.update(step).applied] == [0, 1, 3, 4, 6, 7]
 
@@ -222,7 +222,7 @@ def test_a_learning_rate_of_zero_is_not_a_skipped_update(corpus):
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_it_learns_namaskar(corpus_of, cell, optimizer):
-    # Cut between words, so that the ring of the learned part has no seam to guess at.
+    # Cut between words, so that the training text is seamless when read as a ring.
     corpus = corpus_of("namaskar\n" * 64, validation=1 / 8)
     trainer = trainer_for(corpus, cell=cell, optimizer=optimizer, hidden=24, steps=300, bptt=16, dropout=0.0,
                           learning_rate=0.01)

@@ -1,5 +1,6 @@
-"""The held-out loss: lanes against one lane, torch against NumPy, and nothing else touched."""
+"""The held-out loss: several lanes against one, torch against NumPy, and no side effects."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,16 @@ from charlm.inference.text_scoring import score_carried
 from charlm.nn.network import Network
 from charlm.text.tokenizers.byte import ByteTokenizer
 from charlm.text.tokenizers.char import CharTokenizer
-from charlm.training.validation import LOGITS, MAX_WINDOW, MAX_LANES, TOKENS_A_LANE, held_out_loss, lane_count, window_count, window_length
+from charlm.training.validation import (
+    LOGITS,
+    MAX_LANES,
+    MAX_WINDOW,
+    TOKENS_PER_LANE,
+    held_out_loss,
+    lane_count,
+    window_count,
+    window_length,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +40,7 @@ def build(cell="lstm", *, dropout=0.0, size=LETTERS.size, **architecture):
 
 @pytest.fixture
 def held_out(cache_of):
-    """A function to a random text of so many tokens, unknown ones among them."""
+    """A function that returns a random text of some number of tokens, including unknown ones."""
     return lambda tokens: cache_of(np.random.default_rng(2).integers(LETTERS.size, size=tokens))
 
 
@@ -51,8 +61,9 @@ def test_lanes_agree_with_one_lane(held_out, cell, lanes, tokens):
 @pytest.mark.parametrize("attention", [False, True])
 @pytest.mark.parametrize("window, lanes, tokens", [
     (64, 2, 1400), (48, 4, 2403), (512, 2, 3000), (5, 2, 1100), (700, 2, 2900)])
-def test_lanes_of_a_network_that_reads_windows_agree_with_one_lane(held_out, window, lanes, tokens, attention):
-    network = build("gru", encoder="bidirectional", source_vocabulary_size=LETTERS.size, attention=attention, window=window)
+def test_lanes_of_a_network_with_windows_agree_with_one_lane(held_out, window, lanes, tokens, attention):
+    network = build("gru", encoder="bidirectional", source_vocabulary_size=LETTERS.size, attention=attention,
+                    window=window)
     text = held_out(tokens)
     one = held_out_loss(network, text, LETTERS, lanes=1)
     assert one == pytest.approx(by_numpy(network, text), abs=1e-5)
@@ -66,7 +77,7 @@ def test_one_lane_equals_numpys_carried_score(held_out, tokens):
 
 
 def test_default_lanes_of_a_long_text_agree_with_numpy(held_out):
-    tokens = 2 * TOKENS_A_LANE + 3
+    tokens = 2 * TOKENS_PER_LANE + 3
     assert lane_count(tokens) == 2
     network, text = build(), held_out(tokens)
     assert held_out_loss(network, text, LETTERS) == pytest.approx(by_numpy(network, text), abs=1e-5)
@@ -81,7 +92,7 @@ def test_a_uniform_model_loses_log_of_the_vocabulary(cache_of):
     assert loss == pytest.approx(math.log(256), rel=1e-6)
 
 
-def test_unknown_tokens_cost_their_share_of_all_unknown_characters(cache_of):
+def test_p_of_an_unknown_token_is_spread_over_all_unknown_characters(cache_of):
     network = build()
     with torch.no_grad():
         network.head.weight.zero_()
@@ -92,13 +103,13 @@ def test_unknown_tokens_cost_their_share_of_all_unknown_characters(cache_of):
 
 
 @pytest.mark.parametrize("mode", [True, False])
-def test_mode_weights_and_random_numbers_are_left_alone(held_out, mode):
+def test_mode_weights_and_rng_state_are_left_alone(held_out, mode):
     network, text = build(dropout=0.5), held_out(700)
     network.train(mode)
-    weights, numbers = network.weights(), torch.get_rng_state()
+    weights, rng_state = network.weights(), torch.get_rng_state()
     first = held_out_loss(network, text, LETTERS)
     assert network.training is mode and network.decoder[0].training is mode
-    assert torch.equal(torch.get_rng_state(), numbers)
+    assert torch.equal(torch.get_rng_state(), rng_state)
     assert all(torch.equal(values, weights[name]) for name, values in network.weights().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     assert held_out_loss(network, text, LETTERS) == first == held_out_loss(build(), text, LETTERS)
@@ -116,17 +127,16 @@ def test_mode_is_restored_after_an_error(held_out):
 
 
 def test_an_interrupted_loss_is_not_a_number(held_out):
-    asked = []
-    loss = held_out_loss(build(), held_out(3 * MAX_WINDOW), LETTERS, interrupted=lambda: asked.append(1) or len(asked) > 2)
-    assert math.isnan(loss)
-    assert not math.isnan(held_out_loss(build(), held_out(3 * MAX_WINDOW), LETTERS, interrupted=lambda: False))
+    calls, text = itertools.count(1), held_out(3 * MAX_WINDOW)
+    assert math.isnan(held_out_loss(build(), text, LETTERS, interrupted=lambda: next(calls) > 2))
+    assert not math.isnan(held_out_loss(build(), text, LETTERS, interrupted=lambda: False))
 
 
 def test_lanes_grow_with_the_text_up_to_a_limit():
-    assert [lane_count(n) for n in (1, TOKENS_A_LANE, 2 * TOKENS_A_LANE, 10 ** 9)] == [1, 1, 2, MAX_LANES]
+    assert [lane_count(n) for n in (1, TOKENS_PER_LANE, 2 * TOKENS_PER_LANE, 10 ** 9)] == [1, 1, 2, MAX_LANES]
 
 
-def test_a_large_vocabulary_shortens_windows_so_that_logits_stay_bounded():
+def test_a_large_vocabulary_shortens_windows_to_bound_the_logits():
     for lanes in (1, 8, 32):
         for size in (2, 66, 5_400, 1_000_000):
             assert 1 <= window_length(lanes, size) <= MAX_WINDOW
@@ -134,6 +144,6 @@ def test_a_large_vocabulary_shortens_windows_so_that_logits_stay_bounded():
 
 
 @pytest.mark.parametrize("tokens, windows", [
-    (1, 1), (MAX_WINDOW, 1), (MAX_WINDOW + 1, 2), (2 * TOKENS_A_LANE, TOKENS_A_LANE // MAX_WINDOW)])
-def test_windows_are_counted_by_the_lane(tokens, windows):
+    (1, 1), (MAX_WINDOW, 1), (MAX_WINDOW + 1, 2), (2 * TOKENS_PER_LANE, TOKENS_PER_LANE // MAX_WINDOW)])
+def test_windows_are_counted_per_lane(tokens, windows):
     assert window_count(tokens, LETTERS.size) == windows

@@ -1,1 +1,1 @@
-"""Tokenizers: text to ids and back, one file a kind."""
+"""Tokenizers: text to ids and back, one file for each kind."""

@@ -1,4 +1,4 @@
-"""One id a character: a table of the code points of the corpus, and `<unk>` for all others."""
+"""Tokenizers with one id for each character of the corpus, and `<unk>` for all others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
+from charlm.contract import IntArray, Tensors
 from charlm.errors import ModelFileError, UsageError
 from charlm.text.tokenizers.base import NEWLINE
 
@@ -17,34 +19,34 @@ UNKNOWN = 0
 _VISIBLE_UNKNOWN = "\ufffd"
 
 
-def _codes(text: str) -> np.ndarray:
+def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 class CharTokenizer:
-    """Ids 1, 2, 3 … are the known characters in code point order; 0 is `<unk>`.
+    """A tokenizer in which ids 1, 2, 3 … are the known characters in code point order, and 0 is `<unk>`.
 
-    An unknown character is scored as p(unk) spread evenly over all code points not in the table.
+    The probability of `<unk>` is spread evenly over all code points that are not in the table.
     """
 
     kind = "char"
-    unknown_id = UNKNOWN
-    unsampleable_ids = (UNKNOWN,)
+    tensor_shapes = {"tokenizer.characters": ("U32", 1)}
+    unknown_id: int | None = UNKNOWN
+    unsampleable_ids: tuple[int, ...] = (UNKNOWN,)
 
-    def __init__(self, codes: np.ndarray):
+    def __init__(self, codes: IntArray):
         self._known = codes.astype(np.uint32)
         self.size = len(codes) + 1
-        ids = np.arange(1, self.size, dtype=np.int32)
-        # Zero is <unk>, so a fresh table already says "unknown" for every code point.
+        # Zero is <unk>, so a fresh table maps every code point to "unknown".
         self._table = np.zeros(CODE_POINTS, np.int32)
-        self._table[codes] = ids
+        self._table[codes] = np.arange(1, self.size, dtype=np.int32)
         self._characters = [_VISIBLE_UNKNOWN, *map(chr, codes.tolist())]
         self.start_id = int(self._table[ord(NEWLINE)])
         self.unknown_surprisal = math.log(CODE_POINTS - SURROGATES - len(codes) or 1)
 
     @classmethod
     def train(cls, chunks: Iterable[str], *, vocabulary_size: int | None) -> CharTokenizer:
-        """All characters of the text, or with a `vocabulary_size` the most frequent ones."""
+        """Learn all characters of the text, or the `vocabulary_size - 1` most frequent ones."""
         counts = np.zeros(CODE_POINTS, np.int64)
         for text in chunks:
             codes, times = np.unique(_codes(text), return_counts=True)
@@ -57,58 +59,77 @@ class CharTokenizer:
         return cls(np.sort(known))
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, np.ndarray]) -> CharTokenizer:
+    def from_tensors(cls, tensors: Tensors) -> CharTokenizer:
+        """Rebuild a tokenizer. Raises ModelFileError unless its characters are in code point order."""
         codes = tensors["tokenizer.characters"].astype(np.int64)
         surrogate = (codes >= 0xD800) & (codes < 0xD800 + SURROGATES)
         if surrogate.any() or (codes >= CODE_POINTS).any() or (np.diff(codes) <= 0).any():
-            raise ModelFileError("its character table is not one of characters in order")
+            raise ModelFileError("its character table is not a list of characters in order")
         return cls(codes)
 
-    def union(self, other: CharTokenizer) -> CharTokenizer:
-        """One that knows all that both know."""
-        return type(self)(np.union1d(self._known, other._known))
-
-    def known_text(self) -> str:
-        """Its characters, in the order of their ids."""
-        return "".join(self._characters[1:])
-
-    def tensors(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> Tensors:
+        """Return the table of characters, uint32."""
         return {"tokenizer.characters": self._known}
 
-    def encode(self, text: str) -> np.ndarray:
-        return self._table[_codes(text)]
+    def extended(self, chunks: Iterable[str]) -> CharTokenizer:
+        """Return a tokenizer that also knows the characters of these chunks."""
+        return type(self)(np.union1d(self._known, type(self).train(chunks, vocabulary_size=None)._known))
+
+    def id_mapping(self, extended: CharTokenizer) -> IntArray:
+        """Return the id (size,) that each id of this tokenizer has in an extended one.
+
+        >>> old = CharTokenizer.train(["bd"], vocabulary_size=None)
+        >>> old.id_mapping(old.extended(["c"])).tolist()
+        [0, 1, 3]
+        """
+        return np.concatenate([[UNKNOWN], extended._table[self._known]])
+
+    def known_text(self) -> str:
+        """Return all known characters in the order of their ids."""
+        return "".join(self._characters[1:])
+
+    def encode(self, text: str) -> IntArray:
+        """Return one id for each character, int32."""
+        ids: NDArray[np.int32] = self._table[_codes(text)]
+        return ids
 
     def stable_prefix(self, text: str) -> int:
+        """Return the length of the text: no id depends on the next character."""
         return len(text)
 
-    def decoder(self) -> CharTokenizer:
-        return self
-
     def display(self, index: int) -> str:
+        """Return an id's character, or <unk>."""
         return "<unk>" if index == UNKNOWN else self._characters[index]
 
+    def decoder(self) -> CharTokenizer:
+        """Return this tokenizer: every id is one character, so decoding has no state."""
+        return self
+
     def push(self, ids: Iterable[int]) -> str:
+        """Return the characters of these ids, U+FFFD for an unknown one."""
         return "".join([self._characters[index] for index in ids])
 
     def flush(self) -> str:
+        """Return an empty string: nothing is ever held back."""
         return ""
 
 
 class NFDTokenizer(CharTokenizer):
-    """One id a character of the decomposed text; decoding gives that text, not the original."""
+    """A tokenizer of the canonically decomposed text (NFD). Decoding returns that text, not the original one."""
 
     kind = "nfd"
 
     @classmethod
     def train(cls, chunks: Iterable[str], *, vocabulary_size: int | None) -> CharTokenizer:
-        return super().train((unicodedata.normalize("NFD", text) for text in chunks),
-                           vocabulary_size=vocabulary_size)
+        """Learn the characters of the decomposed text."""
+        return super().train((unicodedata.normalize("NFD", text) for text in chunks), vocabulary_size=vocabulary_size)
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str) -> IntArray:
+        """Return one id for each character of the decomposed text, int32."""
         return super().encode(unicodedata.normalize("NFD", text))
 
     def stable_prefix(self, text: str) -> int:
-        """Up to the last letter: marks that follow it would be put in order with its own."""
+        """Return the length up to the last letter, because marks that follow it would be reordered with its own."""
         end = len(text)
         while end and unicodedata.combining(text[end - 1]):
             end -= 1

@@ -1,1 +1,1 @@
-"""Training objectives in torch, one file a task."""
+"""The training objectives in torch, one file a task."""

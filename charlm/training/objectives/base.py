@@ -1,21 +1,28 @@
-"""What a task asks of a network: a loss to lower at each step, and how good it is on held-out data.
+"""What the trainer and its loop need of a task: a loss for each step, and a validation.
 
-The trainer and its loop know only this; stream.py, lines.py, pairs.py and fill.py are the tasks.
+One file a task: text.py, lines.py, pairs.py, infill.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+
+from charlm.config import TrainingConfig
+from charlm.nn.network import Network
+from charlm.nn.state import State
+from charlm.training.distributed import ProcessGroup
+from charlm.training.teacher_forcing import teacher_forced_loss, zero_loss
 
 
 @dataclass(frozen=True)
 class ValidationMetrics:
-    """How good a network is on held-out data."""
+    """The quality of a network on held-out data."""
 
     loss: float                         # nats per token
     bits_per_character: float
@@ -23,10 +30,11 @@ class ValidationMetrics:
 
     @property
     def finite(self) -> bool:
+        """Return True if the loss is a finite number."""
         return math.isfinite(self.loss)
 
     def is_better_than(self, other: ValidationMetrics | None) -> bool:
-        """Fewer errors, or as many and a lower loss."""
+        """Return True if there are fewer errors than in `other`, or equally many and a lower loss."""
         if other is None or not self.finite:
             return self.finite
         return (self.error_rate or 0, self.loss) < (other.error_rate or 0, other.loss)
@@ -35,39 +43,67 @@ class ValidationMetrics:
 class Objective(Protocol):
     """One task on one corpus with one network, over the steps of a run."""
 
-    tokens_per_update: float            # that are predicted, on average
-    characters_per_update: float        # of the training text, on average
+    tokens_per_update: float            # predicted tokens, on average
+    characters_per_update: float        # characters of the training text, on average
     updates_per_epoch: float
-    validation_tokens: float            # what one validation costs, in tokens predicted
-    validation_batches: int              # calls of `interrupted` in one validation
-    stateful: bool                       # whether an update goes on from where the one before it ended
+    validation_tokens: float            # cost of one validation, in predicted tokens
+    validation_batches: int             # calls of `interrupted` in one validation
+    stateful: bool                      # True if an update starts from the state in which the last one ended
 
     def loss(self, step: int) -> torch.Tensor:
-        """The loss to lower at a step counted from 0, as a scalar: this process's part of its mean."""
+        """Return the scalar loss of a step, counted from 0: this process's share of the mean in nats per token."""
 
     def commit(self) -> None:
-        """The latest loss was finite and its gradient is applied: go on from there."""
+        """Keep the state in which the latest loss ended: its gradient was finite and is applied."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What is carried from one update to the next, beside the weights."""
+        """Return the state carried from one update to the next, apart from the weights."""
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `tensors`."""
+        """Restore the state that `tensors` returned."""
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
-        """The whole held-out part, training state untouched; a loss of NaN when interrupted."""
+        """Score all held-out data without touching the training state; the loss is NaN if interrupted."""
 
 
 class StatelessObjective:
-    """What objectives share whose batches have nothing to do with each other: nothing is carried on."""
+    """A base for tasks whose examples are independent of each other: no state is carried between updates."""
 
     stateful = False
 
+    def __init__(self, network: Network, run: TrainingConfig, process_group: ProcessGroup):
+        self._network, self._group = network, process_group
+        self._smoothing = run.label_smoothing
+
     def commit(self) -> None:
-        """Nothing to go on from."""
+        """Do nothing, as there is no state to keep."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
+        """Return no tensors, as there is no state to carry."""
         return {}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Nothing was carried."""
+        """Do nothing, as there is no state to restore."""
+
+    def _share_of_mean(self, rows: list[np.ndarray], start: Callable[[], State], *, tokens: int) -> torch.Tensor:
+        """Return the summed loss of a shard's rows over the tokens of the whole batch: shards add up to the mean.
+
+        `start` returns the decoder state that the rows begin with; a shard may be empty.
+        """
+        if not rows:
+            return zero_loss(self._network)
+        return teacher_forced_loss(self._network, start(), rows, label_smoothing=self._smoothing,
+                                   reduction="sum") / tokens
+
+
+@torch.inference_mode()
+def held_out_metrics(network: Network, batches: Iterable[list], nats: Callable[[list], float], *, tokens: int,
+                     characters: int, interrupted: Callable[[], bool]) -> ValidationMetrics:
+    """Return the metrics of batches that have `tokens` and `characters` in all; `nats` scores one batch."""
+    total = 0.0
+    with network.evaluating():
+        for batch in batches:
+            if interrupted():
+                return ValidationMetrics(math.nan, math.nan)
+            total += nats(batch)
+    return ValidationMetrics(total / tokens, total / math.log(2) / characters)

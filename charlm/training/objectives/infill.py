@@ -1,8 +1,7 @@
-"""Gaps: read a text with random spans cut out, write each of them; teacher forcing throughout."""
+"""Infilling: read a text with random gaps and write each gap. Training and validation are teacher-forced."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,80 +9,65 @@ import torch
 
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
-from charlm.text.gap_sampling import (
-    MAX_SOURCE,
-    MIN_SOURCE,
-    Gapped,
-    gap_positions,
-    cut_gaps,
-    draw_gaps,
-    draw_max_length,
-    count_gap_characters,
-    held_out_gaps,
-)
+from charlm.nn.state import State
+from charlm.text import gap_sampling
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.text_corpus import TextCorpus
 from charlm.training.distributed import ProcessGroup
-from charlm.training.objectives.base import StatelessObjective, ValidationMetrics
-from charlm.training.teacher_forcing import encoded, teacher_forced_loss, zero_loss
+from charlm.training.objectives.base import StatelessObjective, ValidationMetrics, held_out_metrics
+from charlm.training.teacher_forcing import encode_sources, teacher_forced_loss, unknown_nats
 
-AT_ONCE = 64                            # held-out texts
+AT_ONCE = 64                            # held-out texts in a batch
 
 
 class InfillObjective(StatelessObjective):
-    """Predict every token of every gap and its end, given the text around, other gaps missing in it."""
+    """Predict every token of every gap and its end, given the text with all its gaps."""
 
-    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network,
-                 world: ProcessGroup = ProcessGroup()):
-        self._corpus, self._network, self._run, self._world = corpus, network, run, world
+    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
+        super().__init__(network, run, process_group)
+        self._corpus, self._seed = corpus, run.seed
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
-        self._held_out = held_out_gaps(corpus.validation, corpus.tokenizer)
+        self._held_out = gap_sampling.held_out_gaps(corpus.validation, corpus.tokenizer)
         self.validation_tokens = sum(len(text.source) for text in self._held_out)
         self.validation_batches = -(-len(self._held_out) // AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
-        """A step's texts are all of one length, so that little is padded; the length is drawn."""
-        chance = np.random.default_rng([self._run.seed, step])
-        tokens = self._corpus.train
-        size = min(int(chance.integers(MIN_SOURCE, MAX_SOURCE + 1)), len(tokens))
-        longest = draw_max_length(chance)
-        rows = max(round(self.tokens_per_update / size), 1)
-        starts = chance.integers(0, len(tokens) - size + 1, rows)
-        texts = [cut_gaps(ids, draw_gaps(size, chance, longest=longest), self._corpus.tokenizer)
+        """Return this process's share of the step's mean loss, in nats per token.
+
+        The texts of a step have one random length, so that sources need little padding.
+        """
+        rng = np.random.default_rng([self._seed, step])
+        tokens, tokenizer = self._corpus.train, self._corpus.tokenizer
+        size = min(int(rng.integers(gap_sampling.MIN_SOURCE, gap_sampling.MAX_SOURCE + 1)), len(tokens))
+        max_length = gap_sampling.draw_max_length(rng)
+        count = max(round(self.tokens_per_update / size), 1)
+        starts = rng.integers(0, len(tokens) - size + 1, count)
+        texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, max_length=max_length), tokenizer)
                  for ids in tokens.ring(starts, size)]
-        own = self._world.shard(texts)
-        if not own:
-            return zero_loss(self._network)
-        return self._loss(own, label_smoothing=self._run.label_smoothing) / _tokens(texts)
+        shard = self._group.shard(texts)
+        return self._share_of_mean(self._rows(shard), lambda: self._start(shard), tokens=_count_tokens(texts))
 
-    def _loss(self, texts: list[Gapped], **how) -> torch.Tensor:
-        state = encoded(self._network, [text.source for text in texts], gap_positions(texts))
-        rows = [with_bos_eos(self._corpus.tokenizer, ids) for text in texts for ids in text.gaps]
-        return teacher_forced_loss(self._network, state, rows, reduction="sum", **how)
+    def _start(self, texts: list[gap_sampling.Gapped]) -> State:
+        return encode_sources(self._network, [text.source for text in texts], gap_sampling.gap_positions(texts))
 
-    def _unknown_nats(self, texts: list[Gapped]) -> float:
-        """What unknown tokens cost on top of p(unk), as everywhere."""
-        tokenizer = self._corpus.tokenizer
-        return tokenizer.unknown_surprisal * sum(
-            int((ids == tokenizer.unknown_id).sum()) for text in texts for ids in text.gaps)
+    def _rows(self, texts: list[gap_sampling.Gapped]) -> list[np.ndarray]:
+        return [with_bos_eos(self._corpus.tokenizer, ids) for text in texts for ids in text.gaps]
 
-    @torch.inference_mode()
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
-        """The loss of the held-out gaps."""
-        nats = 0.0
-        with self._network.evaluating():
-            for start in range(0, len(self._held_out), AT_ONCE):
-                if interrupted():
-                    return ValidationMetrics(math.nan, math.nan)
-                some = self._held_out[start:start + AT_ONCE]
-                nats += self._loss(some).item() + self._unknown_nats(some)
-        tokens = _tokens(self._held_out)
-        characters = count_gap_characters(self._held_out, self._corpus.tokenizer)
-        return ValidationMetrics(nats / tokens, nats / math.log(2) / characters)
+        """Score all held-out gaps."""
+        texts, tokenizer = self._held_out, self._corpus.tokenizer
+        batches = (texts[start:start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
+        return held_out_metrics(self._network, batches, self._nats, tokens=_count_tokens(texts),
+                                characters=gap_sampling.count_gap_characters(texts, tokenizer), interrupted=interrupted)
+
+    def _nats(self, texts: list[gap_sampling.Gapped]) -> float:
+        rows = self._rows(texts)
+        loss = teacher_forced_loss(self._network, self._start(texts), rows, reduction="sum").item()
+        return loss + unknown_nats(self._corpus.tokenizer, torch.from_numpy(np.concatenate(rows)))
 
 
-def _tokens(texts: list[Gapped]) -> int:
-    """What is predicted in all gaps, each end included."""
+def _count_tokens(texts: list[gap_sampling.Gapped]) -> int:
+    """Return the number of tokens to predict in all gaps, ends included."""
     return sum(len(ids) + 1 for text in texts for ids in text.gaps)

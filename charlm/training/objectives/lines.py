@@ -1,8 +1,7 @@
-"""Lines: predict every token of a line and its end from its begin, a label or none; nothing is carried over."""
+"""Lines: predict every token of a line and its end, from its label or from nothing."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,19 +15,18 @@ from charlm.text.examples import batch_by_length
 from charlm.text.line_corpus import MAX_EXAMPLE, LineCorpus
 from charlm.training.batches import Batches
 from charlm.training.distributed import ProcessGroup
-from charlm.training.objectives.base import StatelessObjective, ValidationMetrics
-from charlm.training.teacher_forcing import IGNORED, inputs_and_targets, teacher_forced_loss, zero_loss
+from charlm.training.objectives.base import StatelessObjective, ValidationMetrics, held_out_metrics
+from charlm.training.teacher_forcing import IGNORED, inputs_and_targets, unknown_nats
 
-AT_ONCE = 256                           # held-out lines, fewer of long ones
+AT_ONCE = 256                           # held-out lines in a batch, fewer if they are long
 
 
 class LinesObjective(StatelessObjective):
     """Predict every token of a line and its end."""
 
-    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network,
-                 world: ProcessGroup = ProcessGroup()):
-        self._corpus, self._network, self._world = corpus, network, world
-        self._smoothing = run.label_smoothing
+    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
+        super().__init__(network, run, process_group)
+        self._corpus = corpus
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         lengths = corpus.validation.lengths
         order = np.argsort(lengths, kind="stable")
@@ -40,40 +38,30 @@ class LinesObjective(StatelessObjective):
         self.validation_batches = len(self._held_out)
 
     def loss(self, step: int) -> torch.Tensor:
-        numbers = self._batches.at(step)
-        rows = [self._corpus.train[number] for number in self._world.shard(numbers)]
-        tokens = int(self._corpus.lengths[numbers].sum())
-        if not rows:
-            return zero_loss(self._network)
-        return teacher_forced_loss(self._network, self._network.start(len(rows)), rows,
-                           label_smoothing=self._smoothing, reduction="sum") / tokens
+        """Return this process's share of the step's mean loss, in nats per token."""
+        indices = self._batches.at(step)
+        rows = [self._corpus.train[index] for index in self._group.shard(indices)]
+        return self._share_of_mean(rows, lambda: self._network.start(len(rows)),
+                                   tokens=int(self._corpus.lengths[indices].sum()))
 
-    @torch.inference_mode()
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
-        """The loss of all held-out lines, each given its label."""
-        nats = 0.0
-        with self._network.evaluating():
-            for numbers in self._held_out:
-                if interrupted():
-                    return ValidationMetrics(math.nan, math.nan)
-                nats += self._nats([self._corpus.validation[number] for number in numbers])
-        return ValidationMetrics(nats / self.validation_tokens,
-                     nats / math.log(2) / self._corpus.validation_characters)
+        """Score all held-out lines, each given its label."""
+        batches = ([self._corpus.validation[index] for index in indices] for indices in self._held_out)
+        return held_out_metrics(self._network, batches, self._nats, tokens=self.validation_tokens,
+                                characters=self._corpus.validation_characters, interrupted=interrupted)
 
     def _nats(self, rows: list[np.ndarray]) -> float:
-        """Summed over the rows, unknown tokens as everywhere."""
-        tokenizer, state, nats = self._corpus.tokenizer, self._network.start(len(rows)), 0.0
+        """Return the summed nats of rows of any length, with no more logits in memory than LOGITS."""
+        state, nats = self._network.start(len(rows)), 0.0
         for inputs, targets in self._windows(rows):
-            logits, state = self._network.step(inputs, state)
+            logits, state = self._network.step(inputs, state)                   # (B, t, V)
             nats += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED,
                                     reduction="sum").item()
-            if tokenizer.unknown_id is not None:
-                nats += tokenizer.unknown_surprisal * int((targets == tokenizer.unknown_id).sum())
+            nats += unknown_nats(self._corpus.tokenizer, targets)
         return nats
 
     def _windows(self, rows: list[np.ndarray]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Inputs and targets in pieces that bound the logits held, as long lines need."""
+        """Yield inputs and targets (B, t) of as many tokens as LOGITS allows."""
         inputs, targets = inputs_and_targets(rows, self._network.head.bias.device)
-        known = self._network.config.vocabulary_size
-        stride = min(max(LOGITS // known // len(rows), 1), MAX_EXAMPLE)
-        return zip(inputs.split(stride, dim=1), targets.split(stride, dim=1))
+        stride = min(max(LOGITS // self._network.config.vocabulary_size // len(rows), 1), MAX_EXAMPLE)
+        return zip(inputs.split(stride, dim=1), targets.split(stride, dim=1), strict=True)

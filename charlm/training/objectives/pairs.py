@@ -1,4 +1,4 @@
-"""Pairs: read a source, write its target; teacher forcing in training, greedy search in validation."""
+"""Pairs: read a source and write its target. Training is teacher-forced, validation searches greedily."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.inference.evaluation import evaluate_pairs
 from charlm.inference.matmul import matmul
-from charlm.inference.network import Network as Judged
+from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.translation import SOURCES_AT_ONCE, LengthLimit, Translator
 from charlm.nn.network import Network
 from charlm.text.pair_corpus import PairCorpus
@@ -19,54 +19,49 @@ from charlm.text.special_tokens import with_bos_eos
 from charlm.training.batches import Batches
 from charlm.training.distributed import ProcessGroup
 from charlm.training.objectives.base import StatelessObjective, ValidationMetrics
-from charlm.training.teacher_forcing import encoded, teacher_forced_loss, zero_loss
+from charlm.training.teacher_forcing import encode_sources
 
-UNKNOWN_PROBABILITY = 0.003                       # share of source tokens read as unknown
-GREEDY_COST = 4                         # a token searched for in NumPy, over a token trained on
+UNKNOWN_PROBABILITY = 0.003             # of a source token to be read as unknown
+GREEDY_COST = 4                         # time for a token of greedy search in NumPy, over one of training
 
 
 class PairsObjective(StatelessObjective):
-    """Predict every token of a target and its end, given the source and what came before."""
+    """Predict every token of a target and its end, given the source."""
 
-    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network,
-                 world: ProcessGroup = ProcessGroup()):
-        self._corpus, self._network, self._world = corpus, network, world
-        self._smoothing = run.label_smoothing
-        self._seed = run.seed
+    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
+        super().__init__(network, run, process_group)
+        self._corpus, self._seed = corpus, run.seed
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
+        target_tokens = corpus.targets.lengths + 1
         self.updates_per_epoch = self._batches.in_first_epoch
-        self.tokens_per_update = (corpus.targets.lengths + 1).sum() / self.updates_per_epoch
+        self.tokens_per_update = target_tokens.sum() / self.updates_per_epoch
         self.characters_per_update = corpus.lengths.sum() / self.updates_per_epoch
-        per_pair = (corpus.targets.lengths + 1).mean()
-        self.validation_tokens = len(corpus.validation) * per_pair * GREEDY_COST
+        self.validation_tokens = len(corpus.validation) * target_tokens.mean() * GREEDY_COST
         self.validation_batches = -(-len({source for source, _ in corpus.validation}) // SOURCES_AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
-        numbers = self._batches.at(step)
-        chance = np.random.default_rng([self._seed, step])
-        sources = self._world.shard([self._forget(self._corpus.sources[number], chance) for number in numbers])
-        targets = [with_bos_eos(self._corpus.tokenizer, self._corpus.targets[number])
-                   for number in self._world.shard(numbers)]
-        tokens = int((self._corpus.targets.lengths[numbers] + 1).sum())
-        if not targets:
-            return zero_loss(self._network)
-        return teacher_forced_loss(self._network, encoded(self._network, sources), targets,
-                           label_smoothing=self._smoothing, reduction="sum") / tokens
+        """Return this process's share of the step's mean loss, in nats per token."""
+        corpus, indices = self._corpus, self._batches.at(step)
+        rng = np.random.default_rng([self._seed, step])
+        # All processes draw for the whole batch, so that the sources do not depend on how many there are.
+        sources = self._group.shard([self._with_unknowns(corpus.sources[index], rng) for index in indices])
+        rows = [with_bos_eos(corpus.tokenizer, corpus.targets[index]) for index in self._group.shard(indices)]
+        return self._share_of_mean(rows, lambda: encode_sources(self._network, sources),
+                                   tokens=int((corpus.targets.lengths[indices] + 1).sum()))
 
-    def _forget(self, ids: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-        """Some source tokens as unknown ones, so that the network has met them when a true one comes."""
+    def _with_unknowns(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Replace a few tokens by the unknown one, in place, so that its embedding is trained."""
         unknown = self._corpus.source_tokenizer.unknown_id
         if unknown is not None:
-            ids[chance.random(len(ids)) < UNKNOWN_PROBABILITY] = unknown
+            ids[rng.random(len(ids)) < UNKNOWN_PROBABILITY] = unknown
         return ids
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
-        """As `charlm eval` judges the stored model, but by greedy search."""
+        """Evaluate all held-out pairs as `charlm eval` does for a model file, but with greedy search."""
         corpus = self._corpus
         weights = {name: values.numpy() for name, values in self._network.weights().items()}
-        network = Judged(self._network.config, weights, matmul=matmul)
-        translator = Translator(network, corpus.tokenizer, corpus.source_tokenizer,
-                                LengthLimit(corpus.target_ratio))
+        network = NumpyNetwork(self._network.config, weights, matmul=matmul)
+        translator = Translator(network, corpus.tokenizer, corpus.source_tokenizer, LengthLimit(corpus.target_ratio))
         metrics = evaluate_pairs(translator, corpus.validation, beam=1, interrupted=interrupted)
         if metrics is None:
             return ValidationMetrics(math.nan, math.nan)

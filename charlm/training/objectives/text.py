@@ -1,7 +1,6 @@
-"""Running text: lanes in windows, their state carried from one to the next (truncated BPTT).
+"""Running text, read by parallel lanes in windows: truncated backpropagation through time (Williams and Peng 1990).
 
-Where a window begins a line, its lane is sometimes made to forget what came before: so the network
-learns how lines begin for one who knows nothing yet, as when it scores lines or starts to write.
+Each lane's state is carried from one window to the next, but gradients are not.
 """
 
 from __future__ import annotations
@@ -18,27 +17,45 @@ from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.text.text_corpus import TextCorpus
 from charlm.text.token_cache import TokenCache
-from charlm.training.distributed import ProcessGroup
+from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.validation import held_out_loss, window_count
 
-RESET_PROBABILITY = 0.5                        # of the windows that begin a line
+RESET_PROBABILITY = 0.5                 # of a lane whose window starts at a line break
+
+
+class Lanes:
+    """Evenly spaced readers of a token cache that is read as a ring, in windows of `bptt` tokens."""
+
+    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, process_group: ProcessGroup = SINGLE_PROCESS):
+        """Place `batch_size` lanes and keep those of this process."""
+        self._tokens, self._bptt = tokens, bptt
+        starts = np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size
+        self._starts = process_group.shard(starts)
+
+    def window(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return inputs and targets (B, T) of a step, counted from 0; targets are inputs one token later."""
+        ids = torch.from_numpy(self._tokens.ring(self._starts + step * self._bptt, self._bptt + 1))
+        return ids[:, :-1], ids[:, 1:]
 
 
 class TextObjective:
-    """Predict every next token."""
+    """Predict the next token at every position of a running text.
+
+    When a window starts at a line break, the lane's state is reset with probability 0.5, so that the network also
+    learns to start a line without context, as it must when scoring lines.
+    """
 
     stateful = True
 
-    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network,
-                 world: ProcessGroup = ProcessGroup()):
-        self._corpus, self._network, self._world = corpus, network, world
+    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
+        self._corpus, self._network, self._group = corpus, network, process_group
         self._smoothing = run.label_smoothing
         self._device = network.head.bias.device
-        own = slice(world.rank, None, world.size)
-        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt, share=own)
+        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt, process_group=process_group)
         self._batch_size, self._seed = run.batch_size, run.seed
-        self._state = self._next = None     # none before the first accepted update
+        self._state: State | None = None        # None before the first applied update
+        self._next: State | None = None         # follows _state if the latest loss is applied
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
@@ -46,56 +63,46 @@ class TextObjective:
         self.validation_batches = window_count(len(corpus.validation), corpus.tokenizer.size)
 
     def loss(self, step: int) -> torch.Tensor:
-        inputs, targets = self._lanes.window(step)
-        # An empty past may have learned parts, so it is made anew for every backward pass.
-        before = self._network.start(len(inputs))
+        """Return this process's share of the window's mean loss, in nats per token."""
+        inputs, targets = self._lanes.window(step)                              # (B, T)
+        # The empty state may have trained parts, so every backward pass needs a new one.
+        state = self._network.start(len(inputs))
         if self._state is not None:
-            before = self._state.reset(before, self._reset_mask(inputs[:, 0], step))
-        logits, state = self._network.step(inputs.to(self._device), before)
-        self._next = state.detach()
+            state = self._state.reset(state, self._reset_mask(inputs[:, 0], step))
+        logits, after = self._network.step(inputs.to(self._device), state)      # (B, T, V)
+        self._next = after.detach()
         loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
                                targets.to(self._device).T.flatten(), label_smoothing=self._smoothing)
         return loss * (len(inputs) / self._batch_size)
 
     def _reset_mask(self, first: torch.Tensor, step: int) -> torch.Tensor:
-        """Which lanes (B,) start anew, given the token before each one's window.
+        """Return True for every lane (B,) to reset, given the first tokens (B,) of a step's windows.
 
-        A network that reads windows of its past goes on: its lanes turn their pages together.
+        Lanes are never reset if the network encodes windows of its past: all lanes must advance together.
         """
         if self._network.config.window:
             return torch.zeros(len(first), dtype=torch.bool)
-        chance = self._world.shard(np.random.default_rng([self._seed, step]).random(self._batch_size))
-        return (first == self._corpus.tokenizer.start_id) & torch.from_numpy(chance < RESET_PROBABILITY)
+        rng = np.random.default_rng([self._seed, step])
+        drawn = self._group.shard(rng.random(self._batch_size)) < RESET_PROBABILITY
+        return (first == self._corpus.tokenizer.start_id) & torch.from_numpy(drawn)
 
     def commit(self) -> None:
+        """Keep the state in which the latest loss ended."""
         self._state = self._next
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every lane's state; none before the first accepted update."""
-        return {} if self._state is None else self._world.gather(self._state, self._batch_size).tensors()
+        """Return the state of all lanes of all processes; empty before the first applied update."""
+        return {} if self._state is None else self._group.gather(self._state, self._batch_size).tensors()
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Restore this process's lanes. Raises KeyError or ValueError for the state of another run."""
         if tensors:
             whole = State.restored(tensors, self._network.start(self._batch_size))
-            self._state = whole.select(self._world.shard(torch.arange(self._batch_size)))
+            self._state = whole.select(self._group.shard(torch.arange(self._batch_size)))
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
+        """Score the whole held-out text with carried state."""
         corpus = self._corpus
         loss = held_out_loss(self._network, corpus.validation, corpus.tokenizer, interrupted=interrupted)
         tokens_per_character = len(corpus.validation) / corpus.validation_characters
         return ValidationMetrics(loss, loss * tokens_per_character / math.log(2))
-
-
-class Lanes:
-    """`batch_size` lanes over a token cache, in windows of `bptt` tokens."""
-
-    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, share: slice = slice(None)):
-        """Of the `batch_size` lanes those of a share are read here."""
-        self._tokens = tokens
-        self._bptt = bptt
-        self._starts = (np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size)[share]
-
-    def window(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and targets (B, T) of a step, counted from 0; targets are inputs one later."""
-        ids = torch.from_numpy(self._tokens.ring(self._starts + step * self._bptt, self._bptt + 1))
-        return ids[:, :-1], ids[:, 1:]

@@ -1,4 +1,4 @@
-"""A vocabulary that grows keeps what it knew, adds what is new, and says where every old id went."""
+"""Extended vocabularies: they keep the old symbols, add new ones, and map every old id to its new one."""
 
 import pytest
 
@@ -11,38 +11,39 @@ def learned(kind, text):
     return train(kind, [text], vocabulary_size=270 if kind in ("bpe", "unigram") else None)
 
 
-@pytest.mark.parametrize("kind, known_text", [("char", sorted(set(OLD + MORE))), ("word", sorted({*OLD.split(" "), *MORE.split(" ")})),
-                                             ("nfd", sorted(set("sea shelle \u0301x\x00aqu\u0308\U0010ffff")))])
-def test_grown_vocabulary_knows_both_texts_and_no_more(kind, known_text):
-    grown = train(Extendable(learned(kind, OLD)), [MORE], vocabulary_size=None)
-    assert grown.kind == kind and grown.size == len(known_text) + 1
-    assert [grown.display(index) for index in range(1, grown.size)] == known_text
-    assert grown.unknown_id not in grown.encode(OLD) and grown.unknown_id not in grown.encode(MORE)
+@pytest.mark.parametrize("kind, symbols", [
+    ("char", sorted(set(OLD + MORE))), ("word", sorted({*OLD.split(" "), *MORE.split(" ")})),
+    ("nfd", sorted(set("sea shelle \u0301x\x00aqu\u0308\U0010ffff")))])
+def test_extended_vocabulary_is_that_of_both_texts(kind, symbols):
+    extended = train(Extendable(learned(kind, OLD)), [MORE], vocabulary_size=None)
+    assert extended.kind == kind and extended.size == len(symbols) + 1
+    assert [extended.display(index) for index in range(1, extended.size)] == symbols
+    assert extended.unknown_id not in extended.encode(OLD) and extended.unknown_id not in extended.encode(MORE)
 
 
 @pytest.mark.parametrize("kind", ["char", "word", "nfd"])
-def test_every_old_id_means_the_same_at_its_new_place(kind):
+def test_id_mapping_preserves_the_meaning_of_every_id(kind):
     old = learned(kind, OLD)
-    grown = Extendable(old).fitted([MORE])
-    moved = id_mapping(old, grown)
-    assert len(moved) == old.size and moved[0] == 0 and moved.dtype.name == "int64"
-    assert [grown.display(index) for index in moved] == [old.display(index) for index in range(old.size)]
+    extended = train(Extendable(old), [MORE], vocabulary_size=None)
+    mapping = id_mapping(old, extended)
+    assert len(mapping) == old.size and mapping[0] == 0 and mapping.dtype.name == "int64"
+    assert [extended.display(index) for index in mapping] == [old.display(index) for index in range(old.size)]
 
 
 @pytest.mark.parametrize("kind", ["char", "word", "nfd"])
-def test_a_text_without_anything_new_grows_nothing(kind):
+def test_a_known_text_adds_no_ids(kind):
     old = learned(kind, OLD)
-    grown = Extendable(old).fitted([OLD])
-    assert grown.size == old.size and id_mapping(old, grown).tolist() == list(range(old.size))
+    extended = train(Extendable(old), [OLD], vocabulary_size=None)
+    assert extended.size == old.size and id_mapping(old, extended).tolist() == list(range(old.size))
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe"])
-def test_what_knows_every_text_stays_as_it_is(kind):
+def test_tokenizers_that_know_every_text_are_not_extended(kind):
     old = learned(kind, "she sells sea shells " * 30)
     assert train(Extendable(old), [MORE], vocabulary_size=None) is old
     assert id_mapping(old, old).tolist() == list(range(old.size))
 
 
-def test_a_tokenizer_that_is_there_stays_whatever_the_text():
+def test_an_existing_tokenizer_is_returned_unchanged():
     old = learned("char", OLD)
     assert train(old, [MORE], vocabulary_size=None) is old

@@ -1,4 +1,4 @@
-"""Characters taken apart: what was never seen whole is known by its parts, however it is token_spans."""
+"""Decomposed characters: an unseen one is known if its parts are, whichever way it is spelled."""
 
 import unicodedata
 
@@ -20,23 +20,23 @@ def unknown(tokenizer, text):
     return (tokenizer.encode(text) == tokenizer.unknown_id).sum()
 
 
-def test_hangul_syllable_is_its_letters():
+def test_hangul_syllable_is_split_into_letters():
     tokenizer = nfd("한")
     assert decode(tokenizer, tokenizer.encode("한").tolist()) == "\u1112\u1161\u11ab"
     assert tokenizer.size == 1 + 3
 
 
-def test_unseen_syllable_is_known_by_its_parts():
+def test_letters_of_an_unseen_syllable_are_known():
     tokenizer = nfd("한", "가")
     assert not unknown(tokenizer, "간") and not unknown(tokenizer, "하")
-    assert unknown(tokenizer, "곤") == 1                    # its vowel is new, and only that is unknown
+    assert unknown(tokenizer, "곤") == 1                    # only its vowel is new
     assert unknown(train("char", ["한", "가"], vocabulary_size=None), "간") == 1
 
 
-def test_unseen_letter_with_marks_is_known_by_its_parts():
+def test_parts_of_an_unseen_accented_letter_are_known():
     tokenizer = nfd("résumé", "über", "ọ")
     assert not unknown(tokenizer, "ö") and not unknown(tokenizer, "ọ́")
-    assert unknown(tokenizer, "ñ") == 2                     # neither n nor the tilde was seen
+    assert unknown(tokenizer, "ñ") == 2                     # neither n nor the tilde occurs
     assert unknown(train("char", ["résumé", "über"], vocabulary_size=None), "ö") == 1
 
 
@@ -56,28 +56,28 @@ def test_decoding_gives_the_decomposed_text(text):
     assert decode(tokenizer, tokenizer.encode(text).tolist()) == unicodedata.normalize("NFD", text)
 
 
-def test_only_the_canonical_decomposition_is_taken():
+def test_decomposition_is_canonical():
     tokenizer = nfd("fi2", "ﬁ²")
     assert tokenizer.encode("ﬁ").tolist() != tokenizer.encode("fi").tolist()
 
 
-def test_limited_vocabulary_counts_parts():
-    tokenizer = nfd("éèêe", size=2)                         # <unk>, and e, which stands four times
+def test_limited_vocabulary_counts_decomposed_characters():
+    tokenizer = nfd("éèêe", size=2)                         # <unk>, and e, which occurs four times
     assert tokenizer.encode("eé").tolist() == [1, 1, 0]
 
 
-def test_rebuilt_tokenizer_takes_characters_apart_too():
+def test_rebuilt_tokenizer_decomposes_characters_too():
     tokenizer = nfd("résumé 한국")
-    again = from_tensors("nfd", tokenizer.tensors())
-    assert (again.kind, again.size) == ("nfd", tokenizer.size)
-    assert again.encode("é국").tolist() == tokenizer.encode("é국").tolist() and len(again.encode("é국")) == 5
+    rebuilt = from_tensors("nfd", tokenizer.tensors())
+    assert (rebuilt.kind, rebuilt.size) == ("nfd", tokenizer.size)
+    assert rebuilt.encode("é국").tolist() == tokenizer.encode("é국").tolist() and len(rebuilt.encode("é국")) == 5
     assert tensor_shapes("nfd") == {name: ("U32", values.ndim) for name, values in tokenizer.tensors().items()}
 
 
 @settings(deadline=None)
-@given(text=TEXT, place=st.integers(0, 20))
-@example(text="a\u0301\u0323", place=2)
-def test_chunking_does_not_change_ids(text, place):
+@given(text=TEXT, cut=st.integers(0, 20))
+@example(text="a\u0301\u0323", cut=2)
+def test_chunking_does_not_change_ids(text, cut):
     tokenizer = nfd(text)
-    ids = [index for ids in encode_chunks(tokenizer, [text[:place], text[place:]]) for index in ids.tolist()]
+    ids = [index for ids in encode_chunks(tokenizer, [text[:cut], text[cut:]]) for index in ids.tolist()]
     assert ids == tokenizer.encode(text).tolist()

@@ -1,9 +1,10 @@
-"""All four tokenizers: decoding undoes encoding on every text, and cutting a text changes no id.
+"""All tokenizers of running text: decoding undoes encoding, and ids do not depend on how a text is cut.
 
-Not here: how text is read (test_corpus.py), how ids are kept (test_cache.py).
+Not here: decomposed characters (test_nfd.py), words (test_word.py).
 """
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -16,15 +17,15 @@ from charlm.text.tokenizers.base import decode, encode_chunks, tokens_containing
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes, train
 
 KINDS = ("char", "byte", "bpe", "unigram")
-OPEN_KINDS = ("byte", "bpe", "unigram")     # no character is unknown to these
+OPEN_KINDS = ("byte", "bpe", "unigram")     # they know every character
 PLAIN = "she sells sea shells by the sea shore\nthe shells she sells are surely sea shells\r\n" * 20
-ODD = ("\0", "\ufeff", "\r\n", "\n\n", "\u2581", "\u2585", "\U0010ffff", "e\u0301", "\u00e9", "<unk>", "<0x41>", "<s>", "\t",
-       "  ", "\x85", "\u2028", "\u200b", "\ue000", "\ufffd", "\U0001f469\u200d\U0001f680")
+ODD = ("\0", "\ufeff", "\r\n", "\n\n", "\u2581", "\u2585", "\U0010ffff", "e\u0301", "\u00e9", "<unk>", "<0x41>", "<s>",
+       "\t", "  ", "\x85", "\u2028", "\u200b", "\ue000", "\ufffd", "\U0001f469\u200d\U0001f680")
 TEXT = st.lists(st.one_of(st.sampled_from(ODD), st.sampled_from(["sea ", "shells", "\n"]),
                           st.text(st.characters(exclude_categories=["Cs"])))).map("".join)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def learned(kind, text=PLAIN):
     return train(kind, [text], vocabulary_size=None)
 
@@ -33,10 +34,10 @@ def ids_of(tokenizer, chunks):
     return [index for ids in encode_chunks(tokenizer, chunks) for index in ids.tolist()]
 
 
-def cut(text, places):
-    """The text in pieces, cut at the places."""
-    borders = [0, *sorted({min(place, len(text)) for place in places}), len(text)]
-    return [text[low:high] for low, high in zip(borders, borders[1:])]
+def split_at(text, positions):
+    """Return the text cut at these positions."""
+    borders = [0, *sorted({min(position, len(text)) for position in positions}), len(text)]
+    return [text[low:high] for low, high in itertools.pairwise(borders)]
 
 
 @pytest.mark.parametrize("kind", OPEN_KINDS)
@@ -61,15 +62,15 @@ def test_decoding_undoes_encoding_of_known_characters(text):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None)
-@given(text=TEXT, places=st.lists(st.integers(0, 60)))
-@example(text="sea shells " * 300 + "\n" + "sea shells " * 100, places=[1, 995, 1000, 1003, 2500, 3300, 3302])
-def test_chunking_does_not_change_ids(kind, text, places):
+@given(text=TEXT, cuts=st.lists(st.integers(0, 60)))
+@example(text="sea shells " * 300 + "\n" + "sea shells " * 100, cuts=[1, 995, 1000, 1003, 2500, 3300, 3302])
+def test_chunking_does_not_change_ids(kind, text, cuts):
     tokenizer = learned(kind)
-    assert ids_of(tokenizer, cut(text, places)) == tokenizer.encode(text).tolist()
+    assert ids_of(tokenizer, split_at(text, cuts)) == tokenizer.encode(text).tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_characters_one_by_one_give_the_same_ids(kind):
+def test_single_characters_give_the_same_ids(kind):
     tokenizer, text = learned(kind), "shells\r\n\u2581<unk> e\u0301" + "sea " * 400
     assert ids_of(tokenizer, text) == tokenizer.encode(text).tolist()
 
@@ -86,7 +87,7 @@ def test_ids_lie_within_the_vocabulary(kind, text):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None)
 @given(text=TEXT)
-def test_what_is_never_sampled_is_never_encoded_but_as_unknown(kind, text):
+def test_unsampleable_ids_are_encoded_only_as_unknown(kind, text):
     tokenizer = learned(kind)
     banned = set(tokenizer.unsampleable_ids) - {tokenizer.unknown_id}
     assert not banned & set(tokenizer.encode(text).tolist())
@@ -95,7 +96,7 @@ def test_what_is_never_sampled_is_never_encoded_but_as_unknown(kind, text):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None)
 @given(text=TEXT)
-def test_streamed_pieces_join_to_the_decoded_text(kind, text):
+def test_streamed_decoding_gives_the_decoded_text(kind, text):
     tokenizer = learned(kind)
     ids, decoder = tokenizer.encode(text).tolist(), learned(kind).decoder()
     pieces = [decoder.push([index]) for index in ids] + [decoder.flush()]
@@ -111,7 +112,7 @@ def test_empty_text_has_no_ids(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_start_is_the_newline(kind):
+def test_start_id_is_the_newline(kind):
     tokenizer = learned(kind)
     assert tokenizer.encode("\n").tolist() == [tokenizer.start_id]
 
@@ -119,30 +120,30 @@ def test_start_is_the_newline(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None)
 @given(text=TEXT)
-def test_rebuilt_tokenizer_encodes_alike(kind, text):
+def test_rebuilt_tokenizer_gives_the_same_ids(kind, text):
     tokenizer = learned(kind)
-    again = again_of(kind)
-    assert (again.kind, again.size, again.start_id) == (kind, tokenizer.size, tokenizer.start_id)
-    assert again.unsampleable_ids == tokenizer.unsampleable_ids
-    assert again.unknown_surprisal == tokenizer.unknown_surprisal
-    assert again.encode(text).tolist() == tokenizer.encode(text).tolist()
+    rebuilt = rebuilt_of(kind)
+    assert (rebuilt.kind, rebuilt.size, rebuilt.start_id) == (kind, tokenizer.size, tokenizer.start_id)
+    assert rebuilt.unsampleable_ids == tokenizer.unsampleable_ids
+    assert rebuilt.unknown_surprisal == tokenizer.unknown_surprisal
+    assert rebuilt.encode(text).tolist() == tokenizer.encode(text).tolist()
 
 
-@functools.lru_cache(maxsize=None)
-def again_of(kind):
+@functools.cache
+def rebuilt_of(kind):
     return from_tensors(kind, learned(kind).tensors())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tensors_are_those_that_the_model_file_expects(kind):
+def test_tensors_have_the_shapes_that_model_files_expect(kind):
     dtypes = {"U32": np.uint32, "U8": np.uint8}
-    described = {name: (array.dtype, array.ndim) for name, array in learned(kind).tensors().items()}
-    assert described == {name: (dtypes[dtype], dimensions)
+    shapes = {name: (array.dtype, array.ndim) for name, array in learned(kind).tensors().items()}
+    assert shapes == {name: (dtypes[dtype], dimensions)
                          for name, (dtype, dimensions) in tensor_shapes(kind).items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fitting_twice_gives_the_same_tokenizer(kind):
+def test_training_is_deterministic(kind):
     first, second = (train(kind, [PLAIN], vocabulary_size=None).tensors() for _ in range(2))
     assert {name: array.tobytes() for name, array in first.items()} == {
         name: array.tobytes() for name, array in second.items()}
@@ -153,7 +154,7 @@ def test_unknown_kind_is_refused():
         from_tensors("wordpiece", {})
 
 
-# Characters.
+# Characters
 
 def test_characters_are_numbered_in_code_point_order_from_1():
     tokenizer = train("char", ["ba\n", "\U0010ffffa"], vocabulary_size=None)
@@ -161,7 +162,7 @@ def test_characters_are_numbered_in_code_point_order_from_1():
     assert tokenizer.encode("\nab\U0010ffff").tolist() == [1, 2, 3, 4]
 
 
-def test_unseen_character_is_unknown_and_shown_as_one_character():
+def test_unseen_character_is_decoded_as_one_character():
     tokenizer = train("char", ["ab\n"], vocabulary_size=None)
     ids = tokenizer.encode("axb\0").tolist()
     assert ids == [2, tokenizer.unknown_id, 3, tokenizer.unknown_id]
@@ -169,7 +170,7 @@ def test_unseen_character_is_unknown_and_shown_as_one_character():
     assert decode(tokenizer, ids) == "a\ufffdb\ufffd"
 
 
-def test_text_that_looks_like_the_unknown_token_is_only_characters():
+def test_text_like_the_unknown_token_is_ordinary_characters():
     tokenizer = train("char", ["<unk>\n"], vocabulary_size=None)
     ids = tokenizer.encode("<unk>").tolist()
     assert len(ids) == 5 and tokenizer.unknown_id not in ids
@@ -186,7 +187,7 @@ def test_unknown_surprisal_spreads_over_all_other_scalar_values():
     assert tokenizer.unknown_surprisal == pytest.approx(math.log(1_112_064 - 3))
 
 
-def test_combining_marks_stay_apart():
+def test_combining_marks_are_separate_characters():
     tokenizer = train("char", ["e\u0301\u00e9"], vocabulary_size=None)
     assert tokenizer.size == 4
     assert tokenizer.encode("e\u0301\u00e9").tolist() == [1, 3, 2]
@@ -198,7 +199,7 @@ def test_character_table_out_of_order_or_range_is_refused(codes):
         from_tensors("char", {"tokenizer.characters": np.array(codes, np.uint32)})
 
 
-def test_character_table_with_half_a_surrogate_pair_is_refused():
+def test_character_table_with_a_surrogate_is_refused():
     with pytest.raises(ModelFileError):
         from_tensors("char", {"tokenizer.characters": np.array([10, 0xD800], np.uint32)})
 
@@ -208,15 +209,15 @@ def test_vocabulary_of_one_character_is_a_usage_error():
         train("char", ["abc"], vocabulary_size=1)
 
 
-# Bytes.
+# Bytes
 
-def test_ids_of_bytes_are_their_values():
+def test_id_of_a_byte_is_its_value():
     tokenizer = learned("byte")
     assert tokenizer.size == 256
     assert tokenizer.encode("a\0é€").tolist() == [97, 0, 0xC3, 0xA9, 0xE2, 0x82, 0xAC]
 
 
-def test_torn_character_is_held_back_and_then_replaced():
+def test_incomplete_character_is_held_back_and_then_replaced():
     decoder = learned("byte").decoder()
     assert decoder.push([97, 0xE2, 0x82]) == "a"
     assert decoder.push([0xAC]) == "€"
@@ -226,13 +227,13 @@ def test_torn_character_is_held_back_and_then_replaced():
     assert decoder.flush() == "\ufffd"
 
 
-def test_other_number_of_bytes_is_a_usage_error():
+def test_byte_vocabulary_of_another_size_is_a_usage_error():
     assert train("byte", ["a"], vocabulary_size=256).size == 256
     with pytest.raises(UsageError, match="--vocab-size"):
         train("byte", ["a"], vocabulary_size=255)
 
 
-# Subwords.
+# Subwords
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_subwords_are_fewer_than_characters(kind):
@@ -247,7 +248,7 @@ def test_subword_vocabulary_has_the_size_asked_for(kind):
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @pytest.mark.parametrize("size", [2, 257, 100_000])
-def test_subword_vocabulary_that_does_not_fit_is_a_usage_error(kind, size):
+def test_impossible_subword_vocabulary_size_is_a_usage_error(kind, size):
     with pytest.raises(UsageError, match=f"--vocab-size {size}"):
         train(kind, [PLAIN], vocabulary_size=size)
 
@@ -261,7 +262,7 @@ def test_text_without_anything_to_learn_from_is_refused(kind, text):
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @pytest.mark.parametrize("odd", ODD)
-def test_text_full_of_reserved_strings_is_learned_and_kept(kind, odd):
+def test_text_full_of_reserved_strings_survives(kind, odd):
     text = ("sea" + odd + "shells\n") * 30
     tokenizer = learned(kind, text)
     assert decode(tokenizer, tokenizer.encode(text)) == text
@@ -293,7 +294,7 @@ def test_sentencepiece_model_without_byte_pieces_is_refused():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", ["", "a", "ab", "\n"])
-def test_tiny_text_is_learned_or_refused_in_our_own_words(kind, text):
+def test_tiny_text_is_learned_or_refused_with_our_own_error(kind, text):
     try:
         tokenizer = train(kind, [text], vocabulary_size=None)
     except CharlmError:
@@ -301,7 +302,7 @@ def test_tiny_text_is_learned_or_refused_in_our_own_words(kind, text):
     assert decode(tokenizer, tokenizer.encode(text)) == text
 
 
-def test_subwords_are_learned_from_the_beginning_of_a_long_text(monkeypatch):
+def test_subwords_are_learned_from_the_start_of_a_long_text(monkeypatch):
     monkeypatch.setattr("charlm.text.tokenizers.subword.LEARN_FROM", len(PLAIN))
     whole = train("bpe", [PLAIN[:100], PLAIN[100:], "zebra " * 100], vocabulary_size=None)
     assert whole.tensors()["tokenizer.sentencepiece"].tobytes() == \
@@ -309,7 +310,7 @@ def test_subwords_are_learned_from_the_beginning_of_a_long_text(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tokens_holding_a_line_break_are_those_that_decode_to_one(kind):
+def test_tokens_containing_line_breaks_decode_to_them(kind):
     tokenizer = learned(kind)
     holding = tokens_containing(tokenizer, "\n\r")
     assert holding == [index for index in range(tokenizer.size) if set("\n\r") & set(tokenizer.display(index))]

@@ -20,7 +20,7 @@ def test_without_errors_the_loss_alone_counts():
 
 
 @pytest.mark.parametrize("score", [ValidationMetrics(1.0, 1.0), ValidationMetrics(1.0, 1.0, 0.5)])
-def test_nothing_is_better_than_itself_but_anything_finite_is_better_than_nothing(score):
+def test_metrics_are_better_than_none_but_not_better_than_themselves(score):
     assert not score.is_better_than(score)
     assert score.is_better_than(None)
 

@@ -15,7 +15,7 @@ from charlm.inference.network import Network as NumpyNetwork
 from charlm.text.gap_sampling import MAX_SOURCE, MIN_SOURCE, cut_gaps, count_gap_characters, held_out_gaps
 from charlm.text.special_tokens import eos_id, vocabulary_sizes
 from charlm.text.tokenizers.base import decode
-from charlm.training.objectives import infill as module
+
 from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,7 +59,7 @@ def texts_at(monkeypatch):
     """A function to the loss of a trainer's step and the texts that it was made of."""
     def read(trainer, step):
         texts, cut = [], cut_gaps
-        monkeypatch.setattr(module, "cut_gaps", lambda *arguments: texts.append(cut(*arguments)) or texts[-1])
+        monkeypatch.setattr(gap_sampling, "cut_gaps", lambda *arguments: texts.append(cut(*arguments)) or texts[-1])
         return trainer.objective.loss(step).item(), texts
     return read
 
@@ -85,7 +85,7 @@ def test_loss_is_the_mean_over_all_tokens_of_each_text_alone(corpus, texts_at, c
     assert max(sources) > 1 and max(gaps) > 1 and len(counts) > 1       # sources and gaps were padded, some texts have several
 
 
-def test_texts_are_pieces_of_the_learned_part(corpus, texts_at):
+def test_texts_are_parts_of_the_training_text(corpus, texts_at):
     trainer, learned = trainer_for(corpus), decode(corpus.tokenizer, corpus.train.slice(0, len(corpus.train)).tolist())
     texts = [rebuilt(corpus.tokenizer, text) for step in range(40) for text in texts_at(trainer, step)[1]]
     assert all(text in learned for text in texts)
@@ -99,14 +99,14 @@ def test_a_corpus_shorter_than_a_source_is_read_whole(corpus_of, texts_at):
     assert {rebuilt(corpus.tokenizer, text) for text in texts} == {"abcdefghijk"}
 
 
-def test_tokens_of_a_step_are_about_those_of_a_window(corpus, texts_at):
+def test_a_step_has_about_batch_size_times_bptt_tokens(corpus, texts_at):
     trainer = trainer_for(corpus, batch_size=8, bptt=64)
     sizes = [sum(len(rebuilt(corpus.tokenizer, text)) for text in texts_at(trainer, step)[1]) for step in range(40)]
     assert np.mean(sizes) == pytest.approx(8 * 64, rel=0.1) and trainer.objective.tokens_per_update == 8 * 64
     assert all(abs(size - 8 * 64) <= MAX_SOURCE / 2 for size in sizes)
 
 
-def test_loss_of_a_step_is_always_the_same_and_of_another_seed_another(corpus, texts_at):
+def test_loss_of_a_step_depends_on_seed_and_step_alone(corpus, texts_at):
     first, second = trainer_for(corpus), trainer_for(corpus)
     expected = [first.objective.loss(step).item() for step in range(6)]
     torch.rand(3)
@@ -117,13 +117,13 @@ def test_loss_of_a_step_is_always_the_same_and_of_another_seed_another(corpus, t
     assert sources[0] == sources[1] != sources[2]
 
 
-def test_gaps_of_a_step_are_of_the_same_few_lengths_and_of_all_steps_of_many(corpus, texts_at):
+def test_gaps_have_one_maximum_length_per_step_and_many_over_all_steps(corpus, texts_at):
     trainer = trainer_for(corpus, hidden=4)
     longest = [max(len(ids) for text in texts_at(trainer, step)[1] for ids in text.gaps) for step in range(60)]
     assert min(longest) <= 2 and max(longest) > 12
 
 
-def test_smoothed_loss_counts_all_tokens_alike(corpus):
+def test_smoothed_loss_includes_all_tokens_evenly(corpus):
     plain, smooth = trainer_for(corpus), trainer_for(corpus, label_smoothing=0.2)
     with torch.no_grad():
         for trainer in (plain, smooth):
@@ -192,7 +192,7 @@ def test_mode_is_restored_after_an_interruption_and_an_error(corpus):
 
 
 @pytest.mark.parametrize("tokens, pieces", [(30, 1), (64 * MAX_SOURCE, 1), (65 * MAX_SOURCE, 2)])
-def test_validation_asks_as_often_as_it_has_pieces(corpus_of, tokens, pieces):
+def test_validation_checks_for_interruption_once_a_batch(corpus_of, tokens, pieces):
     corpus, calls = corpus_of("ab" * (tokens // 2 + 50), validation=tokens / (tokens + 100)), []
     objective = trainer_for(corpus, hidden=4).objective
     objective.validate(lambda: bool(calls.append(True)))
@@ -204,7 +204,7 @@ def test_validation_asks_as_often_as_it_has_pieces(corpus_of, tokens, pieces):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder, attention", ENCODERS[::2] + [ENCODERS[1]])
-def test_some_dozen_updates_lower_the_loss(corpus, encoder, attention):
+def test_a_few_dozen_updates_lower_the_loss(corpus, encoder, attention):
     trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=12, steps=60, learning_rate=0.03)
     before = trainer.objective.validate(never).loss
     losses = [trainer.update(step).loss for step in range(60)]

@@ -45,18 +45,18 @@ def test_targets_are_inputs_one_later(cache_of, tokens, batch_size, bptt):
 
 
 @pytest.mark.parametrize("tokens, batch_size, bptt", [(24, 4, 3), (23, 4, 5), (5, 1, 4), (9, 3, 2)])
-def test_a_lane_reads_on_across_windows_and_epochs(cache_of, tokens, batch_size, bptt):
+def test_a_lane_is_contiguous_across_windows_and_epochs(cache_of, tokens, batch_size, bptt):
     for lane in read(lanes_over(cache_of, tokens, batch_size, bptt), 3 * tokens):
         assert ((lane[1:] - lane[:-1]) % tokens == 1).all()
 
 
-def test_after_an_epoch_a_lane_stands_where_the_next_began(cache_of):
+def test_after_an_epoch_a_lane_is_where_the_next_lane_began(cache_of):
     lanes = lanes_over(cache_of, 24, 4, 3)
     assert lanes.window(0)[0][:, 0].tolist() == [0, 6, 12, 18]
     assert lanes.window(2)[0][:, 0].tolist() == [6, 12, 18, 0]
 
 
-def test_where_a_lane_stands_follows_from_the_step_alone(cache_of):
+def test_position_of_a_lane_depends_on_the_step_alone(cache_of):
     lanes, fresh = lanes_over(cache_of, 23, 4, 5), lanes_over(cache_of, 23, 4, 5)
     read(lanes, 9)
     assert (lanes.window(10 ** 12)[0] == fresh.window(10 ** 12)[0]).all()
@@ -64,7 +64,7 @@ def test_where_a_lane_stands_follows_from_the_step_alone(cache_of):
 
 
 @pytest.mark.parametrize("bptt", [1, 2, 5, 9])
-def test_a_window_longer_than_the_text_goes_round_it(cache_of, bptt):
+def test_a_window_longer_than_the_text_wraps_around(cache_of, bptt):
     inputs, targets = lanes_over(cache_of, 2, 2, bptt).window(0)
     assert inputs.tolist() == [[at % 2 for at in range(bptt)], [(at + 1) % 2 for at in range(bptt)]]
     assert (inputs + targets == 1).all()

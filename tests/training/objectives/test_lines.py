@@ -77,7 +77,7 @@ def test_loss_is_the_mean_over_all_tokens_of_each_line_alone(corpus, cell, seed)
         trainer.objective.commit()
 
 
-def test_smoothed_loss_gives_a_share_of_each_target_to_all_tokens_alike(corpus):
+def test_label_smoothing_spreads_a_share_evenly_over_all_tokens(corpus):
     trainer, costs = trainer_for(corpus, label_smoothing=0.2), []
     for row in rows_at(corpus, 0):
         table = -log_probabilities(trainer.network, row)
@@ -93,7 +93,7 @@ def test_loss_of_a_step_is_always_the_same(corpus):
     assert len(set(expected)) > 1
 
 
-def test_a_network_that_knows_nothing_loses_log_of_all_that_it_could_write(corpus):
+def test_uniform_network_loses_the_log_of_its_vocabulary(corpus):
     trainer = trainer_for(corpus)
     with torch.no_grad():
         trainer.network.head.weight.zero_()
@@ -105,7 +105,7 @@ def test_a_network_that_knows_nothing_loses_log_of_all_that_it_could_write(corpu
     assert score.bits_per_character == pytest.approx(math.log2(size), rel=1e-6)
 
 
-def test_a_long_line_is_learned_in_pieces_that_begin_with_nothing_but_the_token_before(lines_of, monkeypatch):
+def test_a_long_line_is_learned_in_pieces_after_the_token_before_each(lines_of, monkeypatch):
     monkeypatch.setattr(line_corpus, "MAX_EXAMPLE", 4)
     corpus = lines_of([("x", "emma amelia")], validation=[("x", "a")])
     trainer, row = trainer_for(corpus), [corpus.tokenizer.size + 1, *corpus.tokenizer.encode("emma amelia").tolist(), corpus.tokenizer.size]
@@ -127,7 +127,7 @@ def test_validation_is_the_loss_of_each_held_out_line_alone(corpus):
 
 
 @pytest.mark.parametrize("logits", [1, 40, 400])
-def test_validation_is_the_same_however_few_logits_are_held(corpus, monkeypatch, logits):
+def test_validation_does_not_depend_on_the_limit_of_logits(corpus, monkeypatch, logits):
     trainer = trainer_for(corpus)
     expected = trainer.objective.validate(never)
     monkeypatch.setattr(module, "LOGITS", logits)
@@ -165,7 +165,7 @@ def test_mode_is_restored_after_an_interruption_and_an_error(corpus):
 
 
 @pytest.mark.parametrize("held_out", [1, module.AT_ONCE, module.AT_ONCE + 1, 3 * module.AT_ONCE])
-def test_validation_asks_as_often_as_it_has_pieces(lines_of, held_out):
+def test_validation_checks_for_interruption_once_a_batch(lines_of, held_out):
     corpus, calls = lines_of(NAMES, validation=["ab"] * held_out), []
     objective = trainer_for(corpus, hidden=4, layers=1).objective
     objective.validate(lambda: bool(calls.append(True)))
@@ -175,7 +175,7 @@ def test_validation_asks_as_often_as_it_has_pieces(lines_of, held_out):
 # The run
 
 
-def test_sizes_of_a_run_are_those_of_its_lines(lines_of):
+def test_sizes_of_an_epoch_are_those_of_its_lines(lines_of):
     corpus = lines_of(NAMES, validation=["evé", ""], tokenizer="byte")
     objective = trainer_for(corpus).objective
     characters = sum(len(name) + 1 for name in NAMES)
@@ -185,7 +185,7 @@ def test_sizes_of_a_run_are_those_of_its_lines(lines_of):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_same_seed_gives_the_same_bits_and_another_others(corpus, dropout):
+def test_the_seed_determines_the_weights(corpus, dropout):
     weights = []
     for seed in (5, 5, 6):
         trainer = trainer_for(corpus, seed=seed, dropout=dropout)
@@ -196,7 +196,7 @@ def test_same_seed_gives_the_same_bits_and_another_others(corpus, dropout):
     assert any(not torch.equal(values, weights[2][name]) for name, values in weights[0].items())
 
 
-def test_it_learns_lines_their_ends_included(lines_of):
+def test_it_learns_lines_and_their_ends(lines_of):
     lines = ["ab", "abab", "ba"]
     trainer = trainer_for(lines_of(lines * 4, validation=lines), hidden=24, layers=1, batch_size=12, steps=80, learning_rate=0.03)
     before = trainer.objective.validate(never).loss
@@ -206,7 +206,7 @@ def test_it_learns_lines_their_ends_included(lines_of):
     assert before > 1.0 and fewest < trainer.objective.validate(never).loss < fewest + 0.15
 
 
-def test_it_learns_what_lines_of_a_label_are_like(lines_of):
+def test_it_learns_lines_given_their_label(lines_of):
     lines = [(label, letter * size) for label, letter in (("A", "x"), ("B", "y")) for size in (1, 2)]
     scores = []
     for labelled in (True, False):
@@ -219,7 +219,7 @@ def test_it_learns_what_lines_of_a_label_are_like(lines_of):
     assert scores[1] - scores[0] == pytest.approx(math.log(2), abs=0.15)           # and which, where there is no label
 
 
-def test_every_update_is_of_the_lines_of_its_step_only(corpus):
+def test_an_update_depends_on_the_lines_of_its_step_alone(corpus):
     """No state, gradient or line is left over from the update before."""
     trainer, rows = trainer_for(corpus), itertools.count()
     started, start = [], trainer.network.start

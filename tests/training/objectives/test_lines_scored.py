@@ -70,18 +70,18 @@ def test_every_cell_agrees(lines_of, dress, shape):
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe", "unigram"])
 @pytest.mark.parametrize("dress", [list, labelled])
-def test_every_tokenizer_agrees_on_characters_not_seen_before(lines_of, dress, tokenizer):
+def test_every_tokenizer_agrees_on_unseen_characters(lines_of, dress, tokenizer):
     held_out = dress(HELD_OUT + UNKNOWN)
     agree(lines_of(dress(LINES), validation=held_out, tokenizer=tokenizer), held_out)
 
 
 @pytest.mark.parametrize("dress", [list, labelled])
-def test_lines_longer_than_an_example_and_than_a_window_agree(lines_of, dress):
+def test_lines_longer_than_an_example_and_a_window_agree(lines_of, dress):
     assert max(map(len, LONG)) > 2 * MAX_EXAMPLE
     agree(lines_of(dress(LINES), validation=dress(LONG)), dress(LONG))
 
 
-def test_a_line_of_unknown_characters_costs_their_number_too(lines_of):
+def test_p_of_an_unknown_character_is_spread_over_all_of_them(lines_of):
     """Each of them is one of all code points that the vocabulary lacks."""
     corpus = lines_of(["ab", "ba"], validation=["\u4e00" * 50])
     trainer = trained(corpus)
@@ -92,7 +92,7 @@ def test_a_line_of_unknown_characters_costs_their_number_too(lines_of):
     assert trainer.objective.validate(lambda: False).loss == pytest.approx(math.log(5) + math.log(unknown) * 50 / 51, rel=1e-6)
 
 
-def test_an_own_share_of_the_lines_agrees_too(lines_of):
+def test_a_held_out_share_of_the_lines_agrees_too(lines_of):
     lines = [f"line {number}" for number in range(60)]
     corpus = lines_of(lines, validation=0.5)
     rows = [corpus.validation[number] for number in range(len(corpus.validation))]

@@ -83,7 +83,7 @@ def test_loss_is_the_mean_over_all_tokens_of_each_pair_alone(corpus, cell, encod
 
 
 @pytest.mark.usefixtures("known_text")
-def test_smoothed_loss_gives_a_share_of_each_target_to_all_tokens_alike(corpus):
+def test_label_smoothing_spreads_a_share_evenly_over_all_tokens(corpus):
     trainer, end = trainer_for(corpus, label_smoothing=0.2), eos_id(corpus.tokenizer)
     costs = []
     for source, target in examples_at(corpus, 0):
@@ -113,7 +113,7 @@ def read_sources(trainer, steps):
     return seen
 
 
-def test_some_source_tokens_are_read_as_unknown_ones(corpus, monkeypatch):
+def test_some_source_tokens_are_replaced_by_the_unknown_one(corpus, monkeypatch):
     monkeypatch.setattr(module, "UNKNOWN_PROBABILITY", 0.5)
     first, second = (read_sources(trainer_for(corpus), 30) for _ in range(2))
     assert all(torch.equal(mine, yours) for (mine, _), (yours, _) in zip(first, second))
@@ -123,13 +123,13 @@ def test_some_source_tokens_are_read_as_unknown_ones(corpus, monkeypatch):
     assert all(corpus.source_tokenizer.unknown_id not in corpus.sources[number] for number in range(len(corpus.sources)))
 
 
-def test_most_source_tokens_are_read_as_they_are(corpus):
+def test_most_source_tokens_are_left_unchanged(corpus):
     seen = read_sources(trainer_for(corpus), 100)
     ids = np.concatenate([row[:length].numpy() for source, lengths in seen for row, length in zip(source, lengths)])
     assert 0 < (ids == corpus.source_tokenizer.unknown_id).mean() < 0.01
 
 
-def test_bytes_are_never_forgotten(pairs_of, monkeypatch):
+def test_bytes_are_never_replaced(pairs_of, monkeypatch):
     monkeypatch.setattr(module, "UNKNOWN_PROBABILITY", 0.5)
     corpus = pairs_of(PAIRS, tokenizer="char", source_tokenizer="byte")
     ids = np.concatenate([row[:length].numpy() for source, lengths in read_sources(trainer_for(corpus), 10)
@@ -155,7 +155,7 @@ def written_greedily(network, corpus, source):
 
 
 @pytest.mark.parametrize("encoder, attention", ENCODERS)
-def test_validation_is_the_loss_of_each_held_out_pair_alone_and_the_share_written_wrongly(corpus, encoder, attention):
+def test_validation_scores_each_held_out_pair_and_counts_errors(corpus, encoder, attention):
     trainer = trainer_for(corpus, encoder=encoder, attention=attention, learning_rate=0.01, batch_size=8)
     for step in range(15):
         trainer.update(step)
@@ -188,7 +188,7 @@ def test_validation_changes_nothing_that_training_reads(corpus):
     assert seen == expected
 
 
-def test_interrupted_validation_is_not_finite(corpus):
+def test_interrupted_validation_has_no_finite_loss(corpus):
     assert not trainer_for(corpus).objective.validate(lambda: True).finite
 
 
@@ -199,13 +199,13 @@ def asked(objective):
 
 
 @pytest.mark.parametrize("held_out", [1, 64, 65, 150])
-def test_validation_asks_as_often_as_it_has_pieces(pairs_of, held_out):
+def test_validation_checks_for_interruption_once_a_batch(pairs_of, held_out):
     corpus = pairs_of(PAIRS, tokenizer="char", validation=[("a" * number, "x") for number in range(1, held_out + 1)])
     objective = trainer_for(corpus, hidden=4, layers=1).objective
     assert asked(objective) == objective.validation_batches
 
 
-def test_validation_of_sources_with_many_targets_asks_as_often_as_it_has_pieces(pairs_of):
+def test_validation_checks_once_a_batch_with_many_targets_per_source(pairs_of):
     corpus = pairs_of(PAIRS, tokenizer="char", validation=[("ab", "x" * number) for number in range(1, 151)])
     objective = trainer_for(corpus, hidden=4, layers=1).objective
     assert asked(objective) == objective.validation_batches
@@ -215,7 +215,7 @@ def test_validation_of_sources_with_many_targets_asks_as_often_as_it_has_pieces(
 
 
 @pytest.mark.parametrize("encoder, attention", ENCODERS)
-def test_some_dozen_updates_lower_the_loss(pairs_of, encoder, attention):
+def test_a_few_dozen_updates_lower_the_loss(pairs_of, encoder, attention):
     corpus = pairs_of(PAIRS, tokenizer="char", validation=PAIRS)
     trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=8, steps=40, learning_rate=0.02)
     before = trainer.objective.validate(never).loss
@@ -224,7 +224,7 @@ def test_some_dozen_updates_lower_the_loss(pairs_of, encoder, attention):
     assert last < first / 2 and trainer.objective.validate(never).loss < before / 2
 
 
-def test_sizes_of_a_run_are_those_of_its_pairs(corpus):
+def test_sizes_of_an_epoch_are_those_of_its_pairs(corpus):
     objective = trainer_for(corpus).objective
     targets = sum(len(target) + 1 for _, target in PAIRS)
     assert objective.updates_per_epoch == 3

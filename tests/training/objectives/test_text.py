@@ -28,7 +28,7 @@ def corpus(corpus_of):
 
 
 @pytest.mark.parametrize("encoder", ["shared", "bidirectional"])
-def test_a_first_loss_that_is_not_accepted_may_be_followed_by_another(corpus_of, encoder):
+def test_a_first_loss_that_is_not_committed_can_be_repeated(corpus_of, encoder):
     objective = trainer_for(corpus_of("abcdefgh\n" * 60), encoder=encoder, batch_size=2).objective
     first, again = objective.loss(0), objective.loss(0)
     first.backward()
@@ -78,7 +78,7 @@ def forgotten(trainer, steps, *, update=True):
     return np.array(rows)
 
 
-def test_lanes_start_anew_at_the_beginnings_of_about_half_of_the_lines(corpus):
+def test_lanes_are_reset_at_about_half_of_the_line_starts(corpus):
     trainer = trainer_for(corpus)
     anew = forgotten(trainer, 150, update=False)
     begun = np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 150)])
@@ -88,7 +88,7 @@ def test_lanes_start_anew_at_the_beginnings_of_about_half_of_the_lines(corpus):
     assert all(0.2 < anew[begun[:, lane], lane].mean() < 0.8 for lane in range(5))          # and each time anew
 
 
-def test_all_or_none_start_anew_where_chance_is_certain(corpus, monkeypatch):
+def test_reset_probability_of_1_resets_all_and_of_0_none(corpus, monkeypatch):
     trainer = trainer_for(corpus)
     begun = np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 20)])
     for chance, expected in ((1.0, begun), (0.0, np.zeros_like(begun))):
@@ -96,12 +96,12 @@ def test_all_or_none_start_anew_where_chance_is_certain(corpus, monkeypatch):
         assert forgotten(trainer_for(corpus), 20).tolist() == expected.tolist()
 
 
-def test_which_lanes_start_anew_follows_from_seed_and_step(corpus):
+def test_which_lanes_are_reset_depends_on_seed_and_step(corpus):
     first, again, other = (forgotten(trainer_for(corpus, seed=seed), 40).tolist() for seed in (3, 3, 4))
     assert first == again != other
 
 
-def test_a_step_tried_again_forgets_the_same_lanes(corpus):
+def test_a_repeated_step_resets_the_same_lanes(corpus):
     trainer = trainer_for(corpus)
     trainer.update(0)
     seen = watched(trainer)
@@ -113,7 +113,7 @@ def test_a_step_tried_again_forgets_the_same_lanes(corpus):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_loss_is_that_of_lanes_read_by_hand(corpus, monkeypatch, cell):
+def test_loss_is_that_of_each_lane_alone(corpus, monkeypatch, cell):
     """Where every line's beginning is forgotten, a lane's window is read from nothing there, and carried elsewhere."""
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     trainer = trainer_for(corpus, cell=cell, bptt=4)
@@ -132,20 +132,20 @@ def test_loss_is_that_of_lanes_read_by_hand(corpus, monkeypatch, cell):
 
 
 @pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
-def test_lanes_of_a_network_that_reads_windows_of_its_past_never_start_anew(corpus, monkeypatch, encoder):
+def test_lanes_of_a_network_with_windows_are_never_reset(corpus, monkeypatch, encoder):
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     trainer = trainer_for(corpus, encoder=encoder)
     assert not forgotten(trainer, 15).any()
     assert np.array([lines_begun(corpus, trainer, step)[0] for step in range(1, 15)]).any()
 
 
-def test_text_without_line_ends_is_never_forgotten(corpus_of, monkeypatch):
+def test_lanes_of_text_without_line_ends_are_never_reset(corpus_of, monkeypatch):
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     assert not forgotten(trainer_for(corpus_of("abcab cab" * 60)), 15).any()
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "bpe"])
-def test_lines_begin_after_a_newline_of_any_tokenizer(corpus_of, monkeypatch, tokenizer):
+def test_lines_start_after_a_newline_with_any_tokenizer(corpus_of, monkeypatch, tokenizer):
     monkeypatch.setattr(module, "RESET_PROBABILITY", 1.0)
     corpus = corpus_of(TEXT, tokenizer=tokenizer)
     trainer = trainer_for(corpus)
@@ -153,7 +153,7 @@ def test_lines_begin_after_a_newline_of_any_tokenizer(corpus_of, monkeypatch, to
     assert forgotten(trainer, 15).tolist() == begun.tolist() and begun.any()
 
 
-def test_validation_forgets_nothing(corpus, monkeypatch):
+def test_validation_resets_nothing(corpus, monkeypatch):
     losses = []
     for chance in (0.0, 1.0):
         monkeypatch.setattr(module, "RESET_PROBABILITY", chance)

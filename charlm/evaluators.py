@@ -1,0 +1,116 @@
+"""Measuring a model on held-out texts, one function a task; each returns metrics by name, the main one first."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.contract import IntArray
+from charlm.errors import CorpusError
+from charlm.inference.evaluation import evaluate_gaps, evaluate_pairs
+from charlm.inference.scoring import nats_to_bits, perplexity
+from charlm.inference.text_scoring import score_carried, score_windows
+from charlm.model import LanguageModel
+from charlm.text.line_corpus import read_lines
+from charlm.text.reading import Text
+from charlm.text.token_cache import TokenCache
+from charlm.text.tokenizers.base import encode_chunks
+from charlm.text.tsv import TAB, read_pairs
+
+LINES_AT_ONCE = 1024
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """The texts to measure a model on, and how."""
+
+    texts: Sequence[Text]
+    warn: Callable[[str], None]
+    window: int | None = None           # tokens of independent windows of running text; None carries the state
+    beam: int = 5
+
+    def refuse_empty(self, count: int) -> None:
+        """Raise CorpusError if nothing was read."""
+        if not count:
+            raise CorpusError(f"{', '.join(text.name for text in self.texts)}: empty; there is nothing to measure")
+
+
+def _loss(nats_per_token: float, bits_per_character: float, tokens: int, characters: int) -> Metrics:
+    return {"nats_per_token": nats_per_token, "bits_per_character": bits_per_character,
+            "perplexity": perplexity(nats_per_token), "tokens": tokens, "characters": characters}
+
+
+def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
+    """Measure the loss of running text, with the state carried or in independent windows."""
+    characters = unknown = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal characters
+        for chunk in itertools.chain.from_iterable(request.texts):
+            characters += len(chunk)
+            yield chunk
+
+    def encoded() -> Iterator[IntArray]:
+        nonlocal unknown
+        for ids in encode_chunks(model.tokenizer, counted()):
+            unknown += int((ids == model.tokenizer.unknown_id).sum())
+            yield ids
+
+    network = model.reproducible_network
+    scores = (score_windows(network, model.tokenizer, encoded(), window=request.window) if request.window
+              else score_carried(network, model.tokenizer, encoded()))
+    nats, tokens = 0.0, 0
+    for batch in scores:
+        nats += float(batch.sum())
+        tokens += len(batch)
+    request.refuse_empty(tokens)
+    if unknown:
+        request.warn(f"warning: {unknown} of {characters} characters are unknown to the model")
+    return _loss(nats / tokens, nats_to_bits(nats) / characters, tokens, characters)
+
+
+def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
+    """Measure the loss of lines, each end counted as a character; of labelled ones also the labels missed."""
+    labelled = model.task_row.has_labels
+    lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in request.texts)
+    scorer, classifier = model.scorer(), model.classifier() if labelled else None
+    count = missed = tokens = characters = 0
+    bits = 0.0
+    while batch := list(itertools.islice(lines, LINES_AT_ONCE)):
+        scores = scorer.score([f"{label}{TAB}{text}" if labelled else text for label, text in batch])
+        count += len(scores)
+        bits += sum(score.bits for score in scores)
+        tokens += sum(len(score.ids) for score in scores)
+        characters += sum(score.characters for score in scores)
+        if classifier:
+            best = classifier.posteriors([text for _, text in batch]).argmax(axis=1)
+            missed += sum(model.labels[index] != label for index, (label, _) in zip(best, batch, strict=True))
+    request.refuse_empty(count)
+    rates = {"label_error_rate": missed / count} if labelled else {}
+    return {**rates, "lines": count, **_loss(bits * math.log(2) / tokens, bits / characters, tokens, characters)}
+
+
+def evaluate_translations(model: LanguageModel, request: EvaluationRequest) -> Metrics:
+    """Measure the errors in the targets of pairs, and their loss."""
+    pairs = [pair for text in request.texts for pair in read_pairs(text)]
+    request.refuse_empty(len(pairs))
+    metrics = evaluate_pairs(model.translator(), pairs, beam=request.beam)
+    return {"word_error_rate": metrics.word_error_rate, "character_error_rate": metrics.character_error_rate,
+            "sources": metrics.sources, "pairs": len(pairs),
+            **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}
+
+
+def evaluate_fills(model: LanguageModel, request: EvaluationRequest) -> Metrics:
+    """Measure the share of gaps that greedy search fills exactly, and their loss."""
+    tokens = TokenCache(encode_chunks(model.tokenizer, itertools.chain.from_iterable(request.texts)),
+                        vocabulary_size=model.tokenizer.size)
+    request.refuse_empty(len(tokens))
+    metrics = evaluate_gaps(model.reproducible_network, model.tokenizer, tokens)
+    return {"exact_fills": metrics.exact / metrics.gaps, "gaps": metrics.gaps,
+            **_loss(metrics.nats / metrics.tokens, nats_to_bits(metrics.nats) / metrics.characters, metrics.tokens,
+                    metrics.characters)}

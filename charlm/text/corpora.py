@@ -1,0 +1,71 @@
+"""Reading the corpus of a task: one function a task, all with the same arguments.
+
+    corpus = implementation(CORPORA, task)(texts, known)
+
+Not here: how a corpus is split, encoded and stored (text_corpus.py, line_corpus.py, pair_corpus.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from charlm.config import CorpusConfig
+from charlm.errors import UsageError
+from charlm.text.labels import Labels
+from charlm.text.line_corpus import LineCorpus, build_line_corpus
+from charlm.text.pair_corpus import PairCorpus, build_pair_corpus
+from charlm.text.reading import Text
+from charlm.text.text_corpus import TextCorpus, build_text_corpus
+from charlm.text.tokenizers.base import Tokenizer
+from charlm.text.tokenizers.registry import Extendable
+
+Corpus = TextCorpus | LineCorpus | PairCorpus
+AnyTokenizer = Tokenizer | Extendable
+
+
+@dataclass(frozen=True)
+class CorpusRequest:
+    """How the texts of a run are read: the user's options, and what a checkpoint or model already decides."""
+
+    config: CorpusConfig
+    held_out: float | Text | None = None
+    tokenizer: AnyTokenizer | None = None           # in place of the one that the options name
+    source_tokenizer: AnyTokenizer | None = None
+    labels: Labels | None = None                    # known ones
+    hint: str = ""                                  # advice for a line that is refused
+
+    def text_tokenizer(self) -> str | AnyTokenizer:
+        """Return the tokenizer of a text that is read and written. Raises UsageError for one of pairs."""
+        if self.config.source_tokenizer is not None:
+            raise UsageError("--source-tokenizer is for pairs; a text has one tokenizer, --tokenizer")
+        if self.config.tokenizer == "word" and self.tokenizer is None:
+            raise UsageError("--tokenizer word is for the targets of pairs; a text may hold any word")
+        return self.tokenizer or self.config.tokenizer or "char"
+
+
+def read_text_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpus:
+    """Read running text."""
+    return build_text_corpus(texts, tokenizer=request.text_tokenizer(), validation=request.held_out,
+                             vocabulary_size=request.config.vocabulary_size)
+
+
+def read_line_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
+    """Read independent lines."""
+    return build_line_corpus(texts, labelled=False, tokenizer=request.text_tokenizer(), validation=request.held_out,
+                             vocabulary_size=request.config.vocabulary_size)
+
+
+def read_labelled_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
+    """Read lines of label<TAB>text."""
+    return build_line_corpus(texts, labelled=True, tokenizer=request.text_tokenizer(), validation=request.held_out,
+                             vocabulary_size=request.config.vocabulary_size, labels=request.labels)
+
+
+def read_pair_corpus(texts: Sequence[Text], request: CorpusRequest) -> PairCorpus:
+    """Read lines of source<TAB>target."""
+    config = request.config
+    return build_pair_corpus(texts, tokenizer=request.tokenizer or config.tokenizer,
+                             source_tokenizer=request.source_tokenizer or config.source_tokenizer or "nfd",
+                             vocabulary_size=config.vocabulary_size, validation=request.held_out,
+                             otherwise=request.hint)
