@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from charlm.contract import IntArray
 from charlm.errors import CorpusError
-from charlm.inference.evaluation import evaluate_gaps, evaluate_pairs
+from charlm.inference.evaluation import PairMetrics, evaluate_gaps, evaluate_pairs
 from charlm.inference.scoring import nats_to_bits, perplexity
 from charlm.inference.text_scoring import score_carried, score_windows
 from charlm.model import LanguageModel
@@ -99,7 +99,8 @@ def evaluate_translations(model: LanguageModel, request: EvaluationRequest) -> M
     """Measure the errors in the targets of pairs, and their loss."""
     pairs = [pair for text in request.texts for pair in read_pairs(text)]
     request.refuse_empty(len(pairs))
-    metrics = evaluate_pairs(model.translator(), pairs, beam=request.beam)
+    # None would mean interrupted, which nothing here can do.
+    metrics = cast(PairMetrics, evaluate_pairs(model.translator(), pairs, beam=request.beam))
     return {"word_error_rate": metrics.word_error_rate, "character_error_rate": metrics.character_error_rate,
             "sources": metrics.sources, "pairs": len(pairs),
             **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from charlm.config import SamplingConfig
 from charlm.contract import Network as AnyNetwork
@@ -75,7 +75,7 @@ class LanguageModel:
             from charlm.nn.numpy_adapter import NumpyAdapter
             from charlm.training.environment import choose_device
             choose_device(self._device)
-            return NumpyAdapter(self.stored.config, self.stored.weights, self._device)
+            return cast(AnyNetwork, NumpyAdapter(self.stored.config, self.stored.weights, self._device))
         return Network(self.stored.config, self.stored.weights, matmul=matmul)
 
     @cached_property

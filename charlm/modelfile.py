@@ -168,7 +168,8 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
     labels, source = metadata["labels"], metadata["source_tokenizer"]
     task = stored_task(metadata["task"], labelled=labels is not None)
     if task is None:
-        raise ModelFileError(f"its task is not one of {', '.join(dict.fromkeys(row.stored_as for row in TASKS.values()))}")
+        known = ", ".join(dict.fromkeys(row.stored_as for row in TASKS.values()))
+        raise ModelFileError(f"its task is not one of {known}")
     if labels is not None and not task.has_labels:
         raise ModelFileError("its task has no labels")
     try:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -99,7 +100,8 @@ def field_option(field: Field[Any], its: ConfigOption, *, fixed: bool = True,
                   show_default=fixed and not automatic)
 
 
-def config_options(config: type, keyword: str, *, fixed: bool = True, **automatic: str) -> Callable[[Any], Any]:
+def config_options(config: type, keyword: str, *, fixed: bool = True,
+                   automatic: Mapping[str, str] = MappingProxyType({})) -> Callable[[Any], Any]:
     """Return a decorator that adds an option for each field and hands the command `config(...)` as `keyword`.
 
     `automatic` gives the default of a field in words; the field then keeps its own default when it is not given.
@@ -120,7 +122,7 @@ def config_options(config: type, keyword: str, *, fixed: bool = True, **automati
 
 def sampling_options(command: Any = None, **automatic: str) -> Any:
     """Add the options of SamplingConfig and hand the command one as `sampling`."""
-    decorate = config_options(SamplingConfig, "sampling", **automatic)
+    decorate = config_options(SamplingConfig, "sampling", automatic=automatic)
     return decorate if command is None else decorate(command)
 
 

@@ -212,8 +212,8 @@ def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[s
     if request.force:
         checkpoints.supersede()
     elif checkpoints.exist():
-        raise click.UsageError(f"{request.path} has an unfinished run; continue it with --resume, or start from scratch "
-                               "with --force")
+        raise click.UsageError(f"{request.path} has an unfinished run; continue it with --resume, or start from "
+                               "scratch with --force")
     return None
 
 

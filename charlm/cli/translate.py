@@ -12,8 +12,8 @@ from charlm.cli.line_reader import Line, LineReader, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
-    from charlm.inference.translation import Translation
     from charlm.contract import Tokenizer
+    from charlm.inference.translation import Translation
 
 EXAMPLES = """\b
 Examples:

@@ -205,7 +205,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_measure(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _require(condition: bool, otherwise: str) -> None:

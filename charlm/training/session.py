@@ -59,17 +59,17 @@ def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -
     checkpoint that cannot be resumed.
     """
     saved = session.start.run
-    device = choose_device(session.device, saved and saved.environment.get("device"))
-    threads = set_up(session.threads or (saved and saved.environment.get("threads")))
+    before = saved.environment if saved is not None else {}
+    device = choose_device(session.device, before.get("device"))
+    threads = set_up(session.threads or before.get("threads"))
     here = environment(device=device, threads=threads, processes=session.process_group.size)
     plan = _plan(corpus, task, options, session, here)
+    seconds = None
     if plan.minutes is not None:
-        plan, seconds = yield from _with_planned_steps(plan, corpus, session, device=device)
-    else:
-        seconds = None
+        plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, device=device)
     trainer = _trainer(plan, corpus, session, device=device)
     state = TrainingState()
-    if saved is not None:
+    if saved is not None and session.start.checkpoint is not None:
         plan, state = with_changes(saved, plan), restore(session.start.checkpoint, trainer)
         if saved.corpus["corpus_digest"] != corpus.digest:
             state = state.without_best()
@@ -78,7 +78,7 @@ def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -
                   f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}")
     if saved is not None:
         yield Resumed(state.step)
-        if changed := differences(saved.environment, here):
+        if changed := differences(before, here):
             yield Warned(f"{changed}; the weights will not be bit-identical to those of an uninterrupted run")
     yield from _RunningSession(corpus, plan, session, trainer).events(state)
 
@@ -119,7 +119,8 @@ class _RunningSession:
         session, checkpoints = self._session, self._session.checkpoints
         try:
             yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, state=state,
-                             checkpoint=checkpoints and self._checkpoint, checkpoint_every=session.checkpoint_every)
+                             checkpoint=self._checkpoint if checkpoints else None,
+                             checkpoint_every=session.checkpoint_every)
         except (StorageError, DivergedError) as error:
             if not (checkpoints and checkpoints.exist()):
                 raise
@@ -135,7 +136,7 @@ class _RunningSession:
 
     def _checkpoint(self, state: TrainingState) -> None:
         checkpoint = snapshot(self._plan, self._corpus, self._trainer, state)       # gathers from all processes
-        if self._session.process_group.is_main:
+        if self._session.process_group.is_main and self._session.checkpoints:
             self._session.checkpoints.save(checkpoint)
 
     def _keep(self, weights: dict, validation: Validation | None) -> str:
@@ -150,11 +151,10 @@ class _RunningSession:
         return make_model(self._plan, self._corpus, arrays, validation)
 
 
-def _with_planned_steps(plan: Run, corpus: Corpus, session: Session, *,
+def _with_planned_steps(plan: Run, budget: float, corpus: Corpus, session: Session, *,
                         device: str) -> Generator[Event, None, tuple[Run, float]]:
-    """Return the run with the steps that fit into its minutes, and the seconds that they should take."""
+    """Return the run with the steps that fit into a budget of seconds, and the seconds that they should take."""
     done = session.start.checkpoint.run["state"]["step"] if session.start.checkpoint else 0
-    budget = 60 * plan.minutes
     trainer = _trainer(plan, corpus, session, device=device)
     if not session.start.checkpoint and session.checkpoints and session.process_group.is_main:
         # Nothing is trained yet, but from here on the run can be resumed without its options.
