@@ -94,9 +94,11 @@ class Network(Protocol):
         """Return the state of `batch` rows that have read nothing."""
 
     def encode(self, source: IntArray, lengths: IntArray, positions: tuple[IntArray, IntArray] | None = None) -> State:
-        """Return the decoder's first state after sources (B, S), of which row b is lengths[b] >= 1 tokens long.
+        """Return the decoder's first state after sources (B, S), with a memory of them.
 
-        With `positions`, source rows (G,) and token positions (G,), the state has one row for each of these positions.
+        Row b is lengths[b] >= 1 tokens long; the padding after them has no effect. With `positions`, source rows (G,)
+        and token positions (G,), the state has G rows, each starting from the encoder's output at its position;
+        without, it has B rows, each starting from the last outputs.
         """
 
     def step(self, tokens: IntArray, state: Any) -> tuple[FloatArray, State]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from charlm.config import ModelConfig
 from charlm.contract import FloatArray, IntArray
-from charlm.inference.matmul import Matmul, matmul
+from charlm.inference.matmul import Matmul
 
 HiddenState = tuple[FloatArray, ...]    # h, or h and c, each (B, H)
 
@@ -44,25 +44,21 @@ class Layer:
         """Return the hidden state after one time step of projected input (B, G*H), which is overwritten."""
         raise NotImplementedError
 
-    def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul) -> tuple[FloatArray, HiddenState]:
-        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state."""
+    def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul,
+            lengths: IntArray | None = None) -> tuple[FloatArray, HiddenState]:
+        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state.
+
+        With `lengths`, row b ends after lengths[b] steps and keeps its state from there on.
+        """
         if len(projected) == 1:
             state = self.step(projected[0], state, matmul)
             return state[0][None], state
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
         for time, gates in enumerate(projected):
-            state = self.step(gates, state, matmul)
-            outputs[time] = state[0]
-        return outputs, state
-
-    def run_to_lengths(self, projected: FloatArray, state: HiddenState,
-                       lengths: IntArray) -> tuple[FloatArray, HiddenState]:
-        """Do the same, but row b ends after lengths[b] steps and keeps its state from there on."""
-        outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
-        for time, gates in enumerate(projected):
-            active = (time < lengths)[:, None]
-            after = self.step(gates, state, matmul)
-            state = tuple(np.where(active, new, old) for new, old in zip(after, state, strict=True))
+            before, state = state, self.step(gates, state, matmul)
+            if lengths is not None:
+                active = (time < lengths)[:, None]
+                state = tuple(np.where(active, new, old) for new, old in zip(state, before, strict=True))
             outputs[time] = state[0]
         return outputs, state
 

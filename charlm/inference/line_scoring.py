@@ -61,30 +61,21 @@ def bits_by_span(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, 
 class Scorer(Protocol):
     """Scores texts in order."""
 
-    includes_line_end: bool             # True: a line break belongs to the text of its line
+    includes_line_end: bool = True      # a line break belongs to the text of its line
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
         """Return the score of each text. Raises CorpusError for a text that has a `problem`."""
 
     def problem(self, text: str) -> str:
         """Return the reason why a text cannot be scored, or an empty string."""
-
-
-class _AnyTextScorer:
-    """The part that the scorers of running text share: they can score any text."""
-
-    includes_line_end = True
-
-    def __init__(self, network: Network, tokenizer: Tokenizer):
-        self._network, self._tokenizer = network, tokenizer
-
-    def problem(self, text: str) -> str:
-        """Return an empty string."""
         return ""
 
 
-class IndependentScorer(_AnyTextScorer):
+class IndependentScorer(Scorer):
     """Scores each text independently, as if it were the beginning of a text: after the start token."""
+
+    def __init__(self, network: Network, tokenizer: Tokenizer):
+        self._network, self._tokenizer = network, tokenizer
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
         """Return the score of each text."""
@@ -94,15 +85,14 @@ class IndependentScorer(_AnyTextScorer):
         return [TextScore(text, row[1:], costs) for text, row, costs in zip(texts, rows, nats, strict=True)]
 
 
-class CarriedScorer(_AnyTextScorer):
+class CarriedScorer(Scorer):
     """Scores consecutive texts as one text; each call continues from the one before.
 
     A text must end where a token does, for instance at a line break.
     """
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
-        super().__init__(network, tokenizer)
-        self._reader = StatefulReader(network, tokenizer)
+        self._reader, self._tokenizer = StatefulReader(network, tokenizer), tokenizer
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
         """Return the score of each text, given all texts before it."""
@@ -122,7 +112,7 @@ def _line_scores(texts: Sequence[str], rows: Sequence[IntArray], nats: Sequence[
     return [TextScore(text + NEWLINE, row[1:], costs) for text, row, costs in zip(texts, rows, nats, strict=True)]
 
 
-class LineScorer:
+class LineScorer(Scorer):
     """Scores lines, given without line breaks, with a model of lines; the end of a line counts as one character.
 
     If the model has labels, `label<TAB>text` is scored given its label, and a text without a tab is scored under

@@ -47,12 +47,7 @@ class Network:
         return State(layers, self._context.empty_memory(batch, self.config.window), np.zeros((batch, 0), np.int64))
 
     def encode(self, source: IntArray, lengths: IntArray, positions: tuple[IntArray, IntArray] | None = None) -> State:
-        """Return the decoder's first state after sources (B, S), with a memory of them.
-
-        Row b is lengths[b] >= 1 tokens long; the padding after them has no effect. With `positions`, source rows
-        (G,) and token positions (G,), the state has G rows, each starting from the encoder's output at its
-        position; without, it has B rows, each starting from the last outputs.
-        """
+        """Return the decoder's first state after sources (B, S), or at positions in them; see `charlm.contract`."""
         if self.config.encoder == "shared":
             outputs, layers = self._read_source(source, lengths)
             last = outputs[lengths - 1, np.arange(len(source))]
@@ -72,7 +67,7 @@ class Network:
         """Read sources (B, S) with the decoder's own layers; return outputs (S, B, H) and their last states."""
         x, layers = self._encoder.embedding[source.T], []
         for layer in self._layers:
-            x, state = layer.run_to_lengths(layer.project(x, matmul), layer.initial_state(len(source)), lengths)
+            x, state = layer.run(layer.project(x, matmul), layer.initial_state(len(source)), matmul, lengths)
             layers.append(state)
         return x, tuple(layers)
 

@@ -33,12 +33,11 @@ class Memory:
     @staticmethod
     def join(memories: list[Memory]) -> Memory:
         """Concatenate the rows of memories of equal width."""
-        def join_parts(parts: list[FloatArray | None]) -> FloatArray | None:
-            return None if parts[0] is None else np.concatenate([part for part in parts if part is not None])
-
+        columns = zip(*((memory.keys, memory.mask) for memory in memories), strict=True)
+        keys, mask = (np.concatenate(present) if (present := [part for part in column if part is not None]) else None
+                      for column in columns)
         values = np.concatenate([memory.values for memory in memories])
-        return Memory(values, join_parts([memory.keys for memory in memories]),
-                      join_parts([memory.mask for memory in memories]), np.arange(len(values)))
+        return Memory(values, keys, mask, np.arange(len(values)))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ state can be restored; that of cuDNN's built-in dropout cannot.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from charlm.config import ModelConfig
 
@@ -44,18 +42,14 @@ def initialise_layer(layer: nn.Module, config: ModelConfig) -> None:
         bias.chunk(config.gates)[FORGET_GATE].fill_(1.0)
 
 
-def run_layer(layer: nn.Module, x: torch.Tensor | PackedSequence, state: HiddenState) -> tuple[Any, HiddenState]:
-    """Read x (T, B, I); return outputs (T, B, H), packed if x is, and the state after the last step."""
-    outputs, new = layer(x, state if len(state) > 1 else state[0])
-    return outputs, new if isinstance(new, tuple) else (new,)
+def run_layer(layer: nn.Module, x: torch.Tensor, state: HiddenState,
+              lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, HiddenState]:
+    """Read x (T, B, I); return outputs (T, B, H) and the state after the last step.
 
-
-def run_layer_to_lengths(layer: nn.Module, x: torch.Tensor, state: HiddenState,
-                         lengths: torch.Tensor) -> tuple[torch.Tensor, HiddenState]:
-    """Do the same, but row b ends after lengths[b] steps, and its state is the one after its last step.
-
-    This is slower than `run_layer`, whose last states have also read the padding.
+    With `lengths`, which is slower, row b ends after lengths[b] steps, so that its state has not read the padding.
     """
-    packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
-    outputs, state = run_layer(layer, packed, state)
-    return pad_packed_sequence(outputs, total_length=len(x))[0], state
+    packed = x if lengths is None else pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+    outputs, new = layer(packed, state if len(state) > 1 else state[0])
+    if lengths is not None:
+        outputs, _ = pad_packed_sequence(outputs, total_length=len(x))
+    return outputs, new if isinstance(new, tuple) else (new,)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from charlm.config import ModelConfig
 from charlm.nn.context import Context
 from charlm.nn.encoder import Encoder
-from charlm.nn.layers import HiddenState, initialise_layer, recurrent_layer, run_layer, run_layer_to_lengths
+from charlm.nn.layers import HiddenState, initialise_layer, recurrent_layer, run_layer
 from charlm.nn.state import State
 
 
@@ -69,12 +69,7 @@ class Network(nn.Module):
 
     def encode(self, source: torch.Tensor, lengths: torch.Tensor,
                positions: tuple[torch.Tensor, torch.Tensor] | None = None) -> State:
-        """Return the decoder's first state after sources (B, S), with a memory of them.
-
-        Row b is lengths[b] >= 1 tokens long; the padding after them has no effect. With `positions`, source rows
-        (G,) and token positions (G,), the state has G rows, each starting from the encoder's output at its
-        position; without, it has B rows, each starting from the last outputs.
-        """
+        """Return the decoder's first state after sources (B, S), or at positions in them; see `charlm.contract`."""
         if self.config.encoder == "shared":
             outputs, layers = self._read_source(source, lengths)
             last = outputs[lengths - 1, torch.arange(len(source), device=source.device)]
@@ -90,14 +85,13 @@ class Network(nn.Module):
             layers = self._bridge_state(last)
         return State(layers, self.context.build_memory(outputs, last, lengths, rows))
 
-    def _read_source(self, source: torch.Tensor,
-                     lengths: torch.Tensor) -> tuple[torch.Tensor, tuple[HiddenState, ...]]:
+    def _read_source(self, source: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, tuple[HiddenState, ...]]:
         """Read sources (B, S) with the decoder's own layers; return outputs (S, B, H) and their last states."""
         x = self.encoder.embedding(source.T)                                # (S, B, E)
         layers: list[HiddenState] = []
         for layer, state in zip(self.decoder, self.start(len(source)).layers, strict=True):
             x = self._drop(x) if layers else x
-            x, state = run_layer_to_lengths(layer, x, state, lengths)
+            x, state = run_layer(layer, x, state, lengths)
             layers.append(state)
         return x, tuple(layers)
 

@@ -31,7 +31,7 @@ class NumpyAdapter:
     @torch.inference_mode()
     def encode(self, source: np.ndarray, lengths: np.ndarray,
                positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
-        """Return the decoder's first state after sources (B, S); see `charlm.inference.network`."""
+        """Return the decoder's first state after sources (B, S); see `charlm.contract`."""
         return self._network.encode(self._tensor(source), self._tensor(lengths),
                                     positions and (self._tensor(positions[0]), self._tensor(positions[1])))
 

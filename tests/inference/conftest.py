@@ -1,11 +1,9 @@
 """Networks with random weights: small ones made without torch, and every architecture in torch and in NumPy.
 
-The full Cartesian product of architectures is slow. The fast suite runs a pairwise cover of it: few architectures,
-among which every pair of values of two factors occurs.
+The full Cartesian product of architectures is slow; the fast suite runs a pairwise cover of it.
 """
 
 import functools
-import itertools
 import math
 
 import numpy as np
@@ -14,43 +12,23 @@ import pytest
 from charlm.config import ENCODERS, ModelConfig
 from charlm.inference.matmul import matmul_by_row
 from charlm.inference.network import Network
+from tests.helpers.pairwise import grid
 
-CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
+CELLS = {"lstm": ("lstm", "tanh"), "gru": ("gru", "tanh"), "tanh": ("rnn", "tanh"), "relu": ("rnn", "relu")}
 BACKENDS = ["torch", "numpy"]
 SOURCE = {"source_vocabulary_size": 9}
 WINDOW = {"source_vocabulary_size": 13, "window": 3}
 
 
-def cover_pairs(*factors):
-    """Return rows of the Cartesian product, chosen greedily, that contain every pair of values of two factors."""
-    def pairs(row):
-        return set(itertools.combinations(enumerate(row), 2))
-
-    rows, chosen = list(itertools.product(*factors)), []
-    missing = set().union(*map(pairs, rows))
-    while missing:
-        chosen.append(max(rows, key=lambda row: len(pairs(row) & missing)))
-        missing -= pairs(chosen[-1])
-    return chosen
-
-
 def architectures(encoders, options, backends=("both",)):
     """Return a parameter (config, backend) for every architecture; those outside the pairwise cover are slow."""
-    factors = encoders, CELLS, (1, 2, 3), (False, True), backends
-    cover = cover_pairs(*factors)
-    for row in itertools.product(*factors):
-        encoder, (cell, nonlinearity), layers, attention, backend = row
+    cases = grid(encoder=encoders, cell=CELLS, layers=[1, 2, 3], context={"fixed": False, "attention": True},
+                 backend=backends)
+    for case in cases:
+        encoder, (cell, nonlinearity), layers, attention, backend = case.values
         config = ModelConfig(13, cell=cell, nonlinearity=nonlinearity, num_layers=layers, encoder=encoder,
                              attention=attention, embedding_size=5, hidden_size=8, **options)
-        name = f"{encoder}-{nonlinearity if cell == 'rnn' else cell}-{layers}-{'attention' if attention else 'fixed'}"
-        yield pytest.param((config, backend), id=f"{name}-{backend}",
-                           marks=() if row in cover else pytest.mark.slow)
-
-
-@pytest.fixture(scope="session")
-def pairwise_cover():
-    """The function `cover_pairs`."""
-    return cover_pairs
+        yield pytest.param((config, backend), id=case.id, marks=case.marks)
 
 
 class TorchBackend:
