@@ -18,6 +18,7 @@ from charlm.storage import remove_leftovers, write_durably
 from tests.helpers.damage import assert_every_damage_is_refused
 from tests.helpers.models import numbered_checkpoint
 
+MODEL = {"task": "stream", "labels": None}
 RUN = {"step": 7, "rate": 0.1, "name": "é\n\u2028", "nothing": None, "list": [1, [True, {}]], "": {"x": 1 << 60}}
 
 
@@ -53,7 +54,7 @@ def names_in(folder):
 
 def forged(output, ending="a", *, tensors=None, **metadata):
     """Write a checkpoint with a valid checksum; `...` leaves an entry out."""
-    whole = {"generation": 1, "run": {"number": 1}} | metadata
+    whole = {"generation": 1, "model": {}, "run": {"number": 1}} | metadata
     whole = {name: value for name, value in whole.items() if value is not Ellipsis}
     with open(f"{output}.checkpoint-{ending}", "wb") as file:
         file.write(pack(whole, {"a": np.zeros(2, np.float32)} if tensors is None else tensors))
@@ -64,9 +65,9 @@ def test_a_saved_checkpoint_is_read_back_to_the_bit(output):
                "counts": np.array([1, 2 ** 32 - 1], np.uint32),
                "flags": np.array([[0, 255]], np.uint8), "step": np.array(3, np.float32),
                "empty": np.zeros((0, 4), np.float32)}
-    Checkpoints(output).save(Checkpoint(RUN, tensors))
+    Checkpoints(output).save(Checkpoint(MODEL, RUN, tensors))
     found = Checkpoints(output).newest(pytest.fail)
-    assert found.run == RUN and set(found.tensors) == set(tensors)
+    assert (found.model, found.run) == (MODEL, RUN) and set(found.tensors) == set(tensors)
     for name, values in tensors.items():
         read = found.tensors[name]
         assert (read.dtype, read.shape, read.tobytes()) == (values.dtype, values.shape, values.tobytes())
@@ -118,7 +119,7 @@ def test_a_damaged_newest_one_falls_back_to_the_other_with_one_warning(output, d
     number, warnings = newest(output)
     assert number == count - 1
     message, = warnings
-    assert path in message and "going on from the other checkpoint" in message and "\n" not in message
+    assert path in message and "resuming from the other checkpoint" in message and "\n" not in message
 
 
 def damaged(path, damage):
@@ -213,39 +214,39 @@ def test_a_linked_output_has_its_checkpoints_beside_the_target(tmp_path):
     assert newest(str(tmp_path / "link")) == newest(str(tmp_path / "folder" / "m.charlm")) == (3, [])
 
 
-# Giving up the checkpoints of another run
+# Superseding the checkpoints of another run
 
 
 @pytest.mark.parametrize("before", [1, 2, 3])
-def test_a_run_given_up_is_kept_until_the_next_run_has_a_checkpoint(output, tmp_path, before):
+def test_a_superseded_run_is_kept_until_the_next_run_has_a_checkpoint(output, tmp_path, before):
     saved(output, before)
     checkpoints = Checkpoints(output)
-    checkpoints.give_up()
+    checkpoints.supersede()
     assert newest(output) == (before, [])
-    checkpoints.save(Checkpoint({"number": 10}, {}))
+    checkpoints.save(Checkpoint({}, {"number": 10}, {}))
     assert Checkpoints(output).newest(pytest.fail).run == {"number": 10}
     assert len(names_in(tmp_path)) == 1
-    checkpoints.save(Checkpoint({"number": 11}, {}))
+    checkpoints.save(Checkpoint({}, {"number": 11}, {}))
     assert Checkpoints(output).newest(pytest.fail).run == {"number": 11}
     assert names_in(tmp_path) == ["m.charlm.checkpoint-a", "m.charlm.checkpoint-b"]
 
 
 @pytest.mark.parametrize("damaged", ["a", "b", "ab"])
-def test_a_run_given_up_may_be_damaged(output, tmp_path, damaged):
+def test_a_superseded_run_may_be_damaged(output, tmp_path, damaged):
     saved(output, 2)
     for one in damaged:
         (tmp_path / f"m.charlm.checkpoint-{one}").write_bytes(b"damaged")
     checkpoints = Checkpoints(output)
-    checkpoints.give_up()
-    checkpoints.save(Checkpoint({"number": 10}, {}))
+    checkpoints.supersede()
+    checkpoints.save(Checkpoint({}, {"number": 10}, {}))
     assert Checkpoints(output).newest(pytest.fail).run == {"number": 10} and len(names_in(tmp_path)) == 1
 
 
-def test_giving_up_without_checkpoints_is_possible(output, tmp_path):
+def test_superseding_without_checkpoints_is_possible(output, tmp_path):
     checkpoints = Checkpoints(output)
-    checkpoints.give_up()
+    checkpoints.supersede()
     assert not names_in(tmp_path)
-    checkpoints.save(Checkpoint({"number": 10}, {}))
+    checkpoints.save(Checkpoint({}, {"number": 10}, {}))
     assert Checkpoints(output).newest(pytest.fail).run == {"number": 10} and len(names_in(tmp_path)) == 1
 
 
@@ -314,7 +315,7 @@ def test_an_invalid_generation_is_refused(output, generation):
         newest(output)
 
 
-@pytest.mark.parametrize("metadata", [{"run": []}, {"run": None}, {"run": "x"}, {"run": 0}, {"run": ...}, {"more": 1},
+@pytest.mark.parametrize("metadata", [{"run": []}, {"run": None}, {"run": "x"}, {"run": 0}, {"run": ...}, {"model": ...}, {"model": []}, {"more": 1},
                                       {"task": "stream"}, {"format": 4}, {"format": 0}, {"format": None}], ids=str)
 def test_malformed_metadata_is_refused(output, metadata):
     forged(output, **metadata)
@@ -335,7 +336,7 @@ def test_tensors_that_no_checkpoint_has_are_refused(output, values):
 def test_a_model_under_the_name_of_a_checkpoint_is_refused(output):
     with open(output + ".checkpoint-a", "wb") as file:
         file.write(pack({"task": "stream", "model": {}, "tokenizer": {}, "training": {}}, {}))
-    with pytest.raises(ModelFileError, match="it is no checkpoint"):
+    with pytest.raises(ModelFileError, match="it is not a checkpoint"):
         newest(output)
 
 

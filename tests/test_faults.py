@@ -123,7 +123,7 @@ def test_a_new_run_leaves_the_newest_old_checkpoint_or_its_own(tmp_path, kind, f
             for earlier in range(1, saved + 1):
                 before.save(numbered_checkpoint(earlier))
             checkpoints = Checkpoints(output)
-            checkpoints.give_up()
+            checkpoints.supersede()
             with disk.under(storage):
                 result, _ = attempt(StorageError, checkpoints.save, numbered_checkpoint(10))
             assert number_found(output, warnings) in ((10,) if result == "done" else (saved, 10)) and not warnings

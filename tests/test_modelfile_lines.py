@@ -13,6 +13,7 @@ from charlm.config import ModelConfig
 from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError
 from charlm.modelfile import Model, load, peek, save
+from charlm.tasks import TASKS
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes, line_hash
 from charlm.text.tokenizers.registry import train
@@ -30,7 +31,7 @@ def lines_model(labels=LABELS, tokenizer=CHARACTERS, known=KNOWN, more=0, **shap
     config = ModelConfig(**{"vocabulary_size": tokenizer.size + 1 + more, "labels": len(labels or ()), "cell": "rnn",
                             "num_layers": 1,
                             "embedding_size": 3, "hidden_size": 4} | shape)
-    return Model(config, tokenizer, random_weights(config), {"steps": 7}, "lines", None, labels, known)
+    return Model(config, tokenizer, random_weights(config), {"steps": 7}, "labels" if labels else "lines", None, labels, known)
 
 
 def refusal_of(folder, model=None, *, metadata=(), tensors=(), without=()):
@@ -53,7 +54,7 @@ def test_a_model_of_lines_is_read_back_with_its_labels_and_known_lines(tmp_path,
     model, path = lines_model(labels, tokenizer), str(tmp_path / "file.charlm")
     save(path, model)
     again = load(path)
-    assert (again.task, again.config, again.labels, again.training) == ("lines", model.config, labels, {"steps": 7})
+    assert (again.task, again.config, again.labels, again.training) == (model.task, model.config, labels, {"steps": 7})
     assert again.line_hashes.contains([*LINES, "olivia"]).tolist() == [True] * len(LINES) + [False]
     assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
     assert again.separate_source is None
@@ -145,8 +146,8 @@ def test_unsorted_hashes_are_refused(tmp_path, hashes):
 
 def other_model(task):
     """Return a model of another task."""
-    reads = {"stream": 0, "pairs": CHARACTERS.size, "fill": CHARACTERS.size + 2}[task]
-    config = ModelConfig(CHARACTERS.size + (task != "stream"), cell="gru", num_layers=1, embedding_size=3,
+    reads = {"text": 0, "pairs": CHARACTERS.size, "fill": CHARACTERS.size + 2}[task]
+    config = ModelConfig(CHARACTERS.size + (task != "text"), cell="gru", num_layers=1, embedding_size=3,
                          hidden_size=4,
                          encoder="bidirectional" if reads else "shared", source_vocabulary_size=reads,
                          attention=bool(reads))
@@ -158,13 +159,13 @@ def old_parts(model):
     """Return the metadata of format 2, in its order, and the tensors of a model without labels."""
     source = model.separate_source
     config = {name: value for name, value in model.config.to_json().items() if name != "labels"}
-    metadata = {"task": model.task, "model": config, "tokenizer": {"kind": model.tokenizer.kind},
+    metadata = {"task": TASKS[model.task].stored_as, "model": config, "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind}, "training": model.training}
     sources = {f"source.{name}": values for name, values in source.tensors().items()} if source else {}
     return metadata, {**model.weights, **model.tokenizer.tensors(), **sources}
 
 
-every_other_task = pytest.mark.parametrize("task", ["stream", "pairs", "fill"])
+every_other_task = pytest.mark.parametrize("task", ["text", "pairs", "fill"])
 
 
 @every_other_task
@@ -173,7 +174,7 @@ def test_other_tasks_with_labels_are_refused(tmp_path, task, labels):
     metadata, tensors = old_parts(other_model(task))
     metadata["model"]["labels"] = 0
     (tmp_path / "file.charlm").write_bytes(pack(metadata | {"labels": labels}, tensors))
-    with pytest.raises(ModelFileError, match="its task knows no labels"):
+    with pytest.raises(ModelFileError, match="its task has no labels"):
         load(str(tmp_path / "file.charlm"))
 
 
@@ -205,7 +206,7 @@ def test_a_source_tokenizer_of_lines_is_refused(tmp_path):
 @pytest.mark.parametrize("kind", ["word", "nfd"])
 def test_tokenizers_that_change_a_line_are_refused(tmp_path, kind):
     tokenizer = train(kind, ["aemvnur \n"], vocabulary_size=None)
-    assert "none of the tokenizers of its task" in refusal_of(tmp_path, lines_model(tokenizer=tokenizer))
+    assert "its tokenizer is not one of its task's" in refusal_of(tmp_path, lines_model(tokenizer=tokenizer))
 
 
 # Format 2: before there were lines.
@@ -227,7 +228,7 @@ def test_a_file_of_format_2_is_read(tmp_path, task):
     assert all(again.weights[name].tobytes() == values.tobytes() for name, values in model.weights.items())
     assert again.source_tokenizer.encode("emma?").tolist() == CHARACTERS.encode("emma?").tolist()
     assert (again.separate_source is not None) == (task == "pairs")
-    assert peek(str(path)) == (task, False)
+    assert peek(str(path)).name == task
 
 
 @every_other_task
@@ -242,7 +243,7 @@ def test_a_model_of_format_2_is_saved_in_the_present_format(tmp_path, task):
                                      {"task": "lines"},
                                      {"version": 3}], ids=str)
 def test_a_malformed_file_of_format_2_is_refused(tmp_path, changes):
-    (tmp_path / "old.charlm").write_bytes(old_file(other_model("stream"), **changes))
+    (tmp_path / "old.charlm").write_bytes(old_file(other_model("text"), **changes))
     with pytest.raises(ModelFileError):
         load(str(tmp_path / "old.charlm"))
 
@@ -250,35 +251,35 @@ def test_a_malformed_file_of_format_2_is_refused(tmp_path, changes):
 # The task of a file, before it is checked
 
 
-@pytest.mark.parametrize("labels, labelled", [(LABELS, True), (None, False)], ids=["labels", "none"])
-def test_peek_tells_models_of_lines_with_and_without_labels_apart(tmp_path, labels, labelled):
+@pytest.mark.parametrize("labels, task", [(LABELS, "labels"), (None, "lines")], ids=["labels", "none"])
+def test_peek_tells_models_of_lines_with_and_without_labels_apart(tmp_path, labels, task):
     save(str(tmp_path / "file.charlm"), lines_model(labels))
-    assert peek(str(tmp_path / "file.charlm")) == ("lines", labelled)
+    assert peek(str(tmp_path / "file.charlm")) .name == task
 
 
 def test_peek_reads_damaged_files(tmp_path):
     save(str(tmp_path / "file.charlm"), lines_model())
     blob = (tmp_path / "file.charlm").read_bytes()
     (tmp_path / "file.charlm").write_bytes(blob[:-1] + bytes([blob[-1] ^ 1]))
-    assert peek(str(tmp_path / "file.charlm")) == ("lines", True)
+    assert peek(str(tmp_path / "file.charlm")) .name == "labels"
     with pytest.raises(CharlmError):
         load(str(tmp_path / "file.charlm"))
 
 
 def test_peek_reads_a_file_of_format_1_as_running_text(tmp_path):
-    metadata, tensors = old_parts(other_model("stream"))
+    metadata, tensors = old_parts(other_model("text"))
     del metadata["task"]
     (tmp_path / "file.charlm").write_bytes(pack(metadata, tensors))
-    assert peek(str(tmp_path / "file.charlm")) == ("stream", False)
+    assert peek(str(tmp_path / "file.charlm")) .name == "text"
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 1000, b"\xff" * 8 + b"x" * 500, (300).to_bytes(8, "little") + b"{" * 300],
                          ids=len)
 def test_peek_returns_no_task_for_other_files(tmp_path, data):
     (tmp_path / "file.charlm").write_bytes(data)
-    assert peek(str(tmp_path / "file.charlm")) == ("", False)
+    assert peek(str(tmp_path / "file.charlm")) is None
 
 
 def test_peek_returns_no_task_for_unreadable_files(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    assert {peek(str(tmp_path / name)) for name in ("missing", "", "fifo", "a\0b")} == {("", False)}
+    assert {peek(str(tmp_path / name)) for name in ("missing", "", "fifo", "a\0b")} == {None}

@@ -5,6 +5,7 @@ import numpy as np
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.modelfile import Model
+from charlm.tasks import TASKS
 from charlm.text.tokenizers.registry import train
 
 
@@ -24,13 +25,13 @@ def constant_model(value):
 
 def numbered_checkpoint(number, floats=20):
     """Return a checkpoint that holds its number, and a tensor of this many floats."""
-    return Checkpoint({"number": number}, {"a": np.full(floats, number, np.float32)})
+    return Checkpoint({}, {"number": number}, {"a": np.full(floats, number, np.float32)})
 
 
 def parts_of(model):
     """Return the metadata and tensors of a model file, as `container.pack` takes them."""
     source, labels = model.separate_source, model.labels
-    metadata = {"task": model.task, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
+    metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind},
                 "labels": labels and [[*pair] for pair in zip(labels.names, labels.counts, strict=True)],
                 "training": model.training}

@@ -22,7 +22,7 @@ def test_every_damage_to_a_checkpoint_of_60_kb_is_refused(tmp_path):
     output = str(tmp_path / "m")
     weights = np.random.default_rng(0).standard_normal(15_000).astype(np.float32)
     checkpoints = Checkpoints(output)
-    checkpoints.save(Checkpoint({"standing": {"step": 3}}, {"weights": weights}))
+    checkpoints.save(Checkpoint({}, {"step": 3}, {"weights": weights}))
     path = output + ".checkpoint-a"
     assert 60_000 <= os.path.getsize(path) < 61_000
     assert_every_damage_is_refused(path, lambda: checkpoints.newest(pytest.fail))

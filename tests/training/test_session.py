@@ -14,7 +14,7 @@ from charlm.training.session import Session, run
 def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(corpus_of, tmp_path, monkeypatch):
     output = tmp_path / "m.charlm"
     output.write_bytes(b"the good old model")
-    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
     records = []
     session = Session(str(output), "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in records))
     wishes = TrainingOptions(hidden=8, layers=1, steps=1000, batch_size=1)
@@ -25,7 +25,7 @@ def test_a_run_stopped_before_its_first_validation_leaves_an_older_model_alone(c
 
 
 def test_a_run_that_was_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypatch):
-    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
     output, records = str(tmp_path / "m.charlm"), []
     session = Session(output, "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in records),
                       checkpoints=Checkpoints(output))
@@ -38,7 +38,7 @@ def test_a_run_that_was_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path,
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_a_run_of_lines_stores_its_labels_and_known_lines(lines_of, tmp_path, monkeypatch, labelled):
-    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
     lines = [("one", "two")[number % 2:][:1] + (f"line {number}",) for number in range(20)]
     corpus = lines_of(lines if labelled else [line for _, line in lines], validation=0.1)
     output = str(tmp_path / "m.charlm")
@@ -54,7 +54,7 @@ def test_a_run_of_lines_stores_its_labels_and_known_lines(lines_of, tmp_path, mo
 
 @pytest.mark.parametrize("task, encoder", [("stream", None), ("stream", "bidirectional"), ("pairs", None), ("fill", None)])
 def test_a_run_of_every_task_stores_a_model_that_says_what_it_is(corpus_of, pairs_of, tmp_path, monkeypatch, task, encoder):
-    monkeypatch.setattr("charlm.training.session.MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
     corpus = pairs_of([(f"s{number}", "up") for number in range(20)]) if task == "pairs" else corpus_of("namaskar\n" * 40)
     output, seen = str(tmp_path / "m.charlm"), []
     session = Session(output, "cpu", 1, time.monotonic(), lambda: False, lambda model, _: seen.append(model) or model.task)
