@@ -22,7 +22,7 @@ from charlm.text.tokenizers.char import CharTokenizer
 
 LETTERS = CharTokenizer.train(["\nabcdefgh _"], vocabulary_size=None)
 LABELS = Labels(("calm", "odd", "wild"), (6, 1, 3))
-TASKS = {"stream": "stream", "lines": "lines", "labels": "lines", "pairs": "pairs", "fill": "fill"}
+
 CALLS = {
     "sample": lambda model: model.sample("ab", length=3, seed=1), "stream": lambda model: list(model.stream(length=3, seed=1)),
     "lines": lambda model: model.lines(2), "score": lambda model: model.score("ab"),
