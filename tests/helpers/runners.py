@@ -150,7 +150,7 @@ def _torch_settings_kept(patch):
     from charlm.cli.options import yield_when_waiting
     yield_when_waiting()
     import torch
-    patch.setattr("charlm.training.session.MEASURED", MEASURED)
+    patch.setattr("charlm.training.session.MIN_MEASURED", MEASURED)
     threads = torch.get_num_threads()
     try:
         yield
