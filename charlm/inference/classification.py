@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from charlm.contract import FloatArray, IntArray, Network
+from charlm.contract import FloatArray, IntArray, Network, Tokenizer
 from charlm.errors import CorpusError, UsageError
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
 from charlm.text.labels import Labels
 from charlm.text.special_tokens import eos_id, label_id, with_bos_eos
-from charlm.text.tokenizers.base import Tokenizer
 from charlm.text.tsv import TAB
 
 ROWS_AT_ONCE = 4096                     # lines times labels

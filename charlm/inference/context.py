@@ -73,5 +73,5 @@ class Context:
         query = matmul(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)
         scores: FloatArray = np.matmul(query.swapaxes(0, 1), memory.keys.swapaxes(1, 2))    # (B, T, S)
         scores += memory.mask
-        context: FloatArray = np.matmul(_softmax(scores), memory.values)                    # (B, T, M)
-        return context.swapaxes(0, 1)
+        context: FloatArray = np.matmul(_softmax(scores), memory.values).swapaxes(0, 1)     # (T, B, M)
+        return context

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import IntArray, Network
+from charlm.contract import IntArray, Network, Tokenizer
 from charlm.inference.infilling import GAPS_AT_ONCE, fill_gaps
 from charlm.inference.sampling import Uniforms
 from charlm.inference.scoring import nats_to_bits, perplexity, teacher_forced_nats
@@ -16,7 +16,6 @@ from charlm.inference.translation import SOURCES_AT_ONCE, Translator
 from charlm.text.examples import padded
 from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
-from charlm.text.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)

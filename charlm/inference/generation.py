@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import FloatArray, IntArray, Network, State
+from charlm.contract import FloatArray, IntArray, Network, State, Tokenizer
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms, sample_token
-from charlm.text.tokenizers.base import Tokenizer
 
 PROMPT_WINDOW = 1024                    # tokens of a prompt read at once
 

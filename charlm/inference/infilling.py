@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import IntArray, Network
+from charlm.contract import IntArray, Network, Tokenizer
 from charlm.inference.generation import sample_until_end
 from charlm.inference.sampling import Uniforms
 from charlm.text.examples import batch_by_length, padded
 from charlm.text.gap_sampling import MAX_SOURCE
 from charlm.text.special_tokens import eos_id, mask_id
-from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
+from charlm.text.tokenizers.base import NEWLINE, decode, tokens_containing
 
 GAPS_AT_ONCE = 64                       # gaps filled side by side
 MAX_FILL = 64                           # tokens

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import FloatArray, IntArray, Network, State
+from charlm.contract import FloatArray, IntArray, Network, State, Tokenizer
 from charlm.errors import OptionError
 from charlm.inference.generation import StopAt, sample_until_end
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import eos_id, label_id
-from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
+from charlm.text.tokenizers.base import NEWLINE, decode, tokens_containing
 
 DEFAULT_MAX_LENGTH = 500                # tokens, unless training had longer lines
 MAX_LINE_TOKENS = 1_000_000             # the most that a model file can ask for

@@ -14,13 +14,13 @@ from typing import Protocol
 
 import numpy as np
 
-from charlm.contract import FloatArray, IntArray, Network
+from charlm.contract import FloatArray, IntArray, Network, Tokenizer
 from charlm.inference.classification import LabelScorer
 from charlm.inference.scoring import nats_to_bits, score_rows
 from charlm.inference.text_scoring import StatefulReader
 from charlm.text.labels import Labels
 from charlm.text.special_tokens import with_bos_eos
-from charlm.text.tokenizers.base import NEWLINE, Tokenizer, token_spans
+from charlm.text.tokenizers.base import NEWLINE, token_spans
 
 
 @dataclass(frozen=True, eq=False)

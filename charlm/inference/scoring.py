@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from charlm.contract import FloatArray, IntArray, Network, State
+from charlm.contract import FloatArray, IntArray, Network, State, Tokenizer
 from charlm.text.examples import batch_by_length, padded
 from charlm.text.special_tokens import with_bos_eos
-from charlm.text.tokenizers.base import Tokenizer
 
 WINDOW = 512                            # tokens of one text read at once
 LOGITS = 4_000_000                      # logits in memory at once, for any vocabulary: 16 MB

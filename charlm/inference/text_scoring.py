@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from charlm.contract import FloatArray, IntArray, Network
+from charlm.contract import FloatArray, IntArray, Network, Tokenizer
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
-from charlm.text.tokenizers.base import Tokenizer
 
 
 def _regroup(pieces: Iterable[IntArray], size: int) -> Iterator[IntArray]:

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from charlm.contract import IntArray, Network
+from charlm.contract import IntArray, Network, Tokenizer
 from charlm.errors import ModelFileError
 from charlm.inference.beam import beam_search
 from charlm.inference.scoring import LOGITS, teacher_forced_nats
 from charlm.text.examples import batch_by_length, padded
 from charlm.text.pair_corpus import RATIO_OFFSET
 from charlm.text.special_tokens import eos_id
-from charlm.text.tokenizers.base import NEWLINE, Tokenizer, decode, tokens_containing
+from charlm.text.tokenizers.base import NEWLINE, decode, tokens_containing
 from charlm.text.tsv import TAB
 
 SOURCES_AT_ONCE = 64                    # sources searched side by side; fewer with wide beams

@@ -19,9 +19,10 @@ from charlm.training import session as session_module
 from charlm.training.loop import train
 from charlm.training.options import TrainingOptions
 from charlm.training.session import Session, run
+from charlm.training.starting_point import StartingPoint
 from tests.helpers import faults
 
-OPTIONS = TrainingOptions(hidden=4, embedding=2, layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
+OPTIONS = TrainingOptions(hidden_size=4, embedding_size=2, num_layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
 DISK = (storage, checkpoint, container, modelfile)
 
 
@@ -29,7 +30,7 @@ DISK = (storage, checkpoint, container, modelfile)
 def brief(monkeypatch, one_thread):
     """Skip fsync and most of the measurement of speed."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(session_module, "MEASURED", 0.0)
+    monkeypatch.setattr(session_module, "MIN_MEASURED", 0.0)
 
 
 @pytest.fixture
@@ -47,14 +48,15 @@ def records_of(corpus, output, *, resumed=False):
     """Return the events of a run with a checkpoint after every step."""
     checkpoints = Checkpoints(output)
     found = checkpoints.newest(pytest.fail) if resumed else None
-    session = Session(output, "cpu", 1, time.monotonic(), lambda: False, checkpoints=checkpoints,
-                      checkpoint_every=0.0, resumed=found)
-    return run(corpus, OPTIONS, session)
+    start = StartingPoint.from_checkpoint(found) if found else StartingPoint.from_scratch()
+    session = Session(output, "cpu", 1, time.monotonic(), lambda: False, start, checkpoints=checkpoints,
+                      checkpoint_every=0.0)
+    return run(corpus, "text", OPTIONS, session)
 
 
 def weights_in(tensors):
     return {name: values.tobytes() for name, values in tensors.items()
-            if name.startswith(("weights.", "optimizer.", "objective."))}
+            if name.startswith(("model.", "optimizer.", "objective."))}
 
 
 def without_faults(corpus, output):
@@ -62,7 +64,7 @@ def without_faults(corpus, output):
     by_step, models, save = {}, [], Checkpoints.save
 
     def watched(self, checkpoint):
-        by_step[checkpoint.run["standing"]["step"]] = weights_in(checkpoint.tensors)
+        by_step[checkpoint.run["state"]["step"]] = weights_in(checkpoint.tensors)
         save(self, checkpoint)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -93,7 +95,7 @@ def test_files_of_a_run_are_intact_wherever_the_disk_fails(corpus, tmp_path, kin
         found = Checkpoints(output).newest(pytest.fail)
         model = (folder / "m.charlm").read_bytes()
         assert model == old or model in models
-        assert found is None or weights_in(found.tensors) == by_step[found.run["standing"]["step"]]
+        assert found is None or weights_in(found.tensors) == by_step[found.run["state"]["step"]]
         if not raised:
             warned = any(isinstance(record, Warned) for record in seen)
             assert isinstance(seen[-1], Stopped) and model == models[-1]
@@ -125,7 +127,7 @@ class UnreliableStorage:
 
 @pytest.fixture
 def runner(runner_of):
-    return runner_of("stream", steps=4)
+    return runner_of("text", steps=4)
 
 
 def trained(runner, keep, save, *, interrupted=lambda: False):

@@ -12,23 +12,24 @@ from hypothesis import strategies as st
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.inference.network import Network
-from charlm.modelfile import Model, check_consistency
+from charlm.modelfile import Model, check_sizes
 from charlm.text.line_corpus import build_line_corpus
 from charlm.text.pair_corpus import build_pair_corpus
 from charlm.text.reading import Text
 from charlm.text.special_tokens import eos_id, label_id, mask_id, vocabulary_sizes
 from charlm.text.text_corpus import build_text_corpus as prepare
 from charlm.text.tokenizers.registry import Extendable, train
+from charlm.training.defaults import resolve
 from charlm.training.finetuning import initial_weights
-from charlm.training.options import TrainingOptions, choose_model
+from charlm.training.options import TrainingOptions
 
 # New characters sort before, between and after the known ones; some known ones do not occur again.
-STREAM = ("bad cab\nfed\n" * 4, "!bé ga\U0010ffff\tcA\n" * 4)
+TEXT = ("bad cab\nfed\n" * 4, "!bé ga\U0010ffff\tcA\n" * 4)
 LINES = ("bad\ncab\nfed\n", "!bé\nga\U0010ffff\tcA\n")
 LABELS = ("D\tbad\nB\tcab\nB\tfed\n", "E\t!bé\nC\tga\nA\tcA\nD\tbb\n")
 PAIRS = ("bád\tB D\ncab\tD A B\nfed\tD\neda\tA B\ndab\tB\n", "!bé\tB C\ngü\tA 0 D\ncA\tZ\nxé\tA\n")
 FILL = ("bad cab\nfed bad\nface bed\n" * 2, "!bé ga\ncA dA\nbe é\n" * 2)
-NETWORK = {"hidden": 6, "embedding": 6, "layers": 1, "bptt": 4, "batch_size": 2}
+NETWORK = {"hidden_size": 6, "embedding_size": 6, "num_layers": 1, "bptt": 4, "batch_size": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +47,12 @@ def pairs_with(kind):
 
 
 KINDS = {
-    "stream": Kind("stream", STREAM, prepare),
-    "gru stream": Kind("stream", STREAM, prepare, {"cell": "gru", "layers": 2}),
-    "rnn stream": Kind("stream", STREAM, prepare, {"cell": "rnn"}),
-    "windowed stream": Kind("stream", STREAM, prepare, {"encoder": "bidirectional"}),
+    "text": Kind("text", TEXT, prepare),
+    "gru text": Kind("text", TEXT, prepare, {"cell": "gru", "num_layers": 2}),
+    "rnn text": Kind("text", TEXT, prepare, {"cell": "rnn"}),
+    "windowed text": Kind("text", TEXT, prepare, {"encoder": "bidirectional"}),
     "lines": Kind("lines", LINES, functools.partial(build_line_corpus, labelled=False)),
-    "labels": Kind("lines", LABELS, functools.partial(build_line_corpus, labelled=True)),
+    "labels": Kind("labels", LABELS, functools.partial(build_line_corpus, labelled=True)),
     "pairs": Kind("pairs", PAIRS, pairs_with("char")),
     "pairs of words": Kind("pairs", PAIRS, pairs_with("word")),
     "pairs, shared encoder": Kind("pairs", PAIRS, pairs_with("char"), {"encoder": "shared"}),
@@ -84,7 +85,7 @@ def known(task, of, part):
     for number in set(range(tokenizer.size)) - {tokenizer.unknown_id}:
         text = tokenizer.display(number)
         [ids["token", text]] = tokenizer.encode(text)
-    if task != "stream" and (part != "source" or task == "fill"):
+    if task != "text" and (part != "source" or task == "fill"):
         ids["end", ""] = eos_id(tokenizer)
     if task == "fill" and part == "source":
         ids["gap", ""] = mask_id(tokenizer)
@@ -116,10 +117,10 @@ def model_of(tmp_path_factory):
     def make(name, tied=False):
         kind = KINDS[name]
         corpus = read(kind, kind.texts[0])
-        config = choose_model(corpus, options_of(kind, tied))
+        config = resolve(kind.task, options_of(kind, tied), corpus)[0]
         model = Model(config, corpus.tokenizer, random_weights(config), {}, kind.task, corpus.separate_source,
                       corpus.labels)
-        check_consistency(model)
+        check_sizes(model)
         existing = {"tokenizer": Extendable(model.tokenizer)}
         if kind.task == "pairs":
             existing["source_tokenizer"] = Extendable(model.separate_source)
@@ -130,7 +131,7 @@ def model_of(tmp_path_factory):
 
 
 def options_of(kind, tied=False, **changes):
-    return TrainingOptions(**{"task": kind.task, "tied": tied} | NETWORK | kind.options | changes)
+    return TrainingOptions(**{"tied": tied} | NETWORK | kind.options | changes)
 
 
 @pytest.fixture(scope="module", params=[(name, tied) for name in KINDS for tied in (False, True)],
@@ -139,7 +140,7 @@ def enlarged(request, model_of):
     name, tied = request.param
     model, read = model_of(name, tied)
     corpus = read(KINDS[name].texts[1])
-    config = choose_model(corpus, options_of(KINDS[name], tied))
+    config = resolve(KINDS[name].task, options_of(KINDS[name], tied), corpus)[0]
     return Enlarged(model, corpus, config, initial_weights(model, corpus, config))
 
 
@@ -160,7 +161,7 @@ def test_new_tokens_and_labels_start_at_the_mean_of_all_rows(enlarged):
 def test_new_tokens_and_labels_shift_the_known_ids(enlarged):
     moved = {meaning[0] for _, _, _, old_ids, new_ids in tables(enlarged)
              for meaning in old_ids if old_ids[meaning] != new_ids[meaning]}
-    special = {"stream": set(), "lines": {"end"}, "pairs": {"end"}, "fill": {"end", "gap"}}
+    special = {"text": set(), "lines": {"end"}, "labels": {"end"}, "pairs": {"end"}, "fill": {"end", "gap"}}
     assert moved == {"token"} | special[enlarged.model.task] | ({"label"} if enlarged.model.labels else set())
 
 
@@ -182,7 +183,7 @@ def logits_of(task, of, network, written, source):
         if task == "fill":
             read = [eos_id(of.tokenizer), *read, mask_id(of.tokenizer), eos_id(of.tokenizer)]
         state = network.encode(np.array([read]), np.array([len(read)]))
-    if task != "stream":
+    if task != "text":
         begin = label_id(of.tokenizer, of.labels.index("D")) if of.labels else eos_id(of.tokenizer)
         tokens = np.concatenate([[[begin]], tokens], axis=1)
     logits, _ = network.step(tokens, state)
@@ -208,12 +209,12 @@ def test_unchanged_vocabulary_gives_the_weights_of_the_model(model_of, name, tie
         {tensor: values.tobytes() for tensor, values in model.weights.items()}
 
 
-@pytest.mark.parametrize("name", ["stream", "labels", "fill"])
+@pytest.mark.parametrize("name", ["text", "labels", "fill"])
 def test_the_model_is_not_modified(model_of, name):
     model, read = model_of(name)
     before = {tensor: values.copy() for tensor, values in model.weights.items()}
     corpus = read(KINDS[name].texts[1])
-    initial_weights(model, corpus, choose_model(corpus, options_of(KINDS[name])))
+    initial_weights(model, corpus, resolve(KINDS[name].task, options_of(KINDS[name]), corpus)[0])
     assert all(np.array_equal(values, before[tensor]) for tensor, values in model.weights.items())
 
 
@@ -245,22 +246,22 @@ def test_pairs_of_any_texts_keep_known_rows(kind, source, target, more_sources, 
 
 
 @pytest.mark.parametrize(("name", "changes"), [
-    ("stream", {"hidden": 7}), ("stream", {"embedding": 7}), ("stream", {"layers": 2}), ("stream", {"cell": "gru"}),
-    ("stream", {"cell": "rnn"}), ("stream", {"tied": True}), ("stream", {"encoder": "stacked"}),
-    ("windowed stream", {"encoder": "stacked"}), ("windowed stream", {"encoder": "shared"}),
-    ("pairs", {"attention": False}), ("pairs", {"encoder": "shared"}), ("gru stream", {"layers": 1}),
-    ("gru stream", {"cell": "lstm"}), ("labels", {"hidden": 5}), ("fill", {"embedding": 5})], ids=str)
+    ("text", {"hidden_size": 7}), ("text", {"embedding_size": 7}), ("text", {"num_layers": 2}), ("text", {"cell": "gru"}),
+    ("text", {"cell": "rnn"}), ("text", {"tied": True}), ("text", {"encoder": "stacked"}),
+    ("windowed text", {"encoder": "stacked"}), ("windowed text", {"encoder": "shared"}),
+    ("pairs", {"attention": False}), ("pairs", {"encoder": "shared"}), ("gru text", {"num_layers": 1}),
+    ("gru text", {"cell": "lstm"}), ("labels", {"hidden_size": 5}), ("fill", {"embedding_size": 5})], ids=str)
 def test_error_for_another_architecture_describes_the_model_in_one_line(model_of, name, changes):
     model, read = model_of(name)
     corpus = read(KINDS[name].texts[1])
     with pytest.raises(UsageError) as refused:
-        initial_weights(model, corpus, choose_model(corpus, options_of(KINDS[name], **changes)))
+        initial_weights(model, corpus, resolve(KINDS[name].task, options_of(KINDS[name], **changes), corpus)[0])
     message = str(refused.value)
     assert message.startswith("--init-from: ") and model.config.describe() in message and "\n" not in message
 
 
 def test_an_untied_network_is_refused_for_a_tied_model(model_of):
-    model, read = model_of("stream", tied=True)
-    corpus = read(STREAM[1])
+    model, read = model_of("text", tied=True)
+    corpus = read(TEXT[1])
     with pytest.raises(UsageError, match="tied.*its architecture cannot be changed"):
-        initial_weights(model, corpus, choose_model(corpus, options_of(KINDS["stream"])))
+        initial_weights(model, corpus, resolve(KINDS["text"].task, options_of(KINDS["text"]), corpus)[0])

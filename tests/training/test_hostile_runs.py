@@ -10,8 +10,8 @@ import pytest
 
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.errors import ModelFileError
-from charlm.training.checkpoint_state import go_on
-from charlm.training.starting_point import of_checkpoint
+from charlm.training.checkpoint_state import restore
+from charlm.training.starting_point import StartingPoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,42 +22,40 @@ def resume_after(rich, tmp_path):
     runner, whole = rich[0], rich[1].checkpoints[20]
 
     def resume(change):
-        run, tensors = copy.deepcopy(whole.run), dict(whole.tensors)
-        change(run, tensors)
+        model, run, tensors = copy.deepcopy(whole.model), copy.deepcopy(whole.run), dict(whole.tensors)
+        change(model, run, tensors)
         output = str(tmp_path / "m")
-        Checkpoints(output).save(Checkpoint(run, tensors))
+        Checkpoints(output).save(Checkpoint(model, run, tensors))
         found = Checkpoints(output).newest(pytest.fail)
-        of_checkpoint(found)
-        return go_on(found, runner.trainer())
+        StartingPoint.from_checkpoint(found)
+        return restore(found, runner.trainer())
     return resume
 
 
-def put(*path):
+def put(*path, table="run"):
     """Return a change that sets the metadata at a path to the last argument."""
     *inner, last, value = path
 
-    def change(run, tensors):
+    def change(model, run, tensors):
+        place = model if table == "model" else run
         for name in inner:
-            run = run[name]
-        run[last] = value
+            place = place[name]
+        place[last] = value
     return change
 
 
 def test_an_unchanged_checkpoint_is_resumed(resume_after):
-    assert resume_after(lambda run, tensors: None).step == 20
+    assert resume_after(lambda model, run, tensors: None).step == 20
 
 
 INVALID_COUNTS = ["3", -1, True, 2.5, None, [], {}, 1 << 60, float("nan"), float("inf")]
 INVALID = {
-    "task": ["x", None, 5, ["stream"], {}],
+    "task": ["x", None, 5, ["stream"], {}, "lines"],
     "failures": ["x", "1", -1, True, None, [], 1.5, float("inf"), float("nan"), 1 << 60],
-    "model": [None, [], {}, "x", 1],
     "config": [None, [], {}, "x", 1],
-    "flags": [None, [], "x", {"validation": []}, {"validation": 2.0}, {"errors": "x"}, {"vocab_size": "9"}],
-    "corpus": [None, [], "x"],
+    "reading": [None, [], {}, "x", 1],
     "environment": [None, [], "x", *({"threads": threads} for threads in ("x", -1, 0, 1 << 40, [1]))],
     "changes": [None, {}, "x", [1], ["x"], [[]]],
-    "texts": [None, [], {}, "x"],
     "more": [1],
 }
 
@@ -73,13 +71,13 @@ def test_invalid_metadata_is_refused(resume_after, name, value):
 @pytest.mark.parametrize("name", ["step", "validations_since_best", "validated"])
 def test_an_invalid_count_is_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        resume_after(put("standing", name, value))
+        resume_after(put("state", name, value))
 
 
 @pytest.mark.parametrize("value", ["3", -1, True, None, [], float("nan"), float("inf")], ids=str)
 def test_an_invalid_time_is_refused(resume_after, value):
     with pytest.raises(ModelFileError):
-        resume_after(put("standing", "seconds", value))
+        resume_after(put("state", "seconds", value))
 
 
 @pytest.mark.parametrize("name, value", [
@@ -89,16 +87,25 @@ def test_an_invalid_time_is_refused(resume_after, value):
     ("error_rate", float("nan")), ("more", 1)], ids=str)
 def test_an_invalid_best_validation_is_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        resume_after(put("standing", "best", name, value))
+        resume_after(put("state", "best", name, value))
 
 
 @pytest.mark.parametrize("name, value", [
-    *(("tokenizer", value) for value in (None, "x", ["char"], "bpe", 0)),
-    *(("source_tokenizer", value) for value in (0, "", [], "nfd")),
-    *(("labels", value) for value in (5, [], [["a", 0]], "x"))], ids=str)
-def test_invalid_tokenizers_and_labels_are_refused(resume_after, name, value):
+    ("validation", []), ("validation", "2.0"), ("errors", "x"), ("errors", []), ("vocabulary_size", "9"),
+    ("vocabulary_size", 1), ("tokenizer", "nfd"), ("more", 1)], ids=str)
+def test_invalid_options_of_the_corpus_are_refused(resume_after, name, value):
     with pytest.raises(ModelFileError):
-        resume_after(put("texts", name, value))
+        resume_after(put("reading", name, value))
+
+
+@pytest.mark.parametrize("name, value", [
+    *(("tokenizer", value) for value in (None, "x", "char", {"kind": "x"}, {"kind": ["char"]}, {"kind": "bpe"}, {}, 0)),
+    *(("source_tokenizer", value) for value in (0, "", [], {"kind": "nfd"})),
+    *(("labels", value) for value in (5, [], [["a", 0]], "x")), ("model", None), ("model", {}), ("task", "lines"),
+    ("task", []), ("training", None), ("more", 1)], ids=str)
+def test_an_invalid_model_is_refused(resume_after, name, value):
+    with pytest.raises(ModelFileError):
+        resume_after(put(name, value, table="model"))
 
 
 @pytest.mark.parametrize("values", [
@@ -107,10 +114,10 @@ def test_invalid_tokenizers_and_labels_are_refused(resume_after, name, value):
     np.array([0xD800], np.uint32)], ids=lambda values: f"{values.dtype} {values.tolist()}")
 def test_an_invalid_character_table_is_refused(resume_after, values):
     with pytest.raises(ModelFileError):
-        resume_after(lambda run, tensors: tensors.update({"writes.tokenizer.characters": values}))
+        resume_after(lambda model, run, tensors: tensors.update({"model.tokenizer.characters": values}))
 
 
-@pytest.mark.parametrize("part", ["weights.head.bias", "average.head.bias", "best.head.bias",
+@pytest.mark.parametrize("part", ["model.head.bias", "average.head.bias", "best.head.bias",
                                   "optimizer.head.bias.exp_avg", "objective.layers.0.0"])
 @pytest.mark.parametrize("change", [lambda values: values.astype(np.uint32), lambda values: values.astype(np.uint8),
                                     lambda values: values[..., :-1], lambda values: values[None],
@@ -118,11 +125,11 @@ def test_an_invalid_character_table_is_refused(resume_after, values):
                          ids=["uint32", "uint8", "shorter", "one more axis", "scalar"])
 def test_a_tensor_of_another_shape_or_type_is_refused(resume_after, part, change):
     with pytest.raises(ModelFileError):
-        resume_after(lambda run, tensors: tensors.update({part: np.array(change(tensors[part]))}))
+        resume_after(lambda model, run, tensors: tensors.update({part: np.array(change(tensors[part]))}))
 
 
-@pytest.mark.parametrize("name", ["more", "weights.more", "average.more", "best.more", "optimizer.more.exp_avg",
-                                  "objective.more", "writes.more", "reads.tokenizer.characters", "../evil"])
+@pytest.mark.parametrize("name", ["more", "model.more", "average.more", "best.more", "optimizer.more.exp_avg",
+                                  "objective.more", "model.source.tokenizer.characters", "../evil"])
 def test_an_unexpected_tensor_is_refused(resume_after, name):
     with pytest.raises(ModelFileError):
-        resume_after(lambda run, tensors: tensors.update({name: np.zeros(3, np.float32)}))
+        resume_after(lambda model, run, tensors: tensors.update({name: np.zeros(3, np.float32)}))

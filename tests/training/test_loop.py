@@ -124,7 +124,7 @@ def state_at(step, **changes):
 
 
 def test_a_run_reports_every_step_and_validates_at_its_intervals(runner_of):
-    runner, storage = runner_of("stream", steps=23), Storage()
+    runner, storage = runner_of("text", steps=23), Storage()
     events = events_of(runner.trainer(), keep=storage.keep)
     interval = validation_interval(23, 4 * 8, len(runner.corpus.validation))
     assert 1 < interval < 23
@@ -138,7 +138,7 @@ def test_a_run_reports_every_step_and_validates_at_its_intervals(runner_of):
 
 
 def test_a_run_ends_with_the_weights_of_its_updates_alone(runner_of):
-    runner = runner_of("stream", dropout=0.5)
+    runner = runner_of("text", dropout=0.5)
     run, plain = runner.trainer(), runner.trainer()
     torch.manual_seed(0)
     assert len(only(Validation, events_of(run, checkpoint=Storage().save, checkpoint_every=0.0))) > 1
@@ -234,7 +234,7 @@ def test_fewer_errors_are_better_whatever_the_loss(toy):
 
 
 def test_the_best_model_is_stored_not_the_last(runner_of):
-    trainer, storage, weights = runner_of("stream", steps=60).trainer(), Storage(), {}
+    trainer, storage, weights = runner_of("text", steps=60).trainer(), Storage(), {}
     losses = itertools.chain([3.0, 1.0], itertools.repeat(2.0))
     trainer.objective.validate = lambda interrupted: ValidationMetrics(next(losses), 0.0)
     for event in train(trainer, keep=storage.keep):
@@ -386,7 +386,7 @@ def test_an_interruption_before_the_first_update_stores_no_model(toy):
 
 
 def test_an_interruption_before_the_first_validation_stores_a_model(runner_of):
-    storage, trainer = Storage(), runner_of("stream").trainer()
+    storage, trainer = Storage(), runner_of("text").trainer()
     last = events_of(trainer, keep=storage.keep, interrupted=after_the_first_update())[-1]
     (weights, validation), = storage.done
     assert validation is None and same(weights, trainer.network.weights())
@@ -401,7 +401,7 @@ def test_a_later_interruption_leaves_the_best_model_so_far(toy):
 
 
 def test_an_interrupted_validation_does_not_count(runner_of):
-    trainer, storage, validating = runner_of("stream").trainer(), Storage(), []
+    trainer, storage, validating = runner_of("text").trainer(), Storage(), []
     validate = trainer.objective.validate
     trainer.objective.validate = lambda interrupted: validating.append(True) or validate(interrupted)
     events = events_of(trainer, keep=storage.keep, interrupted=lambda: bool(validating))
@@ -518,7 +518,7 @@ def test_storage_that_always_fails_is_an_error(toy, interrupted):
 
 
 def test_a_failed_checkpoint_is_one_warning_and_leaves_the_weights_alone(runner_of):
-    runner = runner_of("stream", dropout=0.3)
+    runner = runner_of("text", dropout=0.3)
     plain, warned, storage = runner.trainer(), runner.trainer(), Storage(failing=[1])
     events_of(plain)
     events = events_of(warned, checkpoint=storage.save)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from charlm.training.defaults import resolve
 from charlm.training.objectives import text as module
 from charlm.training.objectives.text import Lanes
-from charlm.training.options import TrainingOptions, choose_model, choose_run
+from charlm.training.options import TrainingOptions
 from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -18,9 +19,9 @@ TEXT = "a\nbc\n\nabca\nb\ncc\n" * 40                         # 640 characters; m
 
 
 def trainer_for(corpus, **options):
-    options = TrainingOptions(**{"encoder": "shared", "hidden": 8, "layers": 2, "steps": 4, "batch_size": 5, "bptt": 5,
+    options = TrainingOptions(**{"encoder": "shared", "hidden_size": 8, "num_layers": 2, "steps": 4, "batch_size": 5, "bptt": 5,
                                  "dropout": 0.0} | options)
-    return Trainer(corpus, choose_model(corpus, options), choose_run(corpus, options), device="cpu")
+    return Trainer(corpus, *resolve("text", options, corpus), device="cpu")
 
 
 @pytest.fixture
