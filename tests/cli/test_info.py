@@ -58,10 +58,10 @@ def test_a_missing_model_and_a_folder_are_refused_in_one_line():
 
 
 @pytest.mark.parametrize("given, task, architecture", [
-    ("model", "stream", "lstm 1x16, embedding 64"),
+    ("model", "text", "lstm 1x16, embedding 64"),
     ("pairs_model", "pairs", "bidirectional encoder lstm 1x16, attention, decoder lstm 1x16, embedding 64"),
     ("fill_model", "fill", "bidirectional encoder lstm 1x16, attention, decoder lstm 1x16, embedding 64"),
-    ("lines_model", "lines", "lstm 1x16, embedding 64"), ("labels_model", "lines", "lstm 1x16, embedding 64")])
+    ("lines_model", "lines", "lstm 1x16, embedding 64"), ("labels_model", "labels", "lstm 1x16, embedding 64")])
 def test_info_names_the_task_and_the_architecture(request, given, task, architecture):
     path = request.getfixturevalue(given)
     rows = dict(line.split("\t") for line in run_in_process("info", path).text.splitlines())

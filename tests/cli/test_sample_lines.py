@@ -257,4 +257,4 @@ def test_an_unknown_label_is_a_usage_error_that_suggests_the_nearest(labels_mode
 
 def test_an_invalid_expression_is_refused_before_anything_is_sampled(lines_model):
     done = run_in_process("sample", "-m", lines_model, "-N", 0, "--match", "[")
-    assert "no regular expression" in error_line(done, 2)
+    assert "not a regular expression" in error_line(done, 2)

@@ -34,7 +34,7 @@ def test_lines_are_learnt_separately_and_without_labels(learn):
 
 def test_labels_are_counted_and_are_not_part_of_the_text(learn):
     model, progress = learn("names.tsv", LABELLED, "--labels")
-    assert (model.task, model.labels.names, model.labels.counts) == ("lines", ("even number", "odd"), (8, 8))
+    assert (model.task, model.labels.names, model.labels.counts) == ("labels", ("even number", "odd"), (8, 8))
     assert (model.config.vocabulary_size, model.config.labels) == (model.tokenizer.size + 1, 2)
     assert (model.tokenizer.encode("\tdv") == model.tokenizer.unknown_id).all()
     assert "2 labels" in plan_of(progress)
@@ -47,12 +47,12 @@ def test_recognised_pairs_can_be_read_as_lines_or_labelled_lines(learn, name):
     assert (lines.task, lines.labels) == ("lines", None) and "these are pairs" not in progress
     assert (lines.tokenizer.encode("\t") != lines.tokenizer.unknown_id).all()
     labels, progress = learn(name, LABELLED, "--labels")
-    assert (labels.task, len(labels.labels)) == ("lines", 2) and "these are pairs" not in progress
+    assert (labels.task, len(labels.labels)) == ("labels", 2) and "these are pairs" not in progress
 
 
 def test_the_help_of_train_explains_lines_and_labels():
     text = " ".join(run_process("train", "--help").text.split())
-    assert "--lines Lines, each by itself" in text
+    assert "--lines Independent lines" in text
     assert "--labels Lines of label<TAB>text" in text and "classify" in text
     assert "charlm train names.txt --lines && charlm sample" in text
 
