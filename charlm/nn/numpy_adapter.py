@@ -19,6 +19,8 @@ class NumpyAdapter:
     def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray], device: str):
         self.config = config
         self._device = torch.device(device)
+        # With TF32's ten-bit mantissa a GPU's scores differ from the CPU's in the fourth digit.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self._network = Network(config)
         self._network.load_weights(weights)
         self._network.to(self._device).eval()
