@@ -25,7 +25,8 @@ LETTERS = CharTokenizer.train(["\nabcdefgh _"], vocabulary_size=None)
 LABELS = Labels(("calm", "odd", "wild"), (6, 1, 3))
 
 CALLS = {
-    "sample": lambda model: model.sample("ab", length=3, seed=1), "stream": lambda model: list(model.stream(length=3, seed=1)),
+    "sample": lambda model: model.sample("ab", length=3, seed=1),
+    "stream": lambda model: list(model.stream(length=3, seed=1)),
     "lines": lambda model: model.lines(2), "score": lambda model: model.score("ab"),
     "scores": lambda model: model.scores(["ab"]), "surprisals": lambda model: model.surprisals("ab"),
     "classify": lambda model: model.classify("ab"), "translate": lambda model: model.translate("ab"),
@@ -41,7 +42,8 @@ def random_model(kind):
     task, labels = kind, LABELS if kind == "labels" else None
     writes, reads = vocabulary_sizes(task, LETTERS, LETTERS)
     source = {"source_vocabulary_size": reads, "encoder": "bidirectional", "attention": True}
-    config = ModelConfig(writes, labels=len(labels or ()), hidden_size=12, embedding_size=6, **source if task in ("pairs", "fill") else {})
+    config = ModelConfig(writes, labels=len(labels or ()), hidden_size=12, embedding_size=6,
+                         **source if task in ("pairs", "fill") else {})
     draw = np.random.default_rng(3)
     weights = {name: (3 * draw.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
                for name, shape in config.parameter_shapes().items()}
@@ -160,7 +162,8 @@ def test_lines_of_a_label_are_the_command_s(models, said):
     assert lines != models["labels"].lines(9, label="odd", seed=2)
 
 
-@pytest.mark.parametrize("kind, home, worker", [("lines", line_sampling, "LineSampler"), ("fill", charlm.model, "Infiller")])
+@pytest.mark.parametrize("kind, home, worker", [("lines", line_sampling, "LineSampler"),
+                                                ("fill", charlm.model, "Infiller")])
 def test_what_is_drawn_is_computed_to_the_same_bits_in_any_company(models, monkeypatch, kind, home, worker):
     networks, make = [], getattr(home, worker)
     monkeypatch.setattr(home, worker, lambda network, *given: networks.append(network) or make(network, *given))
@@ -188,12 +191,16 @@ def test_too_few_wanted_lines_are_an_error_that_counts(models):
     ("lines", lambda model: model.lines(1, prefix="a\nb"), "^prefix .*line break"),
     ("lines", lambda model: model.sample("a\n"), "line break"),
     ("lines", lambda model: model.lines(1, match="("), "^match .*regular expression"),
-    ("text", lambda model: model.sample(length=-1), "^length must"), ("lines", lambda model: model.lines(1, length=-1), "^length must"),
-    ("text", lambda model: model.sample(seed=-1), "^seed must"), ("text", lambda model: model.sample(temperature=-1), "^temperature must"),
+    ("text", lambda model: model.sample(length=-1), "^length must"),
+    ("lines", lambda model: model.lines(1, length=-1), "^length must"),
+    ("text", lambda model: model.sample(seed=-1), "^seed must"),
+    ("text", lambda model: model.sample(temperature=-1), "^temperature must"),
     ("text", lambda model: model.stream(temperature=float("nan")), "^temperature must"),
     ("labels", lambda model: model.score("clam\tab"), "did you mean calm"),
-    ("pairs", lambda model: model.translate(""), "^source is empty"), ("pairs", lambda model: model.translate("a", beam=0), "^beam must"),
-    ("fill", lambda model: model.fill("a___b", gap=""), "^gap must"), ("fill", lambda model: model.fill("___", top_p=2), "^top_p must")])
+    ("pairs", lambda model: model.translate(""), "^source is empty"),
+    ("pairs", lambda model: model.translate("a", beam=0), "^beam must"),
+    ("fill", lambda model: model.fill("a___b", gap=""), "^gap must"),
+    ("fill", lambda model: model.fill("___", top_p=2), "^top_p must")])
 def test_what_cannot_work_is_refused_at_once_in_our_own_words(models, kind, call, message):
     with pytest.raises(CharlmError, match=message):
         call(models[kind])
@@ -226,7 +233,8 @@ def test_surprisals_are_the_bits_of_every_character(models, said, kind, text, wh
     assert [part for part, _ in parts] == [*whole]
     assert sum(bits for _, bits in parts) == pytest.approx(models[kind].score(text).bits)
     told = records(said(kind, "score", "--level", "token", "--jsonl", data=text))
-    assert [(part, round(bits, 4)) for part, bits in parts] == [(one["text"], pytest.approx(one["bits"], abs=1e-3)) for one in told]
+    assert [(part, round(bits, 4)) for part, bits in parts] == [(one["text"],
+                                                                 pytest.approx(one["bits"], abs=1e-3)) for one in told]
 
 
 @pytest.mark.parametrize("uniform", [False, True])
@@ -250,7 +258,8 @@ def test_translations_are_the_command_s(models, said):
     for source, record in zip(("bad", "cafe"), told, strict=True):
         found = models["pairs"].translations(source, beam=3)
         assert [one.text for one in found] == [target["text"] for target in record["targets"]]
-        assert [one.score for one in found] == pytest.approx([target["score"] for target in record["targets"]], abs=1e-4)
+        assert [one.score for one in found] == pytest.approx([target["score"] for target in record["targets"]],
+                                                             abs=1e-4)
         assert models["pairs"].translate(source, beam=3) == found[0].text
     assert models["pairs"].translate("bad") == said("pairs", "translate", data="bad\n").removesuffix("\n")
 
@@ -268,9 +277,10 @@ def test_a_gap_may_have_another_mark(models):
 
 
 def test_using_models_never_imports_torch_nor_the_package_numpy(paths):
+    files = [paths[kind] for kind in ("text", "lines", "labels", "pairs", "fill")]
     code = ("import sys, charlm\n"
             "print('numpy' in sys.modules, 'torch' in sys.modules)\n"
-            f"text, lines, labels, pairs, fill = map(charlm.load, {[paths[kind] for kind in ('text', 'lines', 'labels', 'pairs', 'fill')]})\n"
+            f"text, lines, labels, pairs, fill = map(charlm.load, {files})\n"
             "text.sample('ab', length=9); text.surprisals('ab')\n"
             "lines.lines(9, unique=True, novel=True, match='a'); lines.score('ab').bits_per_character\n"
             "labels.classify('ab'); labels.lines(3); labels.scores(['calm\\tab', 'ab'])\n"

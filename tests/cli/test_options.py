@@ -87,7 +87,8 @@ def test_a_command_gets_a_sampling_config_from_its_flags():
     assert seen == [SamplingConfig(temperature=0.5, top_k=3), SamplingConfig()]
 
 
-@pytest.mark.parametrize("config, name", [(TrainingOptions, "train"), (CorpusConfig, "train"), (SamplingConfig, "sample")])
+@pytest.mark.parametrize("config, name", [(TrainingOptions, "train"), (CorpusConfig, "train"),
+                                          (SamplingConfig, "sample")])
 def test_every_field_with_a_flag_is_an_option_of_its_command(config, name):
     params = {param.name: param for param in verb(name).params}
     for field, its in options_of(config):

@@ -37,7 +37,8 @@ def corpus_of(tmp_path):
 def pairs_of(tmp_path):
     """A function from sources and targets to their prepared corpus; `validation` may be pairs, too."""
     def text(pairs, name):
-        (tmp_path / name).write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8", newline="")
+        (tmp_path / name).write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8",
+                                     newline="")
         return Text(str(tmp_path / name))
 
     def make(pairs, *, validation=None, **options):
@@ -48,7 +49,7 @@ def pairs_of(tmp_path):
 
 @pytest.fixture
 def lines_of(tmp_path):
-    """A function from lines, labelled where they are pairs, to their prepared corpus; `validation` may be lines, too."""
+    """A function from lines, labelled where they are pairs, to their prepared corpus; `validation` may be lines."""
     def text(lines, name):
         written = [line if isinstance(line, str) else "\t".join(line) for line in lines]
         (tmp_path / name).write_text("".join(f"{line}\n" for line in written), encoding="utf-8", newline="")
@@ -56,7 +57,8 @@ def lines_of(tmp_path):
 
     def make(lines, *, validation=None, **options):
         held_out = text(validation, "held.txt") if isinstance(validation, list) else validation
-        return build_line_corpus([text(lines, "lines.txt")], labelled=not isinstance(lines[0], str), validation=held_out, **options)
+        return build_line_corpus([text(lines, "lines.txt")], labelled=not isinstance(lines[0], str),
+                                 validation=held_out, **options)
     return make
 
 
@@ -72,7 +74,7 @@ def cache_of():
 _NAMES = ["".join(letters) for letters in itertools.product("bfl", "aé", "nrt")]
 TEXTS = {"text": "a small cat sat\non a mat é\n" * 6, "fill": "one or two words\nand then some\n" * 2,
          "lines": "".join(f"{name}\n" for name in _NAMES),
-         "labels": "".join(f"{'Low High'.split()[number % 2]}\t{name}\n" for number, name in enumerate(_NAMES)),
+         "labels": "".join(f"{['Low', 'High'][number % 2]}\t{name}\n" for number, name in enumerate(_NAMES)),
          "pairs": "".join(f"{name}\t{name.upper()}\n" for name in _NAMES)}
 BUILD = {"text": build_text_corpus, "fill": lambda texts: build_text_corpus(texts, validation=0.4),
          "pairs": build_pair_corpus, "lines": lambda texts: build_line_corpus(texts, labelled=False),
@@ -94,7 +96,8 @@ class Runner:
     def __init__(self, task, corpus, **options):
         self.task, self.corpus = task, corpus
         self.options = TrainingOptions(**{"hidden_size": 8, "embedding_size": 6, "num_layers": 1, "steps": 30,
-                                          "batch_size": 4, "bptt": 8, "dropout": 0.0, "warmup": 3, "patience": 0} | options)
+                                          "batch_size": 4, "bptt": 8, "dropout": 0.0, "warmup": 3,
+                                          "patience": 0} | options)
         model, config = resolve(task, self.options, corpus)
         self.run = Run(model, config, task, CorpusConfig(), corpus.metadata(), {"threads": 1})
 

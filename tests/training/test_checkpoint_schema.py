@@ -12,8 +12,10 @@ from charlm.config import CorpusConfig
 from charlm.training.checkpoint_state import _check as check
 
 BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_rate": None}
-CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup", "dropout", "clip",
-                        "clip_value", "label_smoothing", "averaging", "patience", "seed"))      # it checks its own values
+CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup",
+                        "dropout", "clip",
+                        "clip_value", "label_smoothing", "averaging", "patience",
+                        "seed"))      # it checks its own values
 SOUND = {"config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "minutes": None,
          "state": {"step": 9, "best": BEST, "validations_since_best": 1, "validated": 9, "seconds": 0.5},
          "reading": dataclasses.asdict(CorpusConfig()), "environment": {"threads": 2, "torch": "2.6"}}
@@ -39,17 +41,22 @@ def test_metadata_that_a_run_writes_is_accepted(run):
 
 
 @pytest.mark.parametrize("run", [
-    {}, changed("more", 1), changed("config", []), changed("config", {}), changed("config", "more", 1), changed("state", None),
-    changed("task", "line"), changed("task", "stream"), changed("task", []), changed("minutes", 0), changed("minutes", "5"),
+    {}, changed("more", 1), changed("config", []), changed("config", {}), changed("config", "more", 1),
+    changed("state", None),
+    changed("task", "line"), changed("task", "stream"), changed("task", []), changed("minutes", 0),
+    changed("minutes", "5"),
     changed("minutes", True), changed("minutes", float("nan")), changed("failures", -1), changed("failures", 1.0),
     changed("failures", True), changed("failures", 1 << 41), changed("changes", {}), changed("changes", [1]),
     changed("state", "step", -1), changed("state", "step", 9.0), changed("state", "validated", 10),
-    changed("state", "seconds", -0.5), changed("state", "seconds", float("inf")), changed("state", "seconds", float("nan")),
-    changed("state", "seconds", "1"), changed("state", "more", 1), changed("state", "best", []), changed("state", "best", {}),
+    changed("state", "seconds", -0.5), changed("state", "seconds", float("inf")),
+    changed("state", "seconds", float("nan")),
+    changed("state", "seconds", "1"), changed("state", "more", 1), changed("state", "best", []),
+    changed("state", "best", {}),
     changed("state", "best", "loss", float("nan")), changed("state", "best", "step", 1.5),
     changed("state", "best", "bits_per_character", None), changed("state", "best", "best", 1),
     changed("state", "best", "error_rate", "0"), changed("reading", {}), changed("reading", "more", {}),
-    changed("environment", "threads", 0), changed("environment", "threads", 1025), changed("environment", "threads", "two"),
+    changed("environment", "threads", 0), changed("environment", "threads", 1025),
+    changed("environment", "threads", "two"),
     changed("environment", "torch", [])], ids=str)
 def test_metadata_that_no_run_writes_is_refused(run):
     with pytest.raises(ValueError):

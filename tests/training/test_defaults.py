@@ -6,13 +6,21 @@ import pytest
 
 from charlm.config import TrainingConfig
 from charlm.training.defaults import (
-    MAX_VALIDATIONS, fit_window, line_sizes, line_steps, pair_sizes, pair_steps, text_sizes, text_steps,
-    validation_interval)
+    MAX_VALIDATIONS,
+    fit_window,
+    line_sizes,
+    line_steps,
+    pair_sizes,
+    pair_steps,
+    text_sizes,
+    text_steps,
+    validation_interval,
+)
 
 
 def test_larger_corpora_never_get_a_narrower_network_or_fewer_lanes():
     chosen = [text_sizes(10 ** power) for power in range(1, 11)]
-    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in zip(chosen, chosen[1:]))
+    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in itertools.pairwise(chosen))
     assert len(set(chosen)) > 3
 
 
@@ -36,7 +44,7 @@ def test_a_tiny_corpus_still_has_steps_to_learn_from():
 
 def test_more_pairs_never_get_a_narrower_network_or_smaller_batches():
     chosen = [pair_sizes(10 ** power, 20 * 10 ** power) for power in range(8)]
-    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in zip(chosen, chosen[1:]))
+    assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size for a, b in itertools.pairwise(chosen))
     assert len(set(chosen)) > 2
 
 
@@ -67,7 +75,7 @@ def test_a_handful_of_pairs_still_has_steps_to_learn_from():
 def test_more_lines_never_get_a_narrower_network_or_more_dropout():
     chosen = [line_sizes(10 ** power) for power in range(1, 11)]
     assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size and a.dropout >= b.dropout
-               for a, b in zip(chosen, chosen[1:]))
+               for a, b in itertools.pairwise(chosen))
     assert len(set(chosen)) > 3
 
 

@@ -22,7 +22,8 @@ from charlm.training.session import Session, run
 from charlm.training.starting_point import StartingPoint
 from tests.helpers import faults
 
-OPTIONS = TrainingOptions(hidden_size=4, embedding_size=2, num_layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0, warmup=1)
+OPTIONS = TrainingOptions(hidden_size=4, embedding_size=2, num_layers=1, steps=2, batch_size=2, bptt=4, dropout=0.0,
+                          warmup=1)
 DISK = (storage, checkpoint, container, modelfile)
 
 

@@ -246,7 +246,8 @@ def test_pairs_of_any_texts_keep_known_rows(kind, source, target, more_sources, 
 
 
 @pytest.mark.parametrize(("name", "changes"), [
-    ("text", {"hidden_size": 7}), ("text", {"embedding_size": 7}), ("text", {"num_layers": 2}), ("text", {"cell": "gru"}),
+    ("text", {"hidden_size": 7}), ("text", {"embedding_size": 7}), ("text", {"num_layers": 2}),
+    ("text", {"cell": "gru"}),
     ("text", {"cell": "rnn"}), ("text", {"tied": True}), ("text", {"encoder": "stacked"}),
     ("windowed text", {"encoder": "stacked"}), ("windowed text", {"encoder": "shared"}),
     ("pairs", {"attention": False}), ("pairs", {"encoder": "shared"}), ("gru text", {"num_layers": 1}),

@@ -37,7 +37,8 @@ def test_without_flags_the_corpus_decides(corpus):
 
 
 def test_flags_win_over_the_corpus(corpus):
-    options = TrainingOptions(cell="gru", num_layers=3, hidden_size=20, embedding_size=9, dropout=0.0, optimizer="adamw", learning_rate=0.01,
+    options = TrainingOptions(cell="gru", num_layers=3, hidden_size=20, embedding_size=9, dropout=0.0,
+                              optimizer="adamw", learning_rate=0.01,
                     weight_decay=0.0, warmup=7, batch_size=4, bptt=16, clip=0.0, clip_value=0.5, patience=0,
                     seed=9, steps=12)
     model, run = model_of(corpus, options), run_of(corpus, options)
@@ -116,7 +117,8 @@ def test_a_model_that_cannot_be_is_refused_by_its_flag(corpus, flag, options):
 
 @pytest.fixture
 def pairs(pairs_of):
-    return pairs_of([(f"é{number}", "up down"[:2 + number % 2 * 5]) for number in range(100)])   # 90 to learn from, e ´ 0-9
+    return pairs_of([(f"é{number}",
+                      "up down"[:2 + number % 2 * 5]) for number in range(100)])   # 90 to learn from, e ´ 0-9
 
 
 def test_a_stream_is_a_decoder_alone_unless_it_is_said_otherwise(corpus):
@@ -178,7 +180,9 @@ def test_a_fill_model_reads_gaps_and_writes_an_end(corpus):
 @pytest.fixture(params=["plain", "labelled"])
 def lines(request, lines_of):
     texts = [f"line {number}" for number in range(100)]    # 90 to learn from; line 0-9, a space, a line end
-    return lines_of(texts if request.param == "plain" else list(zip(["one", "two", "two", "two"] * 25, texts)), validation=0.1)
+    return lines_of(texts if request.param == "plain" else list(zip(["one", "two", "two", "two"] * 25, texts,
+                                                                    strict=True)),
+                    validation=0.1)
 
 
 def test_lines_have_a_decoder_alone_that_knows_ends_and_labels(lines):
@@ -194,7 +198,8 @@ def test_lines_have_a_decoder_alone_that_knows_ends_and_labels(lines):
 
 
 def test_flags_win_over_the_lines(lines):
-    options = TrainingOptions(hidden_size=20, batch_size=5, dropout=0.0, weight_decay=0.0, label_smoothing=0.1, steps=7, tied=True)
+    options = TrainingOptions(hidden_size=20, batch_size=5, dropout=0.0, weight_decay=0.0, label_smoothing=0.1,
+                              steps=7, tied=True)
     model, run = model_of(lines, options, "lines"), run_of(lines, options, "lines")
     assert (model.hidden_size, model.embedding_size, model.tied) == (20, 20, True)
     assert (run.batch_size, run.dropout, run.weight_decay, run.label_smoothing, run.steps) == (5, 0.0, 0.0, 0.1, 7)
@@ -238,7 +243,8 @@ def test_options_are_the_user_fields_of_both_configurations():
     fields = {field.name for config in (ModelConfig, TrainingConfig) for field, its in options_of(config)
               if its.is_flag and its.help}
     assert {field.name for field, _ in options_of(TrainingOptions)} == fields | {"epochs", "minutes"}
-    assert TrainingOptions().given == {} and TrainingOptions(tied=False, dropout=0.0).given == {"tied": False, "dropout": 0.0}
+    assert TrainingOptions().given == {} and TrainingOptions(tied=False, dropout=0.0).given == {"tied": False,
+                                                                                                "dropout": 0.0}
 
 
 @pytest.mark.parametrize("field, its", [pytest.param(*pair, id=pair[0].name) for pair in options_of(TrainingOptions)])

@@ -10,7 +10,14 @@ from charlm.modelfile import save
 from charlm.tasks import TASKS
 from charlm.text.tokenizers.registry import Extendable
 from charlm.training.checkpoint_state import (
-    make_model, parse_model, parse_run, restore, resume_run, snapshot, with_changes)
+    make_model,
+    parse_model,
+    parse_run,
+    restore,
+    resume_run,
+    snapshot,
+    with_changes,
+)
 from charlm.training.defaults import resolve
 from charlm.training.loop import TrainingState
 from charlm.training.options import TrainingOptions
@@ -192,7 +199,8 @@ def test_a_held_out_text_may_have_moved_but_not_become_a_fraction(runner_of):
     runner = runner_of("text")
     run = dataclasses.replace(runner.run, reading=CorpusConfig(validation="held-out.txt", errors="replace"))
     start = StartingPoint.from_checkpoint(snapshot(run, runner.corpus, runner.trainer(), TrainingState()))
-    assert start.corpus_config(CorpusConfig(validation="moved.txt")) == CorpusConfig(validation="moved.txt", errors="replace")
+    assert start.corpus_config(CorpusConfig(validation="moved.txt")) == CorpusConfig(validation="moved.txt",
+                                                                                     errors="replace")
     with pytest.raises(UsageError, match="--validation held-out.txt → 0.2"):
         start.corpus_config(CorpusConfig(validation="0.2"))
     assert start.corpus_config(CorpusConfig(validation="0.2"), new_corpus=True).held_out == 0.2

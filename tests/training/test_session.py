@@ -30,7 +30,8 @@ def test_a_run_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypa
     output, events = str(tmp_path / "m.charlm"), []
     session = Session(output, "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in events),
                       checkpoints=Checkpoints(output))
-    for event in run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, minutes=0.05, batch_size=1), session):
+    for event in run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, minutes=0.05,
+                                                                           batch_size=1), session):
         events.append(event)
     planned = next(event for event in events if isinstance(event, Planned))
     kept = Checkpoints(output).newest(pytest.fail).run
@@ -44,9 +45,11 @@ def test_a_run_of_lines_stores_its_labels_and_line_hashes(lines_of, tmp_path, mo
     corpus = lines_of(lines if labelled else [line for _, line in lines], validation=0.1)
     output = str(tmp_path / "m.charlm")
     session = Session(output, "cpu", 1, time.monotonic(), lambda: False)
-    events = list(run(corpus, "labels" if labelled else "lines", TrainingOptions(hidden_size=8, num_layers=1, steps=4, batch_size=4), session))
+    events = list(run(corpus, "labels" if labelled else "lines",
+                      TrainingOptions(hidden_size=8, num_layers=1, steps=4, batch_size=4), session))
     model = load(output)
-    assert (model.task, model.config.encoder, model.separate_source) == ("labels" if labelled else "lines", "shared", None)
+    assert (model.task, model.config.encoder, model.separate_source) == ("labels" if labelled else "lines", "shared",
+                                                                         None)
     assert model.labels == corpus.labels and (model.labels is not None) == labelled
     assert model.line_hashes.contains([line for _, line in lines]).all() and "line 20" not in model.line_hashes
     assert (model.training["train_lines"], model.training["validation_lines"]) == (18, 2)
@@ -56,24 +59,31 @@ def test_a_run_of_lines_stores_its_labels_and_line_hashes(lines_of, tmp_path, mo
 @pytest.mark.parametrize("task, encoder", [("text", None), ("text", "bidirectional"), ("pairs", None), ("fill", None)])
 def test_a_run_of_every_task_stores_a_model_of_that_task(corpus_of, pairs_of, tmp_path, monkeypatch, task, encoder):
     monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
-    corpus = pairs_of([(f"s{number}", "up") for number in range(20)]) if task == "pairs" else corpus_of("namaskar\n" * 40)
+    corpus = pairs_of([(f"s{number}",
+                        "up") for number in range(20)]) if task == "pairs" else corpus_of("namaskar\n" * 40)
     output, seen = str(tmp_path / "m.charlm"), []
-    session = Session(output, "cpu", 1, time.monotonic(), lambda: False, preview=lambda model, _: seen.append(model) or model.task)
-    events = list(run(corpus, task, TrainingOptions(encoder=encoder, hidden_size=8, num_layers=1, steps=4, batch_size=4, bptt=16), session))
+    session = Session(output, "cpu", 1, time.monotonic(), lambda: False, preview=lambda model,
+                      _: seen.append(model) or model.task)
+    events = list(run(corpus, task, TrainingOptions(encoder=encoder, hidden_size=8, num_layers=1, steps=4,
+                                                    batch_size=4, bptt=16), session))
     model, stopped = load(output), events[-1]
     assert isinstance(stopped, Stopped) and (stopped.task, stopped.path, stopped.reason) == (task, output, "finished")
     assert (model.task, model.config.encoder) == (task, encoder or ("shared" if task == "text" else "bidirectional"))
     assert (model.separate_source is not None) == (task == "pairs") == (stopped.error_rate is not None)
     assert ("word_error_rate" in model.training) == ("train_pairs" in model.training) == (task == "pairs")
     validations = [event for event in events if isinstance(event, Validation)]
-    assert [event.text for event in events if isinstance(event, Sampled)] == [task] * len(validations) and len(seen) >= 1
+    assert [event.text for event in events if isinstance(event,
+                                                         Sampled)] == [task] * len(validations) and len(seen) >= 1
 
 
-@pytest.mark.parametrize("options, measured", [({"steps": 3}, False), ({"epochs": 0.1}, False), ({"minutes": 0.01}, True)])
+@pytest.mark.parametrize("options, measured", [({"steps": 3}, False), ({"epochs": 0.1}, False),
+                                               ({"minutes": 0.01}, True)])
 def test_speed_is_measured_only_if_the_plan_needs_it(corpus_of, tmp_path, monkeypatch, options, measured):
     calls = []
     monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
-    monkeypatch.setattr("charlm.training.session.measure", lambda *given, **how: calls.append(1) or measure(*given, **how))
+    monkeypatch.setattr("charlm.training.session.measure", lambda *given,
+                        **how: calls.append(1) or measure(*given, **how))
     session = Session(str(tmp_path / "m.charlm"), "cpu", 1, time.monotonic(), lambda: False)
-    planned, *_ = run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, **options), session)
+    planned, *_ = run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, **options),
+                      session)
     assert bool(calls) == measured == (planned.seconds is not None)

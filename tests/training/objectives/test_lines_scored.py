@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
-from charlm.inference.matmul import matmul
 from charlm.inference.line_scoring import make_scorer
+from charlm.inference.matmul import matmul
 from charlm.inference.network import Network as NumpyNetwork
 from charlm.inference.scoring import WINDOW
 from charlm.nn.numpy_adapter import NumpyAdapter

@@ -19,7 +19,8 @@ TEXT = "a\nbc\n\nabca\nb\ncc\n" * 40                         # 640 characters; m
 
 
 def trainer_for(corpus, **options):
-    options = TrainingOptions(**{"encoder": "shared", "hidden_size": 8, "num_layers": 2, "steps": 4, "batch_size": 5, "bptt": 5,
+    options = TrainingOptions(**{"encoder": "shared", "hidden_size": 8, "num_layers": 2, "steps": 4, "batch_size": 5,
+                                 "bptt": 5,
                                  "dropout": 0.0} | options)
     return Trainer(corpus, *resolve("text", options, corpus), device="cpu")
 
