@@ -93,7 +93,7 @@ def wait_until(ready):
 
 def steps_done(folder):
     newest = Checkpoints(str(folder / "model")).newest(print)
-    return newest.run["standing"]["step"] if newest else 0
+    return newest.run["state"]["step"] if newest else 0
 
 
 def test_a_killed_process_ends_all_and_any_number_can_resume(tmp_path):
