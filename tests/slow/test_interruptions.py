@@ -215,7 +215,7 @@ def assert_resumes(work, phase):
     """Assert that the run is resumed to the result of the uninterrupted one."""
     assert work.forks.run(work.folder, *work.train, "--resume") == 0, work.stderr()
     if phase == "finishing":
-        assert "model has no checkpoint: its run is finished" in work.stderr()
+        assert "model has no checkpoint: its run finished" in work.stderr()
     assert work.take_result() == (work.model, work.tensors)
     assert not work.leftovers()
 
