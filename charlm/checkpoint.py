@@ -74,7 +74,7 @@ class Checkpoints:
         return any(map(os.path.lexists, self._paths))
 
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest intact checkpoint, or None if there is none at all.
+        """Return the newest intact checkpoint, or None if no checkpoint exists.
 
         A damaged one causes a warning if the other is intact, and a ModelFileError if none is.
         """

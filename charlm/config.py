@@ -154,7 +154,7 @@ class ModelConfig:
 
     @property
     def directions(self) -> int:
-        """The number of directions in which a separate encoder reads; 0 if there is none."""
+        """The number of directions in which a separate encoder reads; 0 for a shared one."""
         return {"shared": 0, "stacked": 1, "bidirectional": 2}[self.encoder]
 
     @property
@@ -276,7 +276,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """How a corpus is read. A field of None is automatic."""
+    """The settings for reading a corpus. A field of None is automatic."""
 
     tokenizer: str | None = option(None, "--tokenizer", "Token of the text, or of a target.", group="tokens",
                                    choices=TARGET_TOKENIZERS, automatic="char; word for targets of few distinct words")
@@ -308,7 +308,7 @@ class CorpusConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How the next token is drawn. The defaults draw from the model's own distribution."""
+    """The settings for sampling a token. The defaults sample from the model's distribution."""
 
     temperature: float = option(1.0, "--temp", "Below 1: safer and more repetitive; above 1: more varied; 0: always "
                                 "the likeliest token.", high=1e6, aliases=("--temperature",))

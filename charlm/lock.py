@@ -28,7 +28,7 @@ def _is_same_file(descriptor: int, path: str) -> bool:
 
 
 def _holder_pid(descriptor: int) -> str:
-    """Return the PID in the lock file, or "" if there is none: a new holder needs a moment to write it."""
+    """Return the PID in the lock file, or "" if it is empty: a new holder needs a moment to write it."""
     for _ in range(_MAX_READS):
         with contextlib.suppress(OSError):
             if pid := os.pread(descriptor, 20, 0).decode("ascii", "replace").strip():

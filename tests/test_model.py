@@ -267,7 +267,7 @@ def test_a_gap_may_have_another_mark(models):
     assert models["fill"].fill("ab___cd", gap="[?]") == "ab___cd"
 
 
-def test_no_use_of_any_model_imports_torch_and_the_package_alone_not_even_numpy(paths):
+def test_using_models_never_imports_torch_nor_the_package_numpy(paths):
     code = ("import sys, charlm\n"
             "print('numpy' in sys.modules, 'torch' in sys.modules)\n"
             f"text, lines, labels, pairs, fill = map(charlm.load, {[paths[kind] for kind in ('text', 'lines', 'labels', 'pairs', 'fill')]})\n"

@@ -143,7 +143,7 @@ class LineReader:
 
 
 def _source(file: str | None) -> str:
-    """Return the file, or `-` if there is none. Raises UsageError if stdin is a terminal then."""
+    """Return the file, or `-` for stdin. Raises UsageError if stdin is a terminal."""
     if file is not None:
         return file
     if sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What the verbs that sample share: the options of `sample`, the seed, and a warning about the prompt."""
+"""Helpers of the verbs that sample: the options of `sample`, the seed, and a warning about the prompt."""
 
 from __future__ import annotations
 

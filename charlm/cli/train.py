@@ -60,7 +60,7 @@ class _Request:
 
     @property
     def path(self) -> str:
-        """Where the model goes."""
+        """The path of the model to write."""
         return self.output or _default_output(self.corpus[0])
 
     @property

@@ -80,6 +80,7 @@ class LSTMLayer(Layer):
                          (bias_ih + bias_hh)[order] * half)
 
     def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        """Return h and c after one time step."""
         hidden, cell = state
         size = self.hidden_size
         gates += matmul(hidden, self.weight_hh)
@@ -110,6 +111,7 @@ class GRULayer(Layer):
         self.bias_candidate = bias_hh[2 * size:]
 
     def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        """Return h after one time step."""
         hidden, = state
         size = self.hidden_size
         recurrent = matmul(hidden, self.weight_hh)
@@ -139,6 +141,7 @@ class RNNLayer(Layer):
         self._nonlinearity = nonlinearity
 
     def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
+        """Return h after one time step."""
         gates += matmul(state[0], self.weight_hh)
         return (np.tanh(gates) if self._nonlinearity == "tanh" else np.maximum(gates, 0),)
 

@@ -52,7 +52,7 @@ class LineSamplingConfig:
     seed: int
     max_length: int                     # tokens, not counting the prefix
     prefix: str = ""                    # every line begins with it
-    label: str | None = None            # of all lines; None: sampled for each line, as frequent as in training
+    label: str | None = None            # of all lines; None: sampled for each line by frequency
     stop: tuple[str, ...] = ()          # a line ends before any of these strings
 
 

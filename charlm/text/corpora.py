@@ -26,7 +26,7 @@ AnyTokenizer = Tokenizer | Extendable
 
 @dataclass(frozen=True)
 class CorpusRequest:
-    """How the texts of a run are read: the user's options, and what a checkpoint or model already decides."""
+    """The settings for reading the texts of a run: the user's options, and what a checkpoint or model already decides."""
 
     config: CorpusConfig
     held_out: float | Text | None = None

@@ -43,7 +43,7 @@ class Length:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a corpus of some size gets when no option says otherwise."""
+    """The defaults for a corpus: sizes, regularisation, and the length of the run."""
 
     hidden_size: int
     batch_size: int                     # lanes of text, lines or pairs

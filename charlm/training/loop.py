@@ -96,7 +96,7 @@ class _Pace:
 
 
 class _CheckpointSaver:
-    """Writes checkpoints every so many seconds; after a failure it tries again when the next one is due."""
+    """Writes checkpoints at intervals; after a failure it tries again when the next one is due."""
 
     def __init__(self, write: Callable[[TrainingState], None] | None, every: float, clock: Callable[[], float]):
         self._write, self._every, self._clock = write, every, clock

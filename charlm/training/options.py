@@ -1,4 +1,4 @@
-"""What the user asked of the network and the run; None where the corpus decides.
+"""The user's options for the network and the run; None if the corpus decides.
 
 TrainingOptions has the fields of ModelConfig and TrainingConfig that have a flag, under the same names.
 Not here: the values that a corpus decides (defaults.py).

@@ -1,4 +1,4 @@
-"""Where a run starts: from scratch, from its own checkpoint, or from the weights of a model.
+"""The starting point of a run: from scratch, its own checkpoint, or the weights of a model.
 
 The latter two decide the task, how the corpus is read, and the network; the user may then change only a little.
 """
@@ -23,7 +23,7 @@ _LENGTHS = ("steps", "epochs", "minutes")
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """What exists before a run, and the options that it decides."""
+    """A checkpoint, a model or nothing, and the options that it decides."""
 
     task: str | None = None
     reading: dict[str, Any] = field(default_factory=dict)       # fields of CorpusConfig that may not be changed
@@ -74,6 +74,8 @@ class StartingPoint:
             if new is None or one.name not in self.reading:
                 continue
             old = self.reading[one.name]
+            if old is None and its.automatic in its.choices:
+                old = its.automatic
             # A held-out text may have moved: the digest of its contents is compared later.
             moved = one.name == "validation" and (new_corpus or _is_path(old) and _is_path(new))
             if old != new and not moved:

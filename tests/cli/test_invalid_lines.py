@@ -16,7 +16,7 @@ def models(lines_model, labels_model, pairs_model, fill_model):
 @pytest.mark.parametrize("verb, flags", [
     ("score", []), ("score", ["--level", "token"]), ("classify", []), ("classify", ["--n-best", 2]), ("translate", []),
     ("translate", ["--n-best", 2]), ("fill", []), ("fill", ["-N", 3, "--seed", 1])])
-def test_a_line_that_is_not_utf8_gives_one_record_the_same_from_every_filter(models, verb, flags):
+def test_every_filter_gives_the_same_record_for_a_line_that_is_not_utf8(models, verb, flags):
     result = run_in_process(verb, "-m", models[verb], "--jsonl", *flags, stdin=DATA)
     assert result.code == 4 and "line 2: not UTF-8: byte 0xff at offset 0" in result.stderr
     invalid = [line for line in result.text.splitlines() if "error" in line]

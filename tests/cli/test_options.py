@@ -32,7 +32,7 @@ def test_every_long_spelling_in_the_help_has_its_variable(name):
     variables = {variable for param in command.params if isinstance(param, options.Option)
                  for variable, _ in param.variables(f"CHARLM_{name.upper()}")}
     columns = [line[2:].split("  ")[0] for line in command.get_help(click.Context(command, info_name=name)).splitlines()
-               if re.match(r"  (-\w, )*--", line)]
+               if re.match(r"  (-\w, )*--[\w-]+( |$|,)", line) and not line.startswith("  --labels)")]
     shown = {word.strip(",") for column in columns for word in column.split() if word.startswith("--")} - {"--help"}
     assert shown and {f"CHARLM_{name.upper()}_{word[2:].replace('-', '_').upper()}" for word in shown} <= variables
 
@@ -67,7 +67,7 @@ def warnings(**env):
         return list(options.unread_variables(cli, context))
 
 
-def test_a_variable_that_no_option_reads_is_warned_about_with_the_nearest_one():
+def test_an_unread_variable_causes_a_warning_with_the_nearest_one():
     known = {"CHARLM_MODEL": "x", "CHARLM_TRAIN_STEPS": "3", "CHARLM_DEBUG": "1", "CHARLM_TEST_DATA": "x"}
     assert warnings(**known) == []
     assert warnings(**known, CHARLM_SAMPLE_TMP="1") == [

@@ -1,4 +1,4 @@
-"""Sampled lines do not depend on the range, have labels as frequent as in training, and pass a filter."""
+"""Sampled lines do not depend on the range, have the label frequencies of training, and pass a filter."""
 
 import re
 from collections import Counter

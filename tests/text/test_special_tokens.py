@@ -21,7 +21,7 @@ def test_pairs_write_target_tokens_and_read_source_tokens():
 
 
 def test_running_text_has_tokens_only():
-    assert vocabulary_sizes("stream", WRITES, WRITES) == (5, 5)
+    assert vocabulary_sizes("text", WRITES, WRITES) == (5, 5)
 
 
 def test_a_fill_model_reads_the_mask_and_cannot_write_it():

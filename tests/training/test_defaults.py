@@ -64,7 +64,7 @@ def test_a_handful_of_pairs_still_has_steps_to_learn_from():
     assert pair_steps(20, 1000) == 150
 
 
-def test_more_lines_never_get_a_narrower_network_smaller_batches_or_more_dropout():
+def test_more_lines_never_get_a_narrower_network_or_more_dropout():
     chosen = [line_sizes(10 ** power) for power in range(1, 11)]
     assert all(a.hidden_size <= b.hidden_size and a.batch_size <= b.batch_size and a.dropout >= b.dropout
                for a, b in zip(chosen, chosen[1:]))

@@ -181,7 +181,7 @@ def lines(request, lines_of):
     return lines_of(texts if request.param == "plain" else list(zip(["one", "two", "two", "two"] * 25, texts)), validation=0.1)
 
 
-def test_lines_are_written_by_a_decoder_alone_that_knows_their_end_and_labels(lines):
+def test_lines_have_a_decoder_alone_that_knows_ends_and_labels(lines):
     task = "labels" if lines.labels else "lines"
     model, run = model_of(lines, task=task), run_of(lines, task=task)
     assert (model.encoder, model.has_source, model.attention, model.window) == ("shared", False, False, 0)
@@ -206,7 +206,7 @@ def test_epochs_of_lines_are_passes_over_those_learned(lines, epochs, steps):
 
 
 @pytest.mark.parametrize("encoder", ["stacked", "bidirectional"])
-def test_an_encoder_of_lines_has_nothing_to_read_and_is_refused_before_they_are_read(encoder):
+def test_an_encoder_for_lines_is_refused_before_they_are_read(encoder):
     with pytest.raises(UsageError, match=f"--encoder {encoder} has nothing to read: a line begins with nothing"):
         check_early("lines", TrainingOptions(encoder=encoder))
     check_early("lines", TrainingOptions(encoder="shared"))

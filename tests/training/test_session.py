@@ -30,7 +30,7 @@ def test_a_run_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypa
     output, events = str(tmp_path / "m.charlm"), []
     session = Session(output, "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in events),
                       checkpoints=Checkpoints(output))
-    for event in run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, minutes=5, batch_size=1), session):
+    for event in run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, minutes=0.05, batch_size=1), session):
         events.append(event)
     planned = next(event for event in events if isinstance(event, Planned))
     kept = Checkpoints(output).newest(pytest.fail).run
