@@ -187,7 +187,8 @@ def test_past_windows_need_a_separate_encoder_with_the_same_vocabulary(architect
 def test_an_unknown_choice_names_the_flag_and_all_choices(name, flag, choices):
     with pytest.raises(UsageError) as caught:
         ModelConfig(5, **{name: "transformer"})
-    assert caught.value.for_command_line.startswith(f"{flag} must be one of ") and str(caught.value).startswith(f"{name} ")
+    assert caught.value.for_command_line.startswith(f"{flag} must be one of ")
+    assert str(caught.value).startswith(f"{name} ")
     assert "transformer" in str(caught.value)
     assert all(choice in str(caught.value) for choice in choices)
 

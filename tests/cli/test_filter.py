@@ -125,8 +125,10 @@ def test_an_invalid_share_is_a_usage_error(bad):
 
 
 @pytest.mark.parametrize("flags, message", [
-    ([], "--max-bpc, --min-bpc or --keep"), (["--with-score"], "no condition given"), (["--max-bpc", "nan"], "--max-bpc"),
-    (["--min-bpc", "nan"], "--min-bpc"), (["--max-bpc", "much"], "--max-bpc"), (["--max-bpc", "2", "--carry"], "--carry"),
+    ([], "--max-bpc, --min-bpc or --keep"), (["--with-score"], "no condition given"),
+    (["--max-bpc", "nan"], "--max-bpc"),
+    (["--min-bpc", "nan"], "--min-bpc"), (["--max-bpc", "much"], "--max-bpc"),
+    (["--max-bpc", "2", "--carry"], "--carry"),
     (["--contrast", "missing.charlm"], "no condition given")])
 def test_usage_errors_are_one_line(lines_model, flags, message):
     done = run_in_process("filter", "-m", lines_model, *flags, stdin=b"a\n")

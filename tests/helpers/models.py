@@ -31,7 +31,8 @@ def numbered_checkpoint(number, floats=20):
 def parts_of(model):
     """Return the metadata and tensors of a model file, as `container.pack` takes them."""
     source, labels = model.separate_source, model.labels
-    metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(), "tokenizer": {"kind": model.tokenizer.kind},
+    metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
+                "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind},
                 "labels": labels and [[*pair] for pair in zip(labels.names, labels.counts, strict=True)],
                 "training": model.training}

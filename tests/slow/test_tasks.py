@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from charlm.config import SamplingConfig
-from charlm.inference.matmul import matmul
 from charlm.inference.infilling import Infiller
+from charlm.inference.matmul import matmul
 from charlm.inference.network import Network
 from charlm.modelfile import load
 from tests.helpers.runners import run_process
