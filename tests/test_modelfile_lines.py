@@ -31,8 +31,8 @@ def lines_model(labels=LABELS, tokenizer=CHARACTERS, known=KNOWN, more=0, **shap
     config = ModelConfig(**{"vocabulary_size": tokenizer.size + 1 + more, "labels": len(labels or ()), "cell": "rnn",
                             "num_layers": 1,
                             "embedding_size": 3, "hidden_size": 4} | shape)
-    return Model(config, tokenizer, random_weights(config), {"steps": 7}, "labels" if labels else "lines", None,
-                 labels, known)
+    task = "labels" if labels else "lines"
+    return Model(config, tokenizer, random_weights(config), {"steps": 7}, task, None, labels, known)
 
 
 def refusal_of(folder, model=None, *, metadata=(), tensors=(), without=()):

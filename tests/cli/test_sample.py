@@ -14,8 +14,9 @@ from tests.helpers.texts import BRIEF, TINY
 @pytest.fixture
 def sample(model):
     """Return a function from flags to the text that `charlm sample` writes; the seed is 5 by default."""
-    return lambda *flags, seed=5, model=model: run_in_process("sample", "-m", model, "--seed", seed,
-                                                              *flags).check().text
+    def run(*flags, seed=5, model=model):
+        return run_in_process("sample", "-m", model, "--seed", seed, *flags).check().text
+    return run
 
 
 def texts(output):

@@ -33,8 +33,8 @@ from charlm.training.loop import _Loop
 from charlm.training.trainer import Trainer
 
 PAUSE = 0.1                             # seconds
-PHASES = {"measuring": (session, "measure"), "update": (_Loop, "_update"), "validating": (Trainer, "validate"),
-          "saving": (storage, "_write_new"), "finishing": (session._Records, "_clear_up")}
+PHASES = {"update": (_Loop, "_update"), "validating": (Trainer, "validate"),
+          "saving": (storage, "_write_new"), "finishing": (session._RunningSession, "_remove_checkpoints")}
 DISK = ("open", "write", "fchmod", "fsync", "replace", "unlink")
 
 

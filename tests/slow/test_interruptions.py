@@ -118,7 +118,7 @@ def seconds_lost(work):
     """Return the seconds of updates that the last run made and no checkpoint holds."""
     newest = Checkpoints(str(work.folder / "model")).newest(print)
     times = np.frombuffer((work.folder / "times").read_bytes())
-    done = newest.run["standing"]["step"] if newest else 0
+    done = newest.run["state"]["step"] if newest else 0
     return max(times.max() - times[done], 0) if times[done] else 0.0
 
 
@@ -160,7 +160,7 @@ def test_a_training_killed_many_times_ends_with_the_same_bits(work_of, task):
 # INT, TERM, HUP
 
 
-PHASES = {"reading": None, "measuring": 1, "first update": 1, "training": 25, "validating": 2, "saving": 3,
+PHASES = {"reading": None, "first update": 1, "training": 25, "validating": 2, "saving": 3,
           "finishing": 1}
 SOON = 5.0                              # seconds
 TIMES = 5
@@ -215,7 +215,7 @@ def assert_resumes(work, phase):
     """Assert that the run is resumed to the result of the uninterrupted one."""
     assert work.forks.run(work.folder, *work.train, "--resume") == 0, work.stderr()
     if phase == "finishing":
-        assert "model has no checkpoint: its run is finished" in work.stderr()
+        assert "model has no checkpoint: its run finished" in work.stderr()
     assert work.take_result() == (work.model, work.tensors)
     assert not work.leftovers()
 

@@ -93,7 +93,7 @@ def wait_until(ready):
 
 def steps_done(folder):
     newest = Checkpoints(str(folder / "model")).newest(print)
-    return newest.run["standing"]["step"] if newest else 0
+    return newest.run["state"]["step"] if newest else 0
 
 
 def test_a_killed_process_ends_all_and_any_number_can_resume(tmp_path):
@@ -122,7 +122,7 @@ def test_a_killed_process_ends_all_and_any_number_can_resume(tmp_path):
 def test_only_the_main_process_reports_the_checkpoint_to_resume(tmp_path):
     (tmp_path / "corpus").write_text(text_of("lines"), encoding="utf-8")
     loss_after(tmp_path, 2, "--lines", "--steps", "2", "--resume")
-    assert stderr_of(tmp_path).count("starting from the beginning") == 1, stderr_of(tmp_path)
+    assert stderr_of(tmp_path).count("starting from scratch") == 1, stderr_of(tmp_path)
     assert launch(tmp_path, 2, "--lines", "--steps", "2", "--resume").wait(60) == 0
     assert stderr_of(tmp_path).count("model has no checkpoint") == 1, stderr_of(tmp_path)
 
