@@ -17,8 +17,6 @@ RowIndex = IntArray | BoolArray | slice | Sequence[int]
 Tensors = dict[str, NDArray[Any]]
 TensorShapes = dict[str, tuple[str, int]]   # name: (dtype as in safetensors, number of dimensions); lengths are free
 
-# Tokenizers
-
 _Self = TypeVar("_Self", bound="Tokenizer")
 
 
@@ -71,9 +69,6 @@ class Tokenizer(Protocol):
 
     def display(self, index: int) -> str:
         """Return an id's text for a reader: part of a character as <0xE2>, an id without text as <unk>."""
-
-
-# Networks
 
 
 class State(Protocol):

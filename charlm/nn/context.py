@@ -1,14 +1,13 @@
 """The decoder's context from the memory: attention, or one fixed vector, merged into the decoder's outputs.
 
-Attention is computed after the recurrent layers for a whole window at once, so training needs no loop over
-time: scaled dot product (Vaswani et al. 2017, eq. 1), then the attentional vector of Luong et al. 2015 (eq. 5).
+It follows the recurrent layers, for a whole window without a loop over time: scaled dot product (Vaswani et al. 2017,
+eq. 1), then the attentional vector of Luong et al. 2015 (eq. 5).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from charlm.config import ModelConfig
 from charlm.nn.state import Memory
@@ -22,7 +21,7 @@ class Context(nn.Module):
 
     def __init__(self, config: ModelConfig, *, dropout: float):
         super().__init__()
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout)
         self.attention = config.attention
         if config.attention:
             self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
@@ -47,9 +46,9 @@ class Context(nn.Module):
         With `rows` (G,), last is (G, M), and row g of the memory is that of row rows[g] of the outputs.
         """
         if not self.attention:
-            return Memory(self._drop(last)[:, None], None, None)
+            return Memory(self.dropout(last)[:, None], None, None)
         empty = self.empty.expand(1, outputs.shape[1], -1)
-        values = self._drop(torch.cat([empty, outputs]).transpose(0, 1))    # (B, 1 + S, M)
+        values = self.dropout(torch.cat([empty, outputs]).transpose(0, 1))  # (B, 1 + S, M)
         positions = torch.arange(values.shape[1], device=lengths.device)
         memory = Memory(values, self.key(values), positions <= lengths[:, None])
         return memory if rows is None else memory.select(rows)
@@ -66,6 +65,3 @@ class Context(nn.Module):
         scores = query @ memory.keys.mT * query.shape[2] ** -0.5            # (B, T, S)
         weights = scores.masked_fill(~memory.mask[:, None], float("-inf")).softmax(dim=2)
         return (weights @ memory.values).transpose(0, 1)
-
-    def _drop(self, x: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x, self.dropout, self.training)

@@ -1,15 +1,13 @@
 """A separate encoder in torch: stacked layers that read a source in one direction or in both.
 
-Each direction reads the whole source separately; only then are the outputs of a layer joined. The source is
-complete before the decoder writes, so reading it backwards leaks nothing. A shared encoder is the decoder's
-own layers with a separate embedding for the source (network.py).
+Each direction reads the whole source separately; only then are a layer's outputs joined. The source is complete before
+the decoder writes, so reading it backwards leaks nothing. A shared encoder is in network.py: the decoder's own layers.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from charlm.config import ModelConfig
 from charlm.nn.layers import initialise_layer, recurrent_layer
@@ -35,7 +33,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, *, dropout: float):
         super().__init__()
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout)
         self.embedding = nn.Embedding(config.source_vocabulary_size, config.embedding_size)
         nn.init.normal_(self.embedding.weight)
         layers = [[recurrent_layer(config, config.memory_size if number else config.embedding_size)
@@ -49,14 +47,13 @@ class Encoder(nn.Module):
     def forward(self, source: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Read sources (B, S) of these lengths; return outputs (S, B, M) and the last outputs (B, M).
 
-        The last output of a direction is the one that has read the row's whole source. Outputs beyond a row's
-        length are meaningless.
+        The last output of a direction has read the row's whole source. Outputs beyond a row's length are meaningless.
         """
         x, back = self.embedding(source.T), reversal(lengths, source.shape[1])
         ends = (lengths - 1)[None, :, None]
         for number, layer in enumerate(self.layers):
             if number:
-                x = F.dropout(x, self.dropout, self.training)
+                x = self.dropout(x)
             forward, *backward = layer.children()
             output = forward(x)[0]                                          # (S, B, H)
             outputs, last = [output], [output.gather(0, ends.expand(1, -1, output.shape[2]))[0]]

@@ -1,7 +1,6 @@
 """One recurrent layer of each cell in torch: building, initialising and running it over a window.
 
-All are single-layer modules. Dropout is applied between them, in network.py and encoder.py, where its random
-state can be restored; that of cuDNN's built-in dropout cannot.
+Dropout is applied between them, not by cuDNN, whose random state cannot be restored.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from charlm.config import ModelConfig
-
-FORGET_GATE = 1                         # torch orders an LSTM's gates input, forget, cell, output
 
 HiddenState = tuple[torch.Tensor, ...]  # h, or h and c, each (1, B, H)
 
@@ -39,7 +36,7 @@ def initialise_layer(layer: nn.Module, config: ModelConfig) -> None:
     bias = layer.get_parameter("bias_ih_l0").zero_()
     layer.get_parameter("bias_hh_l0").zero_()
     if config.cell == "lstm":
-        bias.chunk(config.gates)[FORGET_GATE].fill_(1.0)
+        bias.chunk(config.gates)[1].fill_(1.0)      # torch orders the gates input, forget, cell, output
 
 
 def run_layer(layer: nn.Module, x: torch.Tensor, state: HiddenState,

@@ -1,7 +1,4 @@
-"""The whole network in torch: decoder, encoder, context and head, with the methods of the contract.
-
-`charlm.inference.network` computes the same equations in NumPy.
-"""
+"""The whole network in torch: decoder, encoder, context and head. `charlm.inference.network` is the same in NumPy."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig, *, dropout: float = 0.0):
         super().__init__()
         self.config = config
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout)
         self.embedding = nn.Embedding(config.vocabulary_size + config.labels, config.embedding_size)
         layers = [recurrent_layer(config, config.hidden_size if number else config.embedding_size)
                   for number in range(config.num_layers)]
@@ -90,7 +87,7 @@ class Network(nn.Module):
         x = self.encoder.embedding(source.T)                                # (S, B, E)
         layers: list[HiddenState] = []
         for layer, state in zip(self.decoder, self.start(len(source)).layers, strict=True):
-            x = self._drop(x) if layers else x
+            x = self.dropout(x) if layers else x
             x, state = run_layer(layer, x, state, lengths)
             layers.append(state)
         return x, tuple(layers)
@@ -115,10 +112,7 @@ class Network(nn.Module):
         return torch.cat(logits, dim=1), state
 
     def advance_window(self, state: State) -> State:
-        """If the current window is full, encode it as the new memory and start an empty window.
-
-        Otherwise return the state unchanged.
-        """
+        """If the current window is full, encode it as the new memory and start an empty window; else change nothing."""
         if state.window_tokens is None or state.tokens_in_window < self.config.window:
             return state
         batch, size = state.window_tokens.shape
@@ -131,18 +125,15 @@ class Network(nn.Module):
         x = self.embedding(tokens.T)                                        # (T, B, E)
         layers: list[HiddenState] = []
         for layer, hidden_state in zip(self.decoder, state.layers, strict=True):
-            x = self._drop(x) if layers else x
+            x = self.dropout(x) if layers else x
             x, hidden_state = run_layer(layer, x, hidden_state)             # (T, B, H)
             layers.append(hidden_state)
-        x = self._drop(x)
+        x = self.dropout(x)
         if state.memory is not None:
-            x = self._drop(self.context(x, state.memory))
+            x = self.dropout(self.context(x, state.memory))
         matrix = self.embedding.weight[:self.config.vocabulary_size] if self.config.tied else self.head.weight
         window = None if state.window_tokens is None else torch.cat([state.window_tokens, tokens], dim=1)
         return F.linear(x, matrix, self.head.bias).transpose(0, 1), State(tuple(layers), state.memory, window)
-
-    def _drop(self, x: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x, self.dropout, self.training)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

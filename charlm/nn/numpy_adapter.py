@@ -1,7 +1,4 @@
-"""The torch network with the interface of the NumPy one: arrays in and out, state and computation on a device.
-
-Everything that scores with the NumPy network also runs with this one, on a GPU.
-"""
+"""The torch network with the interface of the NumPy one, so that whatever scores with that also runs on a GPU."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,20 +22,15 @@ class Memory:
 
     def select(self, rows: torch.Tensor) -> Memory:
         """Return the memory of these rows."""
-        return self.map(lambda part: part[rows])
-
-    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Memory:
-        """Return the memory with this function applied to each tensor."""
-        keys, mask = (part if part is None else function(part) for part in (self.keys, self.mask))
-        return Memory(function(self.values), keys, mask)
+        keys, mask = (part if part is None else part[rows] for part in (self.keys, self.mask))
+        return Memory(self.values[rows], keys, mask)
 
 
 @dataclass(frozen=True)
 class State:
-    """The hidden state of every layer: a tuple of (1, B, H) tensors each, h or h and c.
+    """The hidden state of every layer, (1, B, H) tensors h or h and c, and the memory of a source where there is one.
 
-    With a source, it also carries the source's memory. In running text the source is the previous window,
-    so the tokens of the current one, `window_tokens`, are kept until it is full.
+    In running text, the source is the previous window, so the current one's `window_tokens` are kept until it is full.
     """
 
     layers: tuple[HiddenState, ...]
@@ -50,14 +44,10 @@ class State:
 
     def detach(self) -> State:
         """Return the same values, detached from the graph that computed them, for truncated BPTT."""
-        layers = tuple(tuple(part.detach() for part in layer) for layer in self.layers)
-        return State(layers, self.memory and self.memory.map(torch.Tensor.detach), self.window_tokens)
+        return _with_tensors(self, {name: value.detach() for name, value in self.tensors().items()})
 
     def reset(self, empty: State, rows: torch.Tensor) -> State:
-        """Return this state with the hidden state of rows that are True in `rows` (B,) replaced by the empty one.
-
-        The memory and the window stay.
-        """
+        """Return the state with the hidden state, but not the memory, of the rows of mask `rows` (B,) emptied."""
         if not rows.any():
             return self
         mask = rows.to(empty.layers[0][0].device)[None, :, None]            # (1, B, 1)
@@ -67,9 +57,8 @@ class State:
 
     def select(self, rows: torch.Tensor) -> State:
         """Return the state of these batch rows in this order; rows may repeat."""
-        return State(tuple(tuple(part[:, rows] for part in layer) for layer in self.layers),
-                     self.memory and self.memory.select(rows),
-                     None if self.window_tokens is None else self.window_tokens[rows])
+        return _with_tensors(self, {name: value[:, rows] if name.startswith("layers") else value[rows]
+                                    for name, value in self.tensors().items()})
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return every tensor by name; nothing is copied."""

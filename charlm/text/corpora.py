@@ -1,9 +1,4 @@
-"""Reading the corpus of a task: one function a task, all with the same arguments.
-
-    corpus = implementation(CORPORA, task)(texts, known)
-
-Not here: how a corpus is split, encoded and stored (text_corpus.py, line_corpus.py, pair_corpus.py).
-"""
+"""Reading the corpus of a task, with the same arguments for each: `implementation(CORPORA, task)(texts, request)`."""
 
 from __future__ import annotations
 
@@ -26,7 +21,7 @@ AnyTokenizer = Tokenizer | Extendable
 
 @dataclass(frozen=True)
 class CorpusRequest:
-    """The settings for reading a corpus: the options, and what a checkpoint or model already decides."""
+    """The settings for reading a run's texts: the user's options, and what a checkpoint or model already decides."""
 
     config: CorpusConfig
     held_out: float | Text | None = None

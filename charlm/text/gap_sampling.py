@@ -37,10 +37,7 @@ class Gapped:
 
 
 def draw_max_length(rng: np.random.Generator) -> int:
-    """Draw the maximum length of gaps in one batch of texts, mostly a few tokens.
-
-    It is drawn once for the batch, so that short gaps are not padded to the length of a long one.
-    """
+    """Draw the maximum length of gaps, mostly short; once for a batch, as short gaps would be padded to a long one."""
     return 1 + min(int(rng.exponential(MEAN_MAX_GAP)), MAX_GAP - 1)
 
 

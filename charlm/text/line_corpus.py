@@ -1,8 +1,6 @@
-"""From lines, labelled or not, to two sets of examples, a training part and a held-out part.
+"""From lines, labelled or not, to training and held-out examples: each line's ids between begin and end.
 
     texts ─► LineSpool ─► trained tokenizer, counted labels ─► Examples, Examples
-
-An example is a line's ids between begin and end (`special_tokens.with_bos_eos`).
 """
 
 from __future__ import annotations
@@ -77,15 +75,10 @@ class LineCorpus:
 
 
 def read_lines(text: Text, *, labelled: bool) -> Iterator[LabelledLine]:
-    """Yield labels and lines. Raises CorpusError for a line without its label.
-
-    CR LF ends a line as LF does. Blank lines are lines, except in labelled text, where they are skipped.
-    """
+    """Return labels and lines without LF or CR LF, blank ones if unlabelled. Raises CorpusError without a label."""
     if labelled:
-        yield from read_pairs(text, LABEL_TEXT)
-        return
-    for line in split_lines(text):
-        yield "", strip_line_end(line)
+        return read_pairs(text, LABEL_TEXT)
+    return (("", strip_line_end(line)) for line in split_lines(text))
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -120,8 +113,8 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
-    ones are allowed only if its tokenizer is extended. Raises CorpusError for a line without its label, and for
-    texts with too few different lines.
+    ones are allowed only if its tokenizer is extended. Raises CorpusError for a line without its label, and for texts
+    with too few different lines.
     """
     names = ", ".join(text.name for text in texts)
 
@@ -145,14 +138,12 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
         mask = lines.held_out(validation, HELD_OUT, MAX_HELD_OUT)
         validated, held_out_lengths = lines.select(mask), lines.lengths[mask]
     if labelled and (labels is None or isinstance(tokenizer, Extendable)):
-        counts = Counter(label for label, _ in lines)
-        labels = Labels.from_counts(Counter(labels.names if labels else ()) | counts)
+        labels = Labels.from_counts(Counter(labels.names if labels else ()) | Counter(label for label, _ in lines))
     trained = registry.train(tokenizer, _blocks(line for _, line in lines), vocabulary_size=vocabulary_size)
     size = trained.size + 1 + len(labels or ())
     rows = itertools.chain.from_iterable(map(split_long, _rows(lines.select(~mask), trained, labels)))
     train = Examples(rows, vocabulary_size=size)
     held_out_examples = Examples(_rows(validated, trained, labels), vocabulary_size=size)
-    lines.close()
     lengths = lines.lengths[~mask]
     return LineCorpus(trained, labels, LineHashes(lines.hashes), train, held_out_examples, len(lengths),
                       int((lengths + 1).sum()), int((held_out_lengths + 1).sum()), digest)

@@ -28,8 +28,8 @@ class LineHashes:
     """The upper halves of the hashes of a set of lines."""
 
     def __init__(self, hashes: NDArray[np.uint64]):
-        """Keep `line_hash` values in any order."""
-        self._halves = np.unique((hashes >> np.uint64(_HASH_BITS // 2)).astype(np.uint32))
+        """Keep `line_hash` values, given in any order, as the `tensor` of a model file: sorted, uint32, each once."""
+        self.tensor: NDArray[np.uint32] = np.unique((hashes >> np.uint64(_HASH_BITS // 2)).astype(np.uint32))
 
     @classmethod
     def from_tensor(cls, halves: IntArray) -> LineHashes:
@@ -38,19 +38,14 @@ class LineHashes:
             raise ModelFileError("its hashes of lines are not in order")
         return cls(halves.astype(np.uint64) << np.uint64(_HASH_BITS // 2))
 
-    @property
-    def tensor(self) -> NDArray[np.uint32]:
-        """The hashes in order, uint32. Lines with the same hash share one."""
-        return self._halves
-
     def __contains__(self, line: str) -> bool:
         return bool(self.contains([line])[0])
 
     def contains(self, lines: Iterable[str]) -> BoolArray:
         """Return for each line whether its hash is in the set."""
         halves = np.fromiter((line_hash(line) >> _HASH_BITS // 2 for line in lines), np.uint32)
-        if not len(self._halves):
+        if not len(self.tensor):
             return np.zeros(len(halves), bool)
-        nearest = np.minimum(np.searchsorted(self._halves, halves), len(self._halves) - 1)
-        found: BoolArray = self._halves[nearest] == halves
+        nearest = np.minimum(np.searchsorted(self.tensor, halves), len(self.tensor) - 1)
+        found: BoolArray = self.tensor[nearest] == halves
         return found

@@ -27,8 +27,6 @@ MAX_HELD_OUT = 2_000                    # sources, unless --validation gives a f
 RATIO_QUANTILE = 0.999                  # of the pairs: a few odd ones do not lengthen every search
 RATIO_OFFSET = 8                        # tokens added to a source, so that short ones do not decide
 
-Pair = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class PairCorpus:
@@ -38,7 +36,7 @@ class PairCorpus:
     source_tokenizer: Tokenizer
     sources: Examples                   # to learn from; source i belongs to target i
     targets: Examples
-    validation: list[Pair]
+    validation: list[tuple[str, str]]
     target_ratio: float                 # RATIO_QUANTILE of target tokens / (source tokens + RATIO_OFFSET)
     repeated: int                       # pairs whose source already occurred
     digest: str                         # of all pairs
@@ -101,7 +99,6 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     writes = registry.train(tokenizer, side(1), vocabulary_size=vocabulary_size)
     sources = Examples(map(reads.encode, side(0)), vocabulary_size=reads.size)
     targets = Examples(map(writes.encode, side(1)), vocabulary_size=writes.size)
-    pairs.close()
     ratios = targets.lengths / (sources.lengths + RATIO_OFFSET)
     return PairCorpus(writes, reads, sources, targets, held_out,
                       float(np.quantile(ratios, RATIO_QUANTILE, method="higher")), len(pairs) - sources_seen, digest)

@@ -1,7 +1,4 @@
-"""Reading text: files, standard input (`-`) and compressed files, as chunks of strictly decoded characters.
-
-Not here: what becomes of the characters (spool.py, the tokenizers).
-"""
+"""Reading text: files, standard input (`-`) and compressed files, as chunks of strictly decoded characters."""
 
 from __future__ import annotations
 
@@ -51,10 +48,7 @@ def shell_argument(source: str) -> str:
 
 @contextmanager
 def open_bytes(source: str) -> Iterator[BinaryIO]:
-    """Open a path or `-` for reading bytes, decompressed according to the ending of its name.
-
-    Raises CorpusError if it cannot be opened, UsageError if `-` is a terminal.
-    """
+    """Open a path or `-` for bytes, decompressed by ending. Raises CorpusError, or UsageError if `-` is a terminal."""
     if source == STDIN:
         if sys.stdin is None or sys.stdin.closed:
             raise CorpusError("standard input is closed; name a file instead of -")
@@ -66,8 +60,7 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
     try:
         stream = opener(source, "rb")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CorpusError(f"{source}: cannot be read ({reason})") from None
+        raise CorpusError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with stream:
         yield stream
 

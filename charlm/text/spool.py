@@ -1,7 +1,6 @@
 """A private copy of the corpus, read once and kept until its tokens are made.
 
-The copy has no name on disk: nothing is left behind however the process ends, and it does not change when the corpus
-does. Not here: tokens (token_cache.py).
+It has no name on disk, so nothing is left behind however the process ends, and it does not change when the corpus does.
 """
 
 from __future__ import annotations
@@ -19,11 +18,9 @@ import numpy as np
 from charlm.contract import BoolArray
 from charlm.errors import StorageError
 from charlm.text.line_hashes import line_hash
-from charlm.text.reading import split_lines
+from charlm.text.reading import CHUNK, split_lines
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tsv import TAB
-
-CHUNK = 1 << 18                         # bytes read at once
 
 
 def anonymous_file() -> BinaryIO:
@@ -36,10 +33,7 @@ def anonymous_file() -> BinaryIO:
 
 
 def write_all(file: BinaryIO, pieces: Iterable[bytes]) -> None:
-    """Append all pieces to a private file and flush it. Raises StorageError if the disk is full.
-
-    Errors of the iterable itself are passed on unchanged.
-    """
+    """Append pieces to a private file and flush it. Raises StorageError for a full disk; those of `pieces` pass."""
     for data in pieces:
         _disk(file.write, data)
     _disk(file.flush)
@@ -85,10 +79,6 @@ class Spool:
                 yield text[low:high]
             at += len(text)
 
-    def close(self) -> None:
-        """Delete the copy."""
-        self._file.close()
-
 
 class LineSpool:
     """Lines of two fields on disk, or of the second field only if they are unlabelled, with their digest.
@@ -114,10 +104,7 @@ class LineSpool:
             yield first, second
 
     def held_out(self, fraction: float | None, default: float, limit: int) -> BoolArray:
-        """Return a mask of the lines to hold out: this fraction of the different hashes, or `default` up to `limit`.
-
-        At least one hash is on each side.
-        """
+        """Return a mask holding out a fraction of hashes, else `default` up to `limit`; at least one on each side."""
         different = np.unique(self.hashes)
         count = min(len(different) * default, limit) if fraction is None else len(different) * fraction
         mask: BoolArray = self.hashes < different[min(max(round(count), 1), len(different) - 1)]
@@ -126,7 +113,3 @@ class LineSpool:
     def select(self, mask: BoolArray) -> Iterator[tuple[str, str]]:
         """Yield the lines for which the mask is true."""
         return itertools.compress(self, mask.tolist())
-
-    def close(self) -> None:
-        """Delete the copy."""
-        self._spool.close()

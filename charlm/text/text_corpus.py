@@ -97,7 +97,6 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
         cut = _held_out_from(spool.characters, validation)
         held_out, held_out_characters = spool.part(cut, spool.characters), spool.characters - cut
     corpus = TextCorpus(trained, cache(spool.part(0, cut)), cache(held_out), cut, held_out_characters, digest)
-    spool.close()
     if len(corpus.train) < 2 or not len(corpus.validation):
         raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and {len(corpus.validation)} held out "
                           "are too few; use --tokenizer char")

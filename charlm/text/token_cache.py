@@ -1,7 +1,4 @@
-"""Token ids in a private memory-mapped file, so that memory does not grow with the corpus.
-
-Not here: how text becomes ids (the tokenizers), how training reads windows (training/objectives/text.py).
-"""
+"""Token ids in a private memory-mapped file, so that memory does not grow with the corpus."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Functions for any tokenizer: encoding in chunks, decoding, and finding the text of single ids.
-
-Not here: the tokenizers themselves (char.py, byte.py, subword.py, word.py), nor the table of them (registry.py).
-"""
+"""Functions for any tokenizer: encoding in chunks, decoding, and finding the text of single ids."""
 
 from __future__ import annotations
 
@@ -47,5 +44,4 @@ def token_spans(tokenizer: Tokenizer, text: str, ids: Iterable[int]) -> Iterator
 
 def tokens_containing(tokenizer: Tokenizer, characters: str) -> list[int]:
     """Return the ids whose text contains any of these characters."""
-    return [token for token in range(tokenizer.size)
-            if not set(characters).isdisjoint(decode(tokenizer, [token]))]
+    return [token for token in range(tokenizer.size) if not set(characters).isdisjoint(decode(tokenizer, [token]))]
