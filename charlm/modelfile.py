@@ -1,23 +1,20 @@
 """A model as a file: configuration, tokenizers and weights in one container, read exactly or refused.
 
 `describe` turns a model into metadata and tensors, `rebuild` is its inverse; a checkpoint stores the same two and more.
-Not here: the container's form and checksum (container.py), safe writing (storage.py).
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
-from charlm.container import pack, peek_metadata, read_header, read_tensor
+from charlm.container import open_container, pack, peek_metadata, read_header, read_tensor
 from charlm.errors import CharlmError, ModelFileError
-from charlm.storage import open_without_waiting, write_durably
+from charlm.storage import write_durably
 from charlm.tasks import DEFAULT, TASKS, Task, stored_task
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import TENSOR as HASHES
@@ -58,8 +55,7 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
     """Return a model as metadata of plain JSON values and as tensors."""
     source = model.separate_source
     metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
-                "tokenizer": {"kind": model.tokenizer.kind},
-                "source_tokenizer": source and {"kind": source.kind},
+                "tokenizer": {"kind": model.tokenizer.kind}, "source_tokenizer": source and {"kind": source.kind},
                 "labels": model.labels and model.labels.to_json(), "training": model.training}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
@@ -79,33 +75,21 @@ def save(path: str, model: Model) -> None:
 
 def load(path: str) -> Model:
     """Read a model. Raises ModelFileError naming the file for anything that is not exactly a model."""
-    try:
-        with open(path, "rb", opener=open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ModelFileError("not a regular file")
-            return _read(file)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ModelFileError(f"{path}: cannot be read ({reason})") from None
-
-
-def _read(file: BinaryIO) -> Model:
-    header = read_header(file)
-    metadata = _upgrade(header.metadata)
-    return rebuild({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
-                   {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()},
-                   lambda name: read_tensor(file, header, name))
+    with open_container(path) as file:
+        header = read_header(file)
+        metadata = _upgrade(header.metadata)
+        return rebuild({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
+                       {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()},
+                       lambda name: read_tensor(file, header, name))
 
 
 def peek(path: str) -> Task | None:
     """Return the task that a file claims to be for, its checksum and contents unread; None if it claims none."""
     try:
-        with open(path, "rb", opener=open_without_waiting) as file:
+        with open_container(path) as file:
             metadata = peek_metadata(file)
             return stored_task(metadata.get("task", TASKS[DEFAULT].stored_as), labelled=bool(metadata.get("labels")))
-    except (ModelFileError, OSError, ValueError):
+    except ModelFileError:
         return None
 
 

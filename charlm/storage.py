@@ -1,7 +1,6 @@
 """Durable file writes: after a crash or a power cut, readers see either the old file or the new one, complete.
 
 Every access to the disk is a single call into `os`, so that tests can make each of them fail.
-Not here: what is in the file (container.py, modelfile.py, checkpoint.py), who may write it (lock.py).
 """
 
 from __future__ import annotations
@@ -55,16 +54,11 @@ def _write_new(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def open_without_waiting(path: str, flags: int) -> int:
-    """Open a file for reading without blocking, even a FIFO that has no writer; return the descriptor."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def write_durably(path: str, data: bytes) -> None:
     """Replace `path` by `data`: write and fsync a temporary file beside it, rename it, fsync the directory.
 
-    A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is
-    then untouched, unless only the fsync of the directory failed. No temporary file remains.
+    A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is then
+    untouched, unless only the fsync of the directory failed. No temporary file remains.
     """
     target = os.path.realpath(path)
     temporary = _temporary_path(target, secrets.token_hex(_TOKEN_DIGITS // 2))
