@@ -1,8 +1,8 @@
 """One recurrent layer of each cell in NumPy: the same equations as torch.nn.RNN, GRU and LSTM.
 
-Matrices are stored transposed, so that a row of input times a matrix reads memory in order. A sigmoid is
-computed as sigmoid(x) = (tanh(x / 2) + 1) / 2. The inner halves are folded into the stored weights, so that
-all gates of an LSTM go through one tanh.
+Matrices are stored transposed, so that a row of input times a matrix reads memory in order. A sigmoid is computed as
+sigmoid(x) = (tanh(x / 2) + 1) / 2. The inner halves are folded into the stored weights, so that all gates of an LSTM go
+through one tanh.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Sampling text from a model as a stream: one sample, or several side by side.
-
-A stream is a generator; collecting it is generating a batch. Not here: how one token is sampled (sampling.py).
-"""
+"""Sampling text from a model as a stream, a generator; collecting it is generating a batch of samples side by side."""
 
 from __future__ import annotations
 

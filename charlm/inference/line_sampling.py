@@ -138,8 +138,8 @@ class FilteredLineSampler:
            match: str | None = None) -> FilteredLineSampler:
         """Return a sampler of unique lines, of lines not in the training text (`novel`), or of those that match.
 
-        `line_hashes` are those of the training text; `match` is a regular expression, searched for anywhere in a
-        line. Raises UsageError for an unknown label, a line break in the prefix or an invalid expression.
+        `line_hashes` are those of the training text; `match` is a regular expression, searched for anywhere in a line.
+        Raises UsageError for an unknown label, a line break in the prefix or an invalid expression.
         """
         if config.label is not None:
             if not labels:
@@ -162,8 +162,8 @@ class FilteredLineSampler:
     def lines(self, count: int, *, tries: int | None = None) -> Iterator[list[SampledLine]]:
         """Yield batches of lines that pass the filter, ordered by index. Call this once for each sampler.
 
-        By default 100 lines are drawn at most for each line asked for, at least 10,000, and only one if sampling
-        is deterministic.
+        By default 100 lines are drawn at most for each line asked for, at least 10,000, and only one if sampling is
+        deterministic.
         """
         tries = tries or max(MIN_TRIES, TRIES_PER_LINE * count)
         if self._sampler.is_deterministic(self._config) and not self._filter.keeps_all:

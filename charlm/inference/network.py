@@ -19,9 +19,9 @@ from charlm.inference.state import Memory, State
 class Network:
     """An embedding, stacked recurrent layers and a linear head; with a source, also its encoder and context.
 
-    Layer 0's input is one of V embeddings, so all V projections are computed once, as a table. Steps of one
-    token are multiplied by `matmul`. The default gives a row the same bits in any batch; callers that need no
-    such bits can pass the faster plain product.
+    Layer 0's input is one of V embeddings, so all V projections are computed once, as a table. Steps of one token are
+    multiplied by `matmul`. The default gives a row the same bits in any batch; callers that need no such bits can pass
+    the faster plain product.
     """
 
     def __init__(self, config: ModelConfig, weights: dict[str, FloatArray], *, matmul: Matmul = matmul_by_row):
@@ -95,8 +95,8 @@ class Network:
     def advance_window(self, state: State, *, batch_size: int) -> State:
         """If the current window is full, encode it as the new memory and start an empty window.
 
-        Otherwise return the state unchanged. `batch_size` rows are encoded together; with 1, a row's bits do not
-        depend on the batch.
+        Otherwise return the state unchanged. `batch_size` rows are encoded together; with 1, a row's bits do not depend
+        on the batch.
         """
         if state.window_tokens is None or state.tokens_in_window < self.config.window:
             return state

@@ -1,7 +1,6 @@
 """Sampling one token a row from logits: temperature, top-k, top-p, min-p, repeat penalty.
 
-The order is that of Hugging Face `generate`: repeat penalty, temperature, top-k, top-p, min-p. Not here: the
-loop that feeds tokens back (generation.py).
+The order is that of Hugging Face `generate`: repeat penalty, temperature, top-k, top-p, min-p.
 """
 
 from __future__ import annotations
@@ -68,8 +67,8 @@ def sample_token(logits: FloatArray, uniforms: FloatArray, config: SamplingConfi
                  recent: IntArray | None = None) -> IntArray:
     """Return token ids (B,) sampled from logits (B, V), using one uniform number a row (B,).
 
-    `recent` (B, R) are the tokens that a repeat penalty applies to. A logit of -inf is never sampled. Temperature
-    0 takes the likeliest token, the lowest id of equal ones.
+    `recent` (B, R) are the tokens that a repeat penalty applies to. A logit of -inf is never sampled. Temperature 0
+    takes the likeliest token, the lowest id of equal ones.
     """
     logits = logits.astype(np.float64)
     if config.repeat_penalty != 1 and recent is not None and recent.size:

@@ -44,8 +44,8 @@ class Memory:
 class State:
     """The hidden state of every layer: (B, H) arrays, h or h and c.
 
-    With a source, it also carries the source's memory. In running text the source is the previous window,
-    so the tokens of the current one, `window_tokens`, are kept until it is full.
+    With a source, it also carries the source's memory. In running text the source is the previous window, so the tokens
+    of the current one, `window_tokens`, are kept until it is full.
     """
 
     layers: tuple[HiddenState, ...]

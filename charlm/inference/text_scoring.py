@@ -54,8 +54,8 @@ def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntAr
                   window: int) -> Iterator[FloatArray]:
     """Yield the nats of every token if each window of this many tokens starts from an empty state.
 
-    A window's only context is the token before it, as when windows are cut at random from a text (the evaluation
-    of Karpathy's char-rnn and nanoGPT).
+    A window's only context is the token before it, as when windows are cut at random from a text (the evaluation of
+    Karpathy's char-rnn and nanoGPT).
     """
     before = tokenizer.start_id
     for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
