@@ -61,10 +61,7 @@ class Checkpoints:
         return any(map(os.path.lexists, self._paths))
 
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest intact checkpoint, or None if no checkpoint exists.
-
-        A damaged one causes a warning if the other is intact, and a ModelFileError if none is.
-        """
+        """Return the newest intact one, or None if there is none. Raises ModelFileError if all are damaged."""
         found, refused = [], []
         for slot, path in enumerate(self._paths):
             try:

@@ -169,10 +169,7 @@ def peek_metadata(file: BinaryIO) -> dict[str, Any]:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Check the size, the header's length, the checksum, the header and every entry; return the header.
-
-    Raises ModelFileError. Memory stays within a few times MAX_HEADER.
-    """
+    """Check and return the header, in memory of a few times MAX_HEADER. Raises ModelFileError."""
     header, size = _read_header_bytes(file)
     _verify_checksum(file, 8 + len(_PREFIX))
     metadata, raw_entries = _parse_header(header)

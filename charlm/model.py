@@ -65,8 +65,6 @@ class LanguageModel:
         """The tokenizer of the text that it writes."""
         return self.stored.tokenizer
 
-    # Wiring
-
     @cached_property
     def network(self) -> AnyNetwork:
         """The network that is fastest for many rows."""
@@ -122,8 +120,6 @@ class LanguageModel:
         """Yield (sample index, piece of text) of running text after a prompt, at most `length` tokens a sample."""
         return generate(self.reproducible_network, self.tokenizer, self.tokenizer.encode(prompt), config,
                         length=length, seed=seed, samples=samples, stop=stop)
-
-    # For Python
 
     def sample(self, prompt: str = "", *, length: int | None = None, seed: int | None = None, **sampling: Any) -> str:
         """Return new text after a prompt, which is not repeated: 500 tokens by default, or up to the end of a line."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
 from charlm.container import open_container, pack, peek_metadata, read_header, read_tensor
+from charlm.contract import Tensors
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
 from charlm.tasks import DEFAULT, TASKS, Task, stored_task
@@ -27,8 +29,6 @@ METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "trainin
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Tensors = dict[str, Array]
 Forms = Mapping[str, tuple[str, tuple[int, ...]]]       # name -> (dtype as safetensors spells it, shape)
 
 
@@ -108,18 +108,18 @@ def forms_of(tensors: Tensors) -> Forms:
     return {name: (_DTYPES.get(values.dtype, str(values.dtype)), values.shape) for name, values in tensors.items()}
 
 
-def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], Array]) -> Model:
+def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArray[Any]]) -> Model:
     """Rebuild a model from `describe`'s metadata and tensors; `read` returns the tensor of a name.
 
     Names, dtypes and shapes are checked against the configuration before any tensor is read. Raises ModelFileError.
     """
     parts = _parse(metadata)
     _check_tensors(forms, parts)
-    weights = {name: read(name) for name in parts.config.parameter_shapes()}
 
     def tokenizer(kind: str, prefix: str) -> Tokenizer:
         return from_tensors(kind, {name: read(prefix + name) for name in tensor_shapes(kind)})
 
+    weights = {name: read(name) for name in parts.config.parameter_shapes()}
     model = Model(parts.config, tokenizer(parts.kind, ""), weights, metadata["training"], parts.task.name,
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None)
@@ -160,42 +160,31 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
         config = ModelConfig.from_json(metadata["model"])
     except CharlmError as error:
         raise ModelFileError(str(error)) from None
-    parts = _Parts(task, config, _kind(metadata["tokenizer"]), None if source is None else _kind(source),
-                   None if labels is None else Labels.from_json(labels))
-    _check_parts(parts)
-    return parts
-
-
-def _check_parts(parts: _Parts) -> None:
-    """Check that the task has each part; sizes are unknown until the tokenizers are read."""
-    task, config = parts.task, parts.config
-    if (parts.source_kind is not None) != task.has_source_tokenizer:
+    if (source is not None) != task.has_source_tokenizer:
         raise ModelFileError("its task and its tokenizers do not belong together")
-    _check_kind(parts.kind, TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS)
-    if parts.source_kind is not None:
-        _check_kind(parts.source_kind, SOURCE_TOKENIZERS)
     reads_windows = task.reads_windows and config.encoder != "shared"
     if config.has_source != (task.reads_source or reads_windows) or bool(config.window) != reads_windows:
         raise ModelFileError("its task and its network do not belong together")
+    return _Parts(task, config,
+                  _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
+                  None if source is None else _kind(source, SOURCE_TOKENIZERS),
+                  None if labels is None else Labels.from_json(labels))
 
 
-def _kind(tokenizer: object) -> str:
+def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
     if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"} or not isinstance(tokenizer["kind"], str):
         raise ModelFileError("it does not name its tokenizer")
-    return tokenizer["kind"]
-
-
-def _check_kind(kind: str, kinds: tuple[str, ...]) -> None:
-    if kind not in kinds:
+    if tokenizer["kind"] not in kinds:
         raise ModelFileError(f"its tokenizer is not one of its task's: {', '.join(kinds)}")
+    return tokenizer["kind"]
 
 
 def check_sizes(model: Model) -> None:
     """Raise ModelFileError unless the network has exactly the ids of its task, tokenizers and labels."""
-    config = model.config
+    config, labels = model.config, len(model.labels or ())
     sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer)
-    if config.labels != len(model.labels or ()):
-        raise ModelFileError(f"it has {len(model.labels or ())} labels, its network {config.labels}")
+    if config.labels != labels:
+        raise ModelFileError(f"it has {labels} labels, its network {config.labels}")
     known = config.vocabulary_size, config.source_vocabulary_size if config.has_source else sizes[1]
     if known != sizes:
         raise ModelFileError(f"its tokenizers have {sizes} ids, its network {known}")

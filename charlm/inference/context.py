@@ -54,10 +54,7 @@ class Context:
         return memory if rows is None else memory.select(rows)
 
     def forward(self, x: FloatArray, memory: Memory, matmul: Matmul) -> FloatArray:
-        """Return the decoder's outputs (T, B, H), each merged with its context, (T, B, H).
-
-        This is the attentional vector of Luong et al. 2015, eq. 5.
-        """
+        """Return the attentional vectors (T, B, H) of the decoder's outputs (T, B, H), Luong et al. 2015, eq. 5."""
         joined = np.concatenate([x, self._context(x, memory, matmul)], axis=2)
         merged = matmul(joined.reshape(-1, joined.shape[2]), self._merge)
         merged += self._merge_bias

@@ -38,10 +38,7 @@ class LossMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class PairMetrics(LossMetrics):
-    """The loss of all targets, and the errors of the best translations.
-
-    If a source has several targets, each of them is correct. `characters` do not include the ends.
-    """
+    """The loss of all targets (`characters` without the ends), and the errors of the best translations."""
 
     word_error_rate: float              # share of sources whose translation is not exactly a target
     character_error_rate: float         # edits to the nearest targets over their characters
@@ -75,7 +72,7 @@ def edit_distance(one: str, other: str) -> int:
 
 def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
                    interrupted: Callable[[], bool] = lambda: False) -> PairMetrics | None:
-    """Translate every source and score every target; return None if interrupted."""
+    """Translate every source, each of whose targets is correct, and score every target; return None if interrupted."""
     targets: dict[str, list[str]] = {}
     for source, target in pairs:
         targets.setdefault(source, []).append(target)

@@ -1,7 +1,4 @@
-"""The whole network in NumPy: `start`, `encode` and `step` of the contract.
-
-`charlm.nn.network` is the same in torch; a test holds their logits within 1e-5 of each other.
-"""
+"""The whole network in NumPy; `charlm.nn.network` is the same in torch, with logits within 1e-5, as a test checks."""
 
 from __future__ import annotations
 

@@ -29,14 +29,11 @@ def perplexity(nats_per_token: float) -> float:
 
 
 def token_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> FloatArray:
-    """Return -log p of each target (...) in nats, float64, from logits (..., V).
-
-    The probability of the unknown token is divided evenly among all unknown characters.
-    """
+    """Return -log p of each target (...) in nats, float64, from logits (..., V)."""
     largest = logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64)) + largest[..., 0]
     nats: FloatArray = log_sum - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    if tokenizer.unknown_id is not None:
+    if tokenizer.unknown_id is not None:    # its probability is divided evenly among all unknown characters
         nats[targets == tokenizer.unknown_id] += tokenizer.unknown_surprisal
     return nats
 
