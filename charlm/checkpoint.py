@@ -61,7 +61,7 @@ class Checkpoints:
         return any(map(os.path.lexists, self._paths))
 
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest intact one, or None if there is none. Raises ModelFileError if all are damaged."""
+        """Return the newest intact checkpoint, or None if none exists. Raises ModelFileError if all are damaged."""
         found, refused = [], []
         for slot, path in enumerate(self._paths):
             try:

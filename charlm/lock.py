@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from charlm.errors import InUseError, StorageError
 
-SUFFIX = ".lock"
 _MAX_READS, _READ_INTERVAL = 20, 0.01   # seconds; for the PID of a holder that has not written it yet
 
 
@@ -62,7 +61,7 @@ def _release(descriptor: int, path: str) -> None:
 def locked(output: str) -> Iterator[None]:
     """Hold the lock of an output file. Raises InUseError if another process holds it, StorageError if it fails."""
     directory, name = os.path.split(os.path.realpath(output))
-    path, descriptor = os.path.join(directory, f".{name}{SUFFIX}"), None
+    path, descriptor = os.path.join(directory, f".{name}.lock"), None
     try:
         try:
             descriptor = _acquire(path, output)

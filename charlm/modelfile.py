@@ -109,10 +109,7 @@ def forms_of(tensors: Tensors) -> Forms:
 
 
 def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArray[Any]]) -> Model:
-    """Rebuild a model from `describe`'s metadata and tensors; `read` returns the tensor of a name.
-
-    Names, dtypes and shapes are checked against the configuration before any tensor is read. Raises ModelFileError.
-    """
+    """Rebuild a model from `describe`'s metadata and tensors, checked before any is read. Raises ModelFileError."""
     parts = _parse(metadata)
     _check_tensors(forms, parts)
 

@@ -19,12 +19,6 @@ _MAX_NAME_BYTES = 64                    # of a file's name inside the name of it
 _TOKEN_DIGITS = 12                      # hexadecimal digits that distinguish temporary files of one file
 
 
-def _umask() -> int:
-    mask = os.umask(0)                  # the only way to read it is to set it
-    os.umask(mask)
-    return mask
-
-
 def _sync_directory(directory: str) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -48,7 +42,9 @@ def _write_new(path: str, data: bytes) -> None:
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[os.write(descriptor, remaining):]
-        os.fchmod(descriptor, 0o666 & ~_umask())
+        mask = os.umask(0)              # the only way to read it is to set it
+        os.umask(mask)
+        os.fchmod(descriptor, 0o666 & ~mask)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

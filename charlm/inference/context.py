@@ -61,10 +61,7 @@ class Context:
         return np.tanh(merged, out=merged).reshape(x.shape)
 
     def _context(self, x: FloatArray, memory: Memory, matmul: Matmul) -> FloatArray:
-        """Return the contexts (T, B, M) by scaled dot-product attention (Vaswani et al. 2017, eq. 1).
-
-        Without attention, the context at every step is the memory's one position.
-        """
+        """Return contexts (T, B, M) by attention (Vaswani et al. 2017, eq. 1) or, without it, the one position."""
         if memory.keys is None or memory.mask is None:
             return np.broadcast_to(memory.values.swapaxes(0, 1), (len(x), *memory.values.shape[::2]))
         query = matmul(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)

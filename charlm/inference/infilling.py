@@ -1,7 +1,4 @@
-"""Filling gaps in lines from the text on both sides: several gaps in a line, several alternatives for a line.
-
-Gaps are filled from left to right. The encoder reads the line again for each gap, with the text written before it.
-"""
+"""Filling gaps in lines, from left to right; for each gap the encoder reads the line again, with the text so far."""
 
 from __future__ import annotations
 

@@ -30,10 +30,7 @@ def matmul_by_row(x: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def matmul_in_blocks(x: FloatArray, matrix: FloatArray) -> FloatArray:
-    """Return x @ matrix for x (B, K), multiplied in blocks of equally many rows, the last one padded with zeros.
-
-    As with `matmul_by_row`, a row's bits do not depend on the batch; this is faster for many rows.
-    """
+    """Return x @ matrix for x (B, K) in zero-padded blocks of rows: reproducible as `matmul_by_row` is, but faster."""
     size = _block_size(*matrix.shape)
     blocks = -(-len(x) // size)
     padded = np.ascontiguousarray(x)

@@ -82,6 +82,7 @@ class Network:
             return self._decode(tokens, state)
         logits, at = [], 0
         while at < tokens.shape[1]:
+            # For one token, rows are encoded one by one, so that their bits do not depend on the batch.
             state = self.advance_window(state, batch_size=1 if tokens.shape[1] == 1 else len(tokens))
             piece = tokens[:, at:at + self.config.window - state.tokens_in_window]
             new, state = self._decode(piece, state)
@@ -90,11 +91,7 @@ class Network:
         return np.concatenate(logits, axis=1), state
 
     def advance_window(self, state: State, *, batch_size: int) -> State:
-        """If the current window is full, encode it as the new memory and start an empty window.
-
-        Otherwise return the state unchanged. `batch_size` rows are encoded together; with 1, a row's bits do not depend
-        on the batch.
-        """
+        """If the window is full, encode it as the new memory, `batch_size` rows at once, and start an empty window."""
         if state.window_tokens is None or state.tokens_in_window < self.config.window:
             return state
         batch, size = state.window_tokens.shape

@@ -1,7 +1,4 @@
-"""Sampling one token a row from logits: temperature, top-k, top-p, min-p, repeat penalty.
-
-The order is that of Hugging Face `generate`: repeat penalty, temperature, top-k, top-p, min-p.
-"""
+"""Sampling one token a row: repeat penalty, temperature, top-k, top-p, min-p, ordered as in Hugging Face `generate`."""
 
 from __future__ import annotations
 
@@ -17,10 +14,7 @@ _BLOCK = 128                            # uniforms drawn at once
 
 
 class Uniforms:
-    """Uniform random numbers, a separate stream for each sample, seeded with the seed and the sample's key.
-
-    A sample's stream does not depend on which other samples are drawn beside it.
-    """
+    """Uniform random numbers, a stream for each sample: seeded with the seed and its key, the same in any batch."""
 
     def __init__(self, seed: int, keys: Iterable[tuple[int, ...]]):
         self._rngs = [np.random.Generator(np.random.PCG64([seed, *key])) for key in keys]
@@ -37,10 +31,7 @@ class Uniforms:
 
 
 def _penalise_repeats(logits: FloatArray, recent: IntArray, penalty: float) -> None:
-    """Divide the logits of recent tokens by the penalty, or multiply them if negative, in place.
-
-    Keskar et al. 2019, section 4.1; the case of negative logits as in llama.cpp and Hugging Face.
-    """
+    """Divide recent tokens' logits by the penalty (Keskar et al. 2019), or multiply negative ones (as Hugging Face)."""
     rows = np.arange(len(logits))[:, None]
     seen = logits[rows, recent]
     logits[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
