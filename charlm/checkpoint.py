@@ -1,23 +1,21 @@
 """A checkpoint as a file: a model, as modelfile.py describes it, and all else that its run resumes from.
 
 There are two generations beside the output, `<output>.checkpoint-a` and `-b`. The older one is overwritten, so one
-rename commits everything and the newer one exists until then. Not here: what a run consists of
-(training/checkpoint_state.py), how a file reaches the disk (storage.py).
+rename commits everything and the newer one exists until then. training/checkpoint_state.py says what a run consists of.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.container import pack, read_header, read_tensor
+from charlm.container import open_container, pack, read_header, read_tensor
 from charlm.errors import ModelFileError
-from charlm.storage import open_without_waiting, remove_durably, remove_leftovers, require_writable, write_durably
+from charlm.storage import remove_durably, remove_leftovers, require_writable, write_durably
 
 ENDINGS = (".checkpoint-a", ".checkpoint-b")
 _METADATA = {"checksum", "format", "generation", "model", "run"}
@@ -34,25 +32,14 @@ class Checkpoint:
 
 
 def _read(path: str) -> tuple[int, Checkpoint]:
-    """Return the generation and the checkpoint. Raises ModelFileError, FileNotFoundError."""
-    try:
-        with open(path, "rb", opener=open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ModelFileError("not a regular file")
-            header = read_header(file)
-            generation, model, run = (header.metadata.get(name) for name in ("generation", "model", "run"))
-            if set(header.metadata) != _METADATA or not isinstance(model, dict) or not isinstance(run, dict) \
-                    or type(generation) is not int or not 0 < generation < _MAX_GENERATION:
-                raise ModelFileError("it is not a checkpoint of this version of charlm")
-            return generation, Checkpoint(model, run, {name: read_tensor(file, header, name)
-                                                       for name in header.entries})
-    except FileNotFoundError:
-        raise
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ModelFileError(f"{path}: cannot be read ({reason})") from None
+    """Return the generation and the checkpoint. Raises ModelFileError."""
+    with open_container(path) as file:
+        header = read_header(file)
+        generation, model, run = (header.metadata.get(name) for name in ("generation", "model", "run"))
+        if set(header.metadata) != _METADATA or not isinstance(model, dict) or not isinstance(run, dict) \
+                or type(generation) is not int or not 0 < generation < _MAX_GENERATION:
+            raise ModelFileError("it is not a checkpoint of this version of charlm")
+        return generation, Checkpoint(model, run, {name: read_tensor(file, header, name) for name in header.entries})
 
 
 class Checkpoints:
@@ -74,21 +61,17 @@ class Checkpoints:
         return any(map(os.path.lexists, self._paths))
 
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest intact checkpoint, or None if no checkpoint exists.
-
-        A damaged one causes a warning if the other is intact, and a ModelFileError if none is.
-        """
+        """Return the newest intact checkpoint, or None if none exists. Raises ModelFileError if all are damaged."""
         found, refused = [], []
         for slot, path in enumerate(self._paths):
             try:
                 found.append((*_read(path), slot))
-            except FileNotFoundError:
-                continue
             except ModelFileError as error:
-                refused.append(error)
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    refused.append(error)
+        if refused and not found:
+            raise refused[0]
         if not found:
-            if refused:
-                raise refused[0]
             return None
         self._generation, newest, slot = max(found, key=lambda one: one[0])
         self._next = 1 - slot
@@ -104,9 +87,8 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Overwrite the older generation. Raises StorageError and then leaves the newer one intact."""
-        data = pack({"generation": self._generation + 1, "model": checkpoint.model, "run": checkpoint.run},
-                    checkpoint.tensors)
-        write_durably(self._paths[self._next], data)
+        metadata = {"generation": self._generation + 1, "model": checkpoint.model, "run": checkpoint.run}
+        write_durably(self._paths[self._next], pack(metadata, checkpoint.tensors))
         self._generation += 1
         self._next = 1 - self._next
         if self._superseded:

@@ -6,16 +6,17 @@
 
 The JSON begins with "checksum": the BLAKE2b-256 digest (RFC 7693), in hexadecimal, of the whole file with these 64
 digits as zeros. Plain safetensors would accept nearly every flipped bit in the data.
-
-Not here: which tensors a model has (modelfile.py), how a file reaches the disk (storage.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeGuard
 
@@ -69,6 +70,22 @@ def pack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> bytes:
 
 def _invalid(reason: str) -> ModelFileError:
     return ModelFileError(f"not a charlm model: {reason}")
+
+
+@contextlib.contextmanager
+def open_container(path: str) -> Iterator[BinaryIO]:
+    """Open a regular file. Whatever fails here or in the `with` block raises a ModelFileError that names the file."""
+    try:
+        # Opening a FIFO that has no writer would otherwise wait for one.
+        with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ModelFileError("not a regular file")
+            yield file
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"{path}: cannot be read ({reason})") from error
 
 
 def _read_exactly(file: BinaryIO, size: int) -> bytes:
@@ -152,10 +169,7 @@ def peek_metadata(file: BinaryIO) -> dict[str, Any]:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Check the size, the header's length, the checksum, the header and every entry; return the header.
-
-    Raises ModelFileError. Memory stays within a few times MAX_HEADER.
-    """
+    """Check and return the header, in memory of a few times MAX_HEADER. Raises ModelFileError."""
     header, size = _read_header_bytes(file)
     _verify_checksum(file, 8 + len(_PREFIX))
     metadata, raw_entries = _parse_header(header)

@@ -16,13 +16,11 @@ closed pipes, which are not errors (see `charlm.cli.exit_codes`).
 
 class CharlmError(Exception):
     """The base of all errors that are shown to the user without a traceback."""
-
     exit_code = 1
 
 
 class UsageError(CharlmError):
     """Raised for invalid flags or arguments; the message names the flag."""
-
     exit_code = 2
 
 
@@ -36,29 +34,24 @@ class OptionError(UsageError):
 
 class ModelFileError(CharlmError):
     """Raised for a file that is not a valid model or checkpoint of a supported format."""
-
     exit_code = 3
 
 
 class CorpusError(CharlmError):
     """Raised for a text that is missing, empty, too short or not valid UTF-8."""
-
     exit_code = 4
 
 
 class DivergedError(CharlmError):
     """Raised when three updates in a row, or all validations, give no finite loss."""
-
     exit_code = 5
 
 
 class StorageError(CharlmError):
     """Raised when an output cannot be written."""
-
     exit_code = 6
 
 
 class InUseError(CharlmError):
     """Raised when another process is writing the output."""
-
     exit_code = 7

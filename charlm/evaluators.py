@@ -113,5 +113,4 @@ def evaluate_fills(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     request.refuse_empty(len(tokens))
     metrics = evaluate_gaps(model.reproducible_network, model.tokenizer, tokens)
     return {"exact_fills": metrics.exact / metrics.gaps, "gaps": metrics.gaps,
-            **_loss(metrics.nats / metrics.tokens, nats_to_bits(metrics.nats) / metrics.characters, metrics.tokens,
-                    metrics.characters)}
+            **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}

@@ -1,8 +1,4 @@
-"""The events of a training run, as frozen records.
-
-The training loop yields them and knows no terminal; `charlm.reports` shows them and knows no trainer.
-Losses are in nats per token unless a name says bits.
-"""
+"""The events of a training run, as frozen records; losses are in nats per token unless a name says bits."""
 
 from __future__ import annotations
 

@@ -10,13 +10,7 @@ from collections.abc import Iterator
 
 from charlm.errors import InUseError, StorageError
 
-SUFFIX = ".lock"
 _MAX_READS, _READ_INTERVAL = 20, 0.01   # seconds; for the PID of a holder that has not written it yet
-
-
-def _lock_path(output: str) -> str:
-    directory, name = os.path.split(os.path.realpath(output))
-    return os.path.join(directory, f".{name}{SUFFIX}")
 
 
 def _is_same_file(descriptor: int, path: str) -> bool:
@@ -66,7 +60,8 @@ def _release(descriptor: int, path: str) -> None:
 @contextlib.contextmanager
 def locked(output: str) -> Iterator[None]:
     """Hold the lock of an output file. Raises InUseError if another process holds it, StorageError if it fails."""
-    path, descriptor = _lock_path(output), None
+    directory, name = os.path.split(os.path.realpath(output))
+    path, descriptor = os.path.join(directory, f".{name}.lock"), None
     try:
         try:
             descriptor = _acquire(path, output)

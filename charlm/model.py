@@ -4,7 +4,7 @@
     model = charlm.load("names.charlm")
     model.score("emma").bits_per_character
 
-The command line uses the same object. Nothing here needs torch on a CPU. Not here: files, pipes and records (cli/).
+The command line uses the same object. Nothing here needs torch on a CPU.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ MAX_BEAM = 1000
 class LanguageModel:
     """A model ready for use. A method that its task does not support raises UsageError.
 
-    Sampling options (`temperature`, `top_k`, `top_p`, `min_p`, `repeat_penalty`) are those of
-    `charlm.config.SamplingConfig`. A seed of None is random.
+    Sampling options (`temperature`, `top_k`, …) are those of `charlm.config.SamplingConfig`. A seed of None is random.
     """
 
     def __init__(self, stored: Model, *, device: str = "cpu"):
@@ -65,8 +64,6 @@ class LanguageModel:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the text that it writes."""
         return self.stored.tokenizer
-
-    # Wiring
 
     @cached_property
     def network(self) -> AnyNetwork:
@@ -124,10 +121,7 @@ class LanguageModel:
         return generate(self.reproducible_network, self.tokenizer, self.tokenizer.encode(prompt), config,
                         length=length, seed=seed, samples=samples, stop=stop)
 
-    # For Python
-
-    def sample(self, prompt: str = "", *, length: int | None = None, seed: int | None = None,
-               **sampling: Any) -> str:
+    def sample(self, prompt: str = "", *, length: int | None = None, seed: int | None = None, **sampling: Any) -> str:
         """Return new text after a prompt, which is not repeated: 500 tokens by default, or up to the end of a line."""
         return "".join(self.stream(prompt, length=length, seed=seed, **sampling))
 
@@ -146,10 +140,7 @@ class LanguageModel:
     def lines(self, count: int, *, prefix: str = "", label: str | None = None, unique: bool = False,
               novel: bool = False, match: str | None = None, length: int | None = None,
               seed: int | None = None, **sampling: Any) -> list[str]:
-        """Return sampled lines: without duplicates, lines of the training text, or lines that do not match.
-
-        Raises CharlmError if too few of the sampled lines qualify.
-        """
+        """Return sampled lines: all, unique, novel or matching ones. Raises CharlmError if too few qualify."""
         if not self.task_row.by_line:
             raise UsageError(f"{self.task_row.article} does not sample lines; train one with --lines or --labels")
         config = LineSamplingConfig(SamplingConfig(**sampling), _seed(seed),

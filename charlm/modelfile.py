@@ -1,23 +1,22 @@
 """A model as a file: configuration, tokenizers and weights in one container, read exactly or refused.
 
 `describe` turns a model into metadata and tensors, `rebuild` is its inverse; a checkpoint stores the same two and more.
-Not here: the container's form and checksum (container.py), safe writing (storage.py).
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
-from charlm.container import pack, peek_metadata, read_header, read_tensor
+from charlm.container import open_container, pack, peek_metadata, read_header, read_tensor
+from charlm.contract import Tensors
 from charlm.errors import CharlmError, ModelFileError
-from charlm.storage import open_without_waiting, write_durably
+from charlm.storage import write_durably
 from charlm.tasks import DEFAULT, TASKS, Task, stored_task
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import TENSOR as HASHES
@@ -30,8 +29,6 @@ METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "trainin
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Tensors = dict[str, Array]
 Forms = Mapping[str, tuple[str, tuple[int, ...]]]       # name -> (dtype as safetensors spells it, shape)
 
 
@@ -58,8 +55,7 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
     """Return a model as metadata of plain JSON values and as tensors."""
     source = model.separate_source
     metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
-                "tokenizer": {"kind": model.tokenizer.kind},
-                "source_tokenizer": source and {"kind": source.kind},
+                "tokenizer": {"kind": model.tokenizer.kind}, "source_tokenizer": source and {"kind": source.kind},
                 "labels": model.labels and model.labels.to_json(), "training": model.training}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
@@ -79,33 +75,21 @@ def save(path: str, model: Model) -> None:
 
 def load(path: str) -> Model:
     """Read a model. Raises ModelFileError naming the file for anything that is not exactly a model."""
-    try:
-        with open(path, "rb", opener=open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ModelFileError("not a regular file")
-            return _read(file)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ModelFileError(f"{path}: cannot be read ({reason})") from None
-
-
-def _read(file: BinaryIO) -> Model:
-    header = read_header(file)
-    metadata = _upgrade(header.metadata)
-    return rebuild({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
-                   {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()},
-                   lambda name: read_tensor(file, header, name))
+    with open_container(path) as file:
+        header = read_header(file)
+        metadata = _upgrade(header.metadata)
+        return rebuild({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
+                       {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()},
+                       lambda name: read_tensor(file, header, name))
 
 
 def peek(path: str) -> Task | None:
     """Return the task that a file claims to be for, its checksum and contents unread; None if it claims none."""
     try:
-        with open(path, "rb", opener=open_without_waiting) as file:
+        with open_container(path) as file:
             metadata = peek_metadata(file)
             return stored_task(metadata.get("task", TASKS[DEFAULT].stored_as), labelled=bool(metadata.get("labels")))
-    except (ModelFileError, OSError, ValueError):
+    except ModelFileError:
         return None
 
 
@@ -124,18 +108,15 @@ def forms_of(tensors: Tensors) -> Forms:
     return {name: (_DTYPES.get(values.dtype, str(values.dtype)), values.shape) for name, values in tensors.items()}
 
 
-def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], Array]) -> Model:
-    """Rebuild a model from `describe`'s metadata and tensors; `read` returns the tensor of a name.
-
-    Names, dtypes and shapes are checked against the configuration before any tensor is read. Raises ModelFileError.
-    """
+def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArray[Any]]) -> Model:
+    """Rebuild a model from `describe`'s metadata and tensors, checked before any is read. Raises ModelFileError."""
     parts = _parse(metadata)
     _check_tensors(forms, parts)
-    weights = {name: read(name) for name in parts.config.parameter_shapes()}
 
     def tokenizer(kind: str, prefix: str) -> Tokenizer:
         return from_tensors(kind, {name: read(prefix + name) for name in tensor_shapes(kind)})
 
+    weights = {name: read(name) for name in parts.config.parameter_shapes()}
     model = Model(parts.config, tokenizer(parts.kind, ""), weights, metadata["training"], parts.task.name,
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None)
@@ -176,42 +157,31 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
         config = ModelConfig.from_json(metadata["model"])
     except CharlmError as error:
         raise ModelFileError(str(error)) from None
-    parts = _Parts(task, config, _kind(metadata["tokenizer"]), None if source is None else _kind(source),
-                   None if labels is None else Labels.from_json(labels))
-    _check_parts(parts)
-    return parts
-
-
-def _check_parts(parts: _Parts) -> None:
-    """Check that the task has each part; sizes are unknown until the tokenizers are read."""
-    task, config = parts.task, parts.config
-    if (parts.source_kind is not None) != task.has_source_tokenizer:
+    if (source is not None) != task.has_source_tokenizer:
         raise ModelFileError("its task and its tokenizers do not belong together")
-    _check_kind(parts.kind, TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS)
-    if parts.source_kind is not None:
-        _check_kind(parts.source_kind, SOURCE_TOKENIZERS)
     reads_windows = task.reads_windows and config.encoder != "shared"
     if config.has_source != (task.reads_source or reads_windows) or bool(config.window) != reads_windows:
         raise ModelFileError("its task and its network do not belong together")
+    return _Parts(task, config,
+                  _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
+                  None if source is None else _kind(source, SOURCE_TOKENIZERS),
+                  None if labels is None else Labels.from_json(labels))
 
 
-def _kind(tokenizer: object) -> str:
+def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
     if not isinstance(tokenizer, dict) or set(tokenizer) != {"kind"} or not isinstance(tokenizer["kind"], str):
         raise ModelFileError("it does not name its tokenizer")
-    return tokenizer["kind"]
-
-
-def _check_kind(kind: str, kinds: tuple[str, ...]) -> None:
-    if kind not in kinds:
+    if tokenizer["kind"] not in kinds:
         raise ModelFileError(f"its tokenizer is not one of its task's: {', '.join(kinds)}")
+    return tokenizer["kind"]
 
 
 def check_sizes(model: Model) -> None:
     """Raise ModelFileError unless the network has exactly the ids of its task, tokenizers and labels."""
-    config = model.config
+    config, labels = model.config, len(model.labels or ())
     sizes = vocabulary_sizes(model.task, model.tokenizer, model.source_tokenizer)
-    if config.labels != len(model.labels or ()):
-        raise ModelFileError(f"it has {len(model.labels or ())} labels, its network {config.labels}")
+    if config.labels != labels:
+        raise ModelFileError(f"it has {labels} labels, its network {config.labels}")
     known = config.vocabulary_size, config.source_vocabulary_size if config.has_source else sizes[1]
     if known != sizes:
         raise ModelFileError(f"its tokenizers have {sizes} ids, its network {known}")

@@ -1,7 +1,6 @@
 """Durable file writes: after a crash or a power cut, readers see either the old file or the new one, complete.
 
 Every access to the disk is a single call into `os`, so that tests can make each of them fail.
-Not here: what is in the file (container.py, modelfile.py, checkpoint.py), who may write it (lock.py).
 """
 
 from __future__ import annotations
@@ -18,12 +17,6 @@ from charlm.errors import StorageError
 
 _MAX_NAME_BYTES = 64                    # of a file's name inside the name of its temporary file
 _TOKEN_DIGITS = 12                      # hexadecimal digits that distinguish temporary files of one file
-
-
-def _umask() -> int:
-    mask = os.umask(0)                  # the only way to read it is to set it
-    os.umask(mask)
-    return mask
 
 
 def _sync_directory(directory: str) -> None:
@@ -49,22 +42,19 @@ def _write_new(path: str, data: bytes) -> None:
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[os.write(descriptor, remaining):]
-        os.fchmod(descriptor, 0o666 & ~_umask())
+        mask = os.umask(0)              # the only way to read it is to set it
+        os.umask(mask)
+        os.fchmod(descriptor, 0o666 & ~mask)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def open_without_waiting(path: str, flags: int) -> int:
-    """Open a file for reading without blocking, even a FIFO that has no writer; return the descriptor."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def write_durably(path: str, data: bytes) -> None:
     """Replace `path` by `data`: write and fsync a temporary file beside it, rename it, fsync the directory.
 
-    A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is
-    then untouched, unless only the fsync of the directory failed. No temporary file remains.
+    A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is then
+    untouched, unless only the fsync of the directory failed. No temporary file remains.
     """
     target = os.path.realpath(path)
     temporary = _temporary_path(target, secrets.token_hex(_TOKEN_DIGITS // 2))

@@ -1,7 +1,7 @@
 """The tasks that a model can be trained for, one row each; no torch, no NumPy.
 
-Everything that differs from task to task and is a plain fact is a column here. The code that serves a task
-(its corpus, objective, evaluator, preview) is found through `charlm.registry`.
+Everything that differs from task to task and is a plain fact is a column here. The code that serves a task (its corpus,
+objective, evaluator, preview) is found through `charlm.registry`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Beam search: the likeliest whole sequences, for many sources side by side.
 
-A beam holds `width` hypotheses. One that ends leaves the beam and its slot stays empty, so that a beam of
-width one is greedy search, and a beam as wide as there are sequences finds them all.
+A beam holds `width` hypotheses. One that ends leaves the beam and its slot stays empty, so that a beam of width one is
+greedy search, and a beam as wide as there are sequences finds them all.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def beam_search(network: Network, state: State, *, eos_id: int, banned: Sequence
                 length_penalty: float) -> list[list[Hypothesis]]:
     """Return at most `width` hypotheses for each row of the state, best first; those that were cut off come last.
 
-    Every sequence starts after `eos_id` and ends with it; `banned` tokens never occur; row b has at most
-    limits[b] >= 1 tokens. A row with logits that are not finite, as from a network that diverged, ends.
+    Every sequence starts after `eos_id` and ends with it; `banned` tokens never occur; row b has at most limits[b] >= 1
+    tokens. A row with logits that are not finite, as from a network that diverged, ends.
     """
     beams = _Beams(len(limits), width)
     tokens = np.full(len(limits), eos_id)

@@ -1,8 +1,8 @@
 """One recurrent layer of each cell in NumPy: the same equations as torch.nn.RNN, GRU and LSTM.
 
-Matrices are stored transposed, so that a row of input times a matrix reads memory in order. A sigmoid is
-computed as sigmoid(x) = (tanh(x / 2) + 1) / 2. The inner halves are folded into the stored weights, so that
-all gates of an LSTM go through one tanh.
+Matrices are stored transposed, so that a row of input times a matrix reads memory in order. A sigmoid is computed as
+sigmoid(x) = (tanh(x / 2) + 1) / 2. The inner halves are folded into the stored weights, so that all gates of an LSTM go
+through one tanh.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ HiddenState = tuple[FloatArray, ...]    # h, or h and c, each (B, H)
 
 
 class Layer:
-    """The base of the three cells: the input projection, and running a cell over a window of T steps.
-
-    I is the size of the input, H of the hidden state, G the number of gates.
-    """
+    """The base of the three cells: inputs of size I, hidden states of size H, G gates, windows of T steps."""
 
     state_size = 1                      # arrays in the hidden state
 
@@ -46,17 +43,14 @@ class Layer:
 
     def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul,
             lengths: IntArray | None = None) -> tuple[FloatArray, HiddenState]:
-        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state.
-
-        With `lengths`, row b ends after lengths[b] steps and keeps its state from there on.
-        """
+        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state."""
         if len(projected) == 1:
             state = self.step(projected[0], state, matmul)
             return state[0][None], state
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
         for time, gates in enumerate(projected):
             before, state = state, self.step(gates, state, matmul)
-            if lengths is not None:
+            if lengths is not None:         # row b keeps its state after lengths[b] steps
                 active = (time < lengths)[:, None]
                 state = tuple(np.where(active, new, old) for new, old in zip(state, before, strict=True))
             outputs[time] = state[0]

@@ -72,8 +72,7 @@ class Classifier:
         joint = np.array([self._log_prior - sum(nats.sum(axis=1) for nats in blocks)
                           for blocks in self._per_label.nats(texts)])
         joint = joint.reshape(len(texts), len(self.labels))
-        posteriors: FloatArray = np.exp(joint - _log_sum(joint.T)[:, None])
-        return posteriors
+        return np.exp(joint - _log_sum(joint.T)[:, None])
 
 
 class LabelScorer:
@@ -84,19 +83,17 @@ class LabelScorer:
         self._per_label = _PerLabel(network, tokenizer, len(labels))
 
     def score(self, lines: Sequence[str]) -> tuple[list[str], list[IntArray], list[FloatArray]]:
-        """Return the texts of lines, their `with_bos_eos` rows, and the nats of every id of each but the first.
-
-        Raises CorpusError for an unknown label.
-        """
+        """Return lines' texts, `with_bos_eos` rows, and the nats of all ids but the first. Raises CorpusError."""
+        if problem := next(filter(None, map(self.problem, lines)), ""):
+            raise CorpusError(problem)
         split = [line.partition(TAB) if TAB in line else ("", "", line) for line in lines]
         texts = [text for _, _, text in split]
-        rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text), self._label_index(label) if tab else None)
+        rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text), self._labels.index(label) if tab else None)
                 for label, tab, text in split]
         given = [at for at, (_, tab, _) in enumerate(split) if tab]
         free = [at for at, (_, tab, _) in enumerate(split) if not tab]
         nats = dict(zip(given, score_rows(self._network, self._tokenizer, [rows[at] for at in given]), strict=True))
-        mixed = map(self._mixed, self._per_label.nats([texts[at] for at in free]))
-        nats |= zip(free, mixed, strict=True)
+        nats |= zip(free, map(self._mixed, self._per_label.nats([texts[at] for at in free])), strict=True)
         return texts, rows, [nats[at] for at in range(len(lines))]
 
     def problem(self, line: str) -> str:
@@ -108,12 +105,6 @@ class LabelScorer:
         except UsageError as error:
             return str(error)
         return ""
-
-    def _label_index(self, label: str) -> int:
-        try:
-            return self._labels.index(label)
-        except UsageError as error:
-            raise CorpusError(str(error)) from None
 
     def _mixed(self, blocks: Iterable[FloatArray]) -> FloatArray:
         """Return -log p of each token (T,) under the mixture of labels, from the nats under each, in blocks (L, T).

@@ -54,20 +54,14 @@ class Context:
         return memory if rows is None else memory.select(rows)
 
     def forward(self, x: FloatArray, memory: Memory, matmul: Matmul) -> FloatArray:
-        """Return the decoder's outputs (T, B, H), each merged with its context, (T, B, H).
-
-        This is the attentional vector of Luong et al. 2015, eq. 5.
-        """
+        """Return the attentional vectors (T, B, H) of the decoder's outputs (T, B, H), Luong et al. 2015, eq. 5."""
         joined = np.concatenate([x, self._context(x, memory, matmul)], axis=2)
         merged = matmul(joined.reshape(-1, joined.shape[2]), self._merge)
         merged += self._merge_bias
         return np.tanh(merged, out=merged).reshape(x.shape)
 
     def _context(self, x: FloatArray, memory: Memory, matmul: Matmul) -> FloatArray:
-        """Return the contexts (T, B, M) by scaled dot-product attention (Vaswani et al. 2017, eq. 1).
-
-        Without attention, the context at every step is the memory's one position.
-        """
+        """Return contexts (T, B, M) by attention (Vaswani et al. 2017, eq. 1) or, without it, the one position."""
         if memory.keys is None or memory.mask is None:
             return np.broadcast_to(memory.values.swapaxes(0, 1), (len(x), *memory.values.shape[::2]))
         query = matmul(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)

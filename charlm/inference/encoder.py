@@ -26,10 +26,7 @@ class Encoder:
                         for layer in range(config.num_layers if config.directions else 0)]
 
     def __call__(self, source: IntArray, lengths: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Read sources (B, S) of these lengths; return outputs (S, B, M) and the last outputs (B, M).
-
-        The last output of a direction is the one that has read the row's whole source.
-        """
+        """Return outputs (S, B, M) of sources (B, S), and those of each direction after the whole source (B, M)."""
         x, rows = self.embedding[source.T], np.arange(len(source))
         reversal = _reversal(lengths, source.shape[1])
         for forward, *backward in self._layers:

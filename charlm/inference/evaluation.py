@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import IntArray, Network, Tokenizer
+from charlm.contract import Network, Tokenizer
 from charlm.inference.infilling import GAPS_AT_ONCE, fill_gaps
 from charlm.inference.sampling import Uniforms
-from charlm.inference.scoring import nats_to_bits, perplexity, teacher_forced_nats
+from charlm.inference.scoring import encode_sources, nats_to_bits, teacher_forced_nats
 from charlm.inference.translation import SOURCES_AT_ONCE, Translator
-from charlm.text.examples import padded
-from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
+from charlm.text.gap_sampling import count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
 
 
@@ -36,18 +35,10 @@ class LossMetrics:
         """The summed loss over the characters of the text, for comparing models with different tokenizers."""
         return nats_to_bits(self.nats) / max(self.characters, 1)
 
-    @property
-    def perplexity(self) -> float:
-        """The perplexity per token."""
-        return perplexity(self.nats_per_token)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PairMetrics(LossMetrics):
-    """The loss of all targets, and the errors of the best translations.
-
-    If a source has several targets, each of them is correct. `characters` do not include the ends.
-    """
+    """The loss of all targets (`characters` without the ends), and the errors of the best translations."""
 
     word_error_rate: float              # share of sources whose translation is not exactly a target
     character_error_rate: float         # edits to the nearest targets over their characters
@@ -81,7 +72,7 @@ def edit_distance(one: str, other: str) -> int:
 
 def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
                    interrupted: Callable[[], bool] = lambda: False) -> PairMetrics | None:
-    """Translate every source and score every target; return None if interrupted."""
+    """Translate every source, each of whose targets is correct, and score every target; return None if interrupted."""
     targets: dict[str, list[str]] = {}
     for source, target in pairs:
         targets.setdefault(source, []).append(target)
@@ -113,18 +104,11 @@ def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache) ->
     for start in range(0, len(texts), GAPS_AT_ONCE):
         batch = texts[start:start + GAPS_AT_ONCE]
         gaps = [ids for text in batch for ids in text.gaps]
-        nats += _gap_nats(network, tokenizer, batch, gaps)
-        fills = fill_gaps(network, tokenizer, [text.source for text in batch], gap_positions(batch),
-                          config=SamplingConfig(temperature=0),
+        sources, positions = [text.source for text in batch], gap_positions(batch)
+        nats += teacher_forced_nats(network, tokenizer, gaps, encode_sources(network, sources, positions))[0]
+        fills = fill_gaps(network, tokenizer, sources, positions, config=SamplingConfig(temperature=0),
                           uniforms=Uniforms(0, [(index,) for index in range(len(gaps))]))
         exact += sum(fill == ids.tolist() for fill, ids in zip(fills, gaps, strict=True))
     gaps = [ids for text in texts for ids in text.gaps]
     return GapMetrics(nats=nats, tokens=sum(len(ids) + 1 for ids in gaps),
                       characters=count_gap_characters(texts, tokenizer), gaps=len(gaps), exact=exact)
-
-
-def _gap_nats(network: Network, tokenizer: Tokenizer, texts: list[Gapped], gaps: list[IntArray]) -> float:
-    """Return the summed -log p of the gaps and their ends."""
-    state = network.encode(padded([text.source for text in texts], 0),
-                           np.array([len(text.source) for text in texts]), gap_positions(texts))
-    return teacher_forced_nats(network, tokenizer, gaps, state)[0]

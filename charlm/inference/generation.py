@@ -1,7 +1,4 @@
-"""Sampling text from a model as a stream: one sample, or several side by side.
-
-A stream is a generator; collecting it is generating a batch. Not here: how one token is sampled (sampling.py).
-"""
+"""Sampling text from a model as a stream, a generator; collecting it is generating a batch of samples side by side."""
 
 from __future__ import annotations
 
@@ -61,10 +58,7 @@ def read_prompt(network: Network, tokenizer: Tokenizer, ids: IntArray) -> tuple[
 
 def generate(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: SamplingConfig, *, length: int,
              seed: int, samples: range = range(1), stop: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
-    """Yield pairs of (sample number, next piece of its text), at most `length` tokens for each sample.
-
-    All samples of the range are drawn side by side; the text of each depends on its number, not on the range.
-    """
+    """Yield (sample number, next piece of text), up to `length` tokens a sample; a text depends only on its number."""
     decoders = {number: (tokenizer.decoder(), StopAt(stop)) for number in samples}
     for tokens in _sample_rows(network, tokenizer, prompt, config, length=length, seed=seed, samples=samples):
         for (number, (decoder, stopper)), token in zip(decoders.items(), tokens.tolist(), strict=True):

@@ -1,8 +1,4 @@
-"""Filling gaps in lines from the text on both sides: several gaps in a line, several alternatives for a line.
-
-Gaps are filled from left to right. The encoder reads the line again for each gap, with the text that was
-written into the gaps before it. Not here: gap marks and the lines of files (cli/fill.py).
-"""
+"""Filling gaps in lines, from left to right; for each gap the encoder reads the line again, with the text so far."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ from charlm.config import SamplingConfig
 from charlm.contract import IntArray, Network, Tokenizer
 from charlm.inference.generation import sample_until_end
 from charlm.inference.sampling import Uniforms
-from charlm.text.examples import batch_by_length, padded
+from charlm.inference.scoring import encode_sources
+from charlm.text.examples import batch_by_length
 from charlm.text.gap_sampling import MAX_SOURCE
 from charlm.text.special_tokens import eos_id, mask_id
 from charlm.text.tokenizers.base import NEWLINE, decode, tokens_containing
@@ -28,11 +25,9 @@ def fill_gaps(network: Network, tokenizer: Tokenizer, sources: Sequence[IntArray
               banned: Sequence[int] = ()) -> list[list[int]]:
     """Return the tokens for each of the gaps at `positions`, source rows (G,) and token positions (G,)."""
     end, gaps = eos_id(tokenizer), len(positions[0])
-    state = network.encode(padded(sources, 0), np.array([len(source) for source in sources]), positions)
-    logits, state = network.step(np.full((gaps, 1), end), state)
+    logits, state = network.step(np.full((gaps, 1), end), encode_sources(network, sources, positions))
     return sample_until_end(network, logits[:, 0], state, end=end, banned=[*tokenizer.unsampleable_ids, *banned],
-                            config=config, uniforms=uniforms, max_length=MAX_FILL,
-                            recent=np.zeros((gaps, 0), np.intp))
+                            config=config, uniforms=uniforms, max_length=MAX_FILL, recent=np.zeros((gaps, 0), np.intp))
 
 
 class _PartlyFilled:
@@ -41,29 +36,23 @@ class _PartlyFilled:
     def __init__(self, texts: list[IntArray], key: tuple[int, ...]):
         self.key = key                  # of its random numbers
         self.fills: list[list[int]] = []
-        self._before, self._after = texts[0], texts[1:]
-
-    @property
-    def has_gaps(self) -> bool:
-        """True if a gap is left to fill."""
-        return bool(self._after)
+        self._before, self.after = texts[0], texts[1:]      # the text around the gaps that are left
 
     def next_gap(self, mask: int) -> tuple[IntArray, int]:
         """Return the text around the next gap, with all gaps left as masks, and the gap's position in it."""
-        after = self._after[0][:MAX_SOURCE]
-        for text in self._after[1:]:
+        after = self.after[0][:MAX_SOURCE]
+        for text in self.after[1:]:
             if len(after) >= MAX_SOURCE:
                 break
             after = np.concatenate([after, [mask], text[:MAX_SOURCE]])
-        half = MAX_SOURCE // 2
-        before = self._before[-max(MAX_SOURCE - len(after), half):]
+        before = self._before[-max(MAX_SOURCE - len(after), MAX_SOURCE // 2):]
         after = after[:MAX_SOURCE - len(before)]
         return np.concatenate([before, [mask], after]).astype(np.int64), len(before)
 
     def add_fill(self, fill: list[int]) -> None:
         """Insert the fill into the text as the next gap."""
         self.fills.append(fill)
-        self._before = np.concatenate([self._before, np.array(fill, np.int64), self._after.pop(0)])
+        self._before = np.concatenate([self._before, np.array(fill, np.int64), self.after.pop(0)])
 
 
 class Infiller:
@@ -80,8 +69,8 @@ class Infiller:
              line_numbers: Sequence[int], alternatives: int = 1) -> list[list[list[str]]]:
         """Return the fills by line, by alternative, by gap.
 
-        A line is the list of texts between its gaps, one more than there are gaps. Its random numbers are seeded
-        with its line number, so that its fills do not depend on the other lines.
+        A line is the list of texts between its gaps, one more than there are gaps. Its random numbers are seeded with
+        its line number, so that its fills do not depend on the other lines.
         """
         alternatives_by_line = []
         for number, texts in zip(line_numbers, lines, strict=True):
@@ -90,7 +79,7 @@ class Infiller:
             ids[-1] = np.concatenate([ids[-1], self._newline])
             alternatives_by_line.append([_PartlyFilled(ids, (number, at)) for at in range(alternatives)])
         everything = [partial for line in alternatives_by_line for partial in line]
-        while unfinished := [partial for partial in everything if partial.has_gaps]:
+        while unfinished := [partial for partial in everything if partial.after]:
             self._fill_next(unfinished, config, seed)
         return [[[decode(self._tokenizer, fill) for fill in partial.fills] for partial in line]
                 for line in alternatives_by_line]

@@ -1,7 +1,4 @@
-"""Sampling new lines from a model of lines, side by side, and filtering them.
-
-The text of a line depends on the seed and the line's index, not on the batch in which it is drawn.
-"""
+"""Sampling new lines side by side, and filtering them; the text of a line depends on the seed and its index only."""
 
 from __future__ import annotations
 
@@ -94,12 +91,9 @@ class LineSampler:
         return label_id(self._tokenizer, 0) + labels, rows, [self._labels.names[label] for label in chosen]
 
     def _read_prefix(self, starts: IntArray, prefix: IntArray) -> tuple[FloatArray, State]:
-        """Return the logits (L, V) and the state after each first token (L,) and the prefix.
-
-        The prefix is read token by token, so that a row's bits do not depend on the other rows.
-        """
+        """Return the logits (L, V) and the state after each first token (L,) and the prefix."""
         logits, state = self._network.step(starts[:, None], self._network.start(len(starts)))
-        for token in prefix:
+        for token in prefix:    # one at a time, so that a row's bits do not depend on the other rows
             logits, state = self._network.step(np.full((len(starts), 1), token), state)
         return logits[:, 0], state
 
@@ -136,10 +130,9 @@ class FilteredLineSampler:
     def of(cls, network: Network, tokenizer: Tokenizer, labels: Labels | None, line_hashes: LineHashes | None,
            config: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
            match: str | None = None) -> FilteredLineSampler:
-        """Return a sampler of unique lines, of lines not in the training text (`novel`), or of those that match.
+        """Return a sampler of unique lines, lines not in `line_hashes`, or lines that contain a regular expression.
 
-        `line_hashes` are those of the training text; `match` is a regular expression, searched for anywhere in a
-        line. Raises UsageError for an unknown label, a line break in the prefix or an invalid expression.
+        Raises UsageError for an unknown label, a line break in the prefix or an invalid expression.
         """
         if config.label is not None:
             if not labels:
@@ -160,14 +153,10 @@ class FilteredLineSampler:
         return FilteredLineSampler(self._sampler, replace(self._config, seed=seed), self._filter)
 
     def lines(self, count: int, *, tries: int | None = None) -> Iterator[list[SampledLine]]:
-        """Yield batches of lines that pass the filter, ordered by index. Call this once for each sampler.
-
-        By default 100 lines are drawn at most for each line asked for, at least 10,000, and only one if sampling
-        is deterministic.
-        """
+        """Yield batches of lines that pass the filter, ordered by index. Call this once for each sampler."""
         tries = tries or max(MIN_TRIES, TRIES_PER_LINE * count)
         if self._sampler.is_deterministic(self._config) and not self._filter.keeps_all:
-            tries = 1
+            tries = 1           # all lines are the same
         while self.found < count and self.tried < tries:
             missing = count - self.found
             size = missing if self._filter.keeps_all else max(missing, MIN_BATCH)

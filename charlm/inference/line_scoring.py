@@ -2,8 +2,6 @@
 
     scorer = make_scorer(network, tokenizer)
     for score in scorer.score(["one line\\n", "another\\n"]): score.bits_per_character
-
-Not here: how the network is run (scoring.py, text_scoring.py), files and their records (cli/).
 """
 
 from __future__ import annotations
@@ -86,10 +84,7 @@ class IndependentScorer(Scorer):
 
 
 class CarriedScorer(Scorer):
-    """Scores consecutive texts as one text; each call continues from the one before.
-
-    A text must end where a token does, for instance at a line break.
-    """
+    """Scores consecutive texts, which end where tokens do, as one text; each call continues from the one before."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer):
         self._reader, self._tokenizer = StatefulReader(network, tokenizer), tokenizer
@@ -115,9 +110,9 @@ def _line_scores(texts: Sequence[str], rows: Sequence[IntArray], nats: Sequence[
 class LineScorer(Scorer):
     """Scores lines, given without line breaks, with a model of lines; the end of a line counts as one character.
 
-    If the model has labels, `label<TAB>text` is scored given its label, and a text without a tab is scored under
-    the mixture of all labels, weighted by their frequency in training. Blank lines then cost nothing: training
-    ignored them, too.
+    If the model has labels, `label<TAB>text` is scored given its label, and a text without a tab is scored under the
+    mixture of all labels, weighted by their frequency in training. Blank lines then cost nothing: training ignored
+    them, too.
     """
 
     includes_line_end = False

@@ -1,7 +1,4 @@
-"""The whole network in NumPy: `start`, `encode` and `step` of the contract.
-
-`charlm.nn.network` is the same in torch; a test holds their logits within 1e-5 of each other.
-"""
+"""The whole network in NumPy; `charlm.nn.network` is the same in torch, with logits within 1e-5, as a test checks."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ from charlm.inference.state import Memory, State
 class Network:
     """An embedding, stacked recurrent layers and a linear head; with a source, also its encoder and context.
 
-    Layer 0's input is one of V embeddings, so all V projections are computed once, as a table. Steps of one
-    token are multiplied by `matmul`. The default gives a row the same bits in any batch; callers that need no
-    such bits can pass the faster plain product.
+    Layer 0's input is one of V embeddings, so all V projections are computed once, as a table. Steps of one token are
+    multiplied by `matmul`. The default gives a row the same bits in any batch; callers that need no such bits can pass
+    the faster plain product.
     """
 
     def __init__(self, config: ModelConfig, weights: dict[str, FloatArray], *, matmul: Matmul = matmul_by_row):
@@ -85,6 +82,7 @@ class Network:
             return self._decode(tokens, state)
         logits, at = [], 0
         while at < tokens.shape[1]:
+            # For one token, rows are encoded one by one, so that their bits do not depend on the batch.
             state = self.advance_window(state, batch_size=1 if tokens.shape[1] == 1 else len(tokens))
             piece = tokens[:, at:at + self.config.window - state.tokens_in_window]
             new, state = self._decode(piece, state)
@@ -93,11 +91,7 @@ class Network:
         return np.concatenate(logits, axis=1), state
 
     def advance_window(self, state: State, *, batch_size: int) -> State:
-        """If the current window is full, encode it as the new memory and start an empty window.
-
-        Otherwise return the state unchanged. `batch_size` rows are encoded together; with 1, a row's bits do not
-        depend on the batch.
-        """
+        """If the window is full, encode it as the new memory, `batch_size` rows at once, and start an empty window."""
         if state.window_tokens is None or state.tokens_in_window < self.config.window:
             return state
         batch, size = state.window_tokens.shape

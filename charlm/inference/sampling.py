@@ -1,8 +1,4 @@
-"""Sampling one token a row from logits: temperature, top-k, top-p, min-p, repeat penalty.
-
-The order is that of Hugging Face `generate`: repeat penalty, temperature, top-k, top-p, min-p. Not here: the
-loop that feeds tokens back (generation.py).
-"""
+"""Sampling one token a row: repeat penalty, temperature, top-k, top-p, min-p, ordered as in Hugging Face `generate`."""
 
 from __future__ import annotations
 
@@ -18,10 +14,7 @@ _BLOCK = 128                            # uniforms drawn at once
 
 
 class Uniforms:
-    """Uniform random numbers, a separate stream for each sample, seeded with the seed and the sample's key.
-
-    A sample's stream does not depend on which other samples are drawn beside it.
-    """
+    """Uniform random numbers, a stream for each sample: seeded with the seed and its key, the same in any batch."""
 
     def __init__(self, seed: int, keys: Iterable[tuple[int, ...]]):
         self._rngs = [np.random.Generator(np.random.PCG64([seed, *key])) for key in keys]
@@ -38,10 +31,7 @@ class Uniforms:
 
 
 def _penalise_repeats(logits: FloatArray, recent: IntArray, penalty: float) -> None:
-    """Divide the logits of recent tokens by the penalty, or multiply them if negative, in place.
-
-    Keskar et al. 2019, section 4.1; the case of negative logits as in llama.cpp and Hugging Face.
-    """
+    """Divide recent tokens' logits by the penalty (Keskar et al. 2019), or multiply negative ones (as Hugging Face)."""
     rows = np.arange(len(logits))[:, None]
     seen = logits[rows, recent]
     logits[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
@@ -68,8 +58,8 @@ def sample_token(logits: FloatArray, uniforms: FloatArray, config: SamplingConfi
                  recent: IntArray | None = None) -> IntArray:
     """Return token ids (B,) sampled from logits (B, V), using one uniform number a row (B,).
 
-    `recent` (B, R) are the tokens that a repeat penalty applies to. A logit of -inf is never sampled. Temperature
-    0 takes the likeliest token, the lowest id of equal ones.
+    `recent` (B, R) are the tokens that a repeat penalty applies to. A logit of -inf is never sampled. Temperature 0
+    takes the likeliest token, the lowest id of equal ones.
     """
     logits = logits.astype(np.float64)
     if config.repeat_penalty != 1 and recent is not None and recent.size:

@@ -1,7 +1,4 @@
-"""Surprisal of many independent texts: nats of every token, and the loss metrics made from them.
-
-Not here: one long text (text_scoring.py), lines and their labels (line_scoring.py).
-"""
+"""Surprisal of many independent texts: nats of every token, and the loss metrics made from them."""
 
 from __future__ import annotations
 
@@ -32,14 +29,11 @@ def perplexity(nats_per_token: float) -> float:
 
 
 def token_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> FloatArray:
-    """Return -log p of each target (...) in nats, float64, from logits (..., V).
-
-    The probability of the unknown token is divided evenly among all unknown characters.
-    """
+    """Return -log p of each target (...) in nats, float64, from logits (..., V)."""
     largest = logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64)) + largest[..., 0]
     nats: FloatArray = log_sum - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    if tokenizer.unknown_id is not None:
+    if tokenizer.unknown_id is not None:    # its probability is divided evenly among all unknown characters
         nats[targets == tokenizer.unknown_id] += tokenizer.unknown_surprisal
     return nats
 
@@ -48,9 +42,9 @@ def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[IntArray],
                begin: Callable[[IntArray], State] | None = None) -> list[FloatArray]:
     """Return the nats of every id of each row except the first, which is only read.
 
-    A row starts from an empty past or, if `begin` is given, from its row of the state that `begin` returns for
-    some row indices. Rows of similar length are read side by side. Beyond the ids and nats themselves, memory
-    does not grow with a row's length.
+    A row starts from an empty past or, if `begin` is given, from its row of the state that `begin` returns for some row
+    indices. Rows of similar length are read side by side. Beyond the ids and nats themselves, memory does not grow with
+    a row's length.
     """
     lengths = np.array([len(row) - 1 for row in rows], np.int64)
     order = np.argsort(lengths, kind="stable")
@@ -74,23 +68,22 @@ def _read(network: Network, tokenizer: Tokenizer, ids: IntArray, lengths: IntArr
         unfinished = int((lengths > at).sum())
         if unfinished < rows:
             state, rows = state.select(slice(unfinished)), unfinished
-        stop = min(at + _stride(rows, tokenizer.size), nats.shape[1])
+        stride = min(max(min(TOKENS_AT_ONCE, LOGITS // tokenizer.size) // rows, 1), WINDOW)
+        stop = min(at + stride, nats.shape[1])
         logits, state = network.step(ids[:rows, at:stop], state)
         nats[:rows, at:stop] = token_nats(logits, ids[:rows, at + 1:stop + 1], tokenizer)
         at = stop
     return nats
 
 
-def _stride(rows: int, vocabulary_size: int) -> int:
-    """Return the number of tokens of each of these rows to read at once."""
-    return min(max(min(TOKENS_AT_ONCE, LOGITS // vocabulary_size) // rows, 1), WINDOW)
+def encode_sources(network: Network, sources: Sequence[IntArray],
+                   positions: tuple[IntArray, IntArray] | None = None) -> State:
+    """Return `network.encode` of sources of different lengths."""
+    return network.encode(padded(sources, 0), np.array([len(source) for source in sources]), positions)
 
 
 def teacher_forced_nats(network: Network, tokenizer: Tokenizer, targets: Sequence[IntArray],
                         state: State) -> tuple[float, int]:
-    """Return the summed -log p of the targets and their ends, and the number of tokens.
-
-    The state has one row for each target.
-    """
+    """Return the summed -log p of targets, one for each row of the state, and their ends; and the number of tokens."""
     nats = score_rows(network, tokenizer, [with_bos_eos(tokenizer, ids) for ids in targets], state.select)
     return float(sum(row.sum() for row in nats)), sum(map(len, nats))

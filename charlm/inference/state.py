@@ -12,10 +12,7 @@ from charlm.inference.cells import HiddenState
 
 @dataclass(frozen=True)
 class Memory:
-    """The encoder's outputs for a source, position by position; position 0 is a learned empty slot.
-
-    Without attention there is one position, which is the context at every step.
-    """
+    """The encoder's outputs by position, after a learned empty slot; without attention only one, the context."""
 
     values: FloatArray                  # (B, S, M)
     keys: FloatArray | None             # (B, S, H), with attention
@@ -42,15 +39,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class State:
-    """The hidden state of every layer: (B, H) arrays, h or h and c.
-
-    With a source, it also carries the source's memory. In running text the source is the previous window,
-    so the tokens of the current one, `window_tokens`, are kept until it is full.
-    """
+    """The hidden states (B, H) of every layer, h or h and c; with a source, also its memory."""
 
     layers: tuple[HiddenState, ...]
     memory: Memory | None = None
-    window_tokens: IntArray | None = None       # (B, t), t up to the length of a window
+    window_tokens: IntArray | None = None       # (B, t), kept until the window is full and becomes the source
 
     @property
     def tokens_in_window(self) -> int:

@@ -52,11 +52,7 @@ def score_carried(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntAr
 
 def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntArray], *,
                   window: int) -> Iterator[FloatArray]:
-    """Yield the nats of every token if each window of this many tokens starts from an empty state.
-
-    A window's only context is the token before it, as when windows are cut at random from a text (the evaluation
-    of Karpathy's char-rnn and nanoGPT).
-    """
+    """Yield the nats of every token if each window follows one token alone, as Karpathy's char-rnn and nanoGPT do."""
     before = tokenizer.start_id
     for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
         ids = np.concatenate([[before], block]).astype(np.int64)

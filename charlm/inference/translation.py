@@ -1,7 +1,4 @@
-"""Translation of sources to targets by beam search, in batches of similar length, returned in input order.
-
-Not here: the search (beam.py), lines and their printing (cli/translate.py).
-"""
+"""Translation of sources to targets by beam search, in batches of similar length, returned in input order."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ import numpy as np
 from charlm.contract import IntArray, Network, Tokenizer
 from charlm.errors import ModelFileError
 from charlm.inference.beam import beam_search
-from charlm.inference.scoring import LOGITS, teacher_forced_nats
-from charlm.text.examples import batch_by_length, padded
+from charlm.inference.scoring import LOGITS, encode_sources, teacher_forced_nats
+from charlm.text.examples import batch_by_length
 from charlm.text.pair_corpus import RATIO_OFFSET
 from charlm.text.special_tokens import eos_id
 from charlm.text.tokenizers.base import NEWLINE, decode, tokens_containing
@@ -68,23 +65,22 @@ class Translator:
         batch_size = min(max(LOGITS // (beam * self.tokenizer.size), 1), SOURCES_AT_ONCE)
         for indices, ids in self._batches(sources, batch_size):
             lengths = np.array([len(row) for row in ids])
-            found = beam_search(self._network, self._network.encode(padded(ids, 0), lengths),
-                                eos_id=eos_id(self.tokenizer), banned=self._banned, width=beam,
-                                limits=self._limit.tokens(lengths), length_penalty=length_penalty)
+            found = beam_search(self._network, encode_sources(self._network, ids), eos_id=eos_id(self.tokenizer),
+                                banned=self._banned, width=beam, limits=self._limit.tokens(lengths),
+                                length_penalty=length_penalty)
             for index, hypotheses in zip(indices, found, strict=True):
-                results[index] = [
-                    Translation(decode(self.tokenizer, hypothesis.tokens), hypothesis.log_probability,
-                                hypothesis.score(length_penalty), hypothesis.finished)
-                    for hypothesis in hypotheses]
+                results[index] = [Translation(decode(self.tokenizer, hypothesis.tokens), hypothesis.log_probability,
+                                              hypothesis.score(length_penalty), hypothesis.finished)
+                                  for hypothesis in hypotheses]
         return results
 
     def nats(self, sources: Sequence[str], targets: Sequence[str]) -> tuple[float, int]:
         """Return the summed -log p of targets and their ends given their sources, and the number of tokens."""
         nats, tokens = 0.0, 0
         for indices, ids in self._batches(sources, SOURCES_AT_ONCE):
-            state = self._network.encode(padded(ids, 0), np.array([len(row) for row in ids]))
             batch = [self.tokenizer.encode(targets[index]) for index in indices]
-            more_nats, more_tokens = teacher_forced_nats(self._network, self.tokenizer, batch, state)
+            more_nats, more_tokens = teacher_forced_nats(self._network, self.tokenizer, batch,
+                                                         encode_sources(self._network, ids))
             nats, tokens = nats + more_nats, tokens + more_tokens
         return nats, tokens
 
