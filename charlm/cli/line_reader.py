@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from charlm.cli.exit_codes import message
-from charlm.cli.output import json_record
+from charlm.cli.output import Output, json_record
 from charlm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ def error_record(line: Line) -> str:
     return json_record(line=line.number, error=line.error)
 
 
+def empty_line(line: Line) -> str:
+    """Return the empty line that answers an invalid line in plain output."""
+    return "\n"
+
+
 class LineReader:
     """The lines of a file or of stdin.
 
@@ -85,14 +90,20 @@ class LineReader:
 
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
                   problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
-        """Return each line with its answer, None for invalid lines.
-
-        `problem` returns why the model refuses a text, else an empty string.
-        """
+        """Return each line with its answer, None for invalid ones; `problem` returns why the model refuses a text."""
         checked = [self._check(line, problem(line.text)) if line.valid else line for line in batch]
         valid = [line for line in checked if line.valid]
         answers = dict(zip((line.number for line in valid), answer(valid), strict=True))
         return [(line, answers.get(line.number)) for line in checked]
+
+    def answer(self, output: Output, answer: Callable[[list[Line]], Iterable[Answer]],
+               show: Callable[[Line, Answer], str], show_invalid: Callable[[Line], str],
+               problem: Callable[[str], str] = lambda text: "", **closing: str) -> None:
+        """Write the answer to each line as soon as it is read, as `show` formats it; then close."""
+        for batch in self.batches():
+            output.write("".join(show_invalid(line) if found is None else show(line, found)
+                                 for line, found in self.map_valid(batch, answer, problem)))
+        self.close(**closing)
 
     def _check(self, line: Line, problem: str) -> Line:
         """Return the line; if there is a problem, report it and return the line as invalid."""

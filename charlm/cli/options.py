@@ -86,10 +86,7 @@ def unread_variables(group: click.Group, ctx: click.Context) -> Iterator[str]:
 
 def field_option(field: Field[Any], its: ConfigOption, *, fixed: bool = True,
                  automatic: str = "") -> Callable[[Any], Any]:
-    """Return the click option of a configuration field.
-
-    With `fixed` its default is the field's; else it is None for automatic, and only `--help` tells the default.
-    """
+    """Return the click option of a field; unless `fixed`, its default is None, and only `--help` tells the field's."""
     kind = str(field.type).partition(" ")[0]
     automatic = automatic or ("" if fixed else its.automatic)
     spelling = f"{its.flag}/{its.negation}" if its.negation else its.flag
@@ -153,6 +150,13 @@ class _Once(Option):
 
 model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once,
                help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
+
+
+def model_command(name: str, examples: str, summary: str) -> Callable[[Any], click.Command]:
+    """Return the decorator of a command that takes [FILE] and, before its own options, the model to use."""
+    file = click.argument("file", required=False, metavar="[FILE]")
+    return lambda function: click.command(name, epilog=examples, short_help=summary)(file(model(function)))
+
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")
 

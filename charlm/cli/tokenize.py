@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from charlm.cli import options
 from charlm.cli.exit_codes import message
 from charlm.cli.line_reader import LineReader
@@ -17,9 +15,7 @@ Examples:
 """
 
 
-@click.command("tokenize", epilog=EXAMPLES, short_help="Write the token ids of each line.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("tokenize", EXAMPLES, "Write the token ids of each line.")
 @options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
 @options.errors
 def command(file: str | None, model: str | None, pieces: bool, errors: str) -> None:
