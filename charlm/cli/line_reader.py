@@ -62,14 +62,13 @@ def empty_line(line: Line) -> str:
 class LineReader:
     """The lines of a file or of stdin.
 
-    Invalid lines (not UTF-8, or refused by the model) are reported on stderr, the first few by number. A
-    filter answers each with an empty line or an error record, or leaves it out; when all lines are answered,
-    `close` raises CorpusError.
+    Invalid lines (not UTF-8, or refused by the model) are reported on stderr, the first few by number, and answered by
+    an empty line or an error record, or left out; when all lines are answered, `close` raises CorpusError.
     """
 
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = _source(file), errors
-        self._count = self._undecodable = self._refused = 0
+        self.count = self._undecodable = self._refused = 0      # lines: read so far, not UTF-8, refused by the model
         self._warned: dict[str, int] = {}
 
     def batches(self) -> Iterator[list[Line]]:
@@ -114,11 +113,6 @@ class LineReader:
             message(f"line {line.number}: {problem}")
         return replace(line, error=problem)
 
-    @property
-    def count(self) -> int:
-        """The number of lines read so far."""
-        return self._count
-
     def warn(self, line: Line, what: str) -> None:
         """Warn that a line has something doubtful: about the first such line now, about their number in `close`."""
         if what not in self._warned:
@@ -138,19 +132,19 @@ class LineReader:
                               + (advice and f"; {advice}"))
 
     def _line(self, content: bytes, end: str) -> Line:
-        self._count += 1
+        self.count += 1
         data = content + end.encode()
         if content.endswith(b"\r"):
             content, end = content[:-1], "\r" + end
-        if self._count == 1:
+        if self.count == 1:
             content = content.removeprefix(codecs.BOM_UTF8)
         try:
-            return Line(self._count, content.decode("utf-8", self._errors), end, data)
+            return Line(self.count, content.decode("utf-8", self._errors), end, data)
         except UnicodeDecodeError as error:
             self._undecodable += 1
             if self._undecodable <= MAX_REPORTED:
-                message(f"line {self._count}: not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}")
-            return Line(self._count, "", end, data, "not UTF-8")
+                message(f"line {self.count}: not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}")
+            return Line(self.count, "", end, data, "not UTF-8")
 
 
 def _source(file: str | None) -> str:

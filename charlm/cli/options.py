@@ -1,7 +1,4 @@
-"""Command-line options: those that several verbs share, and those made from configuration fields.
-
-Every long spelling of an option has an environment variable: `--temp` of `sample` is CHARLM_SAMPLE_TEMP.
-"""
+"""Command-line options: those that several verbs share, and those made from configuration fields."""
 
 from __future__ import annotations
 
@@ -117,10 +114,9 @@ def config_options(config: type, keyword: str, *, fixed: bool = True,
     return decorate
 
 
-def sampling_options(command: Any = None, **automatic: str) -> Any:
-    """Add the options of SamplingConfig and hand the command one as `sampling`."""
-    decorate = config_options(SamplingConfig, "sampling", automatic=automatic)
-    return decorate if command is None else decorate(command)
+def sampling_options(**automatic: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of SamplingConfig and hands the command one as `sampling`."""
+    return config_options(SamplingConfig, "sampling", automatic=automatic)
 
 
 def is_given(name: str) -> bool:
@@ -186,10 +182,7 @@ def limit_threads(count: int | None) -> None:
 
 
 def yield_when_waiting() -> None:
-    """Let torch's threads sleep while they wait for each other; call it before torch is imported.
-
-    Spinning instead is no faster on idle cores, and next to one other busy process it made an update
-    of two threads two to seven times slower.
-    """
+    """Let torch's threads sleep while they wait for each other; call it before torch is imported."""
+    # Spinning is no faster on idle cores; beside one busy process it made updates two to seven times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here

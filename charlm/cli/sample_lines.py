@@ -19,8 +19,7 @@ def sample(model: LanguageModel, request: SampleRequest, output: Output, prompt:
     prefix = prompt.removesuffix("\n") if request.prompt_file else prompt
     max_length = model.max_line_length() if request.length is None else request.length
     lines_config = LineSamplingConfig(request.sampling, 0, max_length, prefix, request.label, request.stop)
-    sampler = model.filtered_line_sampler(lines_config, unique=request.unique, novel=request.novel,
-                                          match=request.match)
+    sampler = model.filtered_line_sampler(lines_config, unique=request.unique, novel=request.novel, match=request.match)
     warn_about_unknown(model.tokenizer, prefix)
     random = request.sampling.temperature > 0 and request.length != 0 or bool(model.labels) and request.label is None
     seed = choose_seed(request.seed, used=random and request.num_samples > 0)
