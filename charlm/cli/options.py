@@ -114,9 +114,10 @@ def config_options(config: type, keyword: str, *, fixed: bool = True,
     return decorate
 
 
-def sampling_options(**automatic: str) -> Callable[[Any], Any]:
-    """Return a decorator that adds the options of SamplingConfig and hands the command one as `sampling`."""
-    return config_options(SamplingConfig, "sampling", automatic=automatic)
+def sampling_options(command: Any = None, **automatic: str) -> Any:
+    """Add the options of SamplingConfig and hand the command one as `sampling`."""
+    decorate = config_options(SamplingConfig, "sampling", automatic=automatic)
+    return decorate if command is None else decorate(command)
 
 
 def is_given(name: str) -> bool:

@@ -24,7 +24,7 @@ Examples:
 
 @click.command("sample", epilog=EXAMPLES, short_help="Generate text.", context_settings={"allow_extra_args": True})
 @options.model
-@options.sampling_options()
+@options.sampling_options
 @options.option("-n", "--length", type=click.IntRange(0),
               help="Tokens to generate; characters, for a character model. Default: 500; lines end earlier, and at "
                    "most at 500 tokens or the length of the longest training line, whichever is greater.")

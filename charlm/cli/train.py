@@ -180,9 +180,8 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
     checkpoint = _checkpoint(checkpoints, request, report) if process_group.is_main or request.resume else None
     process_group.barrier()             # before rank 0 writes another checkpoint
     if checkpoint is None and request.resume and os.path.exists(request.path):
-        quoted = shlex.quote(request.path)
         report(f"{request.path} has no checkpoint: its run finished, or never began; to train on, use --init-from "
-               f"{quoted}, or --force to start from scratch")
+               f"{shlex.quote(request.path)}, or --force to start from scratch")
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)

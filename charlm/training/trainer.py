@@ -77,8 +77,7 @@ class Trainer:
 
     def _clip(self) -> float:
         """Clip the gradients as configured; return their global norm before clipping."""
-        limit = self.run.clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit).item()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.run.clip or math.inf).item()
         if self.run.clip_value:
             torch.nn.utils.clip_grad_value_(self._parameters, self.run.clip_value)
         return norm

@@ -40,8 +40,7 @@ class InfillObjective(Objective):
         # All texts of a step have one random length, so that sources need little padding.
         size = min(int(rng.integers(gap_sampling.MIN_SOURCE, gap_sampling.MAX_SOURCE + 1)), len(tokens))
         max_length = gap_sampling.draw_max_length(rng)
-        count = max(round(self.tokens_per_update / size), 1)
-        starts = rng.integers(0, len(tokens) - size + 1, count)
+        starts = rng.integers(0, len(tokens) - size + 1, max(round(self.tokens_per_update / size), 1))
         texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, max_length=max_length), tokenizer)
                  for ids in tokens.ring(starts, size)]
         shard = self._group.shard(texts)

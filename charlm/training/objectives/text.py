@@ -97,5 +97,4 @@ class TextObjective(Objective):
         """Score the whole held-out text with carried state."""
         corpus = self._corpus
         loss = held_out_loss(self._network, corpus.validation, corpus.tokenizer, interrupted=interrupted)
-        tokens_per_character = len(corpus.validation) / corpus.validation_characters
-        return ValidationMetrics(loss, loss * tokens_per_character / math.log(2))
+        return ValidationMetrics(loss, loss * (len(corpus.validation) / corpus.validation_characters) / math.log(2))
