@@ -130,8 +130,8 @@ class ModelConfig:
 
     def _check_source(self) -> None:
         separate = self.encoder != "shared"
-        _require(self.source_vocabulary_size > 0 or not separate, f"--encoder {self.encoder} has nothing to read")
-        _require(self.source_vocabulary_size > 0 or not self.attention,
+        _require(self.has_source or not separate, f"--encoder {self.encoder} has nothing to read")
+        _require(self.has_source or not self.attention,
                  "--attention needs an encoder with its own text; add --bidirectional")
         reads_itself = self.source_vocabulary_size == self.vocabulary_size and separate
         _require(not self.window or reads_itself,
@@ -164,10 +164,8 @@ class ModelConfig:
 
     @property
     def has_bridge(self) -> bool:
-        """Return whether the encoder's last outputs, projected, become the decoder's first state.
-
-        Over windows of running text the decoder keeps its own state, and a shared encoder passes its state on.
-        """
+        """Return whether the encoder's last outputs, projected, become the decoder's first state."""
+        # Over windows of running text the decoder keeps its own state; a shared encoder passes its state on.
         return self.directions > 0 and not self.window
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -175,8 +173,7 @@ class ModelConfig:
         shapes: dict[str, tuple[int, ...]] = {
             "embedding.weight": (self.vocabulary_size + self.labels, self.embedding_size)}
         for layer in range(self.num_layers):
-            width = self.hidden_size if layer else self.embedding_size
-            shapes |= self._layer_shapes(f"decoder.{layer}", width)
+            shapes |= self._layer_shapes(f"decoder.{layer}", self.hidden_size if layer else self.embedding_size)
         if not self.tied:
             shapes["head.weight"] = (self.vocabulary_size, self.hidden_size)
         shapes["head.bias"] = (self.vocabulary_size,)
@@ -192,10 +189,10 @@ class ModelConfig:
         hidden, memory = self.hidden_size, self.memory_size
         shapes: dict[str, tuple[int, ...]] = {
             "encoder.embedding.weight": (self.source_vocabulary_size, self.embedding_size)}
-        for layer in range(self.num_layers if self.directions else 0):
+        for layer in range(self.num_layers):
+            width = memory if layer else self.embedding_size
             for direction in range(self.directions):
-                shapes |= self._layer_shapes(f"encoder.layers.{layer}.{direction}",
-                                             memory if layer else self.embedding_size)
+                shapes |= self._layer_shapes(f"encoder.layers.{layer}.{direction}", width)
         if self.has_bridge:
             started = self.num_layers * self.parts * hidden
             shapes |= {"bridge.weight": (started, memory), "bridge.bias": (started,)}
@@ -212,9 +209,8 @@ class ModelConfig:
         """Return one readable line: encoder, cell, depth, width and number of parameters."""
         cell = f"rnn ({self.nonlinearity})" if self.cell == "rnn" else self.cell
         size = f"{cell} {self.num_layers}x{self.hidden_size}"
-        tied = ", tied" if self.tied else ""
         return (f"{self._describe_source(size)}{size}, embedding {self.embedding_size}"
-                f"{tied}, {self.parameter_count() / 1e6:.2f} M parameters")
+                f"{', tied' if self.tied else ''}, {self.parameter_count() / 1e6:.2f} M parameters")
 
     def _describe_source(self, size: str) -> str:
         if not self.has_source:
@@ -230,8 +226,7 @@ class ModelConfig:
     @classmethod
     def from_json(cls, values: Any) -> ModelConfig:
         """Rebuild a configuration from `to_json`. Raises UsageError unless the keys are exactly the fields."""
-        expected = {one.name for one in fields(cls)}
-        _require(isinstance(values, dict) and set(values) == expected,
+        _require(isinstance(values, dict) and set(values) == {one.name for one in fields(cls)},
                  "model configuration has missing or unknown entries")
         _require(all(isinstance(values[name], str) for name in ("cell", "nonlinearity", "encoder")),
                  "model configuration names are not text")

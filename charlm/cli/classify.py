@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, error_record
+from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ Examples:
 """
 
 
-@click.command("classify", epilog=EXAMPLES, short_help="Print the most probable label of each line.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("classify", EXAMPLES, "Print the most probable label of each line.")
 @options.option("--uniform-prior", is_flag=True,
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
@@ -45,16 +43,17 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
     lines, output = LineReader(file, errors), Output()
     classifier = load_model(model, "classify", device=device).classifier(uniform_prior=uniform_prior)
     show = _record if jsonl else _row if n_best == 1 else _table
-    labels = frozenset(classifier.labels.names)
-    for batch in lines.batches():
-        for line in batch:
+    names = classifier.labels.names
+    labels = frozenset(names)
+
+    def posteriors(valid: Sequence[Line]) -> np.ndarray:
+        for line in valid:
             if "\t" in line.text and line.text.partition("\t")[0] in labels:
                 lines.warn(line, "a label and a tab before its text; give the text alone (cut -f2)")
-        answers = lines.map_valid(batch, lambda valid: classifier.posteriors([line.text for line in valid]))
-        output.write("".join(
-            show(line, _ranked(classifier.labels.names, posteriors)[:n_best]) if posteriors is not None
-            else error_record(line) if jsonl else "\n" for line, posteriors in answers))
-    lines.close()
+        return classifier.posteriors([line.text for line in valid])
+
+    lines.answer(output, posteriors, lambda line, row: show(line, _ranked(names, row)[:n_best]),
+                 error_record if jsonl else empty_line)
 
 
 def _ranked(names: Sequence[str], posteriors: np.ndarray) -> list[tuple[str, float]]:

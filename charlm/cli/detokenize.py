@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from charlm.cli import options
 from charlm.cli.line_reader import Line, LineReader
 from charlm.cli.output import Output
@@ -20,9 +18,7 @@ Examples:
 """
 
 
-@click.command("detokenize", epilog=EXAMPLES, short_help="Write the text of lines of token ids.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("detokenize", EXAMPLES, "Write the text of lines of token ids.")
 def command(file: str | None, model: str | None) -> None:
     """Write the text of lines of token ids, as `charlm tokenize` wrote them.
 
@@ -37,10 +33,8 @@ def command(file: str | None, model: str | None) -> None:
     def read(valid: Sequence[Line]) -> list[str]:
         return [decode(tokenizer, list(map(int, line.text.split()))) for line in valid]
 
-    for batch in lines.batches():
-        output.write("".join(line.begin + (text or "") + line.end for line, text in lines.map_valid(
-            batch, read, lambda text: _problem(text, tokenizer.size))))
-    lines.close(advice="name the model that the ids are from with -m")
+    lines.answer(output, read, lambda line, text: line.begin + text + line.end, lambda line: line.begin + line.end,
+                 lambda text: _problem(text, tokenizer.size), advice="name the model that the ids are from with -m")
 
 
 def _problem(text: str, size: int) -> str:

@@ -21,7 +21,6 @@ from charlm.errors import CharlmError, StorageError
 
 CLOSED_PIPE = 141
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-_MEMORY = "out of memory; lower --batch-size, --bptt or --hidden"
 _LINE_BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 
 
@@ -71,7 +70,7 @@ def _report(error: Exception) -> int:
         message(f"error: output cannot be written ({error.strerror})")
         return StorageError.exit_code
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
-        message(f"error: {_MEMORY}")
+        message("error: out of memory; lower --batch-size, --bptt or --hidden")
     else:
         message(f"error: internal: {type(error).__name__}: {error}; CHARLM_DEBUG=1 shows the traceback")
     return CharlmError.exit_code

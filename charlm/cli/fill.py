@@ -21,9 +21,7 @@ Examples:
 """
 
 
-@click.command("fill", epilog=EXAMPLES, short_help="Fill the gaps in each line.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("fill", EXAMPLES, "Fill the gaps in each line.")
 @options.option("--gap", default="___", show_default=True, metavar="MARK", help="The text that marks a gap.")
 @options.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
               help="Lines to write per input line, each with its own fillings.")
@@ -55,13 +53,8 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, sam
                              line_numbers=[line.number for line in valid],
                              alternatives=num_samples) if num_samples else [[]] * len(valid)
 
-    for batch in lines.batches():
-        for line, alternatives in lines.map_valid(batch, fill):
-            if alternatives is None:
-                output.write(error_record(line) if jsonl else (line.end or "\n") * num_samples)
-            else:
-                output.write("".join(show(line, line.text.split(gap), fills) for fills in alternatives))
-    lines.close()
+    lines.answer(output, fill, lambda line, found: "".join(show(line, line.text.split(gap), fills) for fills in found),
+                 error_record if jsonl else lambda line: (line.end or "\n") * num_samples)
 
 
 def _joined(parts: Sequence[str], fills: Sequence[str]) -> str:

@@ -30,9 +30,7 @@ Examples:
 """
 
 
-@click.command("filter", epilog=EXAMPLES, short_help="Keep the lines whose score is within bounds.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("filter", EXAMPLES, "Keep the lines whose score is within bounds.")
 @options.option("--max-bpc", type=float, metavar="BITS", help="Keep lines of at most BITS bits per character.")
 @options.option("--min-bpc", type=float, metavar="BITS", help="Keep lines of at least BITS bits per character.")
 @options.option("--keep", metavar="N%|N", help="Keep the N least surprising lines, or N% of all lines; they are "
@@ -119,10 +117,7 @@ def _rate(score: TextScore) -> float:
 
 def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: Callable[[int], int],
             lines: LineReader) -> Iterator[list[tuple[bytes, float]]]:
-    """Yield the least surprising of all passing lines in batches.
-
-    A first pass writes the lines to an anonymous file, a second one reads them and selects.
-    """
+    """Yield the least surprising of all passing lines in batches, from a file that keeps them until the end."""
     from charlm.text.spool import anonymous_file, write_all
     scores, sizes = array("d"), array("Q")
 
@@ -143,11 +138,9 @@ def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: Callable[[int],
 
 
 def _lowest_mask(scores: Sequence[float], count: int) -> np.ndarray:
-    """Return a mask of the `count` lowest scores; of those that are equal to four decimals the first ones.
-
-    The last digits of a score depend on the other lines of its batch.
-    """
+    """Return a mask of the `count` lowest scores; of those that are equal to four decimals the first ones."""
     import numpy as np
     mask = np.zeros(len(scores), bool)
+    # Rounded, as the last digits of a score depend on the other lines of its batch.
     mask[np.argsort(np.round(scores, 4), kind="stable")[:count]] = True
     return mask

@@ -17,9 +17,7 @@ Examples:
 MAX_LABELS = 20                         # labels named
 
 
-@click.command("info", epilog=EXAMPLES, short_help="Describe a model, its training and its quality.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("info", EXAMPLES, "Describe a model, its training and its quality.")
 @options.jsonl
 def command(file: str | None, model: str | None, jsonl: bool) -> None:
     """Describe a model, its training and its quality, one `name<TAB>value` line each."""

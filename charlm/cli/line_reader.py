@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from charlm.cli.exit_codes import message
-from charlm.cli.output import json_record
+from charlm.cli.output import Output, json_record
 from charlm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -54,17 +54,21 @@ def error_record(line: Line) -> str:
     return json_record(line=line.number, error=line.error)
 
 
+def empty_line(line: Line) -> str:
+    """Return the empty line that answers an invalid line in plain output."""
+    return "\n"
+
+
 class LineReader:
     """The lines of a file or of stdin.
 
-    Invalid lines (not UTF-8, or refused by the model) are reported on stderr, the first few by number. A
-    filter answers each with an empty line or an error record, or leaves it out; when all lines are answered,
-    `close` raises CorpusError.
+    Invalid lines (not UTF-8, or refused by the model) are reported on stderr, the first few by number, and answered by
+    an empty line or an error record, or left out; when all lines are answered, `close` raises CorpusError.
     """
 
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = _source(file), errors
-        self._count = self._undecodable = self._refused = 0
+        self.count = self._undecodable = self._refused = 0      # lines: read so far, not UTF-8, refused by the model
         self._warned: dict[str, int] = {}
 
     def batches(self) -> Iterator[list[Line]]:
@@ -85,14 +89,20 @@ class LineReader:
 
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
                   problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
-        """Return each line with its answer, None for invalid lines.
-
-        `problem` returns why the model refuses a text, else an empty string.
-        """
+        """Return each line with its answer, None for invalid ones; `problem` returns why the model refuses a text."""
         checked = [self._check(line, problem(line.text)) if line.valid else line for line in batch]
         valid = [line for line in checked if line.valid]
         answers = dict(zip((line.number for line in valid), answer(valid), strict=True))
         return [(line, answers.get(line.number)) for line in checked]
+
+    def answer(self, output: Output, answer: Callable[[list[Line]], Iterable[Answer]],
+               show: Callable[[Line, Answer], str], show_invalid: Callable[[Line], str],
+               problem: Callable[[str], str] = lambda text: "", **closing: str) -> None:
+        """Write the answer to each line as soon as it is read, as `show` formats it; then close."""
+        for batch in self.batches():
+            output.write("".join(show_invalid(line) if found is None else show(line, found)
+                                 for line, found in self.map_valid(batch, answer, problem)))
+        self.close(**closing)
 
     def _check(self, line: Line, problem: str) -> Line:
         """Return the line; if there is a problem, report it and return the line as invalid."""
@@ -102,11 +112,6 @@ class LineReader:
         if self._refused <= MAX_REPORTED:
             message(f"line {line.number}: {problem}")
         return replace(line, error=problem)
-
-    @property
-    def count(self) -> int:
-        """The number of lines read so far."""
-        return self._count
 
     def warn(self, line: Line, what: str) -> None:
         """Warn that a line has something doubtful: about the first such line now, about their number in `close`."""
@@ -127,19 +132,19 @@ class LineReader:
                               + (advice and f"; {advice}"))
 
     def _line(self, content: bytes, end: str) -> Line:
-        self._count += 1
+        self.count += 1
         data = content + end.encode()
         if content.endswith(b"\r"):
             content, end = content[:-1], "\r" + end
-        if self._count == 1:
+        if self.count == 1:
             content = content.removeprefix(codecs.BOM_UTF8)
         try:
-            return Line(self._count, content.decode("utf-8", self._errors), end, data)
+            return Line(self.count, content.decode("utf-8", self._errors), end, data)
         except UnicodeDecodeError as error:
             self._undecodable += 1
             if self._undecodable <= MAX_REPORTED:
-                message(f"line {self._count}: not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}")
-            return Line(self._count, "", end, data, "not UTF-8")
+                message(f"line {self.count}: not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}")
+            return Line(self.count, "", end, data, "not UTF-8")
 
 
 def _source(file: str | None) -> str:

@@ -36,10 +36,7 @@ def find_model(path: str | None, verb: str = "", *, besides: str | None = None) 
 
 
 def load_model(path: str | None, verb: str = "", *, besides: str | None = None, device: str = "cpu") -> LanguageModel:
-    """Load the model that `find_model` finds.
-
-    Raises ModelFileError if its task is not one of the verb's; UsageError if there is no model.
-    """
+    """Load the model that `find_model` finds. Raises ModelFileError if the verb does not take its task."""
     from charlm.model import load
     found = find_model(path, verb, besides=besides)
     model = load(found, device=device)

@@ -1,7 +1,4 @@
-"""Command-line options: those that several verbs share, and those made from configuration fields.
-
-Every long spelling of an option has an environment variable: `--temp` of `sample` is CHARLM_SAMPLE_TEMP.
-"""
+"""Command-line options: those that several verbs share, and those made from configuration fields."""
 
 from __future__ import annotations
 
@@ -86,10 +83,7 @@ def unread_variables(group: click.Group, ctx: click.Context) -> Iterator[str]:
 
 def field_option(field: Field[Any], its: ConfigOption, *, fixed: bool = True,
                  automatic: str = "") -> Callable[[Any], Any]:
-    """Return the click option of a configuration field.
-
-    With `fixed` its default is the field's; else it is None for automatic, and only `--help` tells the default.
-    """
+    """Return the click option of a field; unless `fixed`, its default is None, and only `--help` tells the field's."""
     kind = str(field.type).partition(" ")[0]
     automatic = automatic or ("" if fixed else its.automatic)
     spelling = f"{its.flag}/{its.negation}" if its.negation else its.flag
@@ -154,6 +148,13 @@ class _Once(Option):
 model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once,
                help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
 
+
+def model_command(name: str, examples: str, summary: str) -> Callable[[Any], click.Command]:
+    """Return the decorator of a command that takes [FILE] and, before its own options, the model to use."""
+    file = click.argument("file", required=False, metavar="[FILE]")
+    return lambda function: click.command(name, epilog=examples, short_help=summary)(file(model(function)))
+
+
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")
 
 errors = option("--errors", type=click.Choice(["strict", "replace", "ignore"]), default="strict", show_default=True,
@@ -182,10 +183,7 @@ def limit_threads(count: int | None) -> None:
 
 
 def yield_when_waiting() -> None:
-    """Let torch's threads sleep while they wait for each other; call it before torch is imported.
-
-    Spinning instead is no faster on idle cores, and next to one other busy process it made an update
-    of two threads two to seven times slower.
-    """
+    """Let torch's threads sleep while they wait for each other; call it before torch is imported."""
+    # Spinning is no faster on idle cores; beside one busy process it made updates two to seven times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here

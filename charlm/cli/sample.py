@@ -34,8 +34,7 @@ Examples:
               help="Text to continue; with a line model, the beginning of each line.")
 @options.option("-f", "--prompt-file", metavar="FILE", help="Continue the text of a file; - is stdin.")
 @options.option("--no-echo", is_flag=True, help="Write only the new text, not the prompt.")
-@options.option("--stop", metavar="TEXT", multiple=True,
-              help="Stop before this text; can be given several times.")
+@options.option("--stop", metavar="TEXT", multiple=True, help="Stop before this text; can be given several times.")
 @options.option("--label", metavar="NAME",
               help="Generate lines with this label. Default: random labels, written as label<TAB>line.")
 @options.option("--unique", is_flag=True, help="Write no line twice.")

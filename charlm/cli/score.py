@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, error_record
+from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ Examples:
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
-@click.command("score", epilog=EXAMPLES, short_help="Measure how surprising each line is.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("score", EXAMPLES, "Measure how surprising each line is.")
 @options.option("--level", type=click.Choice(["token", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per line, or for the whole input.")
 @options.carry
@@ -53,80 +51,47 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
     scorer = loaded.scorer(carry=carry)
-    writer = {"token": _TokenWriter, "line": _LineWriter, "total": _TotalWriter}[level](output, loaded.tokenizer, jsonl)
-    for batch in lines.batches():
-        writer.write(lines.map_valid(
-            batch, lambda valid: scorer.score([line.text_for(scorer) for line in valid]), scorer.problem))
-    writer.close()
-    if level == "line":
-        lines.close()
-    else:
+
+    def score(valid: Sequence[Line]) -> Sequence[TextScore]:
+        return scorer.score([line.text_for(scorer) for line in valid])
+
+    if level == "total":
+        scored = (lines.map_valid(batch, score, scorer.problem) for batch in lines.batches())
+        output.write(_total((found for batch in scored for _, found in batch if found is not None), jsonl=jsonl))
         lines.close("left out")
+    elif level == "line":
+        lines.answer(output, score, _record if jsonl else _row, error_record if jsonl else empty_line, scorer.problem)
+    else:
+        lines.answer(output, score, lambda line, found: _tokens(line, found, loaded.tokenizer, jsonl=jsonl),
+                     error_record if jsonl else lambda line: "", scorer.problem, outcome="left out")
 
 
-class _LineWriter:
-    """Writes one record per line; an invalid line is answered by an empty line or an error record."""
-
-    _invalid_row = "\n"
-
-    def __init__(self, output: Output, tokenizer: Tokenizer, jsonl: bool):
-        self._output, self._tokenizer, self._jsonl = output, tokenizer, jsonl
-
-    def write(self, scored: Iterable[tuple[Line, TextScore | None]]) -> None:
-        """Write the records of a batch of lines."""
-        show = self._record if self._jsonl else self._row
-        self._output.write("".join(
-            show(line, score) if score is not None else error_record(line) if self._jsonl else self._invalid_row
-            for line, score in scored))
-
-    def _row(self, line: Line, score: TextScore) -> str:
-        return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{line.text}\n"
-
-    def _record(self, line: Line, score: TextScore) -> str:
-        return json_record(line=line.number, bits_per_character=round(score.bits_per_character, 6),
-                           bits=round(score.bits, 6), characters=score.characters, text=line.text)
-
-    def close(self) -> None:
-        """Write what remains at the end of the input: nothing."""
+def _row(line: Line, score: TextScore) -> str:
+    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{line.text}\n"
 
 
-class _TokenWriter(_LineWriter):
-    """Writes one record per token, or per smallest span of text that whole tokens spell."""
-
-    _invalid_row = ""
-
-    def _row(self, line: Line, score: TextScore) -> str:
-        return "".join(f"{bits:.4f}\t{line.number}\t{text.translate(_ESCAPES)}\n" for text, bits in self._spans(score))
-
-    def _record(self, line: Line, score: TextScore) -> str:
-        return "".join(json_record(line=line.number, text=text, bits=round(bits, 6))
-                       for text, bits in self._spans(score))
-
-    def _spans(self, score: TextScore) -> Iterator[tuple[str, float]]:
-        from charlm.inference.line_scoring import bits_by_span
-        return bits_by_span(score, self._tokenizer)
+def _record(line: Line, score: TextScore) -> str:
+    return json_record(line=line.number, bits_per_character=round(score.bits_per_character, 6),
+                       bits=round(score.bits, 6), characters=score.characters, text=line.text)
 
 
-class _TotalWriter(_LineWriter):
-    """Writes one record at the end of the input."""
+def _tokens(line: Line, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
+    """Return one record per token, or per smallest span of text that whole tokens spell."""
+    from charlm.inference.line_scoring import bits_by_span
+    return "".join(json_record(line=line.number, text=text, bits=round(bits, 6)) if jsonl
+                   else f"{bits:.4f}\t{line.number}\t{text.translate(_ESCAPES)}\n"
+                   for text, bits in bits_by_span(score, tokenizer))
 
-    def __init__(self, output: Output, tokenizer: Tokenizer, jsonl: bool):
-        super().__init__(output, tokenizer, jsonl)
-        self._bits, self._characters, self._tokens, self._lines = 0.0, 0, 0, 0
 
-    def write(self, scored: Iterable[tuple[Line, TextScore | None]]) -> None:
-        """Add the scores of a batch of lines."""
-        for _, score in scored:
-            if score is not None:
-                self._bits += score.bits
-                self._characters += score.characters
-                self._tokens += len(score.ids)
-                self._lines += 1
-
-    def close(self) -> None:
-        """Write the total."""
-        rate = self._bits / max(self._characters, 1)
-        self._output.write(
-            json_record(bits_per_character=rate, bits=self._bits, characters=self._characters,
-                        tokens=self._tokens, lines=self._lines) if self._jsonl
-            else f"{rate:.6f}\t{self._bits:.4f}\t{self._characters}\n")
+def _total(scores: Iterable[TextScore], *, jsonl: bool) -> str:
+    """Return one record for the whole input."""
+    bits, characters, tokens, lines = 0.0, 0, 0, 0
+    for score in scores:
+        bits += score.bits
+        characters += score.characters
+        tokens += len(score.ids)
+        lines += 1
+    rate = bits / max(characters, 1)
+    if jsonl:
+        return json_record(bits_per_character=rate, bits=bits, characters=characters, tokens=tokens, lines=lines)
+    return f"{rate:.6f}\t{bits:.4f}\t{characters}\n"

@@ -27,10 +27,7 @@ class Interruption:
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Set a flag at the first signal instead of dying; a signal more than two seconds later kills.
-
-    A signal that was ignored when the process started (nohup) stays ignored.
-    """
+    """Set a flag at the first signal instead of dying; a signal more than two seconds later kills."""
     flag = Interruption()
 
     def receive(signum: int, frame: object) -> None:
@@ -42,7 +39,7 @@ def interruption() -> Iterator[Interruption]:
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
-        if before[number] is not signal.SIG_IGN:
+        if before[number] is not signal.SIG_IGN:        # nohup ignored it
             signal.signal(number, receive)
     try:
         yield flag

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from charlm.cli import options
 from charlm.cli.exit_codes import message
 from charlm.cli.line_reader import LineReader
@@ -17,9 +15,7 @@ Examples:
 """
 
 
-@click.command("tokenize", epilog=EXAMPLES, short_help="Write the token ids of each line.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("tokenize", EXAMPLES, "Write the token ids of each line.")
 @options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
 @options.errors
 def command(file: str | None, model: str | None, pieces: bool, errors: str) -> None:
@@ -30,12 +26,14 @@ def command(file: str | None, model: str | None, pieces: bool, errors: str) -> N
     """
     options.limit_threads(None)
     from charlm.cli.models import load_model
+    from charlm.reports.visible import visible
     lines, output = LineReader(file, errors), Output()
     tokenizer = load_model(model).tokenizer
     lossy = 0
 
     def show(index: int) -> str:
-        return _visible_piece(tokenizer.display(index)) if pieces else str(index)
+        """Return an id, or its text with spaces as U+2581 and control characters as pictures."""
+        return visible(tokenizer.display(index).replace(" ", "\u2581")) if pieces else str(index)
 
     for batch in lines.batches():
         rows = [tokenizer.encode(line.text).tolist() if line.text else [] for line in batch]
@@ -45,9 +43,3 @@ def command(file: str | None, model: str | None, pieces: bool, errors: str) -> N
     if lossy:
         message(f"lines with characters unknown to the model: {lossy}; detokenize cannot restore them")
     lines.close()
-
-
-def _visible_piece(text: str) -> str:
-    """Return a token's text with spaces as U+2581 and control characters as pictures."""
-    from charlm.reports.visible import visible
-    return visible(text.replace(" ", "\u2581"))

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,10 +108,8 @@ def command(**given: Any) -> None:
     began = time.monotonic()
     options.yield_when_waiting()
     request = _request(given, began)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _run_distributed(request)
-    else:
-        _run_as_writer(request)
+    run = _run_distributed if int(os.environ.get("WORLD_SIZE", "1")) > 1 else _run_as_writer
+    run(request)
 
 
 def _request(given: dict[str, Any], began: float) -> _Request:
@@ -123,7 +121,7 @@ def _request(given: dict[str, Any], began: float) -> _Request:
     if given.pop("bidirectional"):
         if encoder not in (None, "bidirectional"):
             raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
-        given["training"] = TrainingOptions(**{**given["training"].given, "encoder": "bidirectional"})
+        given["training"] = replace(given["training"], encoder="bidirectional")
     request = _Request(task=tasks[0] if tasks else None, began=began, **given)
     if request.new_corpus and not request.resume:
         raise click.UsageError("--new-corpus needs --resume; to start from scratch, name another file with -o")
@@ -182,9 +180,8 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
     checkpoint = _checkpoint(checkpoints, request, report) if process_group.is_main or request.resume else None
     process_group.barrier()             # before rank 0 writes another checkpoint
     if checkpoint is None and request.resume and os.path.exists(request.path):
-        quoted = shlex.quote(request.path)
         report(f"{request.path} has no checkpoint: its run finished, or never began; to train on, use --init-from "
-               f"{quoted}, or --force to start from scratch")
+               f"{shlex.quote(request.path)}, or --force to start from scratch")
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
@@ -220,12 +217,8 @@ def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[s
 def _starting_point(request: _Request, checkpoint: Checkpoint | None) -> StartingPoint:
     """Return where the run starts. Raises UsageError if the options contradict it."""
     from charlm.training.starting_point import StartingPoint
-    if checkpoint is not None:
-        start = StartingPoint.from_checkpoint(checkpoint)
-    elif request.init_from is not None:
-        start = StartingPoint.from_model(request.init_from)
-    else:
-        start = StartingPoint.from_scratch()
+    start = StartingPoint.from_checkpoint(checkpoint) if checkpoint is not None else \
+        StartingPoint.from_model(request.init_from) if request.init_from is not None else StartingPoint.from_scratch()
     start.check_task(request.task)
     return start
 
@@ -256,11 +249,12 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
 def _check_output(request: _Request) -> None:
     """Refuse an output that is a text of the run, or that exists, unless --force or --resume is given."""
     path, held_out = request.path, request.reading.held_out
+    if not os.path.exists(path):
+        return
     texts = [*request.corpus, *([held_out] if isinstance(held_out, str) else [])]
-    if os.path.exists(path) and any(os.path.samefile(text, path) for text in texts
-                                    if text != "-" and os.path.exists(text)):
+    if any(os.path.samefile(text, path) for text in texts if text != "-" and os.path.exists(text)):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
-    if os.path.exists(path) and not request.force and not request.resume:
+    if not request.force and not request.resume:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
 
 
@@ -270,9 +264,7 @@ def _default_output(corpus: str) -> str:
     >>> _default_output("books/novel.txt.gz")
     'novel.charlm'
     """
-    if corpus == "-":
-        return "stdin.charlm"
-    name = os.path.basename(corpus)
+    name = "stdin" if corpus == "-" else os.path.basename(corpus)
     stem, ending = os.path.splitext(name)
     if ending.lower() in (".gz", ".bz2", ".xz"):
         stem = os.path.splitext(stem)[0]
@@ -281,8 +273,6 @@ def _default_output(corpus: str) -> str:
 
 def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
     """Show the run's events; after an interruption die by the signal that asked for it."""
-    from dataclasses import replace
-
     from charlm.cli.signals import interruption
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, error_record
+from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ Examples:
 """
 
 
-@click.command("translate", epilog=EXAMPLES, short_help="Write the target of each source.")
-@click.argument("file", required=False, metavar="[FILE]")
-@options.model
+@options.model_command("translate", EXAMPLES, "Write the target of each source.")
 @options.beam
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
               help="Targets per source, best first; above 1 each is printed as source, target, score.")
@@ -56,11 +54,11 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
                                           length_penalty=length_penalty))
         return [next(found) if line.text else [] for line in sources]
 
-    for batch in lines.batches():
-        for line, targets in lines.map_valid(batch, translate):
-            _warn(lines, line, targets or [], translator.source_tokenizer)
-            output.write(error_record(line) if jsonl and targets is None else show(line, (targets or [])[:n_best]))
-    lines.close()
+    def show_checked(line: Line, targets: Sequence[Translation]) -> str:
+        _warn(lines, line, targets, translator.source_tokenizer)
+        return show(line, targets[:n_best])
+
+    lines.answer(output, translate, show_checked, error_record if jsonl else empty_line)
 
 
 def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokenizer: Tokenizer) -> None:

@@ -1,7 +1,4 @@
-"""Batches of examples of similar length, in another order in every epoch.
-
-The seed and the step alone determine a batch.
-"""
+"""Batches of examples of similar length, reshuffled in every epoch; seed and step alone determine a batch."""
 
 from __future__ import annotations
 

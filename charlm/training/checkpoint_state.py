@@ -98,10 +98,9 @@ def parse_run(checkpoint: Checkpoint) -> Run:
         _check(run)
         model = parse_model(checkpoint)
         _require(model.task == run["task"], "its task is not its model's")
-        config = TrainingConfig(**run["config"])
-        corpus = {"corpus_digest": model.training.get("corpus_digest")}
-        return Run(model.config, config, model.task, CorpusConfig(**run["reading"]), corpus, run["environment"],
-                   tuple(run["changes"]), run["minutes"])
+        return Run(model.config, TrainingConfig(**run["config"]), model.task, CorpusConfig(**run["reading"]),
+                   {"corpus_digest": model.training.get("corpus_digest")}, run["environment"], tuple(run["changes"]),
+                   run["minutes"])
     except (TypeError, ValueError, CharlmError) as error:
         raise ModelFileError(f"the checkpoint describes no run: {error}") from None
 
@@ -136,10 +135,7 @@ def _forms(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...],
 
 
 def resume_run(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Corpus) -> Run:
-    """Return the saved run with the length, learning rate and patience that it now has.
-
-    Raises UsageError for any other change, naming old and new.
-    """
+    """Return the saved run with its new length, learning rate and patience. Raises UsageError for other changes."""
     changed = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
     fixed = {name: change for name, change in changed.items() if name not in _CHANGEABLE}
     if fixed:
@@ -154,9 +150,8 @@ def with_changes(saved: Run, run: Run) -> Run:
     changed = _changed(asdict(saved.config), asdict(run.config))
     if saved.minutes is not None:
         changed.pop("steps", None)      # they were not planned yet
-    if not changed:
-        return run
-    return replace(run, changes=(*saved.changes, {name: list(change) for name, change in changed.items()}))
+    recorded = {name: list(change) for name, change in changed.items()}
+    return replace(run, changes=(*saved.changes, recorded)) if recorded else run
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -174,8 +169,7 @@ def _check(run: dict[str, Any]) -> None:
     _require(_is_count(run["failures"]), "its number of failures is invalid")
     _require(isinstance(run["changes"], list) and all(isinstance(change, dict) for change in run["changes"]),
              "its list of changes is invalid")
-    minutes = run["minutes"]
-    _require(minutes is None or _is_measure(minutes) and minutes > 0, "its minutes are invalid")
+    _require(run["minutes"] is None or _is_measure(run["minutes"]) and run["minutes"] > 0, "its minutes are invalid")
     _check_state(run["state"])
     threads = run["environment"].get("threads", 1)
     _require(all(isinstance(value, (str, int)) for value in run["environment"].values())
@@ -188,12 +182,10 @@ def _check_state(state: dict[str, Any]) -> None:
              and state["validated"] <= state["step"] and _is_measure(state["seconds"]),
              "numbers of its state are invalid")
     best = state["best"]
-    if best is not None:
-        _require(isinstance(best, dict) and set(best) == _names(Validation), "its best validation is invalid")
-        rate = best["error_rate"]
-        _require(_is_count(best["step"]) and _is_measure(best["loss"]) and _is_measure(best["bits_per_character"])
-                 and isinstance(best["best"], bool) and (rate is None or _is_measure(rate)),
-                 "its best validation is invalid")
+    _require(best is None or isinstance(best, dict) and set(best) == _names(Validation) and _is_count(best["step"])
+             and _is_measure(best["loss"]) and _is_measure(best["bits_per_character"])
+             and (best["error_rate"] is None or _is_measure(best["error_rate"])) and isinstance(best["best"], bool),
+             "its best validation is invalid")
 
 
 def _names(record: type) -> set[str]:

@@ -1,7 +1,6 @@
 """The values that a corpus decides where the user gives none: sizes, regularisation, length of the run.
 
-They follow from the corpus alone, never from the clock, so that `--steps` repeats a run bit for bit.
-Not here: steps planned from measured speed (speed.py).
+They follow from the corpus alone, never from the clock (as in speed.py), so that `--steps` repeats a run bit for bit.
 """
 
 from __future__ import annotations
@@ -55,10 +54,7 @@ class Defaults:
 
 
 def resolve(task: str, options: TrainingOptions, corpus: Corpus) -> tuple[ModelConfig, TrainingConfig]:
-    """Return the architecture and the run: the user's options where given, defaults elsewhere.
-
-    With `minutes` the number of steps is provisional until the speed is known.
-    """
+    """Return the architecture and the run. With `minutes` the steps are provisional until the speed is known."""
     defaults: Defaults = implementation(DEFAULTS, task)(corpus)
     run = defaults.fit(_training_config(options, defaults))
     length = defaults.length(run)
@@ -74,8 +70,8 @@ def resolve(task: str, options: TrainingOptions, corpus: Corpus) -> tuple[ModelC
 def check_early(task: str, options: TrainingOptions) -> None:
     """Raise UsageError for options that no corpus could make valid, before a long one is read."""
     sizes = Defaults(hidden_size=options.embedding_size or 8, batch_size=8, dropout=0.0, weight_decay=0.0)
-    run = _training_config(options, sizes)
-    _model_config(TASKS[task], options, (2, 2), hidden_size=sizes.hidden_size if options.tied else 8, bptt=run.bptt)
+    bptt = _training_config(options, sizes).bptt
+    _model_config(TASKS[task], options, (2, 2), hidden_size=sizes.hidden_size if options.tied else 8, bptt=bptt)
 
 
 def _training_config(options: TrainingOptions, defaults: Defaults) -> TrainingConfig:
@@ -122,13 +118,11 @@ def text_steps(tokens: int, window: int) -> int:
 
 def text_defaults(corpus: TextCorpus) -> Defaults:
     """Return the defaults for running text."""
-    tokens = len(corpus.train)
-
     def length(run: TrainingConfig) -> Length:
         window = run.batch_size * run.bptt
-        return Length(text_steps(tokens, window), tokens / window)
+        return Length(text_steps(len(corpus.train), window), len(corpus.train) / window)
 
-    return replace(text_sizes(tokens), length=length, fit=lambda run: fit_window(corpus.train, run))
+    return replace(text_sizes(len(corpus.train)), length=length, fit=lambda run: fit_window(corpus.train, run))
 
 
 def fit_window(train: TokenCache, run: TrainingConfig) -> TrainingConfig:
@@ -187,9 +181,7 @@ def _batches_per_epoch(corpus: LineCorpus | PairCorpus, run: TrainingConfig) -> 
 
 
 def validation_interval(steps: int, window: float, held_out: float) -> int:
-    """Return the steps between validations: ten in a run, fewer where they would outweigh the training.
-
-    `window` tokens are trained on in a step, and a validation costs as much as `held_out` tokens.
-    """
+    """Return the steps between validations: ten in a run, fewer where they would outweigh the training."""
+    # A step trains on `window` tokens, and a validation costs as much as `held_out` of them.
     count = int(VALIDATION_SHARE * steps * window / held_out)
     return -(-steps // min(max(count, 1), MAX_VALIDATIONS, steps))

@@ -1,8 +1,4 @@
-"""The processes of one training run: started by torchrun, each training on its shard of every batch.
-
-All processes go through the same steps in the same order; whatever depends on a clock or a signal they decide
-together. A single process communicates with nobody.
-"""
+"""The processes of one run, started by torchrun: all take the same steps and decide by clock or signal together."""
 
 from __future__ import annotations
 

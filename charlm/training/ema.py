@@ -22,10 +22,8 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Include the weights after the update of a step, counted from 0.
-
-        Early means cover few updates, so they move faster: by at least 1 / (step + WARMUP).
-        """
+        """Include the weights after the update of a step, counted from 0."""
+        # Early means cover few updates, so they move faster.
         weight = max(1 - self._decay, 1 / (step + WARMUP))
         for name, mean in self._mean.items():
             mean.lerp_(self._parameters[name], weight)

@@ -9,14 +9,9 @@ import torch
 from charlm.errors import UsageError
 from charlm.version import __version__
 
-_NAMES = {"threads": "--threads"}       # entries that are known to the user by another name
-
 
 def choose_device(requested: str, previous: str | None = None) -> str:
-    """Return "cpu" or "cuda". For "auto", a run that was on a CPU stays there; else a GPU is used if there is one.
-
-    Raises UsageError if "cuda" is requested and no GPU is available.
-    """
+    """Return "cpu" or "cuda"; "auto" keeps a run on the CPU. Raises UsageError if no GPU is available for "cuda"."""
     if requested == "auto" and previous == "cpu":
         return "cpu"
     available = torch.cuda.is_available()
@@ -47,5 +42,5 @@ def differences(before: dict, now: dict) -> str:
     >>> differences({"threads": 2, "torch": "2.6"}, {"threads": 1, "torch": "2.6"})
     '--threads was 2 and is 1'
     """
-    return ", ".join(f"{_NAMES.get(name, name)} was {before.get(name)} and is {now.get(name)}"
+    return ", ".join(f"{'--threads' if name == 'threads' else name} was {before.get(name)} and is {now.get(name)}"
                      for name in sorted({*before, *now}) if before.get(name) != now.get(name))

@@ -18,10 +18,7 @@ _MAY_DIFFER = ("vocabulary_size", "source_vocabulary_size", "labels", "window")
 
 
 def initial_weights(model: Model, corpus: Corpus, config: ModelConfig) -> dict[str, np.ndarray]:
-    """Return the weights with which a network of this configuration continues the model's training on a corpus.
-
-    Raises UsageError if it differs from the model in more than its vocabulary and the length of its windows.
-    """
+    """Return the weights to continue the model's training with. Raises UsageError for another architecture."""
     if any(getattr(config, name) != value for name, value in asdict(model.config).items() if name not in _MAY_DIFFER):
         raise UsageError(f"--init-from: the model is {model.config.describe()}; its architecture cannot be changed")
     output_ids = _output_ids(model, corpus)

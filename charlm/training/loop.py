@@ -70,8 +70,8 @@ class _BestModelSaver:
 class _Pace:
     """The speed of a run: a running mean of the seconds of an update, and the seconds of the last validation."""
 
-    def __init__(self, characters_per_update: float):
-        self._characters = characters_per_update
+    def __init__(self, characters_per_update: float, seconds_before: float):
+        self._characters, self._seconds_before = characters_per_update, seconds_before
         self._began = self._started = time.monotonic()
         self._mean = self._validation = 0.0
 
@@ -92,7 +92,8 @@ class _Pace:
         return updates * self._mean + validations * self._validation
 
     def elapsed(self) -> float:
-        return time.monotonic() - self._began
+        """Return the seconds trained so far, in all sessions."""
+        return self._seconds_before + (time.monotonic() - self._began)
 
 
 class _CheckpointSaver:
@@ -126,11 +127,9 @@ class _Loop:
                  checkpoints: _CheckpointSaver, interrupted: Callable[[], bool]):
         self._trainer, self._state, self._interrupted = trainer, state, interrupted
         self._best_model, self._checkpoints = best_model, checkpoints
-        objective = trainer.objective
-        self._interval = validation_interval(
-            trainer.run.steps, objective.tokens_per_update, objective.validation_tokens)
-        self._pace = _Pace(objective.characters_per_update)
-        self._seconds_before = state.seconds
+        task = trainer.objective
+        self._interval = validation_interval(trainer.run.steps, task.tokens_per_update, task.validation_tokens)
+        self._pace = _Pace(task.characters_per_update, state.seconds)
 
     def run(self) -> Iterator[Event]:
         state = self._state
@@ -150,10 +149,7 @@ class _Loop:
             yield from self._best_model.flush()
         best, path = state.best, self._best_model.path
         loss, bits, errors = (best.loss, best.bits_per_character, best.error_rate) if best else (None, None, None)
-        yield Stopped(reason, state.step, loss, bits, path, self._elapsed(), errors, self._trainer.task)
-
-    def _elapsed(self) -> float:
-        return self._seconds_before + self._pace.elapsed()
+        yield Stopped(reason, state.step, loss, bits, path, self._pace.elapsed(), errors, self._trainer.task)
 
     def _steps(self) -> Generator[Event, None, str]:
         """Yield updates with validations between them; return the reason why they ended."""
@@ -173,7 +169,7 @@ class _Loop:
             if self._interrupted():
                 return "interrupted"
             yield self._update()
-            state.seconds = self._elapsed()
+            state.seconds = self._pace.elapsed()
             if self._interrupted():
                 return "interrupted"
 
@@ -193,9 +189,8 @@ class _Loop:
         state.step += 1
         pace.end_update()
         left = steps - state.step
-        seconds_left = pace.seconds_left(left, -(-left // self._interval))
         return Step(state.step, steps, update.loss, update.gradient_norm, update.learning_rate,
-                    pace.characters_per_second(), seconds_left, update.applied)
+                    pace.characters_per_second(), pace.seconds_left(left, -(-left // self._interval)), update.applied)
 
     def _validate(self) -> Generator[Event, None, bool]:
         """Score the held-out data and yield the result; return False if interrupted."""
@@ -203,7 +198,7 @@ class _Loop:
         self._pace.start()
         metrics = self._trainer.validate(self._interrupted)
         self._pace.end_validation()
-        state.seconds = self._elapsed()
+        state.seconds = self._pace.elapsed()
         if self._interrupted():
             return False
         is_best = metrics.is_better_than(

@@ -20,15 +20,13 @@ _SAFETY = 1.02                          # the polynomials need a spectral norm j
 
 
 class Orthogonaliser:
-    """Move all singular values of blocks of one shape towards one, by x → ax + b(xxᵀ)x + c(xxᵀ)²x.
-
-    The buffers are kept: allocating them at every step costs a quarter of the time.
-    """
+    """Move all singular values of blocks of one shape towards one, by x → ax + b(xxᵀ)x + c(xxᵀ)²x."""
 
     def __init__(self, blocks: torch.Tensor):
         count, rows, columns = blocks.shape
         self._tall = rows > columns
         short, long = sorted((rows, columns))
+        # Buffers are kept: allocating them at every step costs a quarter of the time.
         self._x, self._next = (blocks.new_empty(count, short, long) for _ in range(2))
         self._gram, self._polynomial = (blocks.new_empty(count, short, short) for _ in range(2))
 
@@ -46,10 +44,7 @@ class Orthogonaliser:
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised Nesterov momentum for matrices of `gates` stacked blocks each (Jordan 2024).
-
-    Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
-    """
+    """Orthogonalised Nesterov momentum for matrices of `gates` stacked blocks each (Jordan 2024)."""
 
     def __init__(self, parameters: Iterable[torch.Tensor], *, lr: float, gates: int, momentum: float = 0.95,
                  weight_decay: float = 0.0):
@@ -67,17 +62,16 @@ class Muon(torch.optim.Optimizer):
                     blocks = direction.unflatten(0, (group["gates"], -1))
                     by_shape[blocks.shape].append((parameter, blocks))
             for (gates, rows, columns), members in by_shape.items():
-                updates = self._orthogonalised(torch.cat([blocks for _, blocks in members]))
+                stacked = torch.cat([blocks for _, blocks in members])
+                if stacked.shape not in self._orthogonalisers:
+                    self._orthogonalisers[stacked.shape] = Orthogonaliser(stacked)
+                updates = self._orthogonalisers[stacked.shape](stacked)
                 # A tall block has fewer singular values than rows: scale its rows up to unit size.
                 rate = group["lr"] * max(1.0, rows / columns) ** 0.5
                 for (parameter, _), update in zip(members, updates.split(gates), strict=True):
+                    # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(update.reshape(parameter.shape), alpha=-rate)
-
-    def _orthogonalised(self, blocks: torch.Tensor) -> torch.Tensor:
-        if blocks.shape not in self._orthogonalisers:
-            self._orthogonalisers[blocks.shape] = Orthogonaliser(blocks)
-        return self._orthogonalisers[blocks.shape](blocks)
 
     def _momentum(self, parameter: torch.Tensor, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
         """Update the running mean of the gradient; return the Nesterov mixture."""

@@ -30,9 +30,7 @@ class Optimizers:
     def __init__(self, network: Network, config: TrainingConfig):
         self._config = config
         layers = [*network.decoder, *(network.encoder.layers if network.config.has_source else ())]
-        matrices = [p for layer in layers for p in layer.parameters() if p.dim() == 2]
-        if config.optimizer == "adamw":
-            matrices = []
+        matrices = [p for layer in layers for p in layer.parameters() if p.dim() == 2 and config.optimizer == "muon"]
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
         by_muon = set(map(id, matrices))
         rest = [p for p in network.parameters() if id(p) not in by_muon]
@@ -57,10 +55,7 @@ class Optimizers:
                 for parameter, values in optimizer.state.items() for name, value in values.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Restore the state that `tensors` returned, into optimizers that have not made a step yet.
-
-        Raises ValueError for the state of other optimizers or parameters.
-        """
+        """Restore what `tensors` returned, before the first step. Raises ValueError for another run's state."""
         states: dict[str, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
             parameter_name, _, name = key.rpartition(".")

@@ -1,8 +1,4 @@
-"""The user's options for the network and the run; None if the corpus decides.
-
-TrainingOptions has the fields of ModelConfig and TrainingConfig that have a flag, under the same names.
-Not here: the values that a corpus decides (defaults.py).
-"""
+"""The user's options for the network and the run, under the names of the config; None if the corpus decides."""
 
 from __future__ import annotations
 

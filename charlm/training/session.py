@@ -55,8 +55,7 @@ class Session:
 def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -> Iterator[Event]:
     """Plan, train and store; after each validation yield a preview, if the session has one.
 
-    Raises UsageError for options that do not fit, StorageError, DivergedError, and ModelFileError for a
-    checkpoint that cannot be resumed.
+    Raises UsageError for options that do not fit, ModelFileError for the checkpoint, StorageError and DivergedError.
     """
     saved = session.start.run
     before = saved.environment if saved is not None else {}

@@ -25,10 +25,7 @@ class Speed:
         return steps * self.update + validations * self.validation
 
     def steps_within(self, seconds: float, window: float, held_out: float) -> int:
-        """Return the number of steps, at least one, whose expected duration fits into `seconds`.
-
-        The result can be slightly too small where one more step brings one more validation.
-        """
+        """Return the number of steps, at least one, that fit into `seconds`; at times one fewer than could."""
         low, high = 1, max(int(seconds / self.update), 1)
         while low < high:
             middle = (low + high + 1) // 2
@@ -42,11 +39,10 @@ class Speed:
 def measure(trainer: Trainer, *, seconds: float, interrupted: Callable[[], bool]) -> Speed:
     """Run a disposable trainer for about `seconds`, then a part of a validation."""
     times: list[float] = []
-    clock = trainer.clock
-    began = start = clock()
+    began = start = trainer.clock()
     while not times or (len(times) <= SKIPPED or start - began < seconds) and not interrupted():
         trainer.update(len(times))
-        now = clock()
+        now = trainer.clock()
         times.append(now - start)
         start = now
     return Speed(statistics.fmean(times[SKIPPED:] or times), trainer.validation_seconds(seconds / 3, interrupted))

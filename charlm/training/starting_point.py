@@ -1,7 +1,4 @@
-"""The starting point of a run: from scratch, its own checkpoint, or the weights of a model.
-
-The latter two decide the task, how the corpus is read, and the network; the user may then change only a little.
-"""
+"""The starting point of a run, and what it decides: from scratch, its own checkpoint, or a model's weights."""
 
 from __future__ import annotations
 
@@ -52,9 +49,8 @@ class StartingPoint:
     @classmethod
     def from_model(cls, path: str) -> StartingPoint:
         """Start a new run with the weights, network and vocabulary of a model. Raises ModelFileError."""
-        model, source = load(path), None
-        if model.separate_source is not None:
-            source = Extendable(model.separate_source)
+        model = load(path)
+        source = None if model.separate_source is None else Extendable(model.separate_source)
         options = {name: getattr(model.config, name) for name in _flags(ModelConfig)}
         if model.config.window:
             options["bptt"] = model.config.window
@@ -88,9 +84,8 @@ class StartingPoint:
 
     def training_options(self, given: TrainingOptions) -> TrainingOptions:
         """Return the options of the run: as given, otherwise as decided here."""
-        decided = dict(self.options)
-        if not given.given.keys().isdisjoint(_LENGTHS):
-            decided = {name: value for name, value in decided.items() if name not in _LENGTHS}
+        replaced = () if given.given.keys().isdisjoint(_LENGTHS) else _LENGTHS
+        decided = {name: value for name, value in self.options.items() if name not in replaced}
         return TrainingOptions(**{**decided, **given.given})
 
 

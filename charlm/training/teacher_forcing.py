@@ -21,18 +21,10 @@ IGNORED = -100                          # the target that F.cross_entropy leaves
 
 def encode_sources(network: Network, sources: Sequence[np.ndarray],
                    positions: tuple[np.ndarray, np.ndarray] | None = None) -> State:
-    """Return the decoder state after encoding sources of any lengths, one row each.
-
-    With `positions`, rows and positions (G,) of gaps in the sources, the state has a row for each gap.
-    """
-    device = network.head.bias.device
-
-    def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).to(device)
-
-    lengths = np.array([len(ids) for ids in sources])
-    return network.encode(tensor(padded(sources, 0)), tensor(lengths),
-                          positions and (tensor(positions[0]), tensor(positions[1])))
+    """Return the state after encoding sources, one row each; with `positions` (rows, columns) one for each gap (G,)."""
+    arrays = padded(sources, 0), np.array([len(ids) for ids in sources]), *(positions or ())
+    ids, lengths, *gaps = (torch.from_numpy(values).to(network.head.bias.device) for values in arrays)
+    return network.encode(ids, lengths, (gaps[0], gaps[1]) if positions else None)
 
 
 def inputs_and_targets(rows: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,4 @@
-"""A run advanced one update at a time: network, objective, optimizers and averaged weights.
-
-The loop (loop.py) decides when to update, validate and save.
-"""
+"""A run advanced one update at a time; the loop (loop.py) decides when to update, validate and save."""
 
 from __future__ import annotations
 
@@ -42,10 +39,7 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
 
 class Trainer:
-    """The network, objective and optimizers of one run.
-
-    The constructor seeds torch: the same corpus, configurations and machine give the same bits.
-    """
+    """The network, objective and optimizers of one run; the same corpus, options and machine give the same bits."""
 
     def __init__(self, corpus: Corpus, model: ModelConfig, run: TrainingConfig, *,
                  device: str, task: str = DEFAULT, process_group: ProcessGroup = SINGLE_PROCESS):
@@ -65,10 +59,7 @@ class Trainer:
         self._average = WeightAverage(self.network, self.run.averaging)
 
     def update(self, step: int) -> Update:
-        """Run one update, counted from 0; skip it if the loss or the gradient is not finite.
-
-        Raises DivergedError after three skipped updates in a row.
-        """
+        """Run one update, counted from 0, or skip it if not finite. Raises DivergedError at the third skip in a row."""
         torch.manual_seed(step_seed(self.run.seed, step, self._group.rank))
         loss = self.objective.loss(step)
         self._optimizers.zero_grad()
@@ -86,8 +77,7 @@ class Trainer:
 
     def _clip(self) -> float:
         """Clip the gradients as configured; return their global norm before clipping."""
-        limit = self.run.clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit).item()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.run.clip or math.inf).item()
         if self.run.clip_value:
             torch.nn.utils.clip_grad_value_(self._parameters, self.run.clip_value)
         return norm

@@ -53,8 +53,7 @@ class _HeldOut:
         stride = window_length(len(starts), self._tokenizer.size)
         for at in range(0, length, stride):
             size = min(stride, length - at)
-            rows = [self._with_context(start + at, start + at + size) for start in starts]
-            ids = torch.from_numpy(np.stack(rows))
+            ids = torch.from_numpy(np.stack([self._with_context(start + at, start + at + size) for start in starts]))
             yield ids[:, :-1].to(self._device), ids[:, 1:].to(self._device)
 
     def _with_context(self, start: int, stop: int) -> np.ndarray:
@@ -66,10 +65,7 @@ class _HeldOut:
 @torch.inference_mode()
 def held_out_loss(network: Network, tokens: TokenCache, tokenizer: Tokenizer, *,
                   lanes: int | None = None, interrupted: Callable[[], bool] = lambda: False) -> float:
-    """Return the mean nats per token, or NaN if interrupted.
-
-    The probability of an unknown token is spread evenly over all unknown characters.
-    """
+    """Return the mean nats per token, or NaN if interrupted; unknown characters share the probability of unk evenly."""
     lanes = lanes or lane_count(len(tokens))
     window = network.config.window or 1
     lanes = lanes if len(tokens) // lanes >= window else 1

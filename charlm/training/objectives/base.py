@@ -1,14 +1,11 @@
-"""The interface between a task and the trainer: a loss for each step, and a validation.
-
-Each task has its own file: text.py, lines.py, pairs.py and infill.py.
-"""
+"""The interface between a task (text.py, lines.py, pairs.py, infill.py) and the trainer."""
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -40,64 +37,47 @@ class ValidationMetrics:
         return (self.error_rate or 0, self.loss) < (other.error_rate or 0, other.loss)
 
 
-class Objective(Protocol):
-    """One task on one corpus with one network, over the steps of a run."""
+class Objective(abc.ABC):
+    """One task on one corpus with one network, over the steps of a run; here without state between updates."""
 
     tokens_per_update: float            # predicted tokens, on average
     characters_per_update: float        # characters of the training text, on average
     updates_per_epoch: float
     validation_tokens: float            # cost of one validation, in predicted tokens
     validation_batches: int             # calls of `interrupted` in one validation
-    stateful: bool                      # True if an update starts from the state in which the last one ended
+    stateful = False                    # True if an update starts from the state in which the last one ended
 
+    def __init__(self, network: Network, run: TrainingConfig, process_group: ProcessGroup):
+        self._network, self._run, self._group = network, run, process_group
+
+    @abc.abstractmethod
     def loss(self, step: int) -> torch.Tensor:
         """Return the scalar loss of a step, counted from 0: this process's share of the mean in nats per token."""
 
-    def commit(self) -> None:
+    def commit(self) -> None:           # noqa: B027
         """Keep the state in which the latest loss ended: its gradient was finite and is applied."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the state carried from one update to the next, apart from the weights."""
+        return {}
 
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:    # noqa: B027
         """Restore the state that `tensors` returned."""
 
+    @abc.abstractmethod
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
         """Score all held-out data without touching the training state; the loss is NaN if interrupted."""
 
-
-class StatelessObjective:
-    """A base for tasks whose examples are independent of each other: no state is carried between updates."""
-
-    stateful = False
-
-    def __init__(self, network: Network, run: TrainingConfig, process_group: ProcessGroup):
-        self._network, self._group = network, process_group
-        self._smoothing = run.label_smoothing
-
-    def commit(self) -> None:
-        """Do nothing, as there is no state to keep."""
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Return no tensors, as there is no state to carry."""
-        return {}
-
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Do nothing, as there is no state to restore."""
-
     def _share_of_mean(self, rows: list[np.ndarray], start: Callable[[], State], *, tokens: int) -> torch.Tensor:
-        """Return the summed loss of a shard's rows over the tokens of the whole batch: shards add up to the mean.
-
-        `start` returns the decoder state that the rows begin with; a shard may be empty.
-        """
+        """Return a shard's summed loss over the tokens of the whole batch; `start` returns the state before them."""
         if not rows:
             return zero_loss(self._network)
-        return teacher_forced_loss(self._network, start(), rows, label_smoothing=self._smoothing,
+        return teacher_forced_loss(self._network, start(), rows, label_smoothing=self._run.label_smoothing,
                                    reduction="sum") / tokens
 
 
 @torch.inference_mode()
-def held_out_metrics(network: Network, batches: Iterable[list], nats: Callable[[list], float], *, tokens: int,
+def held_out_metrics(network: Network, batches: Iterable[list], nats: Callable[[list], float], *, tokens: float,
                      characters: int, interrupted: Callable[[], bool]) -> ValidationMetrics:
     """Return the metrics of batches that have `tokens` and `characters` in all; `nats` scores one batch."""
     total = 0.0

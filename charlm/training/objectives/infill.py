@@ -14,18 +14,18 @@ from charlm.text import gap_sampling
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.text_corpus import TextCorpus
 from charlm.training.distributed import ProcessGroup
-from charlm.training.objectives.base import StatelessObjective, ValidationMetrics, held_out_metrics
+from charlm.training.objectives.base import Objective, ValidationMetrics, held_out_metrics
 from charlm.training.teacher_forcing import encode_sources, teacher_forced_loss, unknown_nats
 
 AT_ONCE = 64                            # held-out texts in a batch
 
 
-class InfillObjective(StatelessObjective):
+class InfillObjective(Objective):
     """Predict every token of every gap and its end, given the text with all its gaps."""
 
     def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
         super().__init__(network, run, process_group)
-        self._corpus, self._seed = corpus, run.seed
+        self._corpus = corpus
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
@@ -34,16 +34,13 @@ class InfillObjective(StatelessObjective):
         self.validation_batches = -(-len(self._held_out) // AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Return this process's share of the step's mean loss, in nats per token.
-
-        The texts of a step have one random length, so that sources need little padding.
-        """
-        rng = np.random.default_rng([self._seed, step])
+        """Return this process's share of the step's mean loss, in nats per token."""
+        rng = np.random.default_rng([self._run.seed, step])
         tokens, tokenizer = self._corpus.train, self._corpus.tokenizer
+        # All texts of a step have one random length, so that sources need little padding.
         size = min(int(rng.integers(gap_sampling.MIN_SOURCE, gap_sampling.MAX_SOURCE + 1)), len(tokens))
         max_length = gap_sampling.draw_max_length(rng)
-        count = max(round(self.tokens_per_update / size), 1)
-        starts = rng.integers(0, len(tokens) - size + 1, count)
+        starts = rng.integers(0, len(tokens) - size + 1, max(round(self.tokens_per_update / size), 1))
         texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, max_length=max_length), tokenizer)
                  for ids in tokens.ring(starts, size)]
         shard = self._group.shard(texts)

@@ -15,13 +15,13 @@ from charlm.text.examples import batch_by_length
 from charlm.text.line_corpus import MAX_EXAMPLE, LineCorpus
 from charlm.training.batches import Batches
 from charlm.training.distributed import ProcessGroup
-from charlm.training.objectives.base import StatelessObjective, ValidationMetrics, held_out_metrics
+from charlm.training.objectives.base import Objective, ValidationMetrics, held_out_metrics
 from charlm.training.teacher_forcing import IGNORED, inputs_and_targets, unknown_nats
 
 AT_ONCE = 256                           # held-out lines in a batch, fewer if they are long
 
 
-class LinesObjective(StatelessObjective):
+class LinesObjective(Objective):
     """Predict every token of a line and its end."""
 
     def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):

@@ -18,19 +18,19 @@ from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special_tokens import with_bos_eos
 from charlm.training.batches import Batches
 from charlm.training.distributed import ProcessGroup
-from charlm.training.objectives.base import StatelessObjective, ValidationMetrics
+from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.teacher_forcing import encode_sources
 
 UNKNOWN_PROBABILITY = 0.003             # of a source token to be read as unknown
 GREEDY_COST = 4                         # time for a token of greedy search in NumPy, over one of training
 
 
-class PairsObjective(StatelessObjective):
+class PairsObjective(Objective):
     """Predict every token of a target and its end, given the source."""
 
     def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
         super().__init__(network, run, process_group)
-        self._corpus, self._seed = corpus, run.seed
+        self._corpus = corpus
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         target_tokens = corpus.targets.lengths + 1
         self.updates_per_epoch = self._batches.in_first_epoch
@@ -42,7 +42,7 @@ class PairsObjective(StatelessObjective):
     def loss(self, step: int) -> torch.Tensor:
         """Return this process's share of the step's mean loss, in nats per token."""
         corpus, indices = self._corpus, self._batches.at(step)
-        rng = np.random.default_rng([self._seed, step])
+        rng = np.random.default_rng([self._run.seed, step])
         # All processes draw for the whole batch, so that the result does not depend on their number.
         sources = self._group.shard([self._with_unknowns(corpus.sources[index], rng) for index in indices])
         rows = [with_bos_eos(corpus.tokenizer, corpus.targets[index]) for index in self._group.shard(indices)]

@@ -18,7 +18,7 @@ from charlm.nn.state import State
 from charlm.text.text_corpus import TextCorpus
 from charlm.text.token_cache import TokenCache
 from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
-from charlm.training.objectives.base import ValidationMetrics
+from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.validation import held_out_loss, window_count
 
 RESET_PROBABILITY = 0.5                 # of a lane whose window starts at a line break
@@ -28,10 +28,8 @@ class Lanes:
     """Evenly spaced readers of a token cache that is read as a ring, in windows of `bptt` tokens."""
 
     def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, process_group: ProcessGroup = SINGLE_PROCESS):
-        """Place `batch_size` lanes and keep those of this process."""
         self._tokens, self._bptt = tokens, bptt
-        starts = np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size
-        self._starts = process_group.shard(starts)
+        self._starts = process_group.shard(np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size)
 
     def window(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets (B, T) of a step, counted from 0; targets are inputs one token later."""
@@ -39,7 +37,7 @@ class Lanes:
         return ids[:, :-1], ids[:, 1:]
 
 
-class TextObjective:
+class TextObjective(Objective):
     """Predict the next token at every position of a running text.
 
     When a window starts at a line break, the lane's state is reset with probability 0.5, so that the network also
@@ -49,11 +47,9 @@ class TextObjective:
     stateful = True
 
     def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
-        self._corpus, self._network, self._group = corpus, network, process_group
-        self._smoothing = run.label_smoothing
-        self._device = network.head.bias.device
+        super().__init__(network, run, process_group)
+        self._corpus, self._device = corpus, network.head.bias.device
         self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt, process_group=process_group)
-        self._batch_size, self._seed = run.batch_size, run.seed
         self._state: State | None = None        # None before the first applied update
         self._next: State | None = None         # follows _state if the latest loss is applied
         self.tokens_per_update = run.batch_size * run.bptt
@@ -72,18 +68,15 @@ class TextObjective:
         logits, after = self._network.step(inputs.to(self._device), state)      # (B, T, V)
         self._next = after.detach()
         loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
-                               targets.to(self._device).T.flatten(), label_smoothing=self._smoothing)
-        return loss * (len(inputs) / self._batch_size)
+                               targets.to(self._device).T.flatten(), label_smoothing=self._run.label_smoothing)
+        return loss * (len(inputs) / self._run.batch_size)
 
     def _reset_mask(self, first: torch.Tensor, step: int) -> torch.Tensor:
-        """Return True for every lane (B,) to reset, given the first tokens (B,) of a step's windows.
-
-        Lanes are never reset if the network encodes windows of its past: all lanes must advance together.
-        """
-        if self._network.config.window:
+        """Return True for every lane (B,) to reset, given the first tokens (B,) of a step's windows."""
+        if self._network.config.window:     # of past text: all lanes must advance together
             return torch.zeros(len(first), dtype=torch.bool)
-        rng = np.random.default_rng([self._seed, step])
-        drawn = self._group.shard(rng.random(self._batch_size)) < RESET_PROBABILITY
+        rng = np.random.default_rng([self._run.seed, step])
+        drawn = self._group.shard(rng.random(self._run.batch_size)) < RESET_PROBABILITY
         return (first == self._corpus.tokenizer.start_id) & torch.from_numpy(drawn)
 
     def commit(self) -> None:
@@ -92,17 +85,16 @@ class TextObjective:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the state of all lanes of all processes; empty before the first applied update."""
-        return {} if self._state is None else self._group.gather(self._state, self._batch_size).tensors()
+        return {} if self._state is None else self._group.gather(self._state, self._run.batch_size).tensors()
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Restore this process's lanes. Raises KeyError or ValueError for the state of another run."""
         if tensors:
-            whole = State.restored(tensors, self._network.start(self._batch_size))
-            self._state = whole.select(self._group.shard(torch.arange(self._batch_size)))
+            whole = State.restored(tensors, self._network.start(self._run.batch_size))
+            self._state = whole.select(self._group.shard(torch.arange(self._run.batch_size)))
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
         """Score the whole held-out text with carried state."""
         corpus = self._corpus
         loss = held_out_loss(self._network, corpus.validation, corpus.tokenizer, interrupted=interrupted)
-        tokens_per_character = len(corpus.validation) / corpus.validation_characters
-        return ValidationMetrics(loss, loss * tokens_per_character / math.log(2))
+        return ValidationMetrics(loss, loss * (len(corpus.validation) / corpus.validation_characters) / math.log(2))
