@@ -77,7 +77,7 @@ def unread_variables(group: click.Group, ctx: click.Context) -> Iterator[str]:
                                  for param in command.params if isinstance(param, Option)
                                  for name, _ in param.variables(f"CHARLM_{verb.upper()}"))}
     for name in sorted(set(names) - known):
-        near = difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(name, known, 1, 0.8)
         yield f"warning: no option reads {name}" + (f"; did you mean {near[0]}?" if near else "")
 
 

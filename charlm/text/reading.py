@@ -91,7 +91,7 @@ def _read(stream: BinaryIO, source: str, size: int, warn: Warn | None) -> bytes:
         # As gzip(1) does. The time stamp is known once the header of a first member has been read.
         if getattr(stream, "mtime", None) is not None and str(error).startswith("Not a gzipped file"):
             if warn:
-                warn(f"{source_name(source)}: the bytes after its compressed data are ignored")
+                warn(f"warning: {source_name(source)}: the bytes after its compressed data are ignored")
             return b""
         raise CorpusError(f"{source_name(source)}: cannot be read ({error})") from None
 

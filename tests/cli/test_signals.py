@@ -90,6 +90,7 @@ def can_sample(model):
     return done.code == 0 and len(done.text) == 20 and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_control_c_on_the_panel_keeps_the_best_model_and_dies_by_int(trainings):
     training = trainings["control-c"]
     training.wait_for(training.model.exists)

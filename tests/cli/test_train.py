@@ -38,6 +38,7 @@ def test_progress_in_a_log_is_one_line_an_event_and_stdout_is_empty(verses):
     assert {"step", "validation", "sample", "saved"} < set(names)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_from_stdin_to_a_closed_log(model, verses, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)

@@ -42,7 +42,7 @@ def slow_nats(network, text):
     return nats
 
 
-@pytest.mark.parametrize("length", [3, 40, 8300])
+@pytest.mark.parametrize("length", [3, 40, pytest.param(8300, marks=pytest.mark.slow)])
 def test_nats_equal_a_slow_loop_over_every_gap(network, length):
     tokens = cache_of(text_of(length))
     metrics, texts = evaluate_gaps(network, LETTERS, tokens), held_out_gaps(tokens, LETTERS)

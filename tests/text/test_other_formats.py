@@ -119,7 +119,7 @@ def read_with_warnings(source):
 @pytest.mark.parametrize("text", [TEXT, "", TEXT * 100_000], ids=len)
 def test_bytes_after_gzip_data_are_ignored_with_a_warning(text, rest):
     path = put(gzip.compress(text.encode()) + rest, "a.gz")
-    assert read_with_warnings(path) == (text, ["a.gz: the bytes after its compressed data are ignored"])
+    assert read_with_warnings(path) == (text, ["warning: a.gz: the bytes after its compressed data are ignored"])
     assert "".join(read_text([path])) == text
 
 
@@ -132,7 +132,7 @@ def test_padding_and_further_gzip_members_are_read_silently(rest):
 
 def test_bytes_after_the_last_of_several_gzip_members_are_ignored():
     path = put(gzip.compress(b"one ") + gzip.compress(b"two") + b"rest", "a.gz")
-    assert read_with_warnings(path) == ("one two", ["a.gz: the bytes after its compressed data are ignored"])
+    assert read_with_warnings(path) == ("one two", ["warning: a.gz: the bytes after its compressed data are ignored"])
 
 
 def test_a_filter_warns_too():

@@ -219,8 +219,9 @@ def test_a_learning_rate_of_zero_is_not_a_skipped_update(corpus):
 # Learning
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("cell, optimizer", [
+    ("lstm", "muon"), *(pytest.param(cell, optimizer, marks=pytest.mark.slow) for cell, optimizer in
+                        [("lstm", "adamw"), ("gru", "muon"), ("gru", "adamw"), ("rnn", "muon"), ("rnn", "adamw")])])
 def test_it_learns_namaskar(corpus_of, cell, optimizer):
     # Cut between words, so that the training text is seamless when read as a ring.
     corpus = corpus_of("namaskar\n" * 64, validation=1 / 8)
