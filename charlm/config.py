@@ -1,7 +1,7 @@
 """The configuration of a model, of a training run and of sampling, as frozen dataclasses.
 
 Each field's metadata names its flag, its bounds and its help. The command line's options, the checks here and the
-texts of errors are all made from it, so a new hyper-parameter is added here and where it is used.
+error messages are all derived from it, so a new hyperparameter is added only here and where it is used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Option:
     automatic: str = ""                 # how the default is chosen, where no number can say it
 
     @property
-    def is_flag(self) -> bool:
+    def is_settable(self) -> bool:
         """Return whether the user can set it on the command line."""
         return self.flag.startswith("--")
 
@@ -116,8 +116,8 @@ class ModelConfig:
                           "the decoder's own layers.", group="network", choices=ENCODERS,
                           automatic="bidirectional for pairs and fill, else shared")
     source_vocabulary_size: int = option(0, "source vocabulary size", low=0, high=MAX_VOCABULARY)    # 0: no source
-    attention: bool = option(False, "--attention", "Attend to every position that the encoder read, or "
-                             "only to its last states.", group="network", negation="--no-attention",
+    attention: bool = option(False, "--attention", "Attend to every position that the encoder read, instead of "
+                             "using only its last output.", group="network", negation="--no-attention",
                              automatic="attention if there is a source")
     window: int = option(0, "--bptt", low=0, high=MAX_SIZE)     # of past text that the encoder reads, in tokens
     labels: int = option(0, "--labels", low=0, high=MAX_SIZE)   # ids that the decoder reads beside its vocabulary
@@ -229,17 +229,17 @@ class ModelConfig:
         _require(isinstance(values, dict) and set(values) == {one.name for one in fields(cls)},
                  "model configuration has missing or unknown entries")
         _require(all(isinstance(values[name], str) for name in ("cell", "nonlinearity", "encoder")),
-                 "model configuration names are not text")
+                 "model configuration: cell, nonlinearity and encoder must be strings")
         return cls(**values)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run: all that decides its weights, beside the corpus and the model's shape."""
+    """The hyperparameters of a run: with the corpus and the model's shape, they determine its weights."""
 
     steps: int = option(MISSING, "--steps", "Train for this many updates.", group="run", low=1, high=MAX_COUNT,
                         automatic="by the corpus")
-    batch_size: int = option(32, "--batch-size", "Lanes of text, lines or pairs in a batch.", group="run", low=1,
+    batch_size: int = option(32, "--batch-size", "Text streams, lines or pairs per batch.", group="run", low=1,
                              high=MAX_SIZE, automatic="by the corpus")
     bptt: int = option(64, "--bptt", "Tokens in a window of truncated backpropagation.", group="run", low=1,
                        high=MAX_SIZE)
@@ -273,9 +273,9 @@ class TrainingConfig:
 class CorpusConfig:
     """The settings for reading a corpus. A field of None is automatic."""
 
-    tokenizer: str | None = option(None, "--tokenizer", "Token of the text, or of a target.", group="tokens",
+    tokenizer: str | None = option(None, "--tokenizer", "How to tokenize the text, or targets.", group="tokens",
                                    choices=TARGET_TOKENIZERS, automatic="char; word for targets of few distinct words")
-    source_tokenizer: str | None = option(None, "--source-tokenizer", "Token of a source; nfd: characters decomposed "
+    source_tokenizer: str | None = option(None, "--source-tokenizer", "How to tokenize sources; nfd: characters split "
                                           "into letters and marks.", group="tokens", choices=SOURCE_TOKENIZERS,
                                           automatic="nfd")
     vocabulary_size: int | None = option(None, "--vocab-size", "Tokens in the vocabulary.", group="tokens", low=2,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, cast
 
@@ -90,7 +91,7 @@ class LanguageModel:
     def classifier(self, *, uniform_prior: bool = False) -> Classifier:
         """Return a classifier of lines by label. Raises UsageError for a model without labels."""
         if not self.stored.labels:
-            raise UsageError("this model has no labels; train one with --labels")
+            raise UsageError("this model has no labels; train one with `charlm train FILE --labels`")
         return Classifier(self.network, self.tokenizer, self.stored.labels, uniform_prior=uniform_prior)
 
     def translator(self) -> Translator:
@@ -133,7 +134,7 @@ class LanguageModel:
         if self.task_row.by_line:
             line, = self.lines(1, prefix=prompt, length=length, seed=seed, **sampling)
             return iter([line[len(prompt):]])
-        pieces = self.generate(prompt, SamplingConfig(**sampling), length=_count(length, "length", LENGTH),
+        pieces = self.generate(prompt, _sampling(sampling), length=_count(length, "length", LENGTH),
                                seed=_seed(seed))
         return (text for _, text in pieces)
 
@@ -141,9 +142,10 @@ class LanguageModel:
               novel: bool = False, match: str | None = None, length: int | None = None,
               seed: int | None = None, **sampling: Any) -> list[str]:
         """Return sampled lines: all, unique, novel or matching ones. Raises CharlmError if too few qualify."""
+        _check_text(prefix, "lines", "prefix")
         if not self.task_row.by_line:
-            raise UsageError(f"{self.task_row.article} does not sample lines; train one with --lines or --labels")
-        config = LineSamplingConfig(SamplingConfig(**sampling), _seed(seed),
+            raise UsageError(f"{self.task_row.model_phrase} does not sample lines; `charlm train FILE --lines` does")
+        config = LineSamplingConfig(_sampling(sampling), _seed(seed),
                                     _count(length, "length", self.max_line_length()), prefix, label)
         sampler = self.filtered_line_sampler(config, unique=unique, novel=novel, match=match)
         found = [line.text for lines in sampler.lines(_count(count, "count", 0)) for line in lines]
@@ -195,14 +197,23 @@ class LanguageModel:
         infiller = self.infiller()
         if not gap:
             raise OptionError("gap", "--gap", "must have at least one character")
-        config = SamplingConfig(**{"temperature": 0.0} | sampling)
+        config = _sampling({"temperature": 0.0} | sampling)
         before, *parts = text.split(gap)
         fills = infiller.fill([[before, *parts]], config, seed=_seed(seed), line_numbers=[1])[0][0]
         return before + "".join(fill + part for fill, part in zip(fills, parts, strict=True))
 
     def _require(self, verb: str) -> None:
         if verb not in self.task_row.verbs:
-            raise UsageError(f"{self.task_row.article} does not {verb}; it works with {', '.join(self.task_row.verbs)}")
+            raise UsageError(f"{self.task_row.model_phrase} does not {verb}; it works with "
+                             f"{', '.join(self.task_row.verbs)}")
+
+
+def _sampling(values: dict[str, Any]) -> SamplingConfig:
+    known = [field.name for field in fields(SamplingConfig)]
+    for name in values:
+        if name not in known:
+            raise TypeError(f"unknown keyword argument {name!r}; the sampling options are {', '.join(known)}")
+    return SamplingConfig(**values)
 
 
 def _check_text(value: object, method: str, name: str, hint: str = "") -> None:
@@ -216,7 +227,7 @@ def _seed(given: int | None) -> int:
 
 def _count(given: int | None, name: str, default: int) -> int:
     if given is not None and (not isinstance(given, int) or given < 0):
-        raise OptionError(name, f"--{name}", f"must be a whole number from 0, not {given!r}")
+        raise OptionError(name, f"--{name}", f"must be a whole number of at least 0, not {given!r}")
     return default if given is None else given
 
 

@@ -14,7 +14,7 @@ def _table(prefix: str, **entries: str) -> dict[str, str]:
     return {task: prefix + entry for task, entry in entries.items()}
 
 
-# (texts, CorpusOptions) -> corpus
+# (texts, CorpusRequest) -> corpus
 CORPORA = _table("charlm.text.corpora:", text="read_text_corpus", lines="read_line_corpus",
                  labels="read_labelled_corpus", pairs="read_pair_corpus", fill="read_text_corpus")
 # corpus -> Defaults

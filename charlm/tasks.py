@@ -15,7 +15,7 @@ class Task:
     """One task, as the user names it: `charlm train --<name>`."""
 
     name: str
-    help: str                           # of its flag
+    help: str                           # help text of its flag
     stored_as: str                      # its name in model files; lines and labels share one
     verbs: tuple[str, ...]              # the commands that take its models
     next_command: str                   # what to try first, after `-m MODEL`
@@ -29,8 +29,8 @@ class Task:
     has_labels: bool = False            # each example is conditioned on a label
 
     @property
-    def article(self) -> str:
-        """The task's model in a sentence: `a text model`."""
+    def model_phrase(self) -> str:
+        """The noun phrase for one of its models, as used in messages: `a text model`."""
         return f"a {self.name} model"
 
 

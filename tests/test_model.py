@@ -209,6 +209,8 @@ def test_what_cannot_work_is_refused_at_once_in_our_own_words(models, kind, call
 def test_a_misspelled_setting_is_refused(models):
     with pytest.raises(TypeError, match="temprature"):
         models["text"].sample(temprature=1)
+    with pytest.raises(TypeError, match="'stop'; the sampling options are temperature, top_k"):
+        models["fill"].fill("a___b", stop="e")
 
 
 @pytest.mark.parametrize("kind", ["text", "lines", "labels"])

@@ -47,7 +47,7 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
     from charlm.text.reading import Text
     loaded = load_model(model)
     if window is not None and loaded.task_row.ends_with_eos:
-        raise click.UsageError(f"--window is for models of running text, not for {loaded.task_row.article}")
+        raise click.UsageError(f"--window is for models of running text, not for {loaded.task_row.model_phrase}")
     texts = [Text(file, errors, message) for file in files]
     metrics = implementation(EVALUATORS, loaded.task)(loaded, EvaluationRequest(texts, message, window, beam))
     write_table(metrics, jsonl=jsonl)

@@ -54,7 +54,8 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, sam
                              alternatives=num_samples) if num_samples else [[]] * len(valid)
 
     lines.answer(output, fill, lambda line, found: "".join(show(line, line.text.split(gap), fills) for fills in found),
-                 error_record if jsonl else lambda line: (line.end or "\n") * num_samples)
+                 error_record if jsonl else lambda line: (line.end or "\n") * num_samples,
+                 outcome=f"each answered by {'an empty line' if num_samples == 1 else f'{num_samples} empty lines'}")
 
 
 def _joined(parts: Sequence[str], fills: Sequence[str]) -> str:

@@ -102,6 +102,8 @@ class LineReader:
         for batch in self.batches():
             output.write("".join(show_invalid(line) if found is None else show(line, found)
                                  for line, found in self.map_valid(batch, answer, problem)))
+        if show_invalid is error_record:
+            closing["outcome"] = "each answered by an error record"
         self.close(**closing)
 
     def _check(self, line: Line, problem: str) -> Line:

@@ -42,6 +42,6 @@ def load_model(path: str | None, verb: str = "", *, besides: str | None = None, 
     model = load(found, device=device)
     if verb and verb not in model.task_row.verbs:
         flags = " or ".join(f"--{task.name}" for task in tasks_for(verb))
-        raise ModelFileError(f"{found} is {model.task_row.article}; it works with charlm "
+        raise ModelFileError(f"{found} is {model.task_row.model_phrase}; it works with charlm "
                              f"{', '.join(model.task_row.verbs)}; train one for {verb} with {flags}")
     return model

@@ -45,7 +45,7 @@ class Option(click.Option):
         return None
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
-        """Return the value from the environment; a repeatable option takes all of a variable as one value."""
+        """Return the value from the environment; for a repeatable option the whole variable is one value."""
         value = self.resolve_envvar_value(ctx)
         return (value,) if value is not None and self.multiple else super().value_from_envvar(ctx)
 
@@ -83,7 +83,7 @@ def unread_variables(group: click.Group, ctx: click.Context) -> Iterator[str]:
 
 def field_option(field: Field[Any], its: ConfigOption, *, fixed: bool = True,
                  automatic: str = "") -> Callable[[Any], Any]:
-    """Return the click option of a field; unless `fixed`, its default is None, and only `--help` tells the field's."""
+    """Return a field's click option. Unless `fixed`, it defaults to None and its help says how a value is chosen."""
     kind = str(field.type).partition(" ")[0]
     automatic = automatic or ("" if fixed else its.automatic)
     spelling = f"{its.flag}/{its.negation}" if its.negation else its.flag
@@ -100,7 +100,7 @@ def config_options(config: type, keyword: str, *, fixed: bool = True,
 
     `automatic` gives the default of a field in words; the field then keeps its own default when it is not given.
     """
-    pairs = [(field, its) for field, its in options_of(config) if its.is_flag]
+    pairs = [(field, its) for field, its in options_of(config) if its.is_settable]
 
     def decorate(command: Any) -> Any:
         @functools.wraps(command)

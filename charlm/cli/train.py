@@ -113,7 +113,7 @@ def command(**given: Any) -> None:
 
 
 def _request(given: dict[str, Any], began: float) -> _Request:
-    """Check the options, so that what no corpus could make valid is refused before a long one is read."""
+    """Build the request. Refuse options that are invalid for any corpus before one is read."""
     tasks = [name for name in TASKS if given.pop(name)]
     if len(tasks) > 1:
         raise click.UsageError(f"--{tasks[0]} and --{tasks[1]} are two tasks; give one")
@@ -128,7 +128,7 @@ def _request(given: dict[str, Any], began: float) -> _Request:
     if request.init_from and request.resume:
         raise click.UsageError("--init-from starts a run and --resume continues one; give one of them")
     if not 0 <= request.checkpoint_every < 1e9:
-        raise click.UsageError(f"--checkpoint-every must be a number of seconds, not {request.checkpoint_every}")
+        raise click.UsageError(f"--checkpoint-every must be from 0 to 1e9 seconds, not {request.checkpoint_every:g}")
     from charlm.training.defaults import check_early
     check_early(request.task or DEFAULT_FOR_TSV, request.training)
     if request.device == "cuda":
@@ -139,11 +139,11 @@ def _request(given: dict[str, Any], began: float) -> _Request:
 
 def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None) -> None:
     """Train as the process that writes the output, holding its lock."""
-    _check_output(request)
     from charlm.checkpoint import Checkpoints
     from charlm.lock import locked
     from charlm.storage import remove_leftovers, require_writable
     checkpoints = Checkpoints(request.path)
+    _check_output(request, checkpoints)
     require_writable(request.path)
     checkpoints.require_writable()
     with locked(request.path):
@@ -155,7 +155,7 @@ def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None)
 def _run_distributed(request: _Request) -> None:
     """Train as one process of torchrun. Only rank 0 writes files and reports."""
     if "-" in request.corpus:
-        raise click.UsageError("standard input reaches one process only; name a file")
+        raise click.UsageError("only one of several processes can read standard input; name a file instead of -")
     from charlm.training.distributed import init_process_group
     from charlm.training.environment import choose_device
     with init_process_group(choose_device(request.device)) as process_group:
@@ -208,9 +208,6 @@ def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[s
         return checkpoint
     if request.force:
         checkpoints.supersede()
-    elif checkpoints.exist():
-        raise click.UsageError(f"{request.path} has an unfinished run; continue it with --resume, or start from "
-                               "scratch with --force")
     return None
 
 
@@ -242,19 +239,23 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
         report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
                "text")
     if repeated := getattr(corpus, "repeated", 0):
-        report(f"pairs with the source of an earlier pair: {repeated}; each of their targets is learned")
+        report(f"pairs that repeat the source of an earlier pair: {repeated}; the model learns every target")
     return corpus, task
 
 
-def _check_output(request: _Request) -> None:
+def _check_output(request: _Request, checkpoints: Checkpoints) -> None:
     """Refuse an output that is a text of the run, or that exists, unless --force or --resume is given."""
     path, held_out = request.path, request.reading.held_out
-    if not os.path.exists(path):
-        return
     texts = [*request.corpus, *([held_out] if isinstance(held_out, str) else [])]
-    if any(os.path.samefile(text, path) for text in texts if text != "-" and os.path.exists(text)):
+    files = [text for text in texts if text != "-" and os.path.exists(text)]
+    if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
-    if not request.force and not request.resume:
+    if request.force or request.resume:
+        return
+    if checkpoints.exist():
+        raise click.UsageError(f"{path} has an unfinished run; continue it with: {request.resume_command}; or start "
+                               "from scratch with --force")
+    if os.path.exists(path):
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
 
 
@@ -272,7 +273,7 @@ def _default_output(corpus: str) -> str:
 
 
 def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
-    """Show the run's events; after an interruption die by the signal that asked for it."""
+    """Run the training and show its events; if a signal interrupted it, exit with that signal."""
     from charlm.cli.signals import interruption
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run

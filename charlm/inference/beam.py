@@ -103,7 +103,7 @@ def beam_search(network: Network, state: State, *, eos_id: int, banned: Sequence
     """Return at most `width` hypotheses for each row of the state, best first; those that were cut off come last.
 
     Every sequence starts after `eos_id` and ends with it; `banned` tokens never occur; row b has at most limits[b] >= 1
-    tokens. A row with logits that are not finite, as from a network that diverged, ends.
+    tokens. A row whose logits are not finite, e.g. because training diverged, ends at once.
     """
     beams = _Beams(len(limits), width)
     tokens = np.full(len(limits), eos_id)

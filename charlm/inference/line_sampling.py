@@ -136,8 +136,8 @@ class FilteredLineSampler:
         """
         if config.label is not None:
             if not labels:
-                raise OptionError("label", "--label",
-                                  f"{config.label!r}: this model has no labels; train one with --labels")
+                raise OptionError("label", "--label", f"{config.label!r}: this model has no labels; "
+                                                      "`charlm train FILE --labels` learns them")
             labels.index(config.label)
         if NEWLINE in config.prefix:
             raise OptionError("prefix", "--prefix", "contains a line break; a line of this model never does")

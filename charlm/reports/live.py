@@ -22,11 +22,11 @@ from charlm.events import Event, Planned, Resumed, Sampled, Saved, Step, Stopped
 from charlm.reports.visible import visible
 
 REFRESH_INTERVAL = 0.25                 # seconds
-SMOOTHING = 0.05                        # weight of a new loss in the one shown
+SMOOTHING = 0.05                        # weight of the newest loss in the moving average
 MAX_SAMPLE_LINES = 6
 CURVE_WIDTH = 40                        # characters
 MAX_POINTS = 2000
-ECHO = "^C"                             # echoed by the terminal behind the panel; if it wrapped, a line would remain
+ECHO = "^C"                             # the terminal echoes it after the panel: leave room, lest it wrap
 _BARS = "▁▂▃▄▅▆▇█"
 
 

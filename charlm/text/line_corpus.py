@@ -1,4 +1,4 @@
-"""From lines, labelled or not, to training and held-out examples: each line's ids between begin and end.
+"""Turn lines, labelled or not, into training and held-out examples: a line's ids between begin and end tokens.
 
     texts ─► LineSpool ─► trained tokenizer, counted labels ─► Examples, Examples
 """
@@ -75,7 +75,7 @@ class LineCorpus:
 
 
 def read_lines(text: Text, *, labelled: bool) -> Iterator[LabelledLine]:
-    """Return labels and lines without LF or CR LF, blank ones if unlabelled. Raises CorpusError without a label."""
+    """Yield (label, line) without line ends; labelled text skips blank lines. Raises CorpusError for a bad line."""
     if labelled:
         return read_pairs(text, LABEL_TEXT)
     return (("", strip_line_end(line)) for line in split_lines(text))

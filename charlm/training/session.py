@@ -32,7 +32,7 @@ FINISHING = 0.5                         # seconds kept for saving and exiting
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """The surroundings of a run: where it writes, what it runs on, where it starts, and what may stop it."""
+    """The context of a run: where it writes, what it runs on, where it starts, and what may stop it."""
 
     output: str
     device: str
@@ -55,7 +55,7 @@ class Session:
 def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -> Iterator[Event]:
     """Plan, train and store; after each validation yield a preview, if the session has one.
 
-    Raises UsageError for options that do not fit, ModelFileError for the checkpoint, StorageError and DivergedError.
+    Raises UsageError for options that do not fit, ModelFileError for a bad checkpoint, StorageError or DivergedError.
     """
     saved = session.start.run
     before = saved.environment if saved is not None else {}
@@ -101,7 +101,7 @@ class _RunningSession:
         self._corpus, self._plan, self._session, self._trainer = corpus, plan, session, trainer
 
     def events(self, state: TrainingState) -> Iterator[Event]:
-        """Yield the loop's events, previews, and at the end how to resume or what could not be removed."""
+        """Yield the loop's events and previews; at the end add the resume command or remove the checkpoints."""
         session, checkpoints = self._session, self._session.checkpoints
         for event in self._trained(state):
             if isinstance(event, Stopped) and checkpoints:
@@ -160,7 +160,7 @@ def _with_planned_steps(plan: Run, budget: float, corpus: Corpus, session: Sessi
         try:
             session.checkpoints.save(snapshot(plan, corpus, trainer, TrainingState()))
         except StorageError as error:
-            yield Warned(f"{error}; trying again when the speed is known")
+            yield Warned(f"{error}; will try again once the speed has been measured")
     limit = min(max(MIN_MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
     speed = measure(trainer, seconds=limit, interrupted=session.should_stop)
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens

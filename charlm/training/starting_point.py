@@ -58,7 +58,7 @@ class StartingPoint:
                    model.labels, f"--init-from continues with the task and the tokens of {path}", model)
 
     def check_task(self, task: str | None) -> None:
-        """Raise UsageError for a task other than the one that is decided."""
+        """Raise UsageError if `task` contradicts the task of the checkpoint or model."""
         if self.task is not None and task not in (None, self.task):
             raise UsageError(f"{self.reason}; changed: --{self.task} → --{task}")
 
@@ -83,7 +83,7 @@ class StartingPoint:
         return replace(self.run.reading, **{name: value for name, value in asdict(given).items() if value is not None})
 
     def training_options(self, given: TrainingOptions) -> TrainingOptions:
-        """Return the options of the run: as given, otherwise as decided here."""
+        """Return the run's options: those given override those decided here; any given length replaces all of them."""
         replaced = () if given.given.keys().isdisjoint(_LENGTHS) else _LENGTHS
         decided = {name: value for name, value in self.options.items() if name not in replaced}
         return TrainingOptions(**{**decided, **given.given})
@@ -106,7 +106,7 @@ def _kinds(model: Model) -> dict[str, Any]:
 
 
 def _options_of(run: Run) -> dict[str, Any]:
-    """Return the options that make this run again, whatever its corpus would suggest."""
+    """Return options that reproduce this run, regardless of the defaults its corpus would suggest."""
     values = {name: getattr(part, name) for part, config in ((run.model, ModelConfig), (run.config, TrainingConfig))
               for name in _flags(config)}
     if run.minutes is not None:

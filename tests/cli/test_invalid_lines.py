@@ -28,7 +28,7 @@ def test_every_filter_gives_the_same_record_for_a_line_that_is_not_utf8(models, 
 def test_a_line_that_the_model_refuses_gives_a_record_with_the_reason(labels_model):
     result = run_in_process("score", "-m", labels_model, "--jsonl", stdin=b"Irish\tO'Ban\nirisch\tBan\n")
     assert result.code == 4 and result.records[1] == {"line": 2, "error": "no label 'irisch'; did you mean Irish?"}
-    assert "lines that the model does not accept: 1, each answered by an empty line" in result.stderr
+    assert "lines that the model does not accept: 1, each answered by an error record" in result.stderr
 
 
 @pytest.mark.parametrize("samples", [0, 1, 3])

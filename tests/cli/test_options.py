@@ -92,7 +92,7 @@ def test_a_command_gets_a_sampling_config_from_its_flags():
 def test_every_field_with_a_flag_is_an_option_of_its_command(config, name):
     params = {param.name: param for param in verb(name).params}
     for field, its in options_of(config):
-        if its.is_flag:
+        if its.is_settable:
             assert its.flag in params[field.name].opts and its.help in params[field.name].help
 
 
@@ -101,7 +101,7 @@ def test_every_group_of_the_training_options_is_a_section_of_its_help():
     titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles[:7] == ["Task", "Tokens", "Network", "Run", "Optimizer", "Resuming", "Machine"]
     assert {its.group for config in (ModelConfig, TrainingConfig, CorpusConfig) for _, its in options_of(config)
-            if its.is_flag and its.help} <= set(options.GROUPS)
+            if its.is_settable and its.help} <= set(options.GROUPS)
 
 
 def test_a_new_field_becomes_an_option_with_its_bounds_and_help():

@@ -328,3 +328,10 @@ def test_a_name_too_long_for_a_checkpoint_is_refused_at_once(tmp_path, train):
     code, progress = train(*FLAGS, "-o", "m" * 245)
     assert code == 6 and "File name too long" in progress and len(progress.splitlines()) == 1
     assert "event=plan" not in progress and not list(tmp_path.glob("m*"))
+
+
+def test_a_rerun_is_told_how_to_continue_even_if_a_model_exists(unfinished, train, tmp_path):
+    (tmp_path / "model").write_bytes(b"the best model so far")
+    code, progress = train(*FLAGS)
+    assert code == 2 and "has an unfinished run; continue it with: charlm train" in progress and "--resume" in progress
+    assert (tmp_path / "model").read_bytes() == b"the best model so far"

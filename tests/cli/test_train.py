@@ -314,7 +314,8 @@ def test_repeated_sources_are_reported(learn, lexicon, tmp_path):
     _, progress = learn("twice.tsv", b"a\tb\na\tc\nb\td\na\tb\n")
     recognised, repeated, plan = progress.splitlines()[:3]
     assert recognised.startswith("charlm: these are pairs") and "--text" in recognised
-    assert repeated.startswith("charlm: pairs with the source of an earlier pair: 2;") and plan.startswith("event=plan")
+    assert repeated.startswith("charlm: pairs that repeat the source of an earlier pair: 2;")
+    assert plan.startswith("event=plan")
     done = run_in_process("train", lexicon, "--pairs", "-o", tmp_path / "once.charlm", *BRIEF)
     assert done.stderr.startswith("event=plan")
 

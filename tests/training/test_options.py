@@ -241,7 +241,7 @@ def test_every_task_and_encoder_can_do_without_attention(task, encoder):
 
 def test_options_are_the_user_fields_of_both_configurations():
     fields = {field.name for config in (ModelConfig, TrainingConfig) for field, its in options_of(config)
-              if its.is_flag and its.help}
+              if its.is_settable and its.help}
     assert {field.name for field, _ in options_of(TrainingOptions)} == fields | {"epochs", "minutes"}
     assert TrainingOptions().given == {} and TrainingOptions(tied=False, dropout=0.0).given == {"tied": False,
                                                                                                 "dropout": 0.0}

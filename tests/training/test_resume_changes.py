@@ -109,7 +109,7 @@ def test_the_first_plan_of_a_length_is_not_a_change(runner_of):
 
 
 def saved(run):
-    """The run as its checkpoint describes it: of the corpus's metadata it keeps the digest."""
+    """Return the run as its checkpoint stores it, with only the digest of the corpus metadata."""
     return dataclasses.replace(run, corpus={"corpus_digest": run.corpus["corpus_digest"]})
 
 

@@ -21,7 +21,7 @@ from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.validation import held_out_loss, window_count
 
-RESET_PROBABILITY = 0.5                 # of a lane whose window starts at a line break
+RESET_PROBABILITY = 0.5                 # that a lane's state is reset when its window starts at a line break
 
 
 class Lanes:
@@ -61,7 +61,7 @@ class TextObjective(Objective):
     def loss(self, step: int) -> torch.Tensor:
         """Return this process's share of the window's mean loss, in nats per token."""
         inputs, targets = self._lanes.window(step)                              # (B, T)
-        # The empty state may have trained parts, so every backward pass needs a new one.
+        # The start state may contain trainable parameters, so every backward pass needs a fresh one.
         state = self._network.start(len(inputs))
         if self._state is not None:
             state = self._state.reset(state, self._reset_mask(inputs[:, 0], step))
@@ -73,7 +73,7 @@ class TextObjective(Objective):
 
     def _reset_mask(self, first: torch.Tensor, step: int) -> torch.Tensor:
         """Return True for every lane (B,) to reset, given the first tokens (B,) of a step's windows."""
-        if self._network.config.window:     # of past text: all lanes must advance together
+        if self._network.config.window:     # lanes share window boundaries, so none is reset alone
             return torch.zeros(len(first), dtype=torch.bool)
         rng = np.random.default_rng([self._run.seed, step])
         drawn = self._group.shard(rng.random(self._run.batch_size)) < RESET_PROBABILITY
