@@ -9,26 +9,40 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+CORPORA = {                             # (texts, CorpusRequest) -> corpus
+    "text": "charlm.text.corpora:read_text_corpus",
+    "lines": "charlm.text.corpora:read_line_corpus",
+    "labels": "charlm.text.corpora:read_labelled_corpus",
+    "pairs": "charlm.text.corpora:read_pair_corpus",
+    "fill": "charlm.text.corpora:read_text_corpus"}
 
-def _table(prefix: str, **entries: str) -> dict[str, str]:
-    return {task: prefix + entry for task, entry in entries.items()}
+DEFAULTS = {                            # corpus -> Defaults
+    "text": "charlm.training.defaults:text_defaults",
+    "lines": "charlm.training.defaults:line_defaults",
+    "labels": "charlm.training.defaults:line_defaults",
+    "pairs": "charlm.training.defaults:pair_defaults",
+    "fill": "charlm.training.defaults:text_defaults"}
 
+OBJECTIVES = {                          # (corpus, TrainingConfig, Network, ProcessGroup) -> Objective
+    "text": "charlm.training.objectives.text:TextObjective",
+    "lines": "charlm.training.objectives.lines:LinesObjective",
+    "labels": "charlm.training.objectives.lines:LinesObjective",
+    "pairs": "charlm.training.objectives.pairs:PairsObjective",
+    "fill": "charlm.training.objectives.infill:InfillObjective"}
 
-# (texts, CorpusRequest) -> corpus
-CORPORA = _table("charlm.text.corpora:", text="read_text_corpus", lines="read_line_corpus",
-                 labels="read_labelled_corpus", pairs="read_pair_corpus", fill="read_text_corpus")
-# corpus -> Defaults
-DEFAULTS = _table("charlm.training.defaults:", text="text_defaults", lines="line_defaults", labels="line_defaults",
-                  pairs="pair_defaults", fill="text_defaults")
-# (corpus, TrainingConfig, Network, ProcessGroup) -> Objective
-OBJECTIVES = _table("charlm.training.objectives.", text="text:TextObjective", lines="lines:LinesObjective",
-                    labels="lines:LinesObjective", pairs="pairs:PairsObjective", fill="infill:InfillObjective")
-# (LanguageModel, EvaluationRequest) -> metrics by name
-EVALUATORS = _table("charlm.evaluators:", text="evaluate_text", lines="evaluate_lines", labels="evaluate_lines",
-                    pairs="evaluate_translations", fill="evaluate_fills")
-# (LanguageModel, corpus) -> a few lines of text
-PREVIEWS = _table("charlm.previews:", text="preview_text", lines="preview_lines", labels="preview_lines",
-                  pairs="preview_translations", fill="preview_fills")
+EVALUATORS = {                          # (LanguageModel, EvaluationRequest) -> metrics by name
+    "text": "charlm.evaluators:evaluate_text",
+    "lines": "charlm.evaluators:evaluate_lines",
+    "labels": "charlm.evaluators:evaluate_lines",
+    "pairs": "charlm.evaluators:evaluate_translations",
+    "fill": "charlm.evaluators:evaluate_fills"}
+
+PREVIEWS = {                            # (LanguageModel, corpus) -> a few lines of text
+    "text": "charlm.previews:preview_text",
+    "lines": "charlm.previews:preview_lines",
+    "labels": "charlm.previews:preview_lines",
+    "pairs": "charlm.previews:preview_translations",
+    "fill": "charlm.previews:preview_fills"}
 
 TABLES = (CORPORA, DEFAULTS, OBJECTIVES, EVALUATORS, PREVIEWS)
 
