@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from charlm.config import SamplingConfig
 from charlm.contract import Network as AnyNetwork
@@ -21,16 +21,18 @@ from charlm.contract import Tokenizer
 from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.classification import Classifier
 from charlm.inference.generation import generate
-from charlm.inference.infilling import Infiller
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
 from charlm.inference.line_scoring import Scorer, TextScore, bits_by_span, make_scorer
 from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network
-from charlm.inference.translation import LengthLimit, Translation, Translator
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
 from charlm.tasks import TASKS, Task
 from charlm.text.reading import strip_line_end
+
+if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
+    from charlm.inference.infilling import Infiller
+    from charlm.inference.translation import Translation, Translator
 
 LENGTH = 500                            # tokens of running text by default
 MAX_BEAM = 1000
@@ -96,12 +98,14 @@ class LanguageModel:
 
     def translator(self) -> Translator:
         """Return a translator of sources to targets."""
+        from charlm.inference.translation import LengthLimit, Translator
         self._require("translate")
         return Translator(self.network, self.tokenizer, self.stored.source_tokenizer,
                           LengthLimit.from_metadata(self.stored.training))
 
     def infiller(self) -> Infiller:
         """Return an infiller of gaps."""
+        from charlm.inference.infilling import Infiller
         self._require("fill")
         return Infiller(self.reproducible_network, self.tokenizer)
 

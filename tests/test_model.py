@@ -12,7 +12,7 @@ import charlm
 from charlm.cli.main import cli
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, ModelFileError, UsageError
-from charlm.inference import line_sampling
+from charlm.inference import infilling, line_sampling
 from charlm.model import LanguageModel
 from charlm.modelfile import Model, save
 from charlm.tasks import TASKS
@@ -163,7 +163,7 @@ def test_lines_of_a_label_are_the_command_s(models, said):
 
 
 @pytest.mark.parametrize("kind, home, worker", [("lines", line_sampling, "LineSampler"),
-                                                ("fill", charlm.model, "Infiller")])
+                                                ("fill", infilling, "Infiller")])
 def test_what_is_drawn_is_computed_to_the_same_bits_in_any_company(models, monkeypatch, kind, home, worker):
     networks, make = [], getattr(home, worker)
     monkeypatch.setattr(home, worker, lambda network, *given: networks.append(network) or make(network, *given))
