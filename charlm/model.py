@@ -19,19 +19,18 @@ from charlm.config import SamplingConfig
 from charlm.contract import Network as AnyNetwork
 from charlm.contract import Tokenizer
 from charlm.errors import CharlmError, OptionError, UsageError
-from charlm.inference.classification import Classifier
 from charlm.inference.generation import generate
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
-from charlm.inference.line_scoring import Scorer, TextScore, bits_by_span, make_scorer
 from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
 from charlm.tasks import TASKS, Task
-from charlm.text.reading import strip_line_end
 
 if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
+    from charlm.inference.classification import Classifier
     from charlm.inference.infilling import Infiller
+    from charlm.inference.line_scoring import Scorer, TextScore
     from charlm.inference.translation import Translation, Translator
 
 LENGTH = 500                            # tokens of running text by default
@@ -85,6 +84,7 @@ class LanguageModel:
 
     def scorer(self, *, carry: bool = False) -> Scorer:
         """Return a scorer of lines; with `carry` it reads them as one text. Raises UsageError."""
+        from charlm.inference.line_scoring import make_scorer
         self._require("score")
         if carry and self.task_row.by_line:
             raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
@@ -92,6 +92,7 @@ class LanguageModel:
 
     def classifier(self, *, uniform_prior: bool = False) -> Classifier:
         """Return a classifier of lines by label. Raises UsageError for a model without labels."""
+        from charlm.inference.classification import Classifier
         if not self.stored.labels:
             raise UsageError("this model has no labels; train one with `charlm train FILE --labels`")
         return Classifier(self.network, self.tokenizer, self.stored.labels, uniform_prior=uniform_prior)
@@ -164,6 +165,7 @@ class LanguageModel:
 
     def scores(self, texts: Sequence[str]) -> list[TextScore]:
         """Return the scores of independent texts; much faster than one call for each."""
+        from charlm.text.reading import strip_line_end
         if isinstance(texts, str):
             raise TypeError("scores() takes a sequence of texts, not one str; score() takes one")
         for text in texts:
@@ -173,10 +175,12 @@ class LanguageModel:
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:
         """Return the bits of every character, or of the shortest spans that tokens stand for; a line's end is last."""
+        from charlm.inference.line_scoring import bits_by_span
         return list(bits_by_span(self.score(text), self.tokenizer))
 
     def classify(self, text: str, *, uniform_prior: bool = False) -> dict[str, float]:
         """Return the probability of every label, the likeliest first."""
+        from charlm.text.reading import strip_line_end
         _check_text(text, "classify", "text")
         posteriors = self.classifier(uniform_prior=uniform_prior).posteriors([strip_line_end(text)])[0].tolist()
         return dict(sorted(zip(self.labels, posteriors, strict=True), key=lambda pair: -pair[1]))

@@ -12,7 +12,7 @@ _Automatic: Any = dataclasses.make_dataclass("_Automatic", [
     (field.name, f"{field.type} | None", dataclasses.field(default=None, metadata={
         "option": dataclasses.replace(its, automatic=its.automatic or default_text(field))}))
     for config in (ModelConfig, TrainingConfig) for field, its in options_of(config)
-    if its.is_settable and its.help], frozen=True)
+    if its.is_settable and its.help], frozen=True, repr=False, eq=False)
 
 
 @dataclasses.dataclass(frozen=True)
