@@ -27,7 +27,7 @@ MAX_LAYERS = 256
 MAX_COUNT = 1 << 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Option:
     """The command-line option of a configuration field, and the values that the field takes."""
 
@@ -143,7 +143,7 @@ class ModelConfig:
         return GATES[self.cell]
 
     @property
-    def parts(self) -> int:
+    def state_tensors(self) -> int:
         """Tensors in a layer's state: h, or h and c."""
         return 2 if self.cell == "lstm" else 1
 
@@ -194,7 +194,7 @@ class ModelConfig:
             for direction in range(self.directions):
                 shapes |= self._layer_shapes(f"encoder.layers.{layer}.{direction}", width)
         if self.has_bridge:
-            started = self.num_layers * self.parts * hidden
+            started = self.num_layers * self.state_tensors * hidden
             shapes |= {"bridge.weight": (started, memory), "bridge.bias": (started,)}
         if self.attention:
             shapes |= {"context.query.weight": (hidden, hidden), "context.key.weight": (hidden, memory)}
@@ -311,8 +311,8 @@ class SamplingConfig:
     top_p: float = option(1.0, "--top-p", "Draw from the smallest set of tokens with this total probability; 1 is off.",
                           high=1)
     min_p: float = option(0.0, "--min-p", "Drop tokens less likely than this share of the likeliest; 0 is off.", high=1)
-    repeat_penalty: float = option(1.0, "--repeat-penalty", "Divide the logits of the last 64 tokens by this; 1 is "
-                                   "off.", low=1e-6, high=1e6)
+    repeat_penalty: float = option(1.0, "--repeat-penalty", "Penalise the last 64 tokens by this factor; 1 is off.",
+                                   low=1e-6, high=1e6)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
 from charlm.container import open_container, pack, peek_metadata, read_header, read_tensor
-from charlm.contract import Tensors
+from charlm.contract import Tensors, Tokenizer
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
 from charlm.tasks import DEFAULT, TASKS, Task, stored_task
@@ -22,7 +22,6 @@ from charlm.text.labels import Labels
 from charlm.text.line_hashes import TENSOR as HASHES
 from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import vocabulary_sizes
-from charlm.text.tokenizers.base import Tokenizer
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
 METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "training"}

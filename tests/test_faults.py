@@ -84,17 +84,24 @@ def test_a_failed_save_leaves_the_old_model_or_the_new_one(tmp_path, kind, for_g
     assert cases >= (1 if kind == "short write" else len(WRITE))
 
 
+def saved_checkpoints(tmp_path, kind, for_good, counts):
+    """Yield (disk, output, its checkpoints, number of the newest) for every fault, each in another folder."""
+    for newest in counts:
+        for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
+            output = tmp_path / f"{newest} {number}" / "m.charlm"
+            output.parent.mkdir()
+            checkpoints = Checkpoints(str(output))
+            for saved in range(1, newest + 1):
+                checkpoints.save(numbered_checkpoint(saved))
+            yield disk, output, checkpoints, newest
+
+
 @EVERY_KIND
 @ONCE_AND_FOR_GOOD
 def test_a_failed_checkpoint_leaves_the_newest_one_or_the_new_one(tmp_path, kind, for_good):
     cases = 0
-    for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        output = str(folder / "m.charlm")
-        checkpoints, warnings = Checkpoints(output), []
-        for earlier in (1, 2):
-            checkpoints.save(numbered_checkpoint(earlier))
+    for disk, path, checkpoints, _ in saved_checkpoints(tmp_path, kind, for_good, [2]):
+        output, warnings = str(path), []
         with disk.under(storage):
             result, _ = attempt(StorageError, checkpoints.save, numbered_checkpoint(3))
         found = number_found(output, warnings)
@@ -114,26 +121,20 @@ def test_a_failed_checkpoint_leaves_the_newest_one_or_the_new_one(tmp_path, kind
 @ONCE_AND_FOR_GOOD
 def test_a_new_run_leaves_the_newest_old_checkpoint_or_its_own(tmp_path, kind, for_good):
     cases = 0
-    for saved in (2, 3):                                    # the newest is -b, or -a
-        for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
-            folder = tmp_path / f"{saved} {number}"
-            folder.mkdir()
-            output = str(folder / "m.charlm")
-            before, warnings = Checkpoints(output), []
-            for earlier in range(1, saved + 1):
-                before.save(numbered_checkpoint(earlier))
-            checkpoints = Checkpoints(output)
-            checkpoints.supersede()
-            with disk.under(storage):
-                result, _ = attempt(StorageError, checkpoints.save, numbered_checkpoint(10))
-            assert number_found(output, warnings) in ((10,) if result == "done" else (saved, 10)) and not warnings
-            if result != "ended":
-                checkpoints.save(numbered_checkpoint(11))
-                assert number_found(output) == 11
-                checkpoints.save(numbered_checkpoint(12))
-                (folder / "m.charlm.checkpoint-a").unlink()     # both checkpoints are of the new run
-                assert number_found(output) in (11, 12)
-            cases += bool(disk.failed)
+    for disk, path, _, saved in saved_checkpoints(tmp_path, kind, for_good, [2, 3]):     # the newest is -b, or -a
+        output, warnings = str(path), []
+        checkpoints = Checkpoints(output)
+        checkpoints.supersede()
+        with disk.under(storage):
+            result, _ = attempt(StorageError, checkpoints.save, numbered_checkpoint(10))
+        assert number_found(output, warnings) in ((10,) if result == "done" else (saved, 10)) and not warnings
+        if result != "ended":
+            checkpoints.save(numbered_checkpoint(11))
+            assert number_found(output) == 11
+            checkpoints.save(numbered_checkpoint(12))
+            path.with_name("m.charlm.checkpoint-a").unlink()    # both checkpoints are of the new run
+            assert number_found(output) in (11, 12)
+        cases += bool(disk.failed)
     assert cases >= (2 if kind == "short write" else 2 * (len(WRITE) + 4))
 
 
@@ -141,20 +142,14 @@ def test_a_new_run_leaves_the_newest_old_checkpoint_or_its_own(tmp_path, kind, f
 @ONCE_AND_FOR_GOOD
 def test_a_failed_removal_leaves_the_newest_checkpoint_or_none(tmp_path, kind, for_good):
     cases = 0
-    for saved in (2, 3):                                    # the newest is -b, or -a
-        for number, disk in enumerate(faults.every_fault(kind, for_good=for_good)):
-            folder = tmp_path / f"{saved} {number}"
-            folder.mkdir()
-            output = str(folder / "m.charlm")
-            checkpoints, warnings = Checkpoints(output), []
-            for earlier in range(1, saved + 1):
-                checkpoints.save(numbered_checkpoint(earlier))
-            with disk.under(storage):
-                result, _ = attempt(StorageError, checkpoints.remove)
-            assert number_found(output, warnings) in ((None,) if result == "done" else (saved, None)) and not warnings
-            checkpoints.remove()
-            assert not list(folder.iterdir())
-            cases += bool(disk.failed)
+    for disk, path, checkpoints, saved in saved_checkpoints(tmp_path, kind, for_good, [2, 3]):
+        output, warnings = str(path), []
+        with disk.under(storage):
+            result, _ = attempt(StorageError, checkpoints.remove)
+        assert number_found(output, warnings) in ((None,) if result == "done" else (saved, None)) and not warnings
+        checkpoints.remove()
+        assert not list(path.parent.iterdir())
+        cases += bool(disk.failed)
     assert cases >= (0 if kind == "short write" else 2 * 8)   # unlink, open, fsync and close of both
 
 

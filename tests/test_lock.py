@@ -99,7 +99,7 @@ def test_other_outputs_are_not_locked(holders, tmp_path):
     holding(holders, tmp_path / "m.charlm")
     for name in ("n.charlm", "m.charlm2", "m"):
         with locked(str(tmp_path / name)):
-            pass
+            assert refusal(tmp_path / name)             # and each is locked by itself
 
 
 def test_an_output_has_one_lock_under_all_its_names(holders, tmp_path, monkeypatch):

@@ -22,11 +22,11 @@ Examples:
 """
 
 
-@options.model_command("classify", EXAMPLES, "Print the most probable label of each line.")
+@options.model_command("classify", EXAMPLES)
 @options.option("--uniform-prior", is_flag=True,
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
-              help="Labels per line, most probable first; above 1 each is printed as line, label, probability.")
+              help="Labels per line, most probable first; above 1, each is printed as line, label, probability.")
 @options.jsonl
 @options.errors
 @options.device

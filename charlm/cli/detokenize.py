@@ -18,9 +18,9 @@ Examples:
 """
 
 
-@options.model_command("detokenize", EXAMPLES, "Write the text of lines of token ids.")
+@options.model_command("detokenize", EXAMPLES)
 def command(file: str | None, model: str | None) -> None:
-    """Write the text of lines of token ids, as `charlm tokenize` wrote them.
+    """Turn lines of token ids, as written by `charlm tokenize`, back into text.
 
     A line with anything but ids is reported by number and produces an empty line; the exit code is then 4.
     """

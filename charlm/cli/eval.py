@@ -17,7 +17,7 @@ Examples:
 """
 
 
-@click.command("eval", epilog=EXAMPLES, short_help="Measure how well a model predicts held-out data.")
+@click.command("eval", epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.model
 @options.option("--window", type=click.IntRange(1), metavar="N",

@@ -58,7 +58,7 @@ def run_and_exit(command: Callable[[], object]) -> None:
 def _report(error: Exception) -> int:
     """Report an error in one line on stderr and return its exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        print(error.ctx.get_help(), file=sys.stderr)
+        click.echo(error.ctx.get_help(), err=True)
         return error.exit_code
     if isinstance(error, click.ClickException):
         message(f"error: {_click_message(error)}")
@@ -98,10 +98,11 @@ def _number_message(error: click.ClickException) -> str:
 
 
 def message(text: str) -> None:
-    """Print one line, `charlm: ...`, on stderr. Line breaks become spaces; a closed stderr is ignored."""
+    """Print one line, `charlm: ...`, on stderr. Line breaks become spaces; a closed or absent stderr is ignored."""
     from charlm.reports.visible import visible
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(f"charlm: {visible(_LINE_BREAKS.sub(' ', text.strip()))}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"charlm: {visible(_LINE_BREAKS.sub(' ', text.strip()))}\n")      # print would use stdout
+        sys.stderr.flush()
 
 
 def _flush() -> None:

@@ -21,7 +21,7 @@ Examples:
 """
 
 
-@options.model_command("fill", EXAMPLES, "Fill the gaps in each line.")
+@options.model_command("fill", EXAMPLES)
 @options.option("--gap", default="___", show_default=True, metavar="MARK", help="The text that marks a gap.")
 @options.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
               help="Lines to write per input line, each with its own fillings.")

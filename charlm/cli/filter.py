@@ -30,7 +30,7 @@ Examples:
 """
 
 
-@options.model_command("filter", EXAMPLES, "Keep the lines whose score is within bounds.")
+@options.model_command("filter", EXAMPLES)
 @options.option("--max-bpc", type=float, metavar="BITS", help="Keep lines of at most BITS bits per character.")
 @options.option("--min-bpc", type=float, metavar="BITS", help="Keep lines of at least BITS bits per character.")
 @options.option("--keep", metavar="N%|N", help="Keep the N least surprising lines, or N% of all lines; they are "

@@ -17,7 +17,7 @@ Examples:
 MAX_LABELS = 20                         # labels named
 
 
-@options.model_command("info", EXAMPLES, "Describe a model, its training and its quality.")
+@options.model_command("info", EXAMPLES)
 @options.jsonl
 def command(file: str | None, model: str | None, jsonl: bool) -> None:
     """Describe a model, its training and its quality, one `name<TAB>value` line each."""

@@ -72,7 +72,7 @@ class LineReader:
         self._warned: dict[str, int] = {}
 
     def batches(self) -> Iterator[list[Line]]:
-        """Yield the lines that have arrived, at most MAX_BATCH at once; wait only if there are none."""
+        """Yield batches of the lines that have arrived, at most MAX_BATCH each; block only until the first arrives."""
         from charlm.text.reading import byte_chunks, open_bytes
         with open_bytes(self._source) as stream:
             rest: list[bytes] = []

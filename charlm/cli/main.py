@@ -9,11 +9,21 @@ import os
 import click
 
 from charlm.cli.exit_codes import message, run_and_exit
-from charlm.cli.options import unread_variables
 from charlm.version import __version__
 
-VERBS = ("train", "sample", "score", "filter", "classify", "translate", "fill", "eval", "tokenize", "detokenize",
-         "info")
+VERBS = {                               # each verb, in the order of help, with its one line there
+    "train": "Train a model on a text.",
+    "sample": "Generate text.",
+    "score": "Measure how surprising each line is.",
+    "filter": "Keep the lines whose score is within bounds.",
+    "classify": "Print the most probable label of each line.",
+    "translate": "Write the target of each source.",
+    "fill": "Fill the gaps in each line.",
+    "eval": "Measure how well a model predicts held-out data.",
+    "tokenize": "Write the token ids of each line.",
+    "detokenize": "Write the text of lines of token ids.",
+    "info": "Describe a model, its training and its quality.",
+}
 
 EXAMPLES = """\b
 Examples:
@@ -39,6 +49,11 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import a verb; return None if it does not exist."""
         return importlib.import_module(f"charlm.cli.{name}").command if name in VERBS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words after `charlm`; `help VERB` is `VERB --help`, and `help` alone is `--help`."""
@@ -77,7 +92,9 @@ def cli(context: click.Context) -> None:
     filter lines by that, classify or translate lines, or fill gaps in them. Every option can also be set by
     an environment variable: CHARLM_SAMPLE_TEMP for `sample --temp`.
     """
-    if os.environ.get("RANK", "0") == "0":      # of torchrun's processes only one warns
+    # Of torchrun's processes only the first warns.
+    if any(name.startswith("CHARLM_") for name in os.environ) and os.environ.get("RANK", "0") == "0":
+        from charlm.cli.options import unread_variables
         for warning in unread_variables(cli, context):
             message(warning)
 

@@ -146,13 +146,13 @@ class _Once(Option):
 
 
 model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once,
-               help="Model to use. Default: $CHARLM_MODEL, else the newest *.charlm here.")
+               help="Model to use. Default: $CHARLM_MODEL, else the newest suitable *.charlm in this directory.")
 
 
-def model_command(name: str, examples: str, summary: str) -> Callable[[Any], click.Command]:
+def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
     """Return the decorator of a command that takes [FILE] and, before its own options, the model to use."""
     file = click.argument("file", required=False, metavar="[FILE]")
-    return lambda function: click.command(name, epilog=examples, short_help=summary)(file(model(function)))
+    return lambda function: click.command(name, epilog=examples)(file(model(function)))
 
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")

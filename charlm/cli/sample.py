@@ -22,7 +22,7 @@ Examples:
 """
 
 
-@click.command("sample", epilog=EXAMPLES, short_help="Generate text.", context_settings={"allow_extra_args": True})
+@click.command("sample", epilog=EXAMPLES, context_settings={"allow_extra_args": True})
 @options.model
 @options.sampling_options
 @options.option("-n", "--length", type=click.IntRange(0),

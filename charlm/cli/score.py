@@ -25,7 +25,7 @@ Examples:
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
-@options.model_command("score", EXAMPLES, "Measure how surprising each line is.")
+@options.model_command("score", EXAMPLES)
 @options.option("--level", type=click.Choice(["token", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per line, or for the whole input.")
 @options.carry

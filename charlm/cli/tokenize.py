@@ -15,7 +15,7 @@ Examples:
 """
 
 
-@options.model_command("tokenize", EXAMPLES, "Write the token ids of each line.")
+@options.model_command("tokenize", EXAMPLES)
 @options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
 @options.errors
 def command(file: str | None, model: str | None, pieces: bool, errors: str) -> None:

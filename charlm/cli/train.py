@@ -79,7 +79,7 @@ def _task_options(command: Any) -> Any:
     return command
 
 
-@click.command("train", cls=options.GroupedCommand, epilog=EXAMPLES, short_help="Train a model on a text.")
+@click.command("train", cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @options.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
 @options.option("--force", is_flag=True, help="Replace an existing output.")
@@ -99,11 +99,11 @@ def _task_options(command: Any) -> Any:
 @options.threads
 @options.option("--quiet", is_flag=True, help="Show errors only.")
 def command(**given: Any) -> None:
-    """Train a model on a text: files, `-` for stdin, .gz .bz2 .xz.
+    """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
 
     Without any option the size of the network and the length of the run follow the size of the text:
-    about five minutes for 1 MB on two cores. After each validation the best model so far is on disk,
-    and from time to time a checkpoint. Ctrl-C ends a run early; --resume continues it.
+    about five minutes for 1 MB on two cores. The best model so far is saved after each validation, and a
+    checkpoint from time to time. Ctrl-C ends a run early; --resume continues it.
     """
     began = time.monotonic()
     options.yield_when_waiting()

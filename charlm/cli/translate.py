@@ -23,10 +23,10 @@ Examples:
 """
 
 
-@options.model_command("translate", EXAMPLES, "Write the target of each source.")
+@options.model_command("translate", EXAMPLES)
 @options.beam
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
-              help="Targets per source, best first; above 1 each is printed as source, target, score.")
+              help="Targets per source, best first; above 1, each is printed as source, target, score.")
 @options.option("--length-penalty", type=float, default=1.0, show_default=True,
               help="Rank by log probability over length to this power; 0 favours short targets.")
 @options.jsonl

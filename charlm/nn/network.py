@@ -40,7 +40,7 @@ class Network(nn.Module):
             self.encoder = Encoder(config, dropout=dropout)
             self.context = Context(config, dropout=dropout)
         if config.has_bridge:
-            self.bridge = nn.Linear(config.memory_size, config.num_layers * config.parts * config.hidden_size)
+            self.bridge = nn.Linear(config.memory_size, config.num_layers * config.state_tensors * config.hidden_size)
             nn.init.xavier_uniform_(self.bridge.weight)
             nn.init.zeros_(self.bridge.bias)
 
@@ -58,7 +58,7 @@ class Network(nn.Module):
     def start(self, batch: int) -> State:
         """Return the state of `batch` rows that have read nothing."""
         zeros = self.head.bias.new_zeros(1, batch, self.config.hidden_size)
-        layers = tuple((zeros,) * self.config.parts for _ in self.decoder)
+        layers = tuple((zeros,) * self.config.state_tensors for _ in self.decoder)
         if not self.config.window:
             return State(layers)
         return State(layers, self.context.empty_memory(batch, self.config.window),
@@ -94,7 +94,7 @@ class Network(nn.Module):
 
     def _bridge_state(self, last: torch.Tensor) -> tuple[HiddenState, ...]:
         """Return the decoder's first hidden states, projected from the encoder's last outputs (B, M)."""
-        size = (self.config.num_layers, self.config.parts, self.config.hidden_size)
+        size = (self.config.num_layers, self.config.state_tensors, self.config.hidden_size)
         states = torch.tanh(self.bridge(last)).unflatten(1, size)           # (B, N, 1 or 2, H)
         return tuple(tuple(part.contiguous()[None] for part in layer.unbind(1)) for layer in states.unbind(1))
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charlm.config import CorpusConfig
+from charlm.contract import Tokenizer
 from charlm.errors import UsageError
 from charlm.text.labels import Labels
 from charlm.text.line_corpus import LineCorpus, build_line_corpus
 from charlm.text.pair_corpus import PairCorpus, build_pair_corpus
 from charlm.text.reading import Text
 from charlm.text.text_corpus import TextCorpus, build_text_corpus
-from charlm.text.tokenizers.base import Tokenizer
 from charlm.text.tokenizers.registry import Extendable
 
 Corpus = TextCorpus | LineCorpus | PairCorpus

@@ -31,7 +31,7 @@ MAX_HELD_OUT = 20_000                   # different lines, unless --validation g
 MAX_EXAMPLE = 1024                      # predicted tokens; a longer line is split
 LINES_PER_BLOCK = 4096                  # for training the tokenizer
 
-LabelledLine = tuple[str, str]          # label, empty if there are none, and text
+LabelledLine = tuple[str, str]          # (label, text); the label is empty in an unlabelled corpus
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def environment(*, device: str, threads: int, processes: int = 1) -> dict:
 
 
 def differences(before: dict, now: dict) -> str:
-    """Return the differences of two environments as one line, empty if there are none.
+    """Return the differences between two environments on one line; an empty string if they are equal.
 
     >>> differences({"threads": 2, "torch": "2.6"}, {"threads": 1, "torch": "2.6"})
     '--threads was 2 and is 1'

@@ -12,7 +12,6 @@ from charlm.modelfile import Model
 from charlm.tasks import TASKS
 from charlm.text.corpora import Corpus
 from charlm.text.special_tokens import eos_id, label_id, mask_id
-from charlm.text.tokenizers.registry import id_mapping
 
 _MAY_DIFFER = ("vocabulary_size", "source_vocabulary_size", "labels", "window")
 
@@ -39,7 +38,7 @@ def _enlarged(values: np.ndarray, new_ids: np.ndarray, size: int) -> np.ndarray:
 def _output_ids(model: Model, corpus: Corpus) -> np.ndarray:
     """Return the new id of everything that the model's decoder can write."""
     end = [eos_id(corpus.tokenizer)] if TASKS[model.task].ends_with_eos else []
-    return np.concatenate([id_mapping(model.tokenizer, corpus.tokenizer), end]).astype(np.int64)
+    return np.concatenate([model.tokenizer.id_mapping(corpus.tokenizer), end]).astype(np.int64)
 
 
 def _label_ids(model: Model, corpus: Corpus) -> np.ndarray:
@@ -52,4 +51,4 @@ def _label_ids(model: Model, corpus: Corpus) -> np.ndarray:
 def _source_ids(model: Model, corpus: Corpus) -> np.ndarray:
     """Return the new id of everything that the model's encoder can read."""
     special = [eos_id(corpus.tokenizer), mask_id(corpus.tokenizer)][:TASKS[model.task].extra_source_ids]
-    return np.concatenate([id_mapping(model.source_tokenizer, corpus.source_tokenizer), special]).astype(np.int64)
+    return np.concatenate([model.source_tokenizer.id_mapping(corpus.source_tokenizer), special]).astype(np.int64)

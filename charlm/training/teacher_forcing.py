@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from charlm.contract import Tokenizer
 from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.text.examples import padded
-from charlm.text.tokenizers.base import Tokenizer
 
 IGNORED = -100                          # the target that F.cross_entropy leaves out
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from charlm.contract import Tokenizer
 from charlm.inference.scoring import LOGITS
 from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.text.token_cache import TokenCache
-from charlm.text.tokenizers.base import Tokenizer
 from charlm.training.teacher_forcing import unknown_nats
 
 LANE_WARMUP = 512                       # tokens read before a lane, not counted

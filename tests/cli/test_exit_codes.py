@@ -81,16 +81,18 @@ def test_a_message_is_one_line_without_controls(capsys):
     assert capsys.readouterr().err == "charlm: bad name ␛[31m in\ufffdC1\n"
 
 
-def test_a_message_to_a_closed_or_absent_stderr_is_dropped(monkeypatch):
+def test_a_message_to_a_closed_or_absent_stderr_is_dropped(monkeypatch, capsys):
+    tried = []
+
     class Gone:
         def write(self, text):
+            tried.append(text)
             raise BrokenPipeError
-
-        flush = write
 
     for stream in (Gone(), None):
         monkeypatch.setattr(sys, "stderr", stream)
         message("unheard")
+    assert tried == ["charlm: unheard\n"] and capsys.readouterr().out == ""
 
 
 def test_an_error_keeps_its_code_when_stderr_is_gone():

@@ -92,7 +92,7 @@ def test_bridge_computes_every_hidden_state_from_both_ends_of_the_source(cell):
     sources = torch.tensor([[1, 2, 3], [4, 2, 3], [1, 2, 5]])
     state = network.encode(sources, torch.tensor([3, 3, 3]))
     arrays = [array for layer in state.layers for array in layer]
-    assert len(arrays) == 2 * network.config.parts
+    assert len(arrays) == 2 * network.config.state_tensors
     assert len(torch.unique(torch.cat(arrays)[:, 0, 0])) == len(arrays)
     for array in arrays:
         assert array.shape == (1, 3, 6) and array.abs().max() < 1

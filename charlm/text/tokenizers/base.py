@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from charlm.contract import IntArray
-from charlm.contract import Tokenizer as Tokenizer
+from charlm.contract import IntArray, Tokenizer
 
 NEWLINE = "\n"
 

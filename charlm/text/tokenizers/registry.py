@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from charlm.contract import IntArray, Tensors, TensorShapes, Tokenizer
+from charlm.contract import Tensors, TensorShapes, Tokenizer
 from charlm.errors import ModelFileError
 from charlm.text.tokenizers.byte import ByteTokenizer
 from charlm.text.tokenizers.char import CharTokenizer, NFDTokenizer
@@ -43,8 +43,3 @@ def from_tensors(kind: str, tensors: Tensors) -> Tokenizer:
 def tensor_shapes(kind: str) -> TensorShapes:
     """Return the (dtype, number of dimensions) of a tokenizer's tensors by name. Their lengths are free."""
     return TOKENIZERS[kind].tensor_shapes if kind in TOKENIZERS else {}
-
-
-def id_mapping(old: Tokenizer, new: Tokenizer) -> IntArray:
-    """Return the new id (old.size,) of every old one, where `new` is `old` or extends it."""
-    return old.id_mapping(new)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from charlm.text.tokenizers.registry import Extendable, id_mapping, train
+from charlm.text.tokenizers.registry import Extendable, train
 
 OLD, MORE = "sea shell\u00e9 \u0301x", "\x00aq sea \u00fc \U0010ffff"
 
@@ -25,7 +25,7 @@ def test_extended_vocabulary_is_that_of_both_texts(kind, symbols):
 def test_id_mapping_preserves_the_meaning_of_every_id(kind):
     old = learned(kind, OLD)
     extended = train(Extendable(old), [MORE], vocabulary_size=None)
-    mapping = id_mapping(old, extended)
+    mapping = old.id_mapping(extended)
     assert len(mapping) == old.size and mapping[0] == 0 and mapping.dtype.name == "int64"
     assert [extended.display(index) for index in mapping] == [old.display(index) for index in range(old.size)]
 
@@ -34,14 +34,14 @@ def test_id_mapping_preserves_the_meaning_of_every_id(kind):
 def test_a_known_text_adds_no_ids(kind):
     old = learned(kind, OLD)
     extended = train(Extendable(old), [OLD], vocabulary_size=None)
-    assert extended.size == old.size and id_mapping(old, extended).tolist() == list(range(old.size))
+    assert extended.size == old.size and old.id_mapping(extended).tolist() == list(range(old.size))
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe"])
 def test_tokenizers_that_know_every_text_are_not_extended(kind):
     old = learned(kind, "she sells sea shells " * 30)
     assert train(Extendable(old), [MORE], vocabulary_size=None) is old
-    assert id_mapping(old, old).tolist() == list(range(old.size))
+    assert old.id_mapping(old).tolist() == list(range(old.size))
 
 
 def test_an_existing_tokenizer_is_returned_unchanged():

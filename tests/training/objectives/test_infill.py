@@ -17,15 +17,17 @@ from charlm.text.gap_sampling import MAX_SOURCE, MIN_SOURCE, count_gap_character
 from charlm.text.special_tokens import eos_id, vocabulary_sizes
 from charlm.text.tokenizers.base import decode
 from charlm.training.trainer import Trainer
+from tests.helpers.objectives import (
+    assert_loss_depends_on_the_step_alone,
+    assert_mode_is_restored,
+    assert_validation_changes_nothing,
+    never,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PANGRAM = "the quick brown fox jumps over the lazy dog\n" * 12
 ENCODERS = [(encoder, attention) for encoder in ("bidirectional", "stacked", "shared") for attention in (True, False)]
-
-
-def never():
-    return False
 
 
 def trainer_for(corpus, *, cell="gru", encoder="bidirectional", attention=True, hidden=10, **options):
@@ -110,11 +112,7 @@ def test_a_step_has_about_batch_size_times_bptt_tokens(corpus, texts_at):
 
 
 def test_loss_of_a_step_depends_on_seed_and_step_alone(corpus, texts_at):
-    first, second = trainer_for(corpus), trainer_for(corpus)
-    expected = [first.objective.loss(step).item() for step in range(6)]
-    torch.rand(3)
-    assert [second.objective.loss(step).item() for step in reversed(range(6))] == expected[::-1]
-    assert len(set(expected)) == 6
+    assert_loss_depends_on_the_step_alone(trainer_for(corpus), trainer_for(corpus))
     texts = [texts_at(trainer_for(corpus, seed=seed), 0)[1] for seed in (0, 0, 1)]
     sources = [[text.source.tolist() for text in batch] for batch in texts]
     assert sources[0] == sources[1] != sources[2]
@@ -169,30 +167,11 @@ def test_validation_agrees_with_numpys_score(corpus_of, size):
 
 
 def test_validation_changes_nothing_that_training_reads(corpus):
-    plain, watched = trainer_for(corpus, dropout=0.5), trainer_for(corpus, dropout=0.5)
-    torch.manual_seed(0)
-    expected = [plain.update(step) for step in range(8)]
-    torch.manual_seed(0)
-    seen = []
-    for step in range(8):
-        before = watched.network.weights()
-        assert watched.objective.validate(never).finite
-        assert watched.network.training
-        assert all(torch.equal(values, before[name]) for name, values in watched.network.weights().items())
-        seen.append(watched.update(step))
-    assert seen == expected
+    assert_validation_changes_nothing(trainer_for(corpus, dropout=0.5), trainer_for(corpus, dropout=0.5))
 
 
 def test_mode_is_restored_after_an_interruption_and_an_error(corpus):
-    trainer = trainer_for(corpus)
-    assert not trainer.objective.validate(lambda: True).finite and trainer.network.training
-
-    def broken():
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        trainer.objective.validate(broken)
-    assert trainer.network.training
+    assert_mode_is_restored(trainer_for(corpus))
 
 
 @pytest.mark.parametrize("tokens, batches", [(30, 1), (64 * MAX_SOURCE, 1), (65 * MAX_SOURCE, 2)])

@@ -16,16 +16,18 @@ from charlm.text.special_tokens import vocabulary_sizes
 from charlm.training.batches import Batches
 from charlm.training.objectives import lines as module
 from charlm.training.trainer import Trainer
+from tests.helpers.objectives import (
+    assert_loss_depends_on_the_step_alone,
+    assert_mode_is_restored,
+    assert_validation_changes_nothing,
+    never,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAMES = ["emma", "ava", "", "amelia", "mia", "eve", "a", "emmeline"]
 LABELLED = [("one", "emma"), ("two", "ava"), ("one", "amelia"), ("three", "mia"), ("two", "eve"), ("one", "a"),
             ("two", "emmeline")]
-
-
-def never():
-    return False
 
 
 def trainer_for(corpus, *, cell="lstm", hidden=10, layers=2, **options):
@@ -88,11 +90,7 @@ def test_label_smoothing_spreads_a_share_evenly_over_all_tokens(corpus):
 
 
 def test_loss_of_a_step_is_always_the_same(corpus):
-    first, second = trainer_for(corpus), trainer_for(corpus)
-    expected = [first.objective.loss(step).item() for step in range(6)]
-    torch.rand(3)
-    assert [second.objective.loss(step).item() for step in reversed(range(6))] == expected[::-1]
-    assert len(set(expected)) > 1
+    assert_loss_depends_on_the_step_alone(trainer_for(corpus), trainer_for(corpus))
 
 
 def test_uniform_network_loses_the_log_of_its_vocabulary(corpus):
@@ -144,29 +142,11 @@ def test_validation_does_not_depend_on_the_limit_of_logits(corpus, monkeypatch, 
 
 
 def test_validation_changes_nothing_that_training_reads(corpus):
-    plain, watched = trainer_for(corpus, dropout=0.5), trainer_for(corpus, dropout=0.5)
-    torch.manual_seed(0)
-    expected = [plain.update(step) for step in range(8)]
-    torch.manual_seed(0)
-    seen = []
-    for step in range(8):
-        before = watched.network.weights()
-        assert watched.objective.validate(never).finite and watched.network.training
-        assert all(torch.equal(values, before[name]) for name, values in watched.network.weights().items())
-        seen.append(watched.update(step))
-    assert seen == expected
+    assert_validation_changes_nothing(trainer_for(corpus, dropout=0.5), trainer_for(corpus, dropout=0.5))
 
 
 def test_mode_is_restored_after_an_interruption_and_an_error(corpus):
-    trainer = trainer_for(corpus)
-    assert not trainer.objective.validate(lambda: True).finite and trainer.network.training
-
-    def broken():
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        trainer.objective.validate(broken)
-    assert trainer.network.training
+    assert_mode_is_restored(trainer_for(corpus))
 
 
 @pytest.mark.parametrize("held_out", [1, module.AT_ONCE, module.AT_ONCE + 1, 3 * module.AT_ONCE])

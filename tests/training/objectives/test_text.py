@@ -34,7 +34,8 @@ def corpus(corpus_of):
 def test_a_first_loss_that_is_not_committed_can_be_repeated(corpus_of, encoder):
     objective = trainer_for(corpus_of("abcdefgh\n" * 60), encoder=encoder, batch_size=2).objective
     first, again = objective.loss(0), objective.loss(0)
-    first.backward()
+    assert torch.equal(first, again)
+    first.backward()                    # each has its own graph, also after the next one was built
     again.backward()
     objective.commit()
     objective.loss(1).backward()
