@@ -30,8 +30,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("other", [
-    {"hidden_size": 9}, {"cell": "lstm"}, {"num_layers": 2}, {"averaging": 0.0}, {"optimizer": "adamw"},
-    {"encoder": "shared"}, {"batch_size": 3}, {"batch_size": 5}, {"embedding_size": 7}], ids=str)
+    {"hidden_size": 9}, {"num_layers": 2}, {"averaging": 0.0}, {"optimizer": "adamw"}, {"encoder": "shared"},
+    {"batch_size": 5}, *(pytest.param(each, marks=pytest.mark.slow) for each in (
+        {"cell": "lstm"}, {"batch_size": 3}, {"embedding_size": 7}))], ids=str)
 def test_the_tensors_of_another_run_are_refused(rich, runner_of, other):
     options = {"encoder": "bidirectional", "averaging": 0.9, "dropout": 0.3, "cell": "gru"}
     runner = runner_of("text", **options | other)

@@ -60,7 +60,8 @@ def test_lanes_agree_with_one_lane(held_out, cell, lanes, tokens):
 
 @pytest.mark.parametrize("attention", [False, True])
 @pytest.mark.parametrize("window, lanes, tokens", [
-    (64, 2, 1400), (48, 4, 2403), (512, 2, 3000), (5, 2, 1100), (700, 2, 2900)])
+    (64, 2, 1400), (48, 4, 2403), (5, 2, 1100), pytest.param(512, 2, 3000, marks=pytest.mark.slow),
+    pytest.param(700, 2, 2900, marks=pytest.mark.slow)])
 def test_lanes_of_a_network_with_windows_agree_with_one_lane(held_out, window, lanes, tokens, attention):
     network = build("gru", encoder="bidirectional", source_vocabulary_size=LETTERS.size, attention=attention,
                     window=window)

@@ -202,7 +202,8 @@ def test_validation_checks_once_a_batch_with_many_targets_per_source(pairs_of):
 # Learning
 
 
-@pytest.mark.parametrize("encoder, attention", ENCODERS)
+@pytest.mark.parametrize("encoder, attention", [
+    ENCODERS[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in ENCODERS[1:])])
 def test_a_few_dozen_updates_lower_the_loss(pairs_of, encoder, attention):
     corpus = pairs_of(PAIRS, tokenizer="char", validation=PAIRS)
     trainer = trainer_for(corpus, encoder=encoder, attention=attention, hidden=24, batch_size=8, steps=40,
