@@ -14,9 +14,11 @@ from typing import Any
 from charlm.errors import OptionError, UsageError
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+DEFAULT_CELL = "lstm"
 NONLINEARITIES = ("tanh", "relu")
 ENCODERS = ("shared", "stacked", "bidirectional")
 OPTIMIZERS = ("muon", "adamw")
+PRECISIONS = ("auto", "float32", "bfloat16")
 TOKENIZERS = ("char", "byte", "bpe", "unigram")
 SOURCE_TOKENIZERS = ("nfd", *TOKENIZERS)
 TARGET_TOKENIZERS = ("word", *TOKENIZERS)
@@ -102,7 +104,7 @@ class ModelConfig:
     """
 
     vocabulary_size: int = option(MISSING, "vocabulary size", low=1, high=MAX_VOCABULARY)
-    cell: str = option("lstm", "--cell", "Recurrent cell.", group="network", choices=tuple(GATES))
+    cell: str = option(DEFAULT_CELL, "--cell", "Recurrent cell.", group="network", choices=tuple(GATES))
     nonlinearity: str = option("tanh", "--nonlinearity", "Nonlinearity of the rnn cell.", group="network",
                                choices=NONLINEARITIES)
     num_layers: int = option(2, "--layers", "Stacked layers.", group="network", low=1, high=MAX_LAYERS)
@@ -264,6 +266,9 @@ class TrainingConfig:
                            group="run", high=1 << 30, automatic="5, or 0 with --minutes")
     seed: int = option(0, "--seed", "Random seed. Equal seeds give equal weights on one machine.", group="run",
                        high=(1 << 63) - 1)
+    precision: str = option("float32", "--precision", "Precision of the matrix products in training; auto: bfloat16 "
+                            "where the hardware multiplies it, else float32.", group="machine", choices=PRECISIONS,
+                            automatic="auto")
 
     def __post_init__(self) -> None:
         check_options(self)

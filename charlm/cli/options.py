@@ -18,6 +18,7 @@ from charlm.config import SamplingConfig, options_of
 GROUPS = {"task": "Task", "tokens": "Tokens", "network": "Network", "run": "Run", "optimizer": "Optimizer",
           "resuming": "Resuming", "machine": "Machine", "": "Other options"}
 _TYPES = {"int": click.INT, "float": click.FLOAT, "str": click.STRING, "bool": click.BOOL}
+SPINS = "1000"                          # some microseconds; see tests/benchmarks/waiting.py
 _READ_ELSEWHERE = ("CHARLM_DEBUG",)     # variables that are not options
 
 
@@ -182,8 +183,9 @@ def limit_threads(count: int | None) -> None:
             os.environ[name] = str(count or 1)
 
 
-def yield_when_waiting() -> None:
-    """Let torch's threads sleep while they wait for each other; call it before torch is imported."""
-    # Spinning is no faster on idle cores; beside one busy process it made updates two to seven times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+def spin_briefly() -> None:
+    """Let torch's threads spin only briefly while they wait for each other; call it before torch is imported."""
+    # Sleeping at once makes two threads as slow as one; beside a busy process, a long spin makes them slower still.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here

@@ -106,7 +106,7 @@ def command(**given: Any) -> None:
     checkpoint from time to time. Ctrl-C ends a run early; --resume continues it.
     """
     began = time.monotonic()
-    options.yield_when_waiting()
+    options.spin_briefly()
     request = _request(given, began)
     run = _run_distributed if int(os.environ.get("WORLD_SIZE", "1")) > 1 else _run_as_writer
     run(request)

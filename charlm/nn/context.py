@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from charlm.config import ModelConfig
+from charlm.nn.dropout import Dropout
 from charlm.nn.state import Memory
 
 
@@ -21,7 +22,7 @@ class Context(nn.Module):
 
     def __init__(self, config: ModelConfig, *, dropout: float):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.attention = config.attention
         if config.attention:
             self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=False)

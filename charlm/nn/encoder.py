@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from charlm.config import ModelConfig
+from charlm.nn.dropout import Dropout
 from charlm.nn.layers import initialise_layer, recurrent_layer
 
 
@@ -33,7 +34,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, *, dropout: float):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.embedding = nn.Embedding(config.source_vocabulary_size, config.embedding_size)
         nn.init.normal_(self.embedding.weight)
         layers = [[recurrent_layer(config, config.memory_size if number else config.embedding_size)

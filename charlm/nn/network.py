@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from charlm.config import ModelConfig
 from charlm.nn.context import Context
+from charlm.nn.dropout import Dropout
 from charlm.nn.encoder import Encoder
 from charlm.nn.layers import HiddenState, initialise_layer, recurrent_layer, run_layer
 from charlm.nn.state import State
@@ -27,7 +28,7 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig, *, dropout: float = 0.0):
         super().__init__()
         self.config = config
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.embedding = nn.Embedding(config.vocabulary_size + config.labels, config.embedding_size)
         layers = [recurrent_layer(config, config.hidden_size if number else config.embedding_size)
                   for number in range(config.num_layers)]

@@ -43,8 +43,9 @@ class State:
         return 0 if self.window_tokens is None else self.window_tokens.shape[1]
 
     def detach(self) -> State:
-        """Return the same values, detached from the graph that computed them, for truncated BPTT."""
-        return _with_tensors(self, {name: value.detach() for name, value in self.tensors().items()})
+        """Return the same values in float32, detached from the graph that computed them, for truncated BPTT."""
+        return _with_tensors(self, {name: value.detach().float() if value.is_floating_point() else value
+                                    for name, value in self.tensors().items()})
 
     def reset(self, empty: State, rows: torch.Tensor) -> State:
         """Return the state with the hidden state, but not the memory, of the rows of mask `rows` (B,) emptied."""

@@ -163,7 +163,8 @@ def _check(run: dict[str, Any]) -> None:
     _require(set(run) == _RUN, "parts are missing or unknown")
     _require(all(isinstance(run[name], dict) for name in ("config", "reading", "state", "environment")),
              "its parts are not tables")
-    _require(set(run["config"]) == _names(TrainingConfig), "options are missing or unknown")
+    # Checkpoints without a precision were written before there was a choice; the default is theirs.
+    _require(set(run["config"]) | {"precision"} == _names(TrainingConfig), "options are missing or unknown")
     _require(set(run["reading"]) == _names(CorpusConfig), "options of its corpus are missing or unknown")
     _require(isinstance(run["task"], str) and run["task"] in TASKS, f"its task is not one of {', '.join(TASKS)}")
     _require(_is_count(run["failures"]), "its number of failures is invalid")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -20,21 +21,22 @@ _SAFETY = 1.02                          # the polynomials need a spectral norm j
 
 
 class Orthogonaliser:
-    """Move all singular values of blocks of one shape towards one, by x → ax + b(xxᵀ)x + c(xxᵀ)²x."""
+    """Moves all singular values of blocks of one shape towards one, by x → ax + b(xxᵀ)x + c(xxᵀ)²x."""
 
-    def __init__(self, blocks: torch.Tensor):
-        count, rows, columns = blocks.shape
+    def __init__(self, shape: tuple[int, int, int], like: torch.Tensor, dtype: torch.dtype):
+        count, rows, columns = shape
         self._tall = rows > columns
         short, long = sorted((rows, columns))
         # Buffers are kept: allocating them at every step costs a quarter of the time.
-        self._x, self._next = (blocks.new_empty(count, short, long) for _ in range(2))
-        self._gram, self._polynomial = (blocks.new_empty(count, short, short) for _ in range(2))
+        self.blocks = like.new_empty(count, rows, columns)
+        self._x, self._next = (like.new_empty(count, short, long, dtype=dtype) for _ in range(2))
+        self._gram, self._polynomial = (like.new_empty(count, short, short, dtype=dtype) for _ in range(2))
 
-    def __call__(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Return the orthogonalised blocks (N, rows, columns), valid until the next call."""
+    def __call__(self) -> torch.Tensor:
+        """Return `blocks` (N, rows, columns) orthogonalised, in the working precision, valid until the next call."""
         x, following = self._x, self._next
-        norm = torch.linalg.vector_norm(blocks, dim=(-2, -1), keepdim=True)
-        torch.div(blocks.mT if self._tall else blocks, norm * _SAFETY + 1e-7, out=x)
+        norm = torch.linalg.vector_norm(self.blocks, dim=(-2, -1), keepdim=True)
+        torch.div(self.blocks.mT if self._tall else self.blocks, norm * _SAFETY + 1e-7, out=x)
         for a, b, c in POLYNOMIALS:
             gram = torch.bmm(x, x.mT, out=self._gram)
             torch.baddbmm(gram, gram, gram, beta=b, alpha=c, out=self._polynomial)
@@ -44,12 +46,16 @@ class Orthogonaliser:
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised Nesterov momentum for matrices of `gates` stacked blocks each (Jordan 2024)."""
+    """Orthogonalised Nesterov momentum for matrices of `gates` stacked blocks each (Jordan 2024).
+
+    `dtype` is the precision of the orthogonalisation; momentum and weights keep that of the parameters.
+    """
 
     def __init__(self, parameters: Iterable[torch.Tensor], *, lr: float, gates: int, momentum: float = 0.95,
-                 weight_decay: float = 0.0):
+                 weight_decay: float = 0.0, dtype: torch.dtype = torch.float32):
         super().__init__(parameters, {"lr": lr, "gates": gates, "momentum": momentum, "weight_decay": weight_decay})
-        self._orthogonalisers: dict[tuple[int, ...], Orthogonaliser] = {}
+        self._dtype = dtype
+        self._orthogonalisers: dict[tuple[int, int, int], Orthogonaliser] = {}
 
     @torch.no_grad()
     def step(self) -> None:                         # type: ignore[override]  # no closure
@@ -58,25 +64,30 @@ class Muon(torch.optim.Optimizer):
             by_shape = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    direction = self._momentum(parameter, parameter.grad, group["momentum"])
-                    blocks = direction.unflatten(0, (group["gates"], -1))
-                    by_shape[blocks.shape].append((parameter, blocks))
-            for (gates, rows, columns), members in by_shape.items():
-                stacked = torch.cat([blocks for _, blocks in members])
-                if stacked.shape not in self._orthogonalisers:
-                    self._orthogonalisers[stacked.shape] = Orthogonaliser(stacked)
-                updates = self._orthogonalisers[stacked.shape](stacked)
-                # A tall block has fewer singular values than rows: scale its rows up to unit size.
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for (parameter, _), update in zip(members, updates.split(gates), strict=True):
-                    # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update.reshape(parameter.shape), alpha=-rate)
+                    by_shape[parameter.shape].append(parameter)
+            for members in by_shape.values():
+                self._update(members, group)
 
-    def _momentum(self, parameter: torch.Tensor, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
-        """Update the running mean of the gradient; return the Nesterov mixture."""
+    def _update(self, members: list[torch.Tensor], group: dict[str, Any]) -> None:
+        """Update parameters of one shape."""
+        gates, columns = group["gates"], members[0].shape[1]
+        shape = (gates * len(members), len(members[0]) // gates, columns)
+        if shape not in self._orthogonalisers:
+            self._orthogonalisers[shape] = Orthogonaliser(shape, members[0], self._dtype)
+        orthogonaliser = self._orthogonalisers[shape]
+        for parameter, blocks in zip(members, orthogonaliser.blocks.split(gates), strict=True):
+            self._write_momentum(parameter, parameter.grad, group["momentum"], blocks.view_as(parameter))
+        # A tall block has fewer singular values than rows: scale its rows up to unit size.
+        rate = group["lr"] * max(1.0, shape[1] / columns) ** 0.5
+        for parameter, update in zip(members, orthogonaliser().split(gates), strict=True):
+            # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.unflatten(0, (gates, -1)).add_(update, alpha=-rate)
+
+    def _write_momentum(self, parameter: torch.Tensor, gradient: Any, momentum: float, out: torch.Tensor) -> None:
+        """Update the running mean of the gradient; write the Nesterov mixture to `out`."""
         state = self.state[parameter]
         if not state:
             state["mean"] = torch.zeros_like(parameter)
         mean = state["mean"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(mean, momentum)
+        torch.lerp(gradient, mean, momentum, out=out)

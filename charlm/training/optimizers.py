@@ -6,6 +6,7 @@ import torch
 
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
+from charlm.training.environment import DTYPES
 from charlm.training.muon import Muon
 
 MUON_OVER_ADAMW = 10 / 3                # ratio of the learning rates: 0.02 for Muon, 0.006 for AdamW
@@ -38,7 +39,8 @@ class Optimizers:
         self._all: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(rest, lr=rate, betas=BETAS, weight_decay=decay, fused=True)]
         if matrices:
-            self._all.append(Muon(matrices, lr=rate * MUON_OVER_ADAMW, gates=network.config.gates, weight_decay=decay))
+            self._all.append(Muon(matrices, lr=rate * MUON_OVER_ADAMW, gates=network.config.gates, weight_decay=decay,
+                                  dtype=DTYPES[config.precision]))
         self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self._all]
 
     def step(self, step: int) -> float:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from charlm.checkpoint import Checkpoints
-from charlm.config import CorpusConfig
+from charlm.config import DEFAULT_CELL, CorpusConfig
 from charlm.errors import DivergedError, StorageError, UsageError
 from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
@@ -16,7 +16,7 @@ from charlm.text.corpora import Corpus
 from charlm.training.checkpoint_state import Run, make_model, restore, resume_run, snapshot, with_changes
 from charlm.training.defaults import resolve
 from charlm.training.distributed import ProcessGroup
-from charlm.training.environment import choose_device, differences, environment, set_up
+from charlm.training.environment import choose_device, choose_precision, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
 from charlm.training.options import TrainingOptions
@@ -62,7 +62,10 @@ def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -
     device = choose_device(session.device, before.get("device"))
     threads = set_up(session.threads or before.get("threads"))
     here = environment(device=device, threads=threads, processes=session.process_group.size)
-    plan = _plan(corpus, task, options, session, here)
+    precision = choose_precision(options.precision or "auto", device=device, cell=options.cell or DEFAULT_CELL)
+    if options.precision == "bfloat16" != precision:
+        yield Warned("--precision bfloat16: torch has no bfloat16 kernels for this cell on a CPU; training in float32")
+    plan = _plan(corpus, task, TrainingOptions(**options.given | {"precision": precision}), session, here)
     seconds = None
     if plan.minutes is not None:
         plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, device=device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Trainer:
         self._optimizers = Optimizers(self.network, run)
         self._average = WeightAverage(self.network, run.averaging)
         self._parameters = list(self.network.parameters())
+        self._autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16,
+                                           enabled=run.precision == "bfloat16")
         self.failures = 0               # updates skipped since the last applied one
 
     def load_initial_weights(self, weights: dict[str, np.ndarray]) -> None:
@@ -61,7 +64,8 @@ class Trainer:
     def update(self, step: int) -> Update:
         """Run one update, counted from 0, or skip it if not finite. Raises DivergedError at the third skip in a row."""
         torch.manual_seed(step_seed(self.run.seed, step, self._group.rank))
-        loss = self.objective.loss(step)
+        with self._autocast():
+            loss = self.objective.loss(step)
         self._optimizers.zero_grad()
         loss.backward()
         value = self._group.sum_gradients(self._parameters, loss)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")     # as the command does, and before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")     # as the command does, and before torch is imported
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 
 # As the command does, and before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch  # noqa: E402
 from plain_lstm import PlainLSTM  # noqa: E402

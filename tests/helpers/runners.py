@@ -147,8 +147,8 @@ def _environment_of(env):
 @contextlib.contextmanager
 def _torch_settings_kept(patch):
     """Put torch's settings back after a training, whose speed is measured for a moment only."""
-    from charlm.cli.options import yield_when_waiting
-    yield_when_waiting()
+    from charlm.cli.options import spin_briefly
+    spin_briefly()
     import torch
     patch.setattr("charlm.training.session.MIN_MEASURED", MEASURED)
     threads = torch.get_num_threads()

@@ -15,7 +15,7 @@ BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_ra
 CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup",
                         "dropout", "clip",
                         "clip_value", "label_smoothing", "averaging", "patience",
-                        "seed"))      # it checks its own values
+                        "seed", "precision"))      # it checks its own values
 SOUND = {"config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "minutes": None,
          "state": {"step": 9, "best": BEST, "validations_since_best": 1, "validated": 9, "seconds": 0.5},
          "reading": dataclasses.asdict(CorpusConfig()), "environment": {"threads": 2, "torch": "2.6"}}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import UsageError
-from charlm.training.environment import choose_device, differences, environment
+from charlm.training.environment import choose_device, choose_precision, differences, environment
 
 CPU = {"device": "cpu", "threads": 2, "processes": 1}
 NAMES = {"charlm": "charlm", "torch": "torch", "processor": "processor", "device": "device",
@@ -44,6 +44,37 @@ def test_requesting_a_missing_gpu_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="--device cpu"):
         choose_device("cuda")
+
+
+# Precision
+
+
+@pytest.mark.parametrize(("requested", "cell", "unit", "chosen"), [
+    ("auto", "lstm", "AMX", "bfloat16"), ("auto", "lstm", "", "float32"), ("auto", "gru", "AMX", "float32"),
+    ("float32", "lstm", "AMX", "float32"), ("bfloat16", "lstm", "", "bfloat16"), ("bfloat16", "rnn", "AMX", "float32")])
+def test_precision_on_a_cpu_follows_request_cell_and_capability(monkeypatch, requested, cell, unit, chosen):
+    monkeypatch.setattr("charlm.training.environment.bfloat16_unit", lambda: unit)
+    assert choose_precision(requested, device="cpu", cell=cell) == chosen
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_auto_is_bfloat16_on_a_gpu_that_multiplies_it(monkeypatch, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert choose_precision("auto", device="cuda", cell="gru") == chosen
+
+
+def test_a_build_without_a_bfloat16_lstm_trains_in_float32(monkeypatch):
+    monkeypatch.setattr("charlm.training.environment._lstm_runs_in_bfloat16", lambda: False)
+    monkeypatch.setattr("charlm.training.environment.bfloat16_unit", lambda: "AMX")
+    assert choose_precision("bfloat16", device="cpu", cell="lstm") == "float32"
+
+
+def test_the_bfloat16_unit_is_part_of_the_environment(monkeypatch):
+    monkeypatch.setattr("charlm.training.environment.bfloat16_unit", lambda: "AMX")
+    before = environment(**CPU)
+    monkeypatch.setattr("charlm.training.environment.bfloat16_unit", lambda: "")
+    [(changed, was, now)] = parsed(differences(before, environment(**CPU)))
+    assert changed == "processor" and was == f"{now} AMX"
 
 
 # Environments

@@ -10,8 +10,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPES = [(4, 16), (8, 32), (16, 64)]                   # four times as wide as tall
 
 
-def orthogonalise(blocks):
-    return Orthogonaliser(blocks)(blocks)
+def orthogonalise(blocks, dtype=torch.float32):
+    orthogonaliser = Orthogonaliser(blocks.shape, blocks, dtype)
+    orthogonaliser.blocks.copy_(blocks)
+    return orthogonaliser()
 
 
 def random_blocks(rows, columns, count=20):

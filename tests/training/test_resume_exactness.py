@@ -23,7 +23,8 @@ def assert_every_resumption_ends_alike(runner):
 
 @pytest.mark.parametrize("task, cell, extra", grid(
     task=list(TASKS), cell=["lstm", "gru", "rnn"],
-    extra={"plain": {}, "dropout": {"dropout": 0.3}, "averaging": {"averaging": 0.9}}))
+    extra={"plain": {}, "dropout": {"dropout": 0.3}, "averaging": {"averaging": 0.9},
+           "bfloat16": {"precision": "bfloat16"}}))
 def test_resume_at_every_tenth_step_equals_the_uninterrupted_run(runner_of, task, cell, extra):
     assert_every_resumption_ends_alike(runner_of(task, cell=cell, **extra))
 

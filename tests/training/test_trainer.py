@@ -54,6 +54,22 @@ def test_same_seed_gives_the_same_bits(corpus, cell, optimizer):
     assert runs[0][0] == runs[1][0] and same(runs[0][1], runs[1][1])
 
 
+def test_bfloat16_follows_float32_and_keeps_everything_it_stores_in_float32(corpus):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        trainer = trainer_for(corpus, precision=precision, dropout=0.0)
+        losses[precision] = [trainer.update(step).loss for step in range(20)]
+    assert losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"][-1] < losses["bfloat16"][0] - 0.1
+    assert {value.dtype for value in trainer.tensors().values()} == {torch.float32}
+
+
+def test_validation_is_in_float32_whatever_the_precision_of_training(corpus):
+    metrics = [trainer_for(corpus, precision=precision).validate(never) for precision in ("float32", "bfloat16")]
+    assert metrics[0] == metrics[1]
+
+
 def test_building_a_trainer_seeds_torch(corpus):
     runs = []
     for noise in range(2):
