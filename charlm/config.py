@@ -7,6 +7,7 @@ error messages are all derived from it, so a new hyperparameter is added only he
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
@@ -269,9 +270,27 @@ class TrainingConfig:
     precision: str = option("float32", "--precision", "Precision of the matrix products in training; auto: bfloat16 "
                             "where the hardware multiplies it, else float32.", group="machine", choices=PRECISIONS,
                             automatic="auto")
+    replan: str = option("", "--replan", "Change the length of the run at a step, as a run with --minutes does when its "
+                         "speed changes.", group="run", metavar="STEP:STEPS,...", automatic="never")
 
     def __post_init__(self) -> None:
         check_options(self)
+        steps = [step for step, _ in self.lengths]
+        if not re.fullmatch(r"(\d{1,12}:\d{1,12}(,(?=\d)|$))*", self.replan) or sorted({*steps}) != steps \
+                or any(step >= length for step, length in self.lengths):
+            raise OptionError("replan", "--replan", "must be rising steps, each with a later one at which the run then "
+                              f"ends, as in 200:900,500:800, not {self.replan!r}")
+
+    @property
+    def lengths(self) -> list[tuple[int, int]]:
+        """The steps at which the length of the run was decided, from 0, each with the length in steps."""
+        later = re.findall(r"(\d+):(\d+)", self.replan)
+        return [(0, self.steps), *((int(step), int(length)) for step, length in later)]
+
+    @property
+    def total_steps(self) -> int:
+        """The length of the run as it was last decided."""
+        return self.lengths[-1][1]
 
 
 @dataclass(frozen=True)

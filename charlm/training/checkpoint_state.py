@@ -27,7 +27,8 @@ from charlm.training.trainer import Trainer
 
 _STORED = {torch.float32: np.float32, torch.int64: np.uint32, torch.bool: np.uint8}
 _MODEL, _BEST, _WEIGHTS = "model.", "best.", "weights."         # prefixes of tensor names
-_CHANGEABLE = ("steps", "learning_rate", "patience")
+_CHANGEABLE = ("steps", "replan", "learning_rate", "patience")
+_NEW = {"precision", "replan"}           # options that older checkpoints lack: their defaults are what those runs did
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes"}
 _STATE = {"step", "best", "validations_since_best", "validated", "seconds"}
 _MAX_COUNT, _MAX_THREADS = 1 << 40, 1024
@@ -163,8 +164,7 @@ def _check(run: dict[str, Any]) -> None:
     _require(set(run) == _RUN, "parts are missing or unknown")
     _require(all(isinstance(run[name], dict) for name in ("config", "reading", "state", "environment")),
              "its parts are not tables")
-    # Checkpoints without a precision were written before there was a choice; the default is theirs.
-    _require(set(run["config"]) | {"precision"} == _names(TrainingConfig), "options are missing or unknown")
+    _require(set(run["config"]) | _NEW == _names(TrainingConfig), "options are missing or unknown")
     _require(set(run["reading"]) == _names(CorpusConfig), "options of its corpus are missing or unknown")
     _require(isinstance(run["task"], str) and run["task"] in TASKS, f"its task is not one of {', '.join(TASKS)}")
     _require(_is_count(run["failures"]), "its number of failures is invalid")

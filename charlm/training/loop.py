@@ -14,6 +14,7 @@ import torch
 
 from charlm.errors import DivergedError, StorageError
 from charlm.events import Event, Saved, Step, Stopped, Validation, Warned
+from charlm.training.deadline import MIN_UPDATES, Deadline
 from charlm.training.defaults import validation_interval
 from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.trainer import Trainer
@@ -70,26 +71,30 @@ class _BestModelSaver:
 class _Pace:
     """The speed of a run: a running mean of the seconds of an update, and the seconds of the last validation."""
 
-    def __init__(self, characters_per_update: float, seconds_before: float):
+    def __init__(self, characters_per_update: float, seconds_before: float, validation: float):
         self._characters, self._seconds_before = characters_per_update, seconds_before
         self._began = self._started = time.monotonic()
-        self._mean = self._validation = 0.0
+        self.update = 0.0               # seconds, a running mean
+        self.validation = validation    # seconds of the last one, or as measured before the run
+        self.updates = 0                # timed
 
     def start(self) -> None:
         self._started = time.monotonic()
 
     def end_update(self) -> None:
         gap = time.monotonic() - self._started
-        self._mean = self._mean + 0.05 * (gap - self._mean) if self._mean else gap
+        self.updates += 1
+        # The plain mean of the first twenty updates, then one that follows a change within twenty.
+        self.update += max(0.05, 1 / self.updates) * (gap - self.update)
 
     def end_validation(self) -> None:
-        self._validation = time.monotonic() - self._started
+        self.validation = time.monotonic() - self._started
 
     def characters_per_second(self) -> float:
-        return self._characters / max(self._mean, 1e-9)
+        return self._characters / max(self.update, 1e-9)
 
     def seconds_left(self, updates: int, validations: int) -> float:
-        return updates * self._mean + validations * self._validation
+        return updates * self.update + validations * self.validation
 
     def elapsed(self) -> float:
         """Return the seconds trained so far, in all sessions."""
@@ -124,12 +129,13 @@ class _Loop:
     """One run from its current state to its end."""
 
     def __init__(self, trainer: Trainer, state: TrainingState, best_model: _BestModelSaver,
-                 checkpoints: _CheckpointSaver, interrupted: Callable[[], bool]):
+                 checkpoints: _CheckpointSaver, interrupted: Callable[[], bool], deadline: Deadline | None,
+                 validation_seconds: float):
         self._trainer, self._state, self._interrupted = trainer, state, interrupted
-        self._best_model, self._checkpoints = best_model, checkpoints
+        self._best_model, self._checkpoints, self._deadline = best_model, checkpoints, deadline
         task = trainer.objective
         self._interval = validation_interval(trainer.run.steps, task.tokens_per_update, task.validation_tokens)
-        self._pace = _Pace(task.characters_per_update, state.seconds)
+        self._pace = _Pace(task.characters_per_update, state.seconds, validation_seconds)
 
     def run(self) -> Iterator[Event]:
         state = self._state
@@ -164,7 +170,7 @@ class _Loop:
                 yield from self._checkpoints.try_save(state)
             if self._out_of_patience():
                 return "patience"
-            if state.step >= self._trainer.run.steps:
+            if state.step >= self._trainer.run.total_steps:
                 return "finished"
             if self._interrupted():
                 return "interrupted"
@@ -176,21 +182,36 @@ class _Loop:
     def _validation_is_due(self) -> bool:
         """Return True at every interval and from the last step on, unless this step is validated already."""
         step = self._state.step
-        return step != self._state.validated and (step % self._interval == 0 or step >= self._trainer.run.steps)
+        return step != self._state.validated and (step % self._interval == 0 or step >= self._trainer.run.total_steps)
 
     def _out_of_patience(self) -> bool:
         state, run = self._state, self._trainer.run
-        return 0 < run.patience <= state.validations_since_best and state.step < run.steps
+        return 0 < run.patience <= state.validations_since_best and state.step < run.total_steps
 
     def _update(self) -> Step:
-        state, steps, pace = self._state, self._trainer.run.steps, self._pace
+        state, pace = self._state, self._pace
         pace.start()
         update = self._trainer.update(state.step)
         state.step += 1
         pace.end_update()
-        left = steps - state.step
+        self._keep_deadline()
+        steps = self._trainer.run.total_steps
         return Step(state.step, steps, update.loss, update.gradient_norm, update.learning_rate,
-                    pace.characters_per_second(), pace.seconds_left(left, -(-left // self._interval)), update.applied)
+                    pace.characters_per_second(), pace.seconds_left(steps - state.step, self._validations_left()),
+                    update.applied)
+
+    def _validations_left(self) -> int:
+        return -(-(self._trainer.run.total_steps - self._state.step) // self._interval)
+
+    def _keep_deadline(self) -> None:
+        """Change the length of the run if it would miss its deadline."""
+        step, length, pace = self._state.step, self._trainer.run.total_steps, self._pace
+        if self._deadline is None or step >= length or pace.updates < MIN_UPDATES \
+                or not self._deadline.is_checked(step, length):
+            return
+        self._trainer.change_length(step, self._deadline.new_length(
+            self._trainer.clock(), step=step, length=length, update=pace.update,
+            validations=self._validations_left() * pace.validation))
 
     def _validate(self) -> Generator[Event, None, bool]:
         """Score the held-out data and yield the result; return False if interrupted."""
@@ -215,15 +236,18 @@ class _Loop:
 
 def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lambda: False,
           state: TrainingState | None = None, checkpoint: Callable[[TrainingState], None] | None = None,
-          checkpoint_every: float = CHECKPOINT_EVERY) -> Iterator[Event]:
+          checkpoint_every: float = CHECKPOINT_EVERY, deadline: Deadline | None = None,
+          validation_seconds: float = 0.0) -> Iterator[Event]:
     """Train until the steps are done, patience runs out or the run is interrupted, keeping the best model.
 
     `keep(weights, validation)` stores a model and returns its path, or "" if it declines; `validation` is None
     if the run is interrupted before its first one. `checkpoint(state)` stores all that resuming needs: before
     the first update, every `checkpoint_every` seconds, at every validation and at an interruption. A run
-    interrupted before its first update keeps no model.
+    interrupted before its first update keeps no model. A run with a `deadline` changes its length to end in time;
+    `validation_seconds` is what one validation will take.
 
     Raises DivergedError, and StorageError if the last attempt to store fails.
     """
     return _Loop(trainer, state or TrainingState(), _BestModelSaver(keep),
-                 _CheckpointSaver(checkpoint, checkpoint_every, trainer.clock), interrupted).run()
+                 _CheckpointSaver(checkpoint, checkpoint_every, trainer.clock), interrupted,
+                 deadline, validation_seconds).run()

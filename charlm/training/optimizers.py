@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from charlm.config import TrainingConfig
@@ -15,21 +17,26 @@ _STATE_NAMES: dict[type, set[str]] = {torch.optim.AdamW: {"exp_avg", "exp_avg_sq
 
 
 def rate_factor(step: int, config: TrainingConfig) -> float:
-    """Return the learning rate's factor at a step counted from 0: linear warm-up, times linear decay to 0 at `steps`.
+    """Return the learning rate's factor at a step counted from 0: linear warm-up, times linear decay to 0 at the end.
 
-    >>> rate_factor(100, TrainingConfig(steps=100))
-    0.0
+    Where the length of the run changed, the decay continues from the value that it had, towards the new end.
+
+    >>> config = TrainingConfig(steps=100, warmup=0, replan="50:60")
+    >>> [rate_factor(step, config) for step in (0, 50, 55, 60)]
+    [1.0, 0.5, 0.25, 0.0]
     """
     warmup = min(config.warmup, max(config.steps // 10, 1))
     rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    return rising * max(1 - step / config.steps, 0.0)   # a speed measurement may run past the end
+    decay = 1.0
+    for (start, length), (end, _) in pairwise([*config.lengths, (step, 0)]):
+        decay *= max(1 - max(min(end, step) - start, 0) / (length - start), 0.0)    # measuring may run past the end
+    return rising * decay
 
 
 class Optimizers:
     """Muon for the matrices of the recurrent layers, fused AdamW for all else; or AdamW for everything."""
 
     def __init__(self, network: Network, config: TrainingConfig):
-        self._config = config
         layers = [*network.decoder, *(network.encoder.layers if network.config.has_source else ())]
         matrices = [p for layer in layers for p in layer.parameters() if p.dim() == 2 and config.optimizer == "muon"]
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
@@ -43,9 +50,8 @@ class Optimizers:
                                   dtype=DTYPES[config.precision]))
         self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self._all]
 
-    def step(self, step: int) -> float:
-        """Apply the gradients at the learning rate of this step; return AdamW's rate."""
-        factor = rate_factor(step, self._config)
+    def step(self, factor: float) -> float:
+        """Apply the gradients at this share of the learning rates; return AdamW's rate."""
         for optimizer, rate in zip(self._all, self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * factor
             optimizer.step()

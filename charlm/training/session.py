@@ -116,6 +116,11 @@ class _RunningSession:
             if isinstance(event, Validation) and session.preview:
                 yield Sampled(session.preview(self._model(self._trainer.export_weights(), event), self._corpus))
 
+    @property
+    def _run(self) -> Run:
+        """The run as it is now: its length may have changed."""
+        return dataclasses.replace(self._plan, config=self._trainer.run)
+
     def _trained(self, state: TrainingState) -> Iterator[Event]:
         """Yield the loop's events; an error names the command that resumes, if there is a checkpoint."""
         session, checkpoints = self._session, self._session.checkpoints
@@ -137,7 +142,7 @@ class _RunningSession:
             yield Warned(f"{error}; the model is stored, so the checkpoint can be deleted")
 
     def _checkpoint(self, state: TrainingState) -> None:
-        checkpoint = snapshot(self._plan, self._corpus, self._trainer, state)       # gathers from all processes
+        checkpoint = snapshot(self._run, self._corpus, self._trainer, state)       # gathers from all processes
         if self._session.process_group.is_main and self._session.checkpoints:
             self._session.checkpoints.save(checkpoint)
 
@@ -150,7 +155,7 @@ class _RunningSession:
 
     def _model(self, weights: dict, validation: Validation | None) -> Model:
         arrays = {name: values.numpy() for name, values in weights.items()}
-        return make_model(self._plan, self._corpus, arrays, validation)
+        return make_model(self._run, self._corpus, arrays, validation)
 
 
 def _with_planned_steps(plan: Run, budget: float, corpus: Corpus, session: Session, *,

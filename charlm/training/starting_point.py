@@ -84,7 +84,7 @@ class StartingPoint:
 
     def training_options(self, given: TrainingOptions) -> TrainingOptions:
         """Return the run's options: those given override those decided here; any given length replaces all of them."""
-        replaced = () if given.given.keys().isdisjoint(_LENGTHS) else _LENGTHS
+        replaced = () if given.given.keys().isdisjoint(_LENGTHS) else (*_LENGTHS, "replan")
         decided = {name: value for name, value in self.options.items() if name not in replaced}
         return TrainingOptions(**{**decided, **given.given})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from charlm.text.corpora import Corpus
 from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from charlm.training.ema import WeightAverage
 from charlm.training.objectives.base import Objective, ValidationMetrics
-from charlm.training.optimizers import Optimizers
+from charlm.training.optimizers import Optimizers, rate_factor
 
 MAX_FAILURES = 3                        # consecutive updates without a finite loss and gradient
 
@@ -75,7 +75,7 @@ class Trainer:
             return Update(value, norm, 0.0, False)
         self.failures = 0
         self.objective.commit()
-        rate = self._optimizers.step(step)
+        rate = self._optimizers.step(rate_factor(step, self.run))
         self._average.update(step)
         return Update(value, norm, rate, True)
 
@@ -118,6 +118,12 @@ class Trainer:
         self._average.restore(part("average"))
         self._optimizers.restore(part("optimizer"))
         self.objective.restore(part("objective"))
+
+    def change_length(self, step: int, length: int | None) -> None:
+        """Let the run, at this step, end after another number of steps, the main process's; None changes nothing."""
+        if (length := self._group.broadcast(length)) is not None:
+            replan = ",".join(filter(None, (self.run.replan, f"{step}:{length}")))
+            self.run = replace(self.run, replan=replan)
 
     def clock(self) -> float:
         """Return the main process's clock in seconds, the same in all processes."""

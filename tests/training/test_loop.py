@@ -15,9 +15,11 @@ from charlm.config import TrainingConfig
 from charlm.errors import DivergedError, StorageError
 from charlm.events import Saved, Step, Stopped, Validation, Warned
 from charlm.training import loop
+from charlm.training.deadline import Deadline
 from charlm.training.defaults import validation_interval
 from charlm.training.loop import TrainingState, train
 from charlm.training.objectives.base import ValidationMetrics
+from charlm.training.optimizers import rate_factor
 from charlm.training.trainer import Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,7 +45,7 @@ class Toy:
         return self.now
 
     def update(self, step):
-        assert step == self.done < self.run.steps
+        assert step == self.done < self.run.total_steps
         self.done += 1
         self.now += next(self._update_takes)
         return Update(self.done / 4, self.done / 8, self.done / 16, self.done not in self._skipped)
@@ -54,6 +56,10 @@ class Toy:
         number = (self.done * 10 - 1) // self.run.steps
         score = self._held_out[min(number, len(self._held_out) - 1)]
         return score if isinstance(score, ValidationMetrics) else ValidationMetrics(score, 2 * score)
+
+    def change_length(self, step, length):
+        if length is not None:
+            self.run = replace(self.run, replan=f"{self.run.replan},{step}:{length}".strip(","))
 
     def export_weights(self):
         return {"weight": torch.tensor(self.done)}
@@ -190,7 +196,24 @@ def test_seconds_left_cover_updates_and_validations_and_fall_to_zero(toy):
 
 def test_characters_per_second_are_a_running_mean(toy):
     steps = only(Step, events_of(toy(update_takes=[3.0, 23.0, 4.0])))
-    assert [event.characters_per_second for event in steps[:3]] == pytest.approx([30 / 3, 30 / 4, 30 / 4])
+    assert [event.characters_per_second for event in steps[:3]] == pytest.approx([30 / 3, 30 / 13, 30 / 10])
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0, 0.5])
+@pytest.mark.parametrize("changed", [0.1, 0.5, 0.8])
+def test_a_run_ends_at_its_deadline_although_the_speed_changes(toy, factor, changed):
+    steps, seconds = 1000, 1000 + 10 * 5
+    trainer = toy(steps=steps, update_takes=[1.0] * int(changed * steps) + [factor], validation_takes=5.0)
+    stopped = events_of(trainer, deadline=Deadline(trainer.now + seconds, seconds), validation_seconds=5.0)[-1]
+    assert stopped.reason == "finished" and stopped.seconds == pytest.approx(seconds, rel=0.03)
+    rates = [rate_factor(step, trainer.run) for step in range(stopped.step + 1)]
+    assert rates[-1] == 0 < rates[-2] < 0.02 and rates == sorted(rates[:50]) + sorted(rates[50:], reverse=True)
+
+
+def test_a_run_at_its_planned_speed_keeps_its_length(toy):
+    trainer = toy(steps=1000, update_takes=[0.98, 1.02] * 500, validation_takes=5.0)
+    events_of(trainer, deadline=Deadline(trainer.now + 1050, 1050), validation_seconds=5.0)
+    assert trainer.run.replan == ""
 
 
 def test_time_between_events_counts_for_the_run_but_not_for_its_speed(toy):
