@@ -10,9 +10,10 @@ import pytest
 pytestmark = pytest.mark.slow           # each starts many processes
 
 DIRECTORY = Path(__file__).resolve().parent
-HELPERS = {"timing", "plain_lstm", "sweep_grid", "test_benchmarks"}
+HELPERS = {"timing", "plain_lstm", "plain_gpt", "sweep_grid", "test_benchmarks"}
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
+    "nanogpt": ("charlm",),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
     "searching": ("beam 1", "beam 5"),
     "scoring": ("8 lines", "16 lines"),
