@@ -46,7 +46,7 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")     # settings that the recipe d
 
 
 class Recipe:
-    """The baseline in a process of its own, with torch's own way of waiting for threads."""
+    """The baseline in a separate process, with torch's default way of waiting for threads."""
 
     def __init__(self, process: subprocess.Popen, iterations: int, slice_: int):
         self._process, self._scale = process, iterations / slice_

@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow           # each starts many processes
 
 DIRECTORY = Path(__file__).resolve().parent
-HELPERS = {"timing", "plain_lstm", "plain_gpt", "sweep_grid", "test_benchmarks"}
+HELPERS = {"timing", "plain_lstm", "plain_gpt", "killed_run", "sweep_grid", "test_benchmarks"}
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
     "nanogpt": ("charlm",),
@@ -48,6 +48,12 @@ def test_benchmark_prints_one_row_per_measurement(name):
 def test_gpu_benchmark_prints_its_device_or_no_gpu():
     lines = run_benchmark("gpu")
     assert lines == ["no GPU"] or lines[0].startswith("GPU: ") and len(lines) > 4
+
+
+def test_gpu_benchmark_runs_on_a_cpu_too():
+    lines = run_benchmark("gpu", "--device", "cpu")
+    assert any(line.startswith("train 2x32: muon float32 over bare float32") for line in lines)
+    assert re.fullmatch(r"killed at step \d+ of 60 and resumed: model file  equal +equal .*", lines[-1]), lines[-1]
 
 
 def test_sweep_appends_one_line_for_each_task(tmp_path):
