@@ -33,7 +33,8 @@ COLUMNS = ("task", "corpus", "examples", "tokens", "hidden", "batch", "passes", 
            "final_loss", "greedy_error_rate", "best_step", "train_seconds")
 VALIDATIONS = (0.5, 0.7, 0.85, 1.0)     # of the steps; the best one counts, as in `charlm train`
 SAFETY = 1.2                            # on an expected duration
-SLOWEST = 1.2e-6                        # seconds per example and unit of width, before anything is measured
+SLOWEST = 3.5e-7                        # seconds per example over width ** GROWTH, before anything is measured
+GROWTH = 1.5                            # exponent of the width in the expected time
 RESERVE = 4.0                           # seconds at the end in which no run may be under way
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -142,18 +143,22 @@ class Durations:
     """Expected seconds of runs, from those of finished ones that are alike."""
 
     def __init__(self) -> None:
-        self._measured: dict[tuple, float] = {}     # seconds per example read and unit of width
+        self._measured: dict[tuple, float] = {}     # seconds per example read, over width ** GROWTH
 
     def add(self, job: Job, lines: int, seconds: float) -> None:
         """Record the duration of a run over `lines` training lines."""
-        rate = seconds / (lines * max(job.passes, 1) * job.hidden)
+        rate = seconds / self._work(job, lines)
         for key in self._keys(job):
             self._measured[key] = max(rate, self._measured.get(key, 0.0) * 0.9)
 
     def expected(self, job: Job, lines: int) -> float:
         """Return the expected seconds, with a margin."""
         rate = next((self._measured[key] for key in self._keys(job) if key in self._measured), SLOWEST)
-        return SAFETY * rate * lines * max(job.passes, 1) * job.hidden
+        return SAFETY * rate * self._work(job, lines)
+
+    @staticmethod
+    def _work(job: Job, lines: int) -> float:
+        return lines * max(job.passes, 1) * job.hidden ** GROWTH
 
     @staticmethod
     def _keys(job: Job) -> Iterable[tuple]:
@@ -251,7 +256,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600.0, help="end after this long")
     parser.add_argument("--jobs", type=int, default=max((os.cpu_count() or 3) - 2, 1), help="runs side by side")
     parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16, if this charlm has it")
-    parser.add_argument("--only", default="", help="corpora whose names contain this")
+    parser.add_argument("--only", default="", help="names of corpora, with commas between them")
     parser.add_argument("--quick", action="store_true", help="a few steps of a few runs: shows that it works")
     parser.add_argument("--threads", type=int, default=1, help="ignored: every run has one thread")
     return parser.parse_args()
@@ -262,7 +267,8 @@ def main() -> None:
     deadline, arguments = time.time(), parse_arguments()
     deadline += arguments.seconds
     with tempfile.TemporaryDirectory() as folder:
-        jobs = plan(arguments.data, arguments.corpora, folder, quick=arguments.quick, only=arguments.only)
+        jobs = plan(arguments.data, arguments.corpora, folder, quick=arguments.quick,
+                    only=arguments.only.split(",") if arguments.only else ())
         log(f"{len(jobs)} runs, {arguments.jobs} side by side, {arguments.seconds:g} s")
         sweep = Sweep(jobs, deadline, arguments.precision, arguments.output)
         sweep.run(arguments.jobs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 HELD_OUT = 10                           # one example of this many
@@ -142,11 +142,11 @@ def take_turns(queues: Iterable[list[Job]]) -> Iterator[Job]:
     return (job for _, _, job in sorted(ranked, key=lambda item: item[:2]))
 
 
-def plan(data: str, corpora: str, folder: str, *, quick: bool, only: str = "") -> list[Job]:
-    """Return all runs, the most important first; `only` keeps the corpora whose names contain it."""
+def plan(data: str, corpora: str, folder: str, *, quick: bool, only: Sequence[str] = ()) -> list[Job]:
+    """Return all runs, the most important first; `only` names the corpora to keep, and keeps all if it is empty."""
     def read(files: Iterable[tuple[str, str, str]], root: str) -> list[Source]:
         return [read_source(task, name, os.path.join(root, path), folder) for task, name, path in files
-                if only in name and os.path.exists(os.path.join(root, path))]
+                if (not only or name in only) and os.path.exists(os.path.join(root, path))]
 
     main, others = read(FILES, data), read(OTHER_FILES, corpora)
     if quick:
