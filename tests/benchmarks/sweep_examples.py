@@ -75,11 +75,11 @@ class Best:
 
 def train_job(job: Job, precision: str, deadline: float) -> dict[str, Any] | None:
     """Train and measure; return the columns, or None if the deadline (of time.time()) came first."""
-    began = time.perf_counter()
     import torch
 
     from charlm.training.defaults import resolve
     from charlm.training.trainer import Trainer
+    began = time.perf_counter()         # the imports, once a worker, say nothing about the run
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     corpus = read_corpus(job.source)
