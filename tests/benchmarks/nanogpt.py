@@ -1,10 +1,10 @@
 """The time that charlm needs to pass nanoGPT's recipe for a CPU, as a share of the recipe's time.
 
 Run it by hand on an idle machine: `taskset -c 0,1 python tests/benchmarks/nanogpt.py --threads 2 --corpus TEXT`. On
-tinyshakespeare the recipe reaches about 1.89 nats. Both are measured on the last tenth of the text, the recipe in
-windows of its block, charlm with carried state, as each is used. Only updates are timed, on both sides: no reading, no
-import of torch, no validation. charlm's run is a complete one whose learning rate falls to zero; its length is searched
-for.
+tinyshakespeare the recipe reached 1.918 nats with the seed used here; `--target 1.886` asks for more. Both are measured
+on the last tenth of the text, the recipe in windows of its block, charlm with carried state, as each is used. Only
+updates are timed, on both sides: no reading, no import of torch, no validation. charlm's run is a complete one whose
+learning rate falls to zero; its length is searched for.
 """
 
 from __future__ import annotations
@@ -128,20 +128,21 @@ def report(run: Run) -> Run:
     return run
 
 
-def measure(charlm: Charlm, baseline: Recipe, found: Run, repeats: int) -> Row:
+def measure(charlm: Charlm, baseline: Recipe, found: Run, target: float, repeats: int) -> Row:
     """Time the run that was found and the recipe in turn."""
     ours, theirs = [], []
     for _ in range(repeats):
         theirs.append(baseline.time())
         ours.append(charlm.run(found.steps, validate=False).seconds)
-    reached = "passes" if found.loss <= baseline.loss else "does not pass"
-    return compare(f"charlm {reached} the recipe: its time over the recipe's", "<= 0.0667",
+    reached = "reaches" if found.loss <= target else "does not reach"
+    return compare(f"charlm {reached} {target:.4f} nats: its time over the recipe's", "<= 0.0667",
                    Series("charlm", ours, "s"), Series("recipe", theirs, "s"))
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags for the text and for charlm's run."""
     parser.add_argument("--corpus", default=str(FERRYWOMAN), help="text file; default: corpora/ferrywoman.txt")
+    parser.add_argument("--target", type=float, help="loss for charlm to reach; default: the recipe's in this run")
     parser.add_argument("--hidden", type=int, help="charlm's --hidden; default: by the corpus")
     parser.add_argument("--batch-size", type=int, help="charlm's --batch-size; default: by the corpus")
     parser.add_argument("--dropout", type=float, default=0.0, help="charlm's --dropout; default: 0, for a short run")
@@ -158,8 +159,9 @@ def main() -> None:
     charlm = Charlm(corpus, {name: value for name, value in given.items() if value is not None})
     with recipe(corpus, iterations, slice_, threads) as baseline:
         print(f"recipe, {iterations} iterations: {baseline.loss:.4f} nats in {baseline.seconds:.2f} s", flush=True)
-        found = charlm.shortest(baseline.loss, first, baseline.seconds)
-        row = measure(charlm, baseline, found, arguments.repeats)
+        target = baseline.loss if arguments.target is None else arguments.target
+        found = charlm.shortest(target, first, baseline.seconds)
+        row = measure(charlm, baseline, found, target, arguments.repeats)
     print_table([row], f"threads: {threads}; {Path(arguments.corpus).name}; charlm: {charlm.description}",
                 f"losses: recipe {baseline.loss:.4f}, charlm {found.loss:.4f} nats after {found.steps} steps")
 
