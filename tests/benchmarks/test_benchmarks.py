@@ -10,9 +10,10 @@ import pytest
 pytestmark = pytest.mark.slow           # each starts many processes
 
 DIRECTORY = Path(__file__).resolve().parent
-HELPERS = {"timing", "plain_lstm", "test_benchmarks"}
+HELPERS = {"timing", "plain_lstm", "plain_gpt", "killed_run", "sweep_grid", "test_benchmarks"}
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
+    "nanogpt": ("charlm",),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
     "searching": ("beam 1", "beam 5"),
     "scoring": ("8 lines", "16 lines"),
@@ -26,9 +27,9 @@ NUMBER = r"-?\d+(\.\d+)?(e[+-]\d+)?"
 CELLS = rf"  +[<>]= [\d.]+ +{NUMBER} +{NUMBER}\.\.{NUMBER}  +\S.* \S+, \S.*"
 
 
-def run_benchmark(name):
+def run_benchmark(name, *flags):
     """Run a benchmark with --quick; return the lines that it printed."""
-    command = [sys.executable, str(DIRECTORY / f"{name}.py"), "--quick", "--threads", "1"]
+    command = [sys.executable, str(DIRECTORY / f"{name}.py"), "--quick", "--threads", "1", *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -49,6 +50,23 @@ def test_gpu_benchmark_prints_its_device_or_no_gpu():
     assert lines == ["no GPU"] or lines[0].startswith("GPU: ") and len(lines) > 4
 
 
+def test_gpu_benchmark_runs_on_a_cpu_too():
+    lines = run_benchmark("gpu", "--device", "cpu")
+    assert any(line.startswith("train 2x32: muon float32 over bare float32") for line in lines)
+    assert re.fullmatch(r"killed at step \d+ of 60 and resumed: model file  equal +equal .*", lines[-1]), lines[-1]
+
+
+def test_sweep_appends_one_line_for_each_task(tmp_path):
+    output = tmp_path / "sweep.tsv"
+    for runs in (5, 10):
+        run_benchmark("sweep_examples", "--data", str(tmp_path), "--output", str(output))
+        head, *rows = [line.split("\t") for line in output.read_text().splitlines()]
+        records = [dict(zip(head, row, strict=True)) for row in rows]
+        assert len(records) == runs
+    assert {record["task"] for record in records} == {"lines", "labels", "pairs", "fill"}
+    assert all(float(record["loss"]) > 0 and float(record["seconds"]) > 0 for record in records)
+
+
 def test_every_benchmark_is_tested():
     modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS
-    assert modules == {*ROWS, "gpu"}
+    assert modules == {*ROWS, "gpu", "sweep_examples"}

@@ -55,13 +55,15 @@ class Row:
         return self.benchmark, self.target, self.result, self.quartiles, self.medians
 
 
-def parse_arguments(description: str, *, repeats: int, quick_repeats: int) -> argparse.Namespace:
-    """Parse the flags that every benchmark has; `repeats` defaults to `quick_repeats` with --quick."""
+def parse_arguments(description: str, *, repeats: int, quick_repeats: int,
+                    more: Callable[[argparse.ArgumentParser], object] = lambda parser: None) -> argparse.Namespace:
+    """Parse the flags that every benchmark has, and those that `more` adds; --quick has `quick_repeats` rounds."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--quick", action="store_true",
                         help="small sizes and few repeats: shows that the benchmark runs, measures nothing")
     parser.add_argument("--repeats", type=int, help=f"rounds of A B A B; default {repeats}")
     parser.add_argument("--threads", type=int, help="number of torch threads, in the benchmarks that train")
+    more(parser)
     arguments = parser.parse_args()
     arguments.repeats = arguments.repeats or (quick_repeats if arguments.quick else repeats)
     return arguments
