@@ -11,6 +11,8 @@ pytestmark = pytest.mark.slow           # each starts many processes
 
 DIRECTORY = Path(__file__).resolve().parent
 HELPERS = {"timing", "plain_lstm", "test_benchmarks"}
+# The sweep needs a GPU; its parts are tested by test_many_networks.
+SWEEP = {"many_cells", "many_held_out", "many_networks", "many_parts", "sweep_grid", "sweep_text", "test_many_networks"}
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
@@ -50,5 +52,5 @@ def test_gpu_benchmark_prints_its_device_or_no_gpu():
 
 
 def test_every_benchmark_is_tested():
-    modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS
+    modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS - SWEEP
     assert modules == {*ROWS, "gpu"}
