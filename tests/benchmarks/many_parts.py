@@ -110,7 +110,7 @@ class Replay:
                 work()
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
-        torch.cuda.empty_cache()        # the graph has a pool of its own
+        torch.cuda.empty_cache()        # the graph has a separate pool
         try:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):

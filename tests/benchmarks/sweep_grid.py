@@ -44,7 +44,9 @@ class Run:
 def grid() -> Iterator[Run]:
     """Yield all runs, the most important tiers first."""
     megabyte = "tinyshakespeare", "basque", "french"
-    for corpus, hidden, passes in itertools.product(megabyte, (128, 256, 384, 512), (3, 6, 9, 14, 20, 30)):
+    more = "polish", "russian", "handbook"      # almost free: small networks leave the GPU waiting for kernels to start
+    shapes = [*itertools.product(megabyte, (128, 256, 384, 512)), *((corpus, 128) for corpus in more)]
+    for (corpus, hidden), passes in itertools.product(shapes, (3, 6, 9, 14, 20, 30)):
         for dropout in (0.1, 0.2, 0.3, 0.4) if passes < 14 else (0.2, 0.3, 0.4, 0.5):
             yield Run(1, corpus, hidden, passes, dropout)
     small = ("tinyshakespeare@100000", "german@100000", "python@100000", "russian@100000", "tinyshakespeare@300000",
@@ -56,9 +58,9 @@ def grid() -> Iterator[Run]:
                                                      (256, 384, 512, 768), (0.0, 0.1, 0.2)):
         for passes in (0.3, 0.6, 1, 2, 4) if corpus == "docs10" else (1, 2, 4, 8):
             yield Run(3, corpus, hidden, passes, dropout)
-    shapes = ((32, 64), (16, 64), (64, 64), (32, 32), (32, 128))
+    windows = ((32, 64), (16, 64), (64, 64), (32, 32), (32, 128))
     for (batch, bptt), corpus, passes, dropout, factor in itertools.product(
-            shapes, megabyte[:2], (3, 9), (0.2, 0.3), (0.7, 1.0, 1.4)):
+            windows, megabyte[:2], (3, 9), (0.2, 0.3), (0.7, 1.0, 1.4)):
         if (batch, bptt, factor) != (32, 64, 1.0):
             yield Run(4, corpus, 256, passes, dropout, batch=batch, bptt=bptt, lr=round(6e-3 * factor, 6))
     for corpus, passes, dropout, decay in itertools.product(megabyte[:2], (9, 14), (0.2, 0.3), (0.03, 0.3, 1.0, 3.0)):
@@ -92,7 +94,7 @@ class Corpora:
         return len(self._parts(name)[0])
 
     def is_large(self, name: str) -> bool:
-        """Return whether the vocabulary is so large that it needs groups of its own."""
+        """Return whether the vocabulary is too large to share groups with others."""
         return len(set(self._parts(name)[1])) > 512
 
     def load(self, name: str) -> Data:
@@ -135,6 +137,10 @@ class Group:
         update = one.bptt * STEP_COST + len(self.runs) * MODEL_COST.get(one.hidden, 1.0) * share
         return max(self.steps) * update / 1000
 
+    def cost_per_unit(self) -> float:
+        """Return the guessed seconds for each run and hidden unit; a tier starts with the groups of least cost."""
+        return self.guess() / len(self.runs) / self.runs[0].hidden
+
 
 def packed(runs: list[Run], corpora: Corpora) -> list[Group]:
     """Return groups of runs that can be trained together; each tier's first, filled up with runs of later ones."""
@@ -149,7 +155,8 @@ def packed(runs: list[Run], corpora: Corpora) -> list[Group]:
         waiting = sorted(waiting, key=lambda run: (run.tier, steps[run]))
         while waiting:
             first = waiting[0]
-            near = [run for run in waiting if 1 <= steps[run] / steps[first] <= STEP_RATIO][:limit]
+            near = [run for run in waiting if 1 <= steps[run] / steps[first] <= STEP_RATIO]
+            near = near if len(near) <= 1.25 * limit else near[:limit]
             groups.append(Group(near, [steps[run] for run in near]))
             waiting = [run for run in waiting if run not in near]
-    return sorted(groups, key=lambda group: (group.tier, group.guess()))
+    return sorted(groups, key=lambda group: (group.tier, group.cost_per_unit()))

@@ -183,7 +183,7 @@ class Sweep:
         log(f"wrote {len(group.runs)} runs, {self.finished} in all, {self.left():.0f} s left")
 
     def run_all(self, groups: list[Group], seconds: float) -> None:
-        """Give each tier its share of the time, cheap groups first; then run whatever else fits."""
+        """Give each tier its share of the time, its groups in order; then run whatever else fits."""
         waiting = list(groups)
         for tier, share in [*SHARES.items(), (0, 1.0)]:
             limit = time.monotonic() + share * seconds
