@@ -1,6 +1,6 @@
 """What an n-gram model of a text expects of another: interpolated Kneser-Ney (Chen and Goodman 1999, eq. 17).
 
-It is counted in a second or two, so it serves as a yardstick: for the loss that a network will reach (training/plan.py).
+It takes a second or two, so it serves as a yardstick for the loss that a network will reach.
 """
 
 from __future__ import annotations

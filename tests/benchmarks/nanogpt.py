@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.cli.options import yield_when_waiting
+from charlm.cli.options import spin_briefly
 
-yield_when_waiting()                    # as the command does, and before torch is imported
+spin_briefly()                    # as the command does, and before torch is imported
 
 from timing import Row, Series, compare, parse_arguments, print_table  # noqa: E402
 

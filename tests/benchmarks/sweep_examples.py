@@ -26,7 +26,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
                 os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
 
-from sweep_grid import Job, Source, plan  # noqa: E402
+from examples_grid import Job, Source, plan  # noqa: E402
 
 COLUMNS = ("task", "corpus", "examples", "tokens", "hidden", "batch", "passes", "steps", "dropout", "weight_decay",
            "averaging", "seed", "loss", "error_rate", "seconds", "threads", "precision", "label_smoothing",

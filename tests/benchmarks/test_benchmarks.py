@@ -10,7 +10,9 @@ import pytest
 pytestmark = pytest.mark.slow           # each starts many processes
 
 DIRECTORY = Path(__file__).resolve().parent
-HELPERS = {"timing", "plain_lstm", "plain_gpt", "killed_run", "sweep_grid", "test_benchmarks"}
+HELPERS = {"timing", "plain_lstm", "plain_gpt", "killed_run", "examples_grid", "test_benchmarks"}
+# The sweep needs a GPU; its parts are tested by test_many_networks.
+SWEEP = {"many_cells", "many_held_out", "many_networks", "many_parts", "text_grid", "sweep_text", "test_many_networks"}
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
     "nanogpt": ("charlm",),
@@ -68,5 +70,5 @@ def test_sweep_appends_one_line_for_each_task(tmp_path):
 
 
 def test_every_benchmark_is_tested():
-    modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS
+    modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS - SWEEP
     assert modules == {*ROWS, "gpu", "sweep_examples"}
