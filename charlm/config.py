@@ -270,8 +270,8 @@ class TrainingConfig:
     precision: str = option("float32", "--precision", "Precision of the matrix products in training; auto: bfloat16 "
                             "where the hardware multiplies it, else float32.", group="machine", choices=PRECISIONS,
                             automatic="auto")
-    replan: str = option("", "--replan", "Change the length of the run at a step, as a run with --minutes does when its "
-                         "speed changes.", group="run", metavar="STEP:STEPS,...", automatic="never")
+    replan: str = option("", "--replan", "Change the length of the run at a step, as a run with --minutes does when "
+                         "its speed changes.", group="run", metavar="STEP:STEPS,...", automatic="never")
 
     def __post_init__(self) -> None:
         check_options(self)
