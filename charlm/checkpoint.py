@@ -60,6 +60,10 @@ class Checkpoints:
         """Return whether there is any checkpoint."""
         return any(map(os.path.lexists, self._paths))
 
+    def resumable(self) -> bool:
+        """Return whether there is any checkpoint of this run, not of one that it replaces."""
+        return not self._superseded and self.exist()
+
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
         """Return the newest intact checkpoint, or None if none exists. Raises ModelFileError if all are damaged."""
         found, refused = [], []

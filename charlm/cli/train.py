@@ -278,7 +278,11 @@ def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run
     progress = choose_progress(quiet=quiet)
-    with interruption() as flag:
+    def last_words() -> str:
+        resume = f"; resume with: {session.resume_command}" if session.resumable() else ""
+        return f"stopped before the interrupted run could be saved{resume}"
+
+    with interruption(last_words) as flag:
         try:
             for event in run(corpus, task, training, replace(session, interrupted=flag.requested)):
                 progress.show(event)

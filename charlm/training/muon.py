@@ -50,33 +50,46 @@ class Muon(torch.optim.Optimizer):
                  weight_decay: float = 0.0):
         super().__init__(parameters, {"lr": lr, "gates": gates, "momentum": momentum, "weight_decay": weight_decay})
         self._orthogonalisers: dict[tuple[int, ...], Orthogonaliser] = {}
+        self._prepared: list[tuple[dict, list[torch.Tensor], torch.Tensor]] = []    # group, parameters, updates
 
     @torch.no_grad()
-    def step(self) -> None:                         # type: ignore[override]  # no closure
-        """Apply the gradients; parameters without one are left alone."""
+    def prepare(self) -> None:
+        """Compute the updates of the next step, the long part of it, without changing weights or momentum."""
+        self._prepared.clear()
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    direction = self._momentum(parameter, parameter.grad, group["momentum"])
+                    direction = self._direction(parameter, parameter.grad, group["momentum"])
                     blocks = direction.unflatten(0, (group["gates"], -1))
                     by_shape[blocks.shape].append((parameter, blocks))
-            for (gates, rows, columns), members in by_shape.items():
+            for members in by_shape.values():
                 stacked = torch.cat([blocks for _, blocks in members])
                 if stacked.shape not in self._orthogonalisers:
                     self._orthogonalisers[stacked.shape] = Orthogonaliser(stacked)
                 updates = self._orthogonalisers[stacked.shape](stacked)
-                # A tall block has fewer singular values than rows: scale its rows up to unit size.
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for (parameter, _), update in zip(members, updates.split(gates), strict=True):
-                    # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update.reshape(parameter.shape), alpha=-rate)
+                self._prepared.append((group, [parameter for parameter, _ in members], updates))
 
-    def _momentum(self, parameter: torch.Tensor, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
-        """Update the running mean of the gradient; return the Nesterov mixture."""
-        state = self.state[parameter]
-        if not state:
-            state["mean"] = torch.zeros_like(parameter)
-        mean = state["mean"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(mean, momentum)
+    @torch.no_grad()
+    def step(self) -> None:                         # type: ignore[override]  # no closure
+        """Apply the gradients, as prepared if they are; parameters without one are left alone."""
+        if not self._prepared:
+            self.prepare()
+        for group, parameters, updates in self._prepared:
+            # A tall block has fewer singular values than rows: scale its rows up to unit size.
+            rate = group["lr"] * max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
+            for parameter, update in zip(parameters, updates.split(group["gates"]), strict=True):
+                state = self.state[parameter]
+                if not state:
+                    state["mean"] = torch.zeros_like(parameter)
+                state["mean"].lerp_(parameter.grad, 1 - group["momentum"])
+                # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update.reshape(parameter.shape), alpha=-rate)
+        self._prepared.clear()
+
+    def _direction(self, parameter: torch.Tensor, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
+        """Return the Nesterov mixture of the gradient and what its running mean will be after this step."""
+        mean = self.state[parameter].get("mean")
+        mean = torch.zeros_like(parameter) if mean is None else mean
+        return gradient.lerp(mean.lerp(gradient, 1 - momentum), momentum)

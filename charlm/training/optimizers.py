@@ -41,6 +41,12 @@ class Optimizers:
             self._all.append(Muon(matrices, lr=rate * MUON_OVER_ADAMW, gates=network.config.gates, weight_decay=decay))
         self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self._all]
 
+    def prepare(self) -> None:
+        """Do the long part of the next step, which changes neither the weights nor the optimizers' state."""
+        for optimizer in self._all:
+            if isinstance(optimizer, Muon):
+                optimizer.prepare()
+
     def step(self, step: int) -> float:
         """Apply the gradients at the learning rate of this step; return AdamW's rate."""
         factor = rate_factor(step, self._config)
