@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.container import open_container, pack, read_header, read_tensor
+from charlm.container import open_container, pieces, read_header, read_tensor
 from charlm.errors import ModelFileError
 from charlm.storage import remove_durably, remove_leftovers, require_writable, write_durably
 
@@ -92,7 +92,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Overwrite the older generation. Raises StorageError and then leaves the newer one intact."""
         metadata = {"generation": self._generation + 1, "model": checkpoint.model, "run": checkpoint.run}
-        write_durably(self._paths[self._next], pack(metadata, checkpoint.tensors))
+        write_durably(self._paths[self._next], *pieces(metadata, checkpoint.tensors))
         self._generation += 1
         self._next = 1 - self._next
         if self._superseded:

@@ -38,8 +38,8 @@ class Interruption:
 def interruption(last_words: Callable[[], str] = str) -> Iterator[Interruption]:
     """Set a flag at the first signal instead of dying; a signal more than two seconds later kills.
 
-    If the context has not ended within DEADLINE seconds after a signal, `last_words()` goes to stderr and the process
-    dies by that signal.
+    If the context has not ended within DEADLINE seconds after a signal, `last_words()`, a line or nothing, goes to
+    stderr and the process dies by that signal.
     """
     flag = Interruption()
 
@@ -96,8 +96,8 @@ def _watch(signals: int, over: int, last_words: Callable[[], str]) -> None:
 def _die(signum: int, last_words: Callable[[], str]) -> None:
     """Write the last words and die by the signal, from a thread that may not set Python's handlers."""
     with suppress(Exception):
-        cursor = _SHOW_CURSOR if os.isatty(2) else ""
-        os.write(2, f"{cursor}charlm: {last_words()}\n".encode("utf-8", "backslashreplace"))
+        words = f"charlm: {text}\n" if (text := last_words()) else ""
+        os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}{words}".encode("utf-8", "backslashreplace"))
     with suppress(Exception):
         ctypes.CDLL(None).signal(int(signum), None)     # SIG_DFL is a null pointer
         os.kill(os.getpid(), signum)

@@ -275,17 +275,21 @@ def _default_output(corpus: str) -> str:
 def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
     """Run the training and show its events; if a signal interrupted it, exit with that signal."""
     from charlm.cli.signals import interruption
+    from charlm.events import Stopped
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run
     progress = choose_progress(quiet=quiet)
+    stopped = False
+
     def last_words() -> str:
         resume = f"; resume with: {session.resume_command}" if session.resumable() else ""
-        return f"stopped before the interrupted run could be saved{resume}"
+        return "" if stopped else f"stopped before the interrupted run could be saved{resume}"
 
     with interruption(last_words) as flag:
         try:
             for event in run(corpus, task, training, replace(session, interrupted=flag.requested)):
                 progress.show(event)
+                stopped = isinstance(event, Stopped)
         finally:
             progress.close()
     if flag.signum is not None:

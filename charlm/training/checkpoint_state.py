@@ -64,7 +64,7 @@ def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validat
 
 
 def snapshot(run: Run, corpus: Corpus, trainer: Trainer, state: TrainingState) -> Checkpoint:
-    """Return all that the run resumes from."""
+    """Return all that the run resumes from; its tensors are the trainer's own where that is possible."""
     progress = {field.name: getattr(state, field.name) for field in fields(state) if field.name != "best_weights"}
     progress["best"] = state.best and asdict(state.best)
     tensors = {name: _stored(value) for name, value in trainer.tensors().items()}
@@ -78,7 +78,7 @@ def snapshot(run: Run, corpus: Corpus, trainer: Trainer, state: TrainingState) -
 
 
 def _stored(value: torch.Tensor) -> np.ndarray:
-    return value.detach().cpu().contiguous().numpy().astype(_STORED[value.dtype])
+    return value.detach().cpu().contiguous().numpy().astype(_STORED[value.dtype], copy=False)
 
 
 def parse_model(checkpoint: Checkpoint) -> Model:
