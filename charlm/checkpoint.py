@@ -1,7 +1,7 @@
 """A checkpoint as a file: a model, as modelfile.py describes it, and all else that its run resumes from.
 
 There are two generations beside the output, `<output>.checkpoint-a` and `-b`. The older one is overwritten, so one
-rename commits everything and the newer one exists until then. training/checkpoint_state.py says what a run consists of.
+rename commits everything and the newer one exists until then. training/run.py says what a run consists of.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ from charlm.errors import DivergedError, StorageError, UsageError
 from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
 from charlm.text.corpora import Corpus
-from charlm.training.checkpoint_state import Run, make_model, restore, resume_run, snapshot, with_changes
+from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve
 from charlm.training.distributed import ProcessGroup
 from charlm.training.environment import choose_device, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
 from charlm.training.options import TrainingOptions
+from charlm.training.run import Run, make_model, resume_run, with_changes
 from charlm.training.speed import measure
 from charlm.training.starting_point import StartingPoint
 from charlm.training.trainer import Trainer

@@ -9,7 +9,7 @@ import dataclasses
 import pytest
 
 from charlm.config import CorpusConfig
-from charlm.training.checkpoint_state import _check as check
+from charlm.training.run import check
 
 BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_rate": None}
 CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup",
