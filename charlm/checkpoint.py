@@ -1,7 +1,7 @@
 """A checkpoint as a file: a model, as modelfile.py describes it, and all else that its run resumes from.
 
 There are two generations beside the output, `<output>.checkpoint-a` and `-b`. The older one is overwritten, so one
-rename commits everything and the newer one exists until then. training/checkpoint_state.py says what a run consists of.
+rename commits everything and the newer one exists until then. training/run.py says what a run consists of.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.container import open_container, pack, read_header, read_tensor
+from charlm.container import open_container, pieces, read_header, read_tensor
 from charlm.errors import ModelFileError
 from charlm.storage import remove_durably, remove_leftovers, require_writable, write_durably
 
@@ -60,6 +60,10 @@ class Checkpoints:
         """Return whether there is any checkpoint."""
         return any(map(os.path.lexists, self._paths))
 
+    def resumable(self) -> bool:
+        """Return whether there is any checkpoint of this run, not of one that it replaces."""
+        return not self._superseded and self.exist()
+
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
         """Return the newest intact checkpoint, or None if none exists. Raises ModelFileError if all are damaged."""
         found, refused = [], []
@@ -88,7 +92,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Overwrite the older generation. Raises StorageError and then leaves the newer one intact."""
         metadata = {"generation": self._generation + 1, "model": checkpoint.model, "run": checkpoint.run}
-        write_durably(self._paths[self._next], pack(metadata, checkpoint.tensors))
+        write_durably(self._paths[self._next], *pieces(metadata, checkpoint.tensors))
         self._generation += 1
         self._next = 1 - self._next
         if self._superseded:

@@ -56,16 +56,53 @@ class Header:
 
 def pack(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> bytes:
     """Return the container as bytes; equal inputs give equal bytes. Raises CharlmError if the header is too long."""
-    from safetensors.numpy import save
-    text = json.dumps({"checksum": _ZERO_DIGEST.decode(), "format": FORMAT, **metadata}, separators=(",", ":"))
-    data = bytearray(save(tensors, metadata={_KEY: text}))
-    if int.from_bytes(data[:8], "little") > MAX_HEADER:
-        raise CharlmError(f"the model's metadata is longer than {MAX_HEADER} bytes; nothing was written")
+    return b"".join(pieces(metadata, tensors))
+
+
+def pieces(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> list[bytearray | memoryview]:
+    """Return what `pack` joins. Large tensors are not copied, as two or three copies might not fit into memory."""
+    # safetensors sorts by type, F32 before U32 before U8, then by name.
+    ordered = sorted(tensors.items(), key=lambda one: (-one[1].itemsize, one[1].dtype.kind, one[0]))
+    contiguous = [(name, np.asarray(values, order="C")) for name, values in ordered]
+    data = [values.reshape(-1).view(np.uint8).data for _, values in contiguous]
+    head = _pack_header(metadata, contiguous)
+    digest = hashlib.blake2b(head, digest_size=32)
+    for view in data:
+        digest.update(view)
     start = 8 + len(_PREFIX)
-    if data[8:start] != _PREFIX or data[start:start + 64] != _ZERO_DIGEST:
-        raise RuntimeError("safetensors wrote its metadata in another place than expected")
-    data[start:start + 64] = hashlib.blake2b(data, digest_size=32).hexdigest().encode()
-    return bytes(data)
+    head[start:start + 64] = digest.hexdigest().encode()
+    return _join_small([head, *data])
+
+
+def _pack_header(metadata: dict[str, Any], tensors: list[tuple[str, NDArray[Any]]]) -> bytearray:
+    """Return the length and the header, with a checksum of zeros, for tensors in this order."""
+    text = json.dumps({"checksum": _ZERO_DIGEST.decode(), "format": FORMAT, **metadata}, separators=(",", ":"))
+    entries: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    end = 0
+    for name, values in tensors:
+        begin, end = end, end + values.nbytes
+        dtype = f"{values.dtype.kind.upper()}{8 * values.itemsize}"
+        entries[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [begin, end]}
+    header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    if len(header) > MAX_HEADER:
+        raise CharlmError(f"the model's metadata is longer than {MAX_HEADER} bytes; nothing was written")
+    return bytearray(len(header).to_bytes(8, "little") + header)
+
+
+def _join_small(parts: list[bytearray | memoryview]) -> list[bytearray | memoryview]:
+    """Join neighbours shorter than a chunk, so that few system calls write them.
+
+    >>> _join_small([bytearray(b"ab"), memoryview(b"c")])
+    [bytearray(b'abc')]
+    """
+    joined: list[bytearray | memoryview] = []
+    for part in parts:
+        if joined and isinstance(joined[-1], bytearray) and len(part) < _CHUNK_SIZE:
+            joined[-1] += part
+        else:
+            joined.append(bytearray(part) if len(part) < _CHUNK_SIZE else part)
+    return joined
 
 
 def _invalid(reason: str) -> ModelFileError:

@@ -9,6 +9,13 @@ from charlm.tasks import DEFAULT, TASKS
 
 
 @dataclass(frozen=True)
+class Measuring:
+    """The speed of this machine is measured, which the plan needs."""
+
+    seconds: float                  # that it takes, apart from building the network
+
+
+@dataclass(frozen=True)
 class Planned:
     """The run is planned; no update has been made."""
 
@@ -94,4 +101,4 @@ class Stopped:
         return f"charlm {verb} -m {shlex.quote(self.path)} {options}".rstrip() if self.path else ""
 
 
-Event = Planned | Resumed | Step | Validation | Sampled | Saved | Warned | Stopped
+Event = Measuring | Planned | Resumed | Step | Validation | Sampled | Saved | Warned | Stopped

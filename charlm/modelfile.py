@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
-from charlm.container import open_container, pack, peek_metadata, read_header, read_tensor
+from charlm.container import open_container, peek_metadata, pieces, read_header, read_tensor
 from charlm.contract import Tensors, Tokenizer
 from charlm.errors import CharlmError, ModelFileError
 from charlm.storage import write_durably
@@ -69,7 +69,7 @@ def save(path: str, model: Model) -> None:
     for name, values in model.weights.items():
         if not np.isfinite(values).all():
             raise CharlmError(f"{name} is not finite; nothing was written")
-    write_durably(path, pack(*describe(model)))
+    write_durably(path, *pieces(*describe(model)))
 
 
 def load(path: str) -> Model:

@@ -12,10 +12,12 @@ import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterable
 
 from charlm.errors import StorageError
 
 _MAX_NAME_BYTES = 64                    # of a file's name inside the name of its temporary file
+Buffer = bytes | bytearray | memoryview
 _TOKEN_DIGITS = 12                      # hexadecimal digits that distinguish temporary files of one file
 
 
@@ -35,13 +37,14 @@ def _temporary_path(target: str, token: str) -> str:
     return os.path.join(directory, f".{name}-{token}.charlm-tmp")
 
 
-def _write_new(path: str, data: bytes) -> None:
-    """Write all the data to a file that must not exist yet, and sync it."""
+def _write_new(path: str, pieces: Iterable[Buffer]) -> None:
+    """Write all the pieces to a file that must not exist yet, and sync it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        remaining = memoryview(data)
-        while remaining:
-            remaining = remaining[os.write(descriptor, remaining):]
+        for piece in pieces:
+            remaining = memoryview(piece)
+            while remaining:
+                remaining = remaining[os.write(descriptor, remaining):]
         mask = os.umask(0)              # the only way to read it is to set it
         os.umask(mask)
         os.fchmod(descriptor, 0o666 & ~mask)
@@ -50,8 +53,8 @@ def _write_new(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def write_durably(path: str, data: bytes) -> None:
-    """Replace `path` by `data`: write and fsync a temporary file beside it, rename it, fsync the directory.
+def write_durably(path: str, *pieces: Buffer) -> None:
+    """Replace `path` by the joined pieces: write and fsync a temporary file beside it, rename it, fsync the directory.
 
     A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is then
     untouched, unless only the fsync of the directory failed. No temporary file remains.
@@ -60,7 +63,7 @@ def write_durably(path: str, data: bytes) -> None:
     temporary = _temporary_path(target, secrets.token_hex(_TOKEN_DIGITS // 2))
     try:
         try:
-            _write_new(temporary, data)
+            _write_new(temporary, pieces)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli import options
+from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
 from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
@@ -62,6 +63,12 @@ class _Request:
     def path(self) -> str:
         """The path of the model to write."""
         return self.output or _default_output(self.corpus[0])
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that are named: those of the corpus, and a held-out one."""
+        held_out = self.reading.held_out
+        return [*self.corpus, *([held_out] if isinstance(held_out, str) else [])]
 
     @property
     def resume_command(self) -> str:
@@ -131,9 +138,6 @@ def _request(given: dict[str, Any], began: float) -> _Request:
         raise click.UsageError(f"--checkpoint-every must be from 0 to 1e9 seconds, not {request.checkpoint_every:g}")
     from charlm.training.defaults import check_early
     check_early(request.task or DEFAULT_FOR_TSV, request.training)
-    if request.device == "cuda":
-        from charlm.training.environment import choose_device
-        choose_device("cuda")
     return request
 
 
@@ -171,27 +175,35 @@ def _run_distributed(request: _Request) -> None:
 def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
-    from charlm.previews import preview
-    from charlm.training.distributed import ProcessGroup
-    from charlm.training.session import Session
-    checkpoints, process_group = Checkpoints(request.path), process_group or ProcessGroup()
-    silent = request.quiet or not process_group.is_main
-    report = message if process_group.is_main else _ignore
-    checkpoint = _checkpoint(checkpoints, request, report) if process_group.is_main or request.resume else None
-    process_group.barrier()             # before rank 0 writes another checkpoint
+    from charlm.text.reading import require_readable
+    checkpoints, is_main = Checkpoints(request.path), process_group is None or process_group.is_main
+    silent, report = request.quiet or not is_main, message if is_main else _ignore
+    checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
+    if process_group is not None:
+        process_group.barrier()         # before rank 0 writes another checkpoint
     if checkpoint is None and request.resume and os.path.exists(request.path):
         report(f"{request.path} has no checkpoint: its run finished, or never began; to train on, use --init-from "
                f"{shlex.quote(request.path)}, or --force to start from scratch")
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
-    corpus, task = _read_corpus(request, start, reading, _ignore if silent else message)
-    if start.run is not None and start.run.corpus["corpus_digest"] != corpus.digest and not request.new_corpus:
-        raise CorpusError("the corpus has changed since the run began; accept that with --new-corpus, or start from "
-                          "scratch with --force")
+    require_readable(request.texts)
+    if request.device == "cuda":
+        from charlm.training.environment import choose_device
+        choose_device("cuda")
+    with announcing(_ignore if silent else message) as announce:
+        announce("reading corpus …")
+        corpus, task = _read_corpus(request, start, reading, _ignore if silent else message)
+        if start.run is not None and start.run.corpus["corpus_digest"] != corpus.digest and not request.new_corpus:
+            raise CorpusError("the corpus has changed since the run began; accept that with --new-corpus, or start "
+                              "from scratch with --force")
+        announce("loading torch …")
+        from charlm.previews import preview
+        from charlm.training.distributed import SINGLE_PROCESS
+        from charlm.training.session import Session
     session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
                       None if silent else preview, checkpoints, request.checkpoint_every, request.resume_command,
-                      process_group)
+                      process_group or SINGLE_PROCESS)
     _train(corpus, task, start.training_options(request.training), session, quiet=silent)
 
 
@@ -245,9 +257,8 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
 
 def _check_output(request: _Request, checkpoints: Checkpoints) -> None:
     """Refuse an output that is a text of the run, or that exists, unless --force or --resume is given."""
-    path, held_out = request.path, request.reading.held_out
-    texts = [*request.corpus, *([held_out] if isinstance(held_out, str) else [])]
-    files = [text for text in texts if text != "-" and os.path.exists(text)]
+    path = request.path
+    files = [text for text in request.texts if text != "-" and os.path.exists(text)]
     if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
     if request.force or request.resume:
@@ -275,13 +286,21 @@ def _default_output(corpus: str) -> str:
 def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
     """Run the training and show its events; if a signal interrupted it, exit with that signal."""
     from charlm.cli.signals import interruption
+    from charlm.events import Stopped
     from charlm.reports.progress import choose_progress
     from charlm.training.session import run
     progress = choose_progress(quiet=quiet)
-    with interruption() as flag:
+    stopped = False
+
+    def last_words() -> str:
+        resume = f"; resume with: {session.resume_command}" if session.resumable() else ""
+        return "" if stopped else f"stopped before the interrupted run could be saved{resume}"
+
+    with interruption(last_words) as flag:
         try:
             for event in run(corpus, task, training, replace(session, interrupted=flag.requested)):
                 progress.show(event)
+                stopped = isinstance(event, Stopped)
         finally:
             progress.close()
     if flag.signum is not None:

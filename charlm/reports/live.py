@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charlm.events import Event, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.visible import visible
 
 REFRESH_INTERVAL = 0.25                 # seconds
@@ -120,6 +120,8 @@ class LivePanel:
 
     def _update(self, event: Event) -> None:
         match event:
+            case Measuring():
+                self._print(f"measuring the speed of this machine for {event.seconds:.0f} s")
             case Planned():
                 self._start(event)
             case Resumed():

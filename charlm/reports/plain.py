@@ -7,7 +7,7 @@ import re
 import time
 from typing import TextIO
 
-from charlm.events import Event, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
 from charlm.reports.visible import visible
 
 _UNQUOTED = re.compile(r"[\w./+:-]+")
@@ -55,6 +55,8 @@ class PlainLines:
 
 def _format_event(event: Event) -> str:
     match event:
+        case Measuring():
+            return _format_fields(event="measuring", seconds=event.seconds)
         case Planned():
             return _format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
                                   epochs=event.epochs, expected_seconds=event.seconds, repeat=event.repeat)

@@ -65,6 +65,14 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
         yield stream
 
 
+def require_readable(sources: Iterable[str]) -> None:
+    """Raise CorpusError for the first file that cannot be opened. Pipes are left alone: opening one takes from it."""
+    for source in sources:
+        if source != STDIN and (not os.path.exists(source) or os.path.isfile(source) or os.path.isdir(source)):
+            with open_bytes(source):
+                pass
+
+
 def byte_chunks(stream: BinaryIO, source: str, size: int = CHUNK, *, errors: str = "strict",
                 warn: Warn | None = None) -> Iterator[bytes]:
     """Yield chunks until the end, each as soon as it is there.

@@ -18,6 +18,7 @@ class WeightAverage:
     def __init__(self, network: Network, decay: float):
         self._parameters = dict(network.named_parameters())
         self._decay = decay
+        self._current: dict[str, torch.Tensor] = {}     # the network's own weights while it has the mean ones
         self._mean = {name: value.detach().clone() for name, value in self._parameters.items()} if decay else {}
 
     @torch.no_grad()
@@ -31,14 +32,22 @@ class WeightAverage:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """Give the network the mean weights within the context, and its current ones back afterwards."""
-        current = {name: self._parameters[name].data for name in self._mean}
+        self._current = {name: self._parameters[name].data for name in self._mean}
         for name, mean in self._mean.items():
             self._parameters[name].data = mean
         try:
             yield
         finally:
-            for name, data in current.items():
-                self._parameters[name].data = data
+            self.swap_out()
+
+    def swap_out(self) -> None:
+        """Give the network its current weights back, if `swapped_in` is active; in another thread, for example."""
+        for name, data in self._current.items():
+            self._parameters[name].data = data
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return a copy of the mean of every parameter on the CPU, by name; empty without a decay."""
+        return {name: mean.detach().cpu().clone() for name, mean in self._mean.items()}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the mean of every parameter by name, by reference."""

@@ -18,8 +18,11 @@ from charlm.training.deadline import MIN_UPDATES, Deadline
 from charlm.training.defaults import validation_interval
 from charlm.training.objectives.base import ValidationMetrics
 from charlm.training.trainer import Trainer
+from charlm.training.worker import Calls, Interrupted
 
 CHECKPOINT_EVERY = 60.0                 # seconds
+STOPPING = 3.0                          # seconds for the checkpoint, validation and model of an interrupted run
+LAST_VALIDATION = 2.0                   # of them, at most, for the validation
 Weights = dict[str, torch.Tensor]
 Keep = Callable[[Weights, Validation | None], str]
 
@@ -129,9 +132,8 @@ class _Loop:
     """One run from its current state to its end."""
 
     def __init__(self, trainer: Trainer, state: TrainingState, best_model: _BestModelSaver,
-                 checkpoints: _CheckpointSaver, interrupted: Callable[[], bool], deadline: Deadline | None,
-                 validation_seconds: float):
-        self._trainer, self._state, self._interrupted = trainer, state, interrupted
+                 checkpoints: _CheckpointSaver, calls: Calls, deadline: Deadline | None, validation_seconds: float):
+        self._trainer, self._state, self._calls = trainer, state, calls
         self._best_model, self._checkpoints, self._deadline = best_model, checkpoints, deadline
         task = trainer.objective
         self._interval = validation_interval(trainer.run.steps, task.tokens_per_update, task.validation_tokens)
@@ -143,22 +145,33 @@ class _Loop:
             self._best_model.propose(state.best_weights, state.best)
         if not state.step:
             yield from self._checkpoints.try_save(state)    # keeps the number of steps that --minutes led to
-        reason = yield from self._steps()
-        if state.best is None and reason != "interrupted":
+        reason, best = (yield from self._steps()), state.best
+        if best is None and reason != "interrupted":
             raise DivergedError("the held-out loss was never finite; try a smaller --lr")
-        if state.best is None and state.step:
-            self._best_model.propose(self._trainer.export_weights(), None)
         with contextlib.ExitStack() as afterwards:
             # If saving the model fails, the checkpoint is still saved, and the other way round.
             if reason == "interrupted" and state.step:
-                afterwards.callback(self._checkpoints.save, state)
+                began = self._trainer.clock()
+                try:
+                    self._checkpoints.save(state)       # first, as nothing else could replace it
+                except StorageError as error:
+                    afterwards.callback(_raise, error)
+                # The model takes no longer to save than the checkpoint took.
+                best = self._propose_present_weights(STOPPING - 2 * (self._trainer.clock() - began))
             yield from self._best_model.flush()
-        best, path = state.best, self._best_model.path
+        path = self._best_model.path
         loss, bits, errors = (best.loss, best.bits_per_character, best.error_rate) if best else (None, None, None)
         yield Stopped(reason, state.step, loss, bits, path, self._pace.elapsed(), errors, self._trainer.task)
 
     def _steps(self) -> Generator[Event, None, str]:
         """Yield updates with validations between them; return the reason why they ended."""
+        try:
+            return (yield from self._until_end())
+        except Interrupted:
+            self._trainer.recover()
+            return "interrupted"
+
+    def _until_end(self) -> Generator[Event, None, str]:
         state = self._state
         while True:
             if self._validation_is_due():
@@ -172,11 +185,11 @@ class _Loop:
                 return "patience"
             if state.step >= self._trainer.run.total_steps:
                 return "finished"
-            if self._interrupted():
+            if self._calls.interrupted():
                 return "interrupted"
             yield self._update()
             state.seconds = self._pace.elapsed()
-            if self._interrupted():
+            if self._calls.interrupted():
                 return "interrupted"
 
     def _validation_is_due(self) -> bool:
@@ -191,7 +204,7 @@ class _Loop:
     def _update(self) -> Step:
         state, pace = self._state, self._pace
         pace.start()
-        update = self._trainer.update(state.step)
+        update = self._calls.run(lambda commit: self._trainer.update(state.step, commit))
         state.step += 1
         pace.end_update()
         self._keep_deadline()
@@ -217,37 +230,81 @@ class _Loop:
         """Score the held-out data and yield the result; return False if interrupted."""
         state, best = self._state, self._state.best
         self._pace.start()
-        metrics = self._trainer.validate(self._interrupted)
+        metrics = self._calls.run(lambda _: self._trainer.validate(self._calls.interrupted))
         self._pace.end_validation()
         state.seconds = self._pace.elapsed()
-        if self._interrupted():
+        if self._calls.interrupted():
             return False
-        is_best = metrics.is_better_than(
-            None if best is None else ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
+        validation = _judge(metrics, state.step, best)
         state.validated = state.step
-        validation = Validation(state.step, metrics.loss, metrics.bits_per_character, is_best, metrics.error_rate)
-        state.validations_since_best = 0 if is_best else state.validations_since_best + 1
-        if is_best:
+        state.validations_since_best = 0 if validation.best else state.validations_since_best + 1
+        if validation.best:
             state.best, state.best_weights = validation, self._trainer.export_weights()
             self._best_model.propose(state.best_weights, validation)
         yield validation
         return True
 
+    def _propose_present_weights(self, seconds: float) -> Validation | None:
+        """Validate an interrupted run if the seconds allow it; propose its weights if they are its best or only ones.
+
+        Return the best validation. The state is left alone, so that where a run is interrupted does not change it.
+        """
+        state, trainer, validation = self._state, self._trainer, None
+        seconds = min(seconds, LAST_VALIDATION)
+        if state.validated != state.step and seconds > 0:
+            limit = _Limit(trainer.clock, seconds, trainer.objective.validation_batches)
+            with contextlib.suppress(Interrupted):
+                metrics = self._calls.run(lambda _: trainer.validate(limit.is_over), grace=seconds)
+                validation = _judge(metrics, state.step, state.best)
+            trainer.recover()
+        if validation is not None and validation.best:
+            self._best_model.propose(trainer.export_weights(), validation)
+            return validation
+        if state.best is None:
+            self._best_model.propose(trainer.export_weights(), None)
+        return state.best
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _judge(metrics: ValidationMetrics, step: int, best: Validation | None) -> Validation:
+    """Return the validation of a step, compared with the best one before."""
+    is_best = metrics.is_better_than(
+        None if best is None else ValidationMetrics(best.loss, best.bits_per_character, best.error_rate))
+    return Validation(step, metrics.loss, metrics.bits_per_character, is_best, metrics.error_rate)
+
+
+class _Limit:
+    """A limit on the seconds of a validation, which is exceeded as soon as its batches so far predict that it will."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float, batches: int):
+        self._clock, self._seconds, self._batches = clock, seconds, batches
+        self._began, self._done = clock(), 0
+
+    def is_over(self) -> bool:
+        """Return True if the validation, asking before each of its batches, will not end in time."""
+        expected = (self._clock() - self._began) * max(self._batches / self._done, 1) if self._done else 0.0
+        self._done += 1
+        return expected > self._seconds
+
 
 def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lambda: False,
           state: TrainingState | None = None, checkpoint: Callable[[TrainingState], None] | None = None,
-          checkpoint_every: float = CHECKPOINT_EVERY, deadline: Deadline | None = None,
+          checkpoint_every: float = CHECKPOINT_EVERY, calls: Calls | None = None, deadline: Deadline | None = None,
           validation_seconds: float = 0.0) -> Iterator[Event]:
     """Train until the steps are done, patience runs out or the run is interrupted, keeping the best model.
 
     `keep(weights, validation)` stores a model and returns its path, or "" if it declines; `validation` is None
     if the run is interrupted before its first one. `checkpoint(state)` stores all that resuming needs: before
     the first update, every `checkpoint_every` seconds, at every validation and at an interruption. A run
-    interrupted before its first update keeps no model. A run with a `deadline` changes its length to end in time;
-    `validation_seconds` is what one validation will take.
+    interrupted before its first update keeps no model; later, it validates once more if that takes two seconds
+    at most. `calls` makes the long calls, and replaces `interrupted`. A run with a `deadline` changes its
+    length to end in time; `validation_seconds` is what one validation will take.
 
     Raises DivergedError, and StorageError if the last attempt to store fails.
     """
     return _Loop(trainer, state or TrainingState(), _BestModelSaver(keep),
-                 _CheckpointSaver(checkpoint, checkpoint_every, trainer.clock), interrupted,
+                 _CheckpointSaver(checkpoint, checkpoint_every, trainer.clock), calls or Calls(interrupted),
                  deadline, validation_seconds).run()

@@ -56,38 +56,47 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "gates": gates, "momentum": momentum, "weight_decay": weight_decay})
         self._dtype = dtype
         self._orthogonalisers: dict[tuple[int, int, int], Orthogonaliser] = {}
+        self._prepared: list[tuple[dict[str, Any], list[torch.Tensor], torch.Tensor]] = []     # with their updates
 
     @torch.no_grad()
-    def step(self) -> None:                         # type: ignore[override]  # no closure
-        """Apply the gradients; parameters without one are left alone."""
+    def prepare(self) -> None:
+        """Compute the updates of the next step, the long part of it, without changing weights or momentum."""
+        self._prepared.clear()
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
-            for members in by_shape.values():
-                self._update(members, group)
+            self._prepared.extend((group, members, self._updates(members, group)) for members in by_shape.values())
 
-    def _update(self, members: list[torch.Tensor], group: dict[str, Any]) -> None:
-        """Update parameters of one shape."""
-        gates, columns = group["gates"], members[0].shape[1]
-        shape = (gates * len(members), len(members[0]) // gates, columns)
+    def _updates(self, members: list[torch.Tensor], group: dict[str, Any]) -> torch.Tensor:
+        """Return the orthogonalised directions of parameters of one shape, (N, rows, columns)."""
+        shape = (group["gates"] * len(members), len(members[0]) // group["gates"], members[0].shape[1])
         if shape not in self._orthogonalisers:
             self._orthogonalisers[shape] = Orthogonaliser(shape, members[0], self._dtype)
-        orthogonaliser = self._orthogonalisers[shape]
-        for parameter, blocks in zip(members, orthogonaliser.blocks.split(gates), strict=True):
-            self._write_momentum(parameter, parameter.grad, group["momentum"], blocks.view_as(parameter))
-        # A tall block has fewer singular values than rows: scale its rows up to unit size.
-        rate = group["lr"] * max(1.0, shape[1] / columns) ** 0.5
-        for parameter, update in zip(members, orthogonaliser().split(gates), strict=True):
-            # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.unflatten(0, (gates, -1)).add_(update, alpha=-rate)
+        orthogonaliser, square = self._orthogonalisers[shape], group["momentum"] ** 2
+        for parameter, blocks in zip(members, orthogonaliser.blocks.split(group["gates"]), strict=True):
+            gradient: Any = parameter.grad
+            mean = self.state[parameter].get("mean")
+            mean = torch.zeros_like(parameter) if mean is None else mean
+            # With the mean after this step, Nesterov's mixture is (1 - m) g + m ((1 - m) g + m mean).
+            torch.lerp(gradient, mean, square, out=blocks.view_as(parameter))
+        return orthogonaliser()
 
-    def _write_momentum(self, parameter: torch.Tensor, gradient: Any, momentum: float, out: torch.Tensor) -> None:
-        """Update the running mean of the gradient; write the Nesterov mixture to `out`."""
-        state = self.state[parameter]
-        if not state:
-            state["mean"] = torch.zeros_like(parameter)
-        mean = state["mean"].lerp_(gradient, 1 - momentum)
-        torch.lerp(gradient, mean, momentum, out=out)
+    @torch.no_grad()
+    def step(self) -> None:                         # type: ignore[override]  # no closure
+        """Apply the gradients, as prepared if they are; parameters without one are left alone."""
+        if not self._prepared:
+            self.prepare()
+        for group, parameters, updates in self._prepared:
+            # A tall block has fewer singular values than rows: scale its rows up to unit size.
+            rate = group["lr"] * max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
+            for parameter, update in zip(parameters, updates.split(group["gates"]), strict=True):
+                state = self.state[parameter]
+                if not state:
+                    state["mean"] = torch.zeros_like(parameter)
+                state["mean"].lerp_(parameter.grad, 1 - group["momentum"])
+                # Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019).
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.unflatten(0, (group["gates"], -1)).add_(update, alpha=-rate)
+        self._prepared.clear()

@@ -50,6 +50,12 @@ class Optimizers:
                                   dtype=DTYPES[config.precision]))
         self._rates = [optimizer.param_groups[0]["lr"] for optimizer in self._all]
 
+    def prepare(self) -> None:
+        """Do the long part of the next step, which changes neither the weights nor the optimizers' state."""
+        for optimizer in self._all:
+            if isinstance(optimizer, Muon):
+                optimizer.prepare()
+
     def step(self, factor: float) -> float:
         """Apply the gradients at this share of the learning rates; return AdamW's rate."""
         for optimizer, rate in zip(self._all, self._rates, strict=True):

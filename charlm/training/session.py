@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -10,19 +11,21 @@ from collections.abc import Callable, Generator, Iterator
 from charlm.checkpoint import Checkpoints
 from charlm.config import DEFAULT_CELL, CorpusConfig
 from charlm.errors import DivergedError, StorageError, UsageError
-from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
+from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
 from charlm.text.corpora import Corpus
-from charlm.training.checkpoint_state import Run, make_model, restore, resume_run, snapshot, with_changes
+from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve
 from charlm.training.distributed import ProcessGroup
 from charlm.training.environment import choose_device, choose_precision, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
 from charlm.training.options import TrainingOptions
+from charlm.training.run import Run, make_model, resume_run, with_changes
 from charlm.training.speed import measure
 from charlm.training.starting_point import StartingPoint
 from charlm.training.trainer import Trainer
+from charlm.training.worker import Calls, Interrupted, Worker
 
 MIN_MEASURED = 1.0                      # seconds spent on measuring the speed
 MEASURED_SHARE = 0.03                   # of the time that the run has
@@ -51,12 +54,39 @@ class Session:
         """Return whether any of the processes has been asked to stop."""
         return self.process_group.any(self.interrupted())
 
+    def resumable(self) -> bool:
+        """Return whether there is a checkpoint from which the run can be resumed."""
+        return self.checkpoints is not None and self.checkpoints.resumable()
+
+    @contextlib.contextmanager
+    def calls(self) -> Iterator[Calls]:
+        """Make the long calls of one process interruptible; several processes have to take every step together."""
+        if self.process_group.size > 1:
+            yield Calls(self.should_stop)
+            return
+        worker = Worker(self.interrupted)
+        try:
+            yield worker
+        finally:
+            worker.close()
+
 
 def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -> Iterator[Event]:
     """Plan, train and store; after each validation yield a preview, if the session has one.
 
     Raises UsageError for options that do not fit, ModelFileError for a bad checkpoint, StorageError or DivergedError.
     """
+    with session.calls() as calls:
+        try:
+            yield from _run(corpus, task, options, session, calls)
+        except Interrupted:             # before the first update of this session
+            step = _saved_step(session)
+            yield Stopped("interrupted", step, None, None, "", 0.0, task=task,
+                          resume_command=session.resume_command if session.resumable() else "")
+
+
+def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, calls: Calls) -> Iterator[Event]:
+    """Yield the events of a run. Raises Interrupted if it is stopped while it is built or measured."""
     saved = session.start.run
     before = saved.environment if saved is not None else {}
     device = choose_device(session.device, before.get("device"))
@@ -68,11 +98,11 @@ def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -
     plan = _plan(corpus, task, TrainingOptions(**options.given | {"precision": precision}), session, here)
     seconds = None
     if plan.minutes is not None:
-        plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, device=device)
-    trainer = _trainer(plan, corpus, session, device=device)
+        plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, calls, device=device)
+    trainer = calls.run(lambda _: _trainer(plan, corpus, session, device=device))
     state = TrainingState()
-    if saved is not None and session.start.checkpoint is not None:
-        plan, state = with_changes(saved, plan), restore(session.start.checkpoint, trainer)
+    if saved is not None and (checkpoint := session.start.checkpoint) is not None:
+        plan, state = with_changes(saved, plan), calls.run(lambda _: restore(checkpoint, trainer))
         if saved.corpus["corpus_digest"] != corpus.digest:
             state = state.without_best()
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
@@ -82,7 +112,12 @@ def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -
         yield Resumed(state.step)
         if changed := differences(before, here):
             yield Warned(f"{changed}; the weights will not be bit-identical to those of an uninterrupted run")
-    yield from _RunningSession(corpus, plan, session, trainer).events(state)
+    yield from _RunningSession(corpus, plan, session, trainer, calls).events(state)
+
+
+def _saved_step(session: Session) -> int:
+    """Return the number of updates that are done when the session begins."""
+    return int(session.start.checkpoint.run["state"]["step"]) if session.start.checkpoint else 0
 
 
 def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session, here: dict) -> Run:
@@ -100,8 +135,8 @@ def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session,
 class _RunningSession:
     """A planned run, its events, and the files that it writes."""
 
-    def __init__(self, corpus: Corpus, plan: Run, session: Session, trainer: Trainer):
-        self._corpus, self._plan, self._session, self._trainer = corpus, plan, session, trainer
+    def __init__(self, corpus: Corpus, plan: Run, session: Session, trainer: Trainer, calls: Calls):
+        self._corpus, self._plan, self._session, self._trainer, self._calls = corpus, plan, session, trainer, calls
 
     def events(self, state: TrainingState) -> Iterator[Event]:
         """Yield the loop's events and previews; at the end add the resume command or remove the checkpoints."""
@@ -114,7 +149,13 @@ class _RunningSession:
                     yield from self._remove_checkpoints(checkpoints)
             yield event
             if isinstance(event, Validation) and session.preview:
-                yield Sampled(session.preview(self._model(self._trainer.export_weights(), event), self._corpus))
+                yield from self._preview(session.preview, event)
+
+    def _preview(self, preview: Callable[[Model, Corpus], str], validation: Validation) -> Iterator[Sampled]:
+        """Yield a sample of the model that has just been validated, unless the run is to stop."""
+        model = self._model(self._trainer.export_weights(), validation)
+        with contextlib.suppress(Interrupted):
+            yield Sampled(self._calls.run(lambda _: preview(model, self._corpus)))
 
     @property
     def _run(self) -> Run:
@@ -125,7 +166,7 @@ class _RunningSession:
         """Yield the loop's events; an error names the command that resumes, if there is a checkpoint."""
         session, checkpoints = self._session, self._session.checkpoints
         try:
-            yield from train(self._trainer, keep=self._keep, interrupted=session.should_stop, state=state,
+            yield from train(self._trainer, keep=self._keep, calls=self._calls, state=state,
                              checkpoint=self._checkpoint if checkpoints else None,
                              checkpoint_every=session.checkpoint_every)
         except (StorageError, DivergedError) as error:
@@ -158,19 +199,22 @@ class _RunningSession:
         return make_model(self._run, self._corpus, arrays, validation)
 
 
-def _with_planned_steps(plan: Run, budget: float, corpus: Corpus, session: Session, *,
+def _with_planned_steps(plan: Run, budget: float, corpus: Corpus, session: Session, calls: Calls, *,
                         device: str) -> Generator[Event, None, tuple[Run, float]]:
     """Return the run with the steps that fit into a budget of seconds, and the seconds that they should take."""
-    done = session.start.checkpoint.run["state"]["step"] if session.start.checkpoint else 0
-    trainer = _trainer(plan, corpus, session, device=device)
+    done = _saved_step(session)
+    limit = min(max(MIN_MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
+    yield Measuring(limit)
+    trainer = calls.run(lambda _: _trainer(plan, corpus, session, device=device))
     if not session.start.checkpoint and session.checkpoints and session.process_group.is_main:
         # Nothing is trained yet, but from here on the run can be resumed without its options.
         try:
             session.checkpoints.save(snapshot(plan, corpus, trainer, TrainingState()))
         except StorageError as error:
             yield Warned(f"{error}; will try again once the speed has been measured")
-    limit = min(max(MIN_MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
-    speed = measure(trainer, seconds=limit, interrupted=session.should_stop)
+    speed = calls.run(lambda _: measure(trainer, seconds=limit, interrupted=calls.interrupted))
+    if calls.interrupted():             # then it measured too little to plan from
+        raise Interrupted
     window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
     left = budget - (time.monotonic() - session.began) - FINISHING
     steps = session.process_group.broadcast(done + speed.steps_within(left, window, held_out))

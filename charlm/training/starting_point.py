@@ -12,8 +12,8 @@ from charlm.modelfile import Model, load
 from charlm.text.corpora import AnyTokenizer
 from charlm.text.labels import Labels
 from charlm.text.tokenizers.registry import Extendable
-from charlm.training.checkpoint_state import Run, parse_model, parse_run
 from charlm.training.options import TrainingOptions
+from charlm.training.run import Run, parse_model, parse_run
 
 _LENGTHS = ("steps", "epochs", "minutes")
 

@@ -61,8 +61,12 @@ class Trainer:
         self.network.load_weights(weights)
         self._average = WeightAverage(self.network, self.run.averaging)
 
-    def update(self, step: int) -> Update:
-        """Run one update, counted from 0, or skip it if not finite. Raises DivergedError at the third skip in a row."""
+    def update(self, step: int, commit: Callable[[], None] = lambda: None) -> Update:
+        """Run one update, counted from 0, or skip it if not finite. Raises DivergedError at the third skip in a row.
+
+        `commit` is called once all that takes long is done, before anything changes that `tensors` returns. If it
+        raises, nothing has changed.
+        """
         torch.manual_seed(step_seed(self.run.seed, step, self._group.rank))
         with self._autocast():
             loss = self.objective.loss(step)
@@ -70,7 +74,11 @@ class Trainer:
         loss.backward()
         value = self._group.sum_gradients(self._parameters, loss)
         norm = self._clip()
-        if not (math.isfinite(value) and math.isfinite(norm)):
+        finite = math.isfinite(value) and math.isfinite(norm)
+        if finite:
+            self._optimizers.prepare()
+        commit()
+        if not finite:
             self._count_failure(step)
             return Update(value, norm, 0.0, False)
         self.failures = 0
@@ -98,10 +106,13 @@ class Trainer:
             # Every process scores everything; the main process's figures count.
             return self._group.broadcast(self.objective.validate(interrupted))
 
+    def recover(self) -> None:
+        """Give the network its own weights back after a validation that was given up."""
+        self._average.swap_out()
+
     def export_weights(self) -> dict[str, torch.Tensor]:
         """Return a copy of the weights for a model file: the averaged ones if the run averages."""
-        with self._average.swapped_in():
-            return self.network.weights()
+        return {**self.network.weights(), **self._average.weights()}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return everything that an update depends on, apart from step and corpus."""

@@ -39,10 +39,10 @@ def unfinished(corpus, monkeypatch, train):
     from charlm.training import trainer
     real = trainer.Trainer.update
 
-    def until_the_sixth(self, step):
+    def until_the_sixth(self, step, *commit):
         if step == 6:
             raise MemoryError
-        return real(self, step)
+        return real(self, step, *commit)
 
     def no_measurement(self, *_, **__):
         from charlm.training.speed import Speed

@@ -104,7 +104,7 @@ def test_control_c_on_the_panel_keeps_the_best_model_and_dies_by_int(trainings):
     assert can_sample(training.model)
 
 
-def test_two_terms_before_the_first_validation_save_the_present_weights(trainings):
+def test_two_terms_before_the_first_validation_save_a_validated_model(trainings):
     training = trainings["term"]
     training.wait_for(lambda: b'event=step' in training.seen)
     assert not training.model.exists()
@@ -112,7 +112,7 @@ def test_two_terms_before_the_first_validation_save_the_present_weights(training
     training.process.send_signal(signal.SIGTERM)
     assert training.ended() == -signal.SIGTERM
     assert b'event=stopped reason=interrupted' in training.seen
-    assert "nats_per_token" not in load(str(training.model)).training
+    assert load(str(training.model)).training["nats_per_token"] > 0
     assert can_sample(training.model)
 
 

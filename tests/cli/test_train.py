@@ -21,7 +21,8 @@ from tests.helpers.texts import BRIEF, TINY
 
 def events(done):
     """Return the progress lines as (event, line)."""
-    return [(re.match(r'event=(\w+)', line)[1], line) for line in done.stderr.splitlines()]
+    return [(re.match(r'event=(\w+)', line)[1], line) for line in done.stderr.splitlines()
+            if not line.startswith("charlm: loading")]
 
 
 def test_the_model_is_named_after_the_corpus_in_the_working_directory(verses, tmp_path):

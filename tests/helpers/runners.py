@@ -151,6 +151,7 @@ def _torch_settings_kept(patch):
     spin_briefly()
     import torch
     patch.setattr("charlm.training.session.MIN_MEASURED", MEASURED)
+    patch.setattr("charlm.cli.announcing.DELAY", SECONDS)       # a busy machine must not change what is said
     threads = torch.get_num_threads()
     try:
         yield

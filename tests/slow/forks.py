@@ -17,7 +17,6 @@ import time
 import types
 
 import numpy.random  # noqa: F401
-import safetensors.numpy  # noqa: F401
 import torch
 import torch._dynamo  # noqa: F401  # the first optimizer would import it, which takes two seconds
 

@@ -16,10 +16,11 @@ from charlm.text.pair_corpus import build_pair_corpus
 from charlm.text.reading import Text
 from charlm.text.text_corpus import build_text_corpus
 from charlm.text.token_cache import TokenCache
-from charlm.training.checkpoint_state import Run, restore, snapshot
+from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve
 from charlm.training.loop import TrainingState, train
 from charlm.training.options import TrainingOptions
+from charlm.training.run import Run
 from charlm.training.trainer import Trainer
 
 

@@ -9,13 +9,13 @@ import dataclasses
 import pytest
 
 from charlm.config import CorpusConfig
-from charlm.training.checkpoint_state import _check as check
+from charlm.training.run import check
 
 BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_rate": None}
 CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup",
                         "dropout", "clip",
                         "clip_value", "label_smoothing", "averaging", "patience",
-                        "seed", "precision"))      # it checks its own values
+                        "seed", "precision", "replan"))      # it checks its own values
 SOUND = {"config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "minutes": None,
          "state": {"step": 9, "best": BEST, "validations_since_best": 1, "validated": 9, "seconds": 0.5},
          "reading": dataclasses.asdict(CorpusConfig()), "environment": {"threads": 2, "torch": "2.6"}}

@@ -36,7 +36,7 @@ class Toy:
                  validation_takes=0.0, done=0):
         self.run = TrainingConfig(steps=steps, patience=patience)
         self.objective = SimpleNamespace(tokens_per_update=8, characters_per_update=30,
-                                         validation_tokens=held_out_tokens)
+                                         validation_tokens=held_out_tokens, validation_batches=1)
         self.done, self.validated, self.now = done, [], 1000.0
         self._held_out, self._skipped, self._validation_takes = held_out or (1.0,), skipped, validation_takes
         self._update_takes = itertools.chain(update_takes, itertools.repeat(update_takes[-1]))
@@ -44,7 +44,7 @@ class Toy:
     def clock(self):
         return self.now
 
-    def update(self, step):
+    def update(self, step, commit=lambda: None):
         assert step == self.done < self.run.total_steps
         self.done += 1
         self.now += next(self._update_takes)
@@ -60,6 +60,9 @@ class Toy:
     def change_length(self, step, length):
         if length is not None:
             self.run = replace(self.run, replan=f"{self.run.replan},{step}:{length}".strip(","))
+
+    def recover(self):
+        """Nothing is ever given up here."""
 
     def export_weights(self):
         return {"weight": torch.tensor(self.done)}
@@ -173,8 +176,8 @@ def test_validations_and_the_end_report_loss_bits_and_error_rate(toy):
 
 @pytest.mark.parametrize("interrupted, expected", [
     (False, ["checkpoint", "Step", "Validation", "keep", "Saved", "checkpoint", "Stopped"]),
-    (True, ["checkpoint", "Step", "keep", "Saved", "checkpoint", "Stopped"])])
-def test_a_model_is_stored_after_its_validation_and_before_the_checkpoint(toy, interrupted, expected):
+    (True, ["checkpoint", "Step", "checkpoint", "keep", "Saved", "Stopped"])])
+def test_a_checkpoint_follows_the_model_but_comes_first_at_an_interruption(toy, interrupted, expected):
     seen, trainer = [], toy(steps=1)
     for event in train(trainer, keep=lambda *_: seen.append("keep") or "model",
                         checkpoint=lambda _: seen.append("checkpoint"),
@@ -358,7 +361,7 @@ def test_a_run_interrupted_before_a_validation_resumes_with_it(toy, validating):
     trainer, storage = toy(), Storage()
     events = events_of(trainer, checkpoint=storage.save,
                          interrupted=lambda: bool(trainer.validated) if validating else trainer.done == 5)
-    assert trainer.validated == ([5] if validating else [])
+    assert trainer.validated == ([5, 5] if validating else [5])     # the last one is for the model alone
     assert not only(Validation, events) and storage.steps == [0, 5]
     again = resume_from(storage.done[-1], toy)
     assert [event.step for event in only(Step | Validation, again)[:7]] == [5, 6, 7, 8, 9, 10, 10]
@@ -408,7 +411,8 @@ def test_an_interruption_before_the_first_update_stores_no_model(toy):
     assert not kept.done and saved.steps == [0]
 
 
-def test_an_interruption_before_the_first_validation_stores_a_model(runner_of):
+def test_an_interruption_with_no_time_to_validate_stores_a_model(runner_of, monkeypatch):
+    monkeypatch.setattr(loop, "LAST_VALIDATION", 0.0)
     storage, trainer = Storage(), runner_of("text").trainer()
     last = events_of(trainer, keep=storage.keep, interrupted=after_the_first_update())[-1]
     (weights, validation), = storage.done
@@ -423,7 +427,39 @@ def test_a_later_interruption_leaves_the_best_model_so_far(toy):
     assert (last.reason, last.step, last.loss) == ("interrupted", 17, 2.0) and storage.losses == [3.0, 2.0]
 
 
-def test_an_interrupted_validation_does_not_count(runner_of):
+@pytest.mark.parametrize("reached, kept", [(1.5, [3.0, 2.0, 1.5]), (2.5, [3.0, 2.0])])
+def test_an_interrupted_run_keeps_what_it_reached_if_that_is_its_best(toy, reached, kept):
+    trainer, storage, saved = toy(3.0, 2.0, reached), Storage(), Storage()
+    last = events_of(trainer, keep=storage.keep, checkpoint=saved.save, interrupted=lambda: trainer.done == 12)[-1]
+    assert (last.loss, storage.losses, trainer.validated) == (kept[-1], kept, [5, 10, 12])
+    assert (saved.done[-1].best.loss, saved.done[-1].validated) == (2.0, 10)    # for a resumed run nothing happened
+
+
+@pytest.mark.parametrize("batches, asked", [(1, 2), (3, 2), (8, 1)])
+def test_the_last_validation_ends_as_soon_as_it_would_take_too_long(toy, batches, asked):
+    trainer, answers = toy(), []
+    trainer.objective.validation_batches = batches
+
+    def validate(is_over):
+        while not is_over() and len(answers) < 2:
+            answers.append(False)
+            trainer.now += 0.5
+        return ValidationMetrics(1.0 if len(answers) == 2 else math.nan, 2.0)
+
+    trainer.validate = validate
+    last = events_of(trainer, interrupted=lambda: trainer.done == 1)[-1]
+    assert len(answers) == asked and (last.loss is None) == (asked == 1)
+
+
+def test_a_checkpoint_that_took_long_leaves_no_time_for_a_validation(toy):
+    trainer = toy()
+    events_of(trainer, checkpoint=lambda _: setattr(trainer, "now", trainer.now + 2), checkpoint_every=math.inf,
+              interrupted=lambda: trainer.done == 1)
+    assert not trainer.validated
+
+
+def test_an_interrupted_validation_does_not_count(runner_of, monkeypatch):
+    monkeypatch.setattr(loop, "LAST_VALIDATION", 0.0)
     trainer, storage, validating = runner_of("text").trainer(), Storage(), []
     validate = trainer.objective.validate
     trainer.objective.validate = lambda interrupted: validating.append(True) or validate(interrupted)
@@ -443,7 +479,7 @@ def test_a_validation_sees_an_interruption_while_it_runs(toy):
 
     trainer.validate = validate
     assert events_of(trainer, interrupted=lambda: bool(signals))[-1].reason == "interrupted"
-    assert answers == [False, True]
+    assert answers[:2] == [False, True]
 
 
 def test_an_interruption_between_two_updates_is_noticed_before_the_second(toy):
@@ -505,7 +541,7 @@ def test_an_interruption_right_after_resuming_stores_model_and_checkpoint(toy):
     stopped = events_of(toy(done=3), keep=kept.keep, checkpoint=saved.save, interrupted=lambda: True,
                          state=TrainingState(step=3))[-1]
     assert (stopped.reason, stopped.step) == ("interrupted", 3)
-    assert kept.done == [({"weight": torch.tensor(3)}, None)] and saved.steps == [3]
+    assert kept.losses == [1.0] and saved.steps == [3]
 
 
 # Storage that fails
@@ -565,7 +601,7 @@ def test_a_checkpoint_failing_at_an_interruption_leaves_the_model_stored(toy):
         for event in train(trainer, keep=storage.keep, checkpoint=Storage(ALWAYS).save,
                             interrupted=lambda: trainer.done == 3):
             seen.append(event)
-    assert storage.done == [({"weight": torch.tensor(3)}, None)]
+    assert storage.losses == [1.0]
     assert seen[-1] == Saved("model") and not only(Stopped, seen)
 
 

@@ -9,18 +9,11 @@ from charlm.errors import ModelFileError, UsageError
 from charlm.modelfile import save
 from charlm.tasks import TASKS
 from charlm.text.tokenizers.registry import Extendable
-from charlm.training.checkpoint_state import (
-    make_model,
-    parse_model,
-    parse_run,
-    restore,
-    resume_run,
-    snapshot,
-    with_changes,
-)
+from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve
 from charlm.training.loop import TrainingState
 from charlm.training.options import TrainingOptions
+from charlm.training.run import make_model, parse_model, parse_run, resume_run, with_changes
 from charlm.training.starting_point import StartingPoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")

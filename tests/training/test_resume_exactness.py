@@ -6,8 +6,9 @@ import pytest
 
 from charlm.errors import DivergedError, ModelFileError
 from charlm.tasks import TASKS
-from charlm.training.checkpoint_state import parse_run, restore, snapshot
+from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.loop import TrainingState
+from charlm.training.run import parse_run
 from tests.helpers.pairwise import grid
 
 pytestmark = pytest.mark.usefixtures("one_thread")

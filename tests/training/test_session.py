@@ -15,6 +15,7 @@ from charlm.training.speed import measure
 def test_a_run_stopped_before_validation_keeps_the_older_model(corpus_of, tmp_path, monkeypatch):
     output = tmp_path / "m.charlm"
     output.write_bytes(b"the good old model")
+    monkeypatch.setattr("charlm.training.loop.LAST_VALIDATION", 0.0)
     monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
     events = []
     session = Session(str(output), "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in events))
