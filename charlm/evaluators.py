@@ -21,7 +21,7 @@ from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import encode_chunks
 from charlm.text.tsv import TAB, read_pairs
 
-LINES_AT_ONCE = 1024
+LINES_AT_ONCE = 256
 
 Metrics = dict[str, Any]
 

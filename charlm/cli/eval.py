@@ -39,6 +39,8 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
     measured on lines, each independently and with its end; if it has labels, with the share of lines that
     `classify` labels wrongly. A fill model is measured on random gaps in the text: the share that greedy
     search fills exactly, and the loss.
+
+    Batches are measured on all cores, except for running text with its state carried, which uses one.
     """
     workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model

@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 
 CHUNK = 1 << 16                         # bytes read at once
 MAX_BATCH = 256                         # lines answered at once
+FIRST_BATCH = 32                        # fewer at first: an answer comes soon, and workers, if worth it, start soon
 MAX_REPORTED = 10                       # invalid lines reported one by one
 
 
@@ -110,9 +111,12 @@ class LineReader:
                     whole[0] = b"".join([*rest, whole[0]])
                     rest = []
                 rest.append(last)
-                for start in range(0, len(whole), MAX_BATCH):
-                    self._has_batch = start + MAX_BATCH < len(whole)
-                    yield self._batch(whole[start:start + MAX_BATCH], b"\n")
+                at = 0
+                while at < len(whole):
+                    batch = whole[at:at + (MAX_BATCH if self.count else min(FIRST_BATCH, MAX_BATCH))]
+                    at += len(batch)
+                    self._has_batch = at < len(whole)
+                    yield self._batch(batch, b"\n")
                 if not whole:
                     yield None
             if last := b"".join(rest):

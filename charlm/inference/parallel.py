@@ -15,6 +15,7 @@ import pickle
 import select
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from charlm.errors import CharlmError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+START_AFTER = 0.03                      # seconds of work: several times what it costs to start workers
 ITEMS_PER_WORKER = 2                    # taken but not yet yielded, at most
 _QUOTA = "/sys/fs/cgroup/cpu.max"       # of a Linux container: microseconds of processor time, and per how many
 
@@ -51,15 +53,17 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item | None], *
                  source: Source | None = None) -> Iterator[tuple[Item, Result]]:
     """Yield every item with work(item), in order; None stands for "no item yet" and is skipped.
 
-    Workers start when a second item is there before the first is done; until then, and with one worker, this process
-    does the work. A result is yielded as soon as it and those before it are there, also while `source` has no item. An
-    error of `items` or `work` is raised after the results before it. Raises CharlmError if a worker dies.
+    With one worker, and for the first START_AFTER seconds of work, this process does it alone, so that little work
+    needs no workers. They start once two items are there. A result is yielded as soon as it and those before it are there,
+    even if `source` has no further item yet. An error of `items` or `work` is raised after the results before it. Raises
+    CharlmError if a worker dies.
     """
     items = iter(items)
+    busy = 0.0                                          # seconds
     for item in items:
         if item is None:
             continue
-        if workers > 1 and (source is None or source.is_ready()):
+        if workers > 1 and busy >= START_AFTER and (source is None or source.is_ready()):
             failure, following = None, None
             try:
                 following = next(items, None)
@@ -73,7 +77,10 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item | None], *
             if failure:
                 raise failure
         else:
-            yield item, work(item)
+            began = time.perf_counter()
+            result = work(item)
+            busy += time.perf_counter() - began
+            yield item, result
 
 
 def _chain(first: Item, second: Item, others: Iterator[Item | None]) -> Iterator[Item | None]:

@@ -4,11 +4,13 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
 from charlm.cli import line_reader
+from charlm.inference import parallel
 from tests.helpers.runners import SECONDS, error_line, is_running, run_in_process, run_shell, start_process
 from tests.helpers.texts import as_lines
 
@@ -31,6 +33,7 @@ def command(model, pairs_model, fill_model, lines_model, labels_model):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_output_and_reports_do_not_depend_on_the_number_of_cores(command, name, monkeypatch):
     monkeypatch.setattr(line_reader, "MAX_BATCH", 5)
+    monkeypatch.setattr(parallel, "START_AFTER", 0)
     data = as_lines(LINES).encode() + b"not \xff UTF-8\nO'Ban\r\nBan"
     one, *others = (run_in_process(*command(name), "--threads", number, stdin=data) for number in (1, 2, 3))
     assert one.code == 4 and one.stdout and "not UTF-8" in one.stderr
@@ -41,6 +44,7 @@ def test_output_and_reports_do_not_depend_on_the_number_of_cores(command, name, 
 @pytest.mark.parametrize("flags", [[], ["--window", 8]])
 def test_metrics_do_not_depend_on_the_number_of_cores(request, flags, verses, lexicon, names, labelled_names,
                                                       monkeypatch):
+    monkeypatch.setattr(parallel, "START_AFTER", 0)
     monkeypatch.setattr("charlm.evaluators.LINES_AT_ONCE", 5)
     monkeypatch.setattr("charlm.inference.evaluation.SOURCES_AT_ONCE", 9)
     monkeypatch.setattr("charlm.inference.evaluation.GAPS_AT_ONCE", 2)
@@ -51,6 +55,9 @@ def test_metrics_do_not_depend_on_the_number_of_cores(request, flags, verses, le
         one, two = (run_in_process("eval", "-m", request.getfixturevalue(given), *flags, "--jsonl", file,
                                    "--threads", number).check() for number in (1, 2))
         assert one == two
+
+
+LONG = b"Ban" * 30 + b"\n"
 
 
 def children(pid):
@@ -65,8 +72,10 @@ def busy(lines_model):
     with start_process("score", "-m", lines_model, "--threads", 2, stdin=subprocess.PIPE, bufsize=0,
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as process:
         try:
-            process.stdin.write(b"Ban\n" * 2000)
+            writer = threading.Thread(target=process.stdin.write, args=(LONG * 2000,), daemon=True)
+            writer.start()              # more than the pipes hold
             read_lines(process, 2000)
+            writer.join()
             assert len(children(process.pid)) == 2
             yield process
         finally:
@@ -100,8 +109,7 @@ def test_workers_answer_a_line_while_the_next_one_is_not_there(busy):
 def test_a_killed_worker_ends_the_command_with_one_error_line(busy):
     workers = children(busy.pid)
     os.kill(workers[0], signal.SIGKILL)
-    busy.stdin.write(b"Ban\n" * 2000)
-    _, stderr = busy.communicate(timeout=SECONDS)
+    _, stderr = busy.communicate(LONG * 2000, timeout=SECONDS)
     assert (busy.returncode, stderr) == (
         1, b"charlm: error: a worker process was killed by signal 9; if memory was short, give --threads 1\n")
     assert not any(map(is_running, workers))

@@ -132,7 +132,7 @@ def test_lines_do_not_depend_on_the_chunks_that_are_read(text, chunk):
 def test_many_lines_come_in_batches_of_limited_size(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n" * 5000)))
     sizes = [*LineReader("-", "strict").map_batches(len)]
-    assert sum(sizes) == 5000 and max(sizes) == line_reader.MAX_BATCH
+    assert sizes[0] == line_reader.FIRST_BATCH and sum(sizes) == 5000 and max(sizes) == line_reader.MAX_BATCH
 
 
 def test_a_file_a_dash_and_stdin_by_default_give_the_same_answers(answers, name, tmp_path):

@@ -17,6 +17,12 @@ from tests.helpers.runners import is_running
 SECONDS = 30
 
 
+@pytest.fixture
+def eager(monkeypatch):
+    """Start workers without any work before."""
+    monkeypatch.setattr("charlm.inference.parallel.START_AFTER", 0)
+
+
 def slow_first(number):
     """Return the number and this process; even numbers take longer, so that results arrive out of order."""
     time.sleep(0.03 * (number % 2 == 0))
@@ -31,7 +37,7 @@ def wait_until(condition):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_results_come_in_order_and_gaps_are_skipped(workers):
+def test_results_come_in_order_and_gaps_are_skipped(eager, workers):
     items = [None, 0, 1, None, 2, 3, None, None, 4, 5, 6]
     results = [*map_in_order(slow_first, items, workers=workers)]
     assert [item for item, _ in results] == [number for _, (number, _) in results] == [*range(7)]
@@ -39,9 +45,13 @@ def test_results_come_in_order_and_gaps_are_skipped(workers):
     assert pids == {os.getpid()} if workers == 1 else len(pids) == workers and os.getpid() not in pids
 
 
-def test_a_single_item_is_done_in_this_process():
+def test_a_single_item_is_done_in_this_process(eager):
     assert [*map_in_order(slow_first, [5], workers=4)] == [(5, (5, os.getpid()))]
     assert [*map_in_order(slow_first, [], workers=4)] == []
+
+
+def test_little_work_is_done_in_this_process():
+    assert [*map_in_order(lambda number: os.getpid(), range(5), workers=4)] == [(at, os.getpid()) for at in range(5)]
 
 
 class Slow:
@@ -53,13 +63,13 @@ class Slow:
         return False
 
 
-def test_items_that_arrive_slowly_are_done_in_this_process():
+def test_items_that_arrive_slowly_are_done_in_this_process(eager):
     results = [*map_in_order(slow_first, range(3), workers=2, source=Slow())]
     assert {pid for _, (_, pid) in results} == {os.getpid()}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_the_items_comes_after_the_results_before_it(workers):
+def test_an_error_of_the_items_comes_after_the_results_before_it(eager, workers):
     def items():
         yield from range(5)
         raise CorpusError("the disk failed")
@@ -71,7 +81,7 @@ def test_an_error_of_the_items_comes_after_the_results_before_it(workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_the_work_comes_after_the_results_before_it(workers):
+def test_an_error_of_the_work_comes_after_the_results_before_it(eager, workers):
     def work(number):
         if number == 3:
             raise CorpusError("no label 3")
@@ -82,7 +92,7 @@ def test_an_error_of_the_work_comes_after_the_results_before_it(workers):
         next(results)
 
 
-def test_a_killed_worker_is_an_error_that_names_the_signal():
+def test_a_killed_worker_is_an_error_that_names_the_signal(eager):
     def work(number):
         if number == 2:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -92,7 +102,7 @@ def test_a_killed_worker_is_an_error_that_names_the_signal():
     assert type(raised.value) is CharlmError
 
 
-def test_few_items_are_taken_before_their_results_are_wanted():
+def test_few_items_are_taken_before_their_results_are_wanted(eager):
     taken = []
     items = (taken.append(number) or number for number in range(100))
     results = map_in_order(slow_first, items, workers=2)
@@ -103,7 +113,7 @@ def test_few_items_are_taken_before_their_results_are_wanted():
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="no /proc here")
-def test_workers_end_when_the_results_are_not_wanted_any_more():
+def test_workers_end_when_the_results_are_not_wanted_any_more(eager):
     results = map_in_order(slow_first, itertools.count(), workers=2)
     pids = {pid for _, (_, pid) in itertools.islice(results, 6)}
     assert len(pids) == 2 and all(map(is_running, pids))
@@ -113,9 +123,9 @@ def test_workers_end_when_the_results_are_not_wanted_any_more():
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="no /proc here")
 def test_workers_end_with_a_killed_parent_even_while_they_work():
-    code = ("import os, time\nfrom charlm.inference.parallel import map_in_order\n"
+    code = ("import os, time\nfrom charlm.inference import parallel\nparallel.START_AFTER = 0\n"
             "def work(number):\n    os.write(1, b'%d\\n' % os.getpid())\n    time.sleep(600)\n"
-            "list(map_in_order(work, range(2), workers=2))")
+            "list(parallel.map_in_order(work, range(2), workers=2))")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
         pids = [int(parent.stdout.readline()) for _ in range(2)]
         assert all(map(is_running, pids))
@@ -123,12 +133,12 @@ def test_workers_end_with_a_killed_parent_even_while_they_work():
     wait_until(lambda: not any(map(is_running, pids)))
 
 
-def test_large_items_and_results_pass_through_the_pipes():
+def test_large_items_and_results_pass_through_the_pipes(eager):
     items = [bytes([number]) * (1 << 20) for number in range(5)]
     assert [result for _, result in map_in_order(bytes.upper, items, workers=2)] == [item.upper() for item in items]
 
 
-def test_without_more_processes_the_work_is_done_here(monkeypatch):
+def test_without_more_processes_the_work_is_done_here(eager, monkeypatch):
     def refuse():
         raise BlockingIOError("no more processes")
     monkeypatch.setattr(os, "fork", refuse)
