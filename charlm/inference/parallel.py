@@ -10,6 +10,7 @@ it formats an answer. What `work` changes in a worker is lost; only its result c
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
 import select
@@ -26,13 +27,13 @@ from charlm.errors import CharlmError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-START_AFTER = 0.03                      # seconds of work: several times what it costs to start workers
+START_AFTER = 0.1                       # seconds of work: more than it costs to start workers, even on busy cores
 ITEMS_PER_WORKER = 2                    # taken but not yet yielded, at most
 _QUOTA = "/sys/fs/cgroup/cpu.max"       # of a Linux container: microseconds of processor time, and per how many
 
 
 class Source(Protocol):
-    """Where items come from, if one may have to be waited for."""
+    """A supplier of items that may have to be waited for."""
 
     descriptor: int | None              # becomes readable when an item may have arrived
 
@@ -53,10 +54,10 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item | None], *
                  source: Source | None = None) -> Iterator[tuple[Item, Result]]:
     """Yield every item with work(item), in order; None stands for "no item yet" and is skipped.
 
-    With one worker, and for the first START_AFTER seconds of work, this process does it alone, so that little work
-    needs no workers. They start once two items are there. A result is yielded as soon as it and those before it are there,
-    even if `source` has no further item yet. An error of `items` or `work` is raised after the results before it. Raises
-    CharlmError if a worker dies.
+    This process does the work alone if there is one worker, and for the first START_AFTER seconds of it; then workers
+    start as soon as an item follows. A result is yielded as soon as it and those before it are there, even if `source`
+    has no further item yet. An error of `items` or `work` is raised after the results before it. Raises CharlmError if
+    a worker dies.
     """
     items = iter(items)
     busy = 0.0                                          # seconds
@@ -64,18 +65,8 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item | None], *
         if item is None:
             continue
         if workers > 1 and busy >= START_AFTER and (source is None or source.is_ready()):
-            failure, following = None, None
-            try:
-                following = next(items, None)
-            except Exception as error:
-                failure = error
-            if following is not None:
-                with contextlib.closing(_Pool(work, workers)) as pool:
-                    yield from _side_by_side(pool, _chain(item, following, items), source)
-                return
-            yield item, work(item)
-            if failure:
-                raise failure
+            with contextlib.closing(_Pool(work, workers)) as pool:
+                yield from _side_by_side(pool, itertools.chain([item], items), source)
         else:
             began = time.perf_counter()
             result = work(item)
@@ -83,20 +74,14 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item | None], *
             yield item, result
 
 
-def _chain(first: Item, second: Item, others: Iterator[Item | None]) -> Iterator[Item | None]:
-    yield from (first, second)
-    yield from others
-
-
 def _side_by_side(pool: _Pool[Item, Result], items: Iterator[Item | None],
                   source: Source | None) -> Iterator[tuple[Item, Result]]:
     """Yield what `map_in_order` yields; `pool` does the work."""
     waiting: deque[_Task[Item]] = deque()               # in order; those with a result wait for an earlier one
     at_end, failure = False, None
-    taken = 0
     while waiting or not at_end:
         has_room = not at_end and pool.has_idle() and len(waiting) < ITEMS_PER_WORKER * pool.size
-        if has_room and (taken < 2 or source is None or source.is_ready() or not waiting):
+        if has_room and (not waiting or source is None or source.is_ready()):
             try:
                 item = next(items)
             except StopIteration:
@@ -104,7 +89,6 @@ def _side_by_side(pool: _Pool[Item, Result], items: Iterator[Item | None],
             except Exception as error:
                 at_end, failure = True, error
             else:
-                taken += item is not None
                 if item is not None:
                     waiting.append(pool.start(item))
             continue

@@ -72,9 +72,9 @@ def busy(lines_model):
     with start_process("score", "-m", lines_model, "--threads", 2, stdin=subprocess.PIPE, bufsize=0,
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as process:
         try:
-            writer = threading.Thread(target=process.stdin.write, args=(LONG * 2000,), daemon=True)
+            writer = threading.Thread(target=process.stdin.write, args=(LONG * 3000,), daemon=True)
             writer.start()              # more than the pipes hold
-            read_lines(process, 2000)
+            read_lines(process, 3000)
             writer.join()
             assert len(children(process.pid)) == 2
             yield process
@@ -109,7 +109,7 @@ def test_workers_answer_a_line_while_the_next_one_is_not_there(busy):
 def test_a_killed_worker_ends_the_command_with_one_error_line(busy):
     workers = children(busy.pid)
     os.kill(workers[0], signal.SIGKILL)
-    _, stderr = busy.communicate(LONG * 2000, timeout=SECONDS)
+    _, stderr = busy.communicate(LONG * 3000, timeout=SECONDS)
     assert (busy.returncode, stderr) == (
         1, b"charlm: error: a worker process was killed by signal 9; if memory was short, give --threads 1\n")
     assert not any(map(is_running, workers))

@@ -45,7 +45,7 @@ def test_results_come_in_order_and_gaps_are_skipped(eager, workers):
     assert pids == {os.getpid()} if workers == 1 else len(pids) == workers and os.getpid() not in pids
 
 
-def test_a_single_item_is_done_in_this_process(eager):
+def test_a_single_item_is_done_in_this_process():
     assert [*map_in_order(slow_first, [5], workers=4)] == [(5, (5, os.getpid()))]
     assert [*map_in_order(slow_first, [], workers=4)] == []
 
