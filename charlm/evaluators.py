@@ -11,6 +11,7 @@ from typing import Any, cast
 from charlm.contract import IntArray
 from charlm.errors import CorpusError
 from charlm.inference.evaluation import PairMetrics, evaluate_gaps, evaluate_pairs
+from charlm.inference.parallel import map_in_order
 from charlm.inference.scoring import nats_to_bits, perplexity
 from charlm.inference.text_scoring import score_carried, score_windows
 from charlm.model import LanguageModel
@@ -20,7 +21,7 @@ from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import encode_chunks
 from charlm.text.tsv import TAB, read_pairs
 
-LINES_AT_ONCE = 1024
+LINES_AT_ONCE = 256
 
 Metrics = dict[str, Any]
 
@@ -33,6 +34,7 @@ class EvaluationRequest:
     warn: Callable[[str], None]
     window: int | None = None           # tokens of independent windows of running text; None carries the state
     beam: int = 5
+    workers: int = 1                    # processes that measure batches side by side
 
     def refuse_empty(self, count: int) -> None:
         """Raise CorpusError if nothing was read."""
@@ -62,7 +64,8 @@ def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
             yield ids
 
     network = model.reproducible_network
-    scores = (score_windows(network, model.tokenizer, encoded(), window=request.window) if request.window
+    scores = (score_windows(network, model.tokenizer, encoded(), window=request.window, workers=request.workers)
+              if request.window
               else score_carried(network, model.tokenizer, encoded()))
     nats, tokens = 0.0, 0
     for batch in scores:
@@ -79,17 +82,17 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     labelled = model.task_row.has_labels
     lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in request.texts)
     scorer, classifier = model.scorer(), model.classifier() if labelled else None
-    count = missed = tokens = characters = 0
-    bits = 0.0
-    while batch := list(itertools.islice(lines, LINES_AT_ONCE)):
+
+    def measure(batch: list[tuple[str, str]]) -> tuple[int, float, int, int, int]:
         scores = scorer.score([f"{label}{TAB}{text}" if labelled else text for label, text in batch])
-        count += len(scores)
-        bits += sum(score.bits for score in scores)
-        tokens += sum(len(score.ids) for score in scores)
-        characters += sum(score.characters for score in scores)
-        if classifier:
-            best = classifier.posteriors([text for _, text in batch]).argmax(axis=1)
-            missed += sum(model.labels[index] != label for index, (label, _) in zip(best, batch, strict=True))
+        best = classifier.posteriors([text for _, text in batch]).argmax(axis=1) if classifier else ()
+        return (len(scores), sum(score.bits for score in scores), sum(len(score.ids) for score in scores),
+                sum(score.characters for score in scores),
+                sum(model.labels[index] != batch[row][0] for row, index in enumerate(best)))
+
+    batches = iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), [])
+    measured = [found for _, found in map_in_order(measure, batches, workers=request.workers)]
+    count, bits, tokens, characters, missed = map(sum, zip(*measured, strict=True)) if measured else (0,) * 5
     request.refuse_empty(count)
     rates = {"label_error_rate": missed / count} if labelled else {}
     return {**rates, "lines": count, **_loss(bits * math.log(2) / tokens, bits / characters, tokens, characters)}
@@ -100,7 +103,8 @@ def evaluate_translations(model: LanguageModel, request: EvaluationRequest) -> M
     pairs = [pair for text in request.texts for pair in read_pairs(text)]
     request.refuse_empty(len(pairs))
     # None would mean interrupted, which nothing here can do.
-    metrics = cast(PairMetrics, evaluate_pairs(model.translator(), pairs, beam=request.beam))
+    metrics = cast(PairMetrics, evaluate_pairs(model.translator(), pairs, beam=request.beam,
+                                               workers=request.workers))
     return {"word_error_rate": metrics.word_error_rate, "character_error_rate": metrics.character_error_rate,
             "sources": metrics.sources, "pairs": len(pairs),
             **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}
@@ -111,6 +115,6 @@ def evaluate_fills(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     tokens = TokenCache(encode_chunks(model.tokenizer, itertools.chain.from_iterable(request.texts)),
                         vocabulary_size=model.tokenizer.size)
     request.refuse_empty(len(tokens))
-    metrics = evaluate_gaps(model.reproducible_network, model.tokenizer, tokens)
+    metrics = evaluate_gaps(model.reproducible_network, model.tokenizer, tokens, workers=request.workers)
     return {"exact_fills": metrics.exact / metrics.gaps, "gaps": metrics.gaps,
             **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}

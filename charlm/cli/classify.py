@@ -30,7 +30,7 @@ Examples:
 @options.jsonl
 @options.errors
 @options.device
-@options.threads
+@options.cores
 def command(file: str | None, model: str | None, uniform_prior: bool, n_best: int, jsonl: bool, errors: str,
             device: str, threads: int | None) -> None:
     """Print the most probable label of each line, a tab, and its probability.
@@ -38,7 +38,7 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
     For models trained with --labels. Uses Bayes' rule: the probability of the line given each label,
     times the label's frequency in training. Reads FILE or stdin and answers each line as soon as it is read.
     """
-    options.limit_threads(threads)
+    workers = options.set_up_cores(threads, device)
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     classifier = load_model(model, "classify", device=device).classifier(uniform_prior=uniform_prior)
@@ -53,7 +53,7 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
         return classifier.posteriors([line.text for line in valid])
 
     lines.answer(output, posteriors, lambda line, row: show(line, _ranked(names, row)[:n_best]),
-                 error_record if jsonl else empty_line)
+                 error_record if jsonl else empty_line, workers=workers)
 
 
 def _ranked(names: Sequence[str], posteriors: np.ndarray) -> list[tuple[str, float]]:

@@ -25,7 +25,7 @@ Examples:
 @options.beam
 @options.jsonl
 @options.errors
-@options.threads
+@options.cores
 def command(files: tuple[str, ...], model: str | None, window: int | None, beam: int, jsonl: bool,
             errors: str, threads: int | None) -> None:
     """Measure how well a model predicts a text: nats per token, bits per character, perplexity.
@@ -39,8 +39,10 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
     measured on lines, each independently and with its end; if it has labels, with the share of lines that
     `classify` labels wrongly. A fill model is measured on random gaps in the text: the share that greedy
     search fills exactly, and the loss.
+
+    Batches are measured on all cores, except for running text with its state carried, which uses one.
     """
-    options.limit_threads(threads)
+    workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model
     from charlm.evaluators import EvaluationRequest
     from charlm.registry import EVALUATORS, implementation
@@ -49,5 +51,5 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, beam:
     if window is not None and loaded.task_row.ends_with_eos:
         raise click.UsageError(f"--window is for models of running text, not for {loaded.task_row.model_phrase}")
     texts = [Text(file, errors, message) for file in files]
-    metrics = implementation(EVALUATORS, loaded.task)(loaded, EvaluationRequest(texts, message, window, beam))
+    metrics = implementation(EVALUATORS, loaded.task)(loaded, EvaluationRequest(texts, message, window, beam, workers))
     write_table(metrics, jsonl=jsonl)

@@ -29,7 +29,7 @@ Examples:
 @options.seed
 @options.jsonl
 @options.errors
-@options.threads
+@options.cores
 def command(file: str | None, model: str | None, gap: str, num_samples: int, sampling: SamplingConfig, seed: int | None,
             jsonl: bool, errors: str, threads: int | None) -> None:
     """Fill the gaps in each line, using the text before and after them.
@@ -39,7 +39,7 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, sam
     """
     if not gap or "\n" in gap:
         raise click.UsageError("--gap must be at least one character and no line break")
-    options.limit_threads(threads)
+    workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model
     if not options.is_given("temperature"):
         sampling = replace(sampling, temperature=0.0 if num_samples == 1 else 1.0)
@@ -54,7 +54,7 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, sam
                              alternatives=num_samples) if num_samples else [[]] * len(valid)
 
     lines.answer(output, fill, lambda line, found: "".join(show(line, line.text.split(gap), fills) for fills in found),
-                 error_record if jsonl else lambda line: (line.end or "\n") * num_samples,
+                 error_record if jsonl else lambda line: (line.end or "\n") * num_samples, workers=workers,
                  outcome=f"each answered by {'an empty line' if num_samples == 1 else f'{num_samples} empty lines'}")
 
 

@@ -41,7 +41,7 @@ Examples:
 @options.carry
 @options.errors
 @options.device
-@options.threads
+@options.cores
 def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc: float | None,
             keep: str | None, contrast: str | None, with_score: bool, carry: bool, errors: str,
             device: str, threads: int | None) -> None:
@@ -55,13 +55,16 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     quota = _quota(keep)
     if max_bpc is None and min_bpc is None and quota is None:
         raise click.UsageError("no condition given; give --max-bpc, --min-bpc or --keep")
-    options.limit_threads(threads)
+    workers = options.set_up_cores(threads, device, carry=carry)
     lines, output = LineReader(file, errors), Output()
     scorer = _Scorer(model, contrast, carry=carry, device=device)
-    scored = (lines.map_valid(batch, scorer.scores, scorer.problem) for batch in lines.batches())
-    passing: Iterator[list[tuple[bytes, float]]] = (
-        [(line.data, score) for line, score in batch if score is not None and score < math.inf and low <= score <= high]
-        for batch in scored)
+
+    def passes(batch: list[Line]) -> list[tuple[bytes, float]]:
+        scored = lines.map_valid(batch, scorer.scores, scorer.problem)
+        return [(line.data, score) for line, score in scored
+                if score is not None and score < math.inf and low <= score <= high]
+
+    passing = lines.map_batches(passes, workers=workers)
     for batch in passing if quota is None else _lowest(passing, quota, lines):
         output.write_bytes(b"".join(b"%.4f\t%s" % (score, data) if with_score else data for data, score in batch))
     lines.close("left out")

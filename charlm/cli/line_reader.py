@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import os
+import select
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 import click
 
@@ -18,9 +21,11 @@ if TYPE_CHECKING:
     from charlm.inference.line_scoring import Scorer
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 CHUNK = 1 << 16                         # bytes read at once
 MAX_BATCH = 256                         # lines answered at once
+FIRST_BATCH = 32                        # fewer at first: an answer comes soon, and workers, if worth it, start soon
 MAX_REPORTED = 10                       # invalid lines reported one by one
 
 
@@ -59,6 +64,25 @@ def empty_line(line: Line) -> str:
     return "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive lines of input as bytes; they are decoded where they are answered, which may be in a worker."""
+
+    first: int                          # number of the first line
+    lines: bytes                        # with their line ends; the last line of the input may lack one
+
+
+class _Report(NamedTuple):
+    """Something about a line to print on stderr, in the order of the lines."""
+
+    line: int
+    kind: str                           # UNDECODABLE, REFUSED or what is doubtful
+    text: str                           # the message
+
+
+_UNDECODABLE, _REFUSED = "lines that are not UTF-8", "lines that the model does not accept"
+
+
 class LineReader:
     """The lines of a file or of stdin.
 
@@ -66,15 +90,20 @@ class LineReader:
     an empty line or an error record, or left out; when all lines are answered, `close` raises CorpusError.
     """
 
+    descriptor: int | None = None       # to wait for input; None if reading never has to wait, e.g. for a file on disk
+
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = _source(file), errors
-        self.count = self._undecodable = self._refused = 0      # lines: read so far, not UTF-8, refused by the model
-        self._warned: dict[str, int] = {}
+        self.count = 0                  # lines read so far
+        self._counts: dict[str, int] = {}                   # lines reported so far, by kind
+        self._reports: list[_Report] = []                   # of the batch that is being answered
+        self._has_batch = False                             # a whole batch has been read and not yet been taken
 
-    def batches(self) -> Iterator[list[Line]]:
-        """Yield batches of the lines that have arrived, at most MAX_BATCH each; block only until the first arrives."""
+    def batches(self) -> Iterator[Batch | None]:
+        """Yield batches of the lines that have arrived, at most MAX_BATCH lines each; None if no whole line has."""
         from charlm.text.reading import byte_chunks, open_bytes
         with open_bytes(self._source) as stream:
+            self.descriptor = _descriptor(stream)
             rest: list[bytes] = []
             for chunk in byte_chunks(stream, self._source, CHUNK, errors=self._errors, warn=message):
                 *whole, last = chunk.split(b"\n")
@@ -82,10 +111,40 @@ class LineReader:
                     whole[0] = b"".join([*rest, whole[0]])
                     rest = []
                 rest.append(last)
-                for start in range(0, len(whole), MAX_BATCH):
-                    yield [self._line(line, "\n") for line in whole[start:start + MAX_BATCH]]
+                at = 0
+                while at < len(whole):
+                    batch = whole[at:at + (MAX_BATCH if self.count else min(FIRST_BATCH, MAX_BATCH))]
+                    at += len(batch)
+                    self._has_batch = at < len(whole)
+                    yield self._batch(batch, b"\n")
+                if not whole:
+                    yield None
             if last := b"".join(rest):
-                yield [self._line(last, "")]
+                yield self._batch([last], b"")
+
+    def is_ready(self) -> bool:
+        """Return True if the next batch, or None, can be had without waiting for input."""
+        if self._has_batch or self.descriptor is None:
+            return True
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def map_batches(self, work: Callable[[list[Line]], Result], *, workers: int = 1) -> Iterator[Result]:
+        """Yield what `work` returns for each batch of lines, in order; several workers do it side by side.
+
+        `work` may call `map_valid` and `warn`. What else it changes is lost if a worker does it.
+        """
+        from charlm.inference.parallel import map_in_order
+
+        def reported(batch: Batch) -> tuple[Result, list[_Report]]:
+            self._reports = []
+            return work(self._decoded(batch)), sorted(self._reports, key=lambda report: report.line)
+
+        for _, (result, reports) in map_in_order(reported, self.batches(), workers=workers, source=self):
+            for report in reports:
+                self._print(report)
+            yield result
 
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
                   problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
@@ -97,11 +156,14 @@ class LineReader:
 
     def answer(self, output: Output, answer: Callable[[list[Line]], Iterable[Answer]],
                show: Callable[[Line, Answer], str], show_invalid: Callable[[Line], str],
-               problem: Callable[[str], str] = lambda text: "", **closing: str) -> None:
+               problem: Callable[[str], str] = lambda text: "", *, workers: int = 1, **closing: str) -> None:
         """Write the answer to each line as soon as it is read, as `show` formats it; then close."""
-        for batch in self.batches():
-            output.write("".join(show_invalid(line) if found is None else show(line, found)
-                                 for line, found in self.map_valid(batch, answer, problem)))
+        def answered(batch: list[Line]) -> str:
+            return "".join(show_invalid(line) if found is None else show(line, found)
+                           for line, found in self.map_valid(batch, answer, problem))
+
+        for text in self.map_batches(answered, workers=workers):
+            output.write(text)
         if show_invalid is error_record:
             closing["outcome"] = "each answered by an error record"
         self.close(**closing)
@@ -110,43 +172,62 @@ class LineReader:
         """Return the line; if there is a problem, report it and return the line as invalid."""
         if not problem:
             return line
-        self._refused += 1
-        if self._refused <= MAX_REPORTED:
-            message(f"line {line.number}: {problem}")
+        self._reports.append(_Report(line.number, _REFUSED, f"line {line.number}: {problem}"))
         return replace(line, error=problem)
 
     def warn(self, line: Line, what: str) -> None:
         """Warn that a line has something doubtful: about the first such line now, about their number in `close`."""
-        if what not in self._warned:
-            message(f"line {line.number} has {what}")
-        self._warned[what] = self._warned.get(what, 0) + 1
+        self._reports.append(_Report(line.number, what, f"line {line.number} has {what}"))
+
+    def _print(self, report: _Report) -> None:
+        """Count a report, and print the first ones of its kind."""
+        count = self._counts[report.kind] = self._counts.get(report.kind, 0) + 1
+        if count <= (MAX_REPORTED if report.kind in (_UNDECODABLE, _REFUSED) else 1):
+            message(report.text)
 
     def close(self, outcome: str = "each answered by an empty line", advice: str = "") -> None:
         """Raise CorpusError if there were invalid lines, with their number, what became of them and what to do."""
-        for what, count in self._warned.items():
-            if count > 1:
+        undecodable, refused = (self._counts.get(kind, 0) for kind in (_UNDECODABLE, _REFUSED))
+        for what, count in self._counts.items():
+            if what not in (_UNDECODABLE, _REFUSED) and count > 1:
                 message(f"{count} lines have {what}")
-        if self._undecodable:
-            raise CorpusError(f"lines that are not UTF-8: {self._undecodable}, {outcome}; "
+        if undecodable:
+            raise CorpusError(f"{_UNDECODABLE}: {undecodable}, {outcome}; "
                               f"{advice or 'convert them, or pass --errors replace or ignore'}")
-        if self._refused:
-            raise CorpusError(f"lines that the model does not accept: {self._refused}, {outcome}"
-                              + (advice and f"; {advice}"))
+        if refused:
+            raise CorpusError(f"{_REFUSED}: {refused}, {outcome}" + (advice and f"; {advice}"))
 
-    def _line(self, content: bytes, end: str) -> Line:
-        self.count += 1
+    def _batch(self, lines: list[bytes], end: bytes) -> Batch:
+        batch = Batch(self.count + 1, end.join(lines) + end)
+        self.count += len(lines)
+        return batch
+
+    def _decoded(self, batch: Batch) -> list[Line]:
+        *whole, last = batch.lines.split(b"\n")
+        lines = [self._line(number, content, "\n") for number, content in enumerate(whole, batch.first)]
+        return lines + ([self._line(batch.first + len(whole), last, "")] if last else [])
+
+    def _line(self, number: int, content: bytes, end: str) -> Line:
         data = content + end.encode()
         if content.endswith(b"\r"):
             content, end = content[:-1], "\r" + end
-        if self.count == 1:
+        if number == 1:
             content = content.removeprefix(codecs.BOM_UTF8)
         try:
-            return Line(self.count, content.decode("utf-8", self._errors), end, data)
+            return Line(number, content.decode("utf-8", self._errors), end, data)
         except UnicodeDecodeError as error:
-            self._undecodable += 1
-            if self._undecodable <= MAX_REPORTED:
-                message(f"line {self.count}: not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}")
-            return Line(self.count, "", end, data, "not UTF-8")
+            where = f"byte 0x{content[error.start]:02x} at offset {error.start}"
+            self._reports.append(_Report(number, _UNDECODABLE, f"line {number}: not UTF-8: {where}"))
+            return Line(number, "", end, data, "not UTF-8")
+
+
+def _descriptor(stream: BinaryIO) -> int | None:
+    """Return the descriptor to wait for, or None for a file on disk or in memory."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        return None
+    return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
 
 
 def _source(file: str | None) -> str:

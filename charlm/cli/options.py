@@ -167,13 +167,16 @@ beam = option("--beam", type=click.IntRange(1, 1000), default=5, show_default=Tr
 seed = option("--seed", type=click.IntRange(0), help="Random seed. Default: random, printed to stderr.")
 
 device = option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
-                help="cuda: score on a GPU, with torch.")
+                help="cuda: score on a GPU, with torch, and on one processor core.")
 
 carry = option("--carry", is_flag=True,
-               help="Carry the model state across lines instead of scoring each line independently.")
+               help="Carry the model state across lines instead of scoring each line independently; uses one core.")
 
 threads = option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.",
                  group="machine")
+
+cores = option("--threads", type=click.IntRange(1, 1024), metavar="N", group="machine",
+               help="Processor cores to use; what is written does not depend on it.  [default: all that are available]")
 
 
 def limit_threads(count: int | None) -> None:
@@ -181,6 +184,13 @@ def limit_threads(count: int | None) -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         if count or name not in os.environ:
             os.environ[name] = str(count or 1)
+
+
+def set_up_cores(count: int | None, device: str = "cpu", *, carry: bool = False) -> int:
+    """Return how many workers to use, and give NumPy's BLAS one thread; call it before NumPy is imported."""
+    from charlm.inference.parallel import available_cores
+    limit_threads(1)
+    return 1 if carry or device != "cpu" else count or available_cores()
 
 
 def spin_briefly() -> None:

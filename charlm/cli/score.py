@@ -22,6 +22,7 @@ Examples:
   charlm score --level total --carry held-out.txt
   tail -f server.log | charlm score | awk '$1 > 4'
 """
+Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
@@ -32,7 +33,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 @options.jsonl
 @options.errors
 @options.device
-@options.threads
+@options.cores
 def command(file: str | None, model: str | None, level: str, carry: bool, jsonl: bool, errors: str,
             device: str, threads: int | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
@@ -46,7 +47,7 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
     line without a tab by the mixture of all labels.
     """
-    options.limit_threads(threads)
+    workers = options.set_up_cores(threads, device, carry=carry)
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
@@ -56,14 +57,17 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
         return scorer.score([line.text_for(scorer) for line in valid])
 
     if level == "total":
-        scored = (lines.map_valid(batch, score, scorer.problem) for batch in lines.batches())
-        output.write(_total((found for batch in scored for _, found in batch if found is not None), jsonl=jsonl))
+        totals = lines.map_batches(lambda batch: _sum(
+            (found.bits, found.characters, len(found.ids), 1)
+            for _, found in lines.map_valid(batch, score, scorer.problem) if found is not None), workers=workers)
+        output.write(_total(totals, jsonl=jsonl))
         lines.close("left out")
     elif level == "line":
-        lines.answer(output, score, _record if jsonl else _row, error_record if jsonl else empty_line, scorer.problem)
+        lines.answer(output, score, _record if jsonl else _row, error_record if jsonl else empty_line, scorer.problem,
+                     workers=workers)
     else:
         lines.answer(output, score, lambda line, found: _tokens(line, found, loaded.tokenizer, jsonl=jsonl),
-                     error_record if jsonl else lambda line: "", scorer.problem, outcome="left out")
+                     error_record if jsonl else lambda line: "", scorer.problem, workers=workers, outcome="left out")
 
 
 def _row(line: Line, score: TextScore) -> str:
@@ -83,14 +87,19 @@ def _tokens(line: Line, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) 
                    for text, bits in bits_by_span(score, tokenizer))
 
 
-def _total(scores: Iterable[TextScore], *, jsonl: bool) -> str:
-    """Return one record for the whole input."""
+def _sum(totals: Iterable[Totals]) -> Totals:
     bits, characters, tokens, lines = 0.0, 0, 0, 0
-    for score in scores:
-        bits += score.bits
-        characters += score.characters
-        tokens += len(score.ids)
-        lines += 1
+    for total in totals:
+        bits += total[0]
+        characters += total[1]
+        tokens += total[2]
+        lines += total[3]
+    return bits, characters, tokens, lines
+
+
+def _total(totals: Iterable[Totals], *, jsonl: bool) -> str:
+    """Return one record for the whole input, from the totals of its batches."""
+    bits, characters, tokens, lines = _sum(totals)
     rate = bits / max(characters, 1)
     if jsonl:
         return json_record(bits_per_character=rate, bits=bits, characters=characters, tokens=tokens, lines=lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
-from charlm.cli.line_reader import LineReader
+from charlm.cli.line_reader import Line, LineReader
 from charlm.cli.output import Output
 
 EXAMPLES = """\b
@@ -35,11 +35,16 @@ def command(file: str | None, model: str | None, pieces: bool, errors: str) -> N
         """Return an id, or its text with spaces as U+2581 and control characters as pictures."""
         return visible(tokenizer.display(index).replace(" ", "\u2581")) if pieces else str(index)
 
-    for batch in lines.batches():
+    def ids(batch: list[Line]) -> tuple[str, int]:
+        """Return the answers to lines, and the number of lines with unknown characters."""
         rows = [tokenizer.encode(line.text).tolist() if line.text else [] for line in batch]
-        lossy += sum(tokenizer.unknown_id in row for row in rows)
-        output.write("".join(line.begin + " ".join(map(show, row)) + line.end
-                             for line, row in zip(batch, rows, strict=True)))
+        return ("".join(line.begin + " ".join(map(show, row)) + line.end
+                        for line, row in zip(batch, rows, strict=True)),
+                sum(tokenizer.unknown_id in row for row in rows))
+
+    for text, count in lines.map_batches(ids):
+        lossy += count
+        output.write(text)
     if lossy:
         message(f"lines with characters unknown to the model: {lossy}; detokenize cannot restore them")
     lines.close()

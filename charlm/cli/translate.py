@@ -31,7 +31,7 @@ Examples:
               help="Rank by log probability over length to this power; 0 favours short targets.")
 @options.jsonl
 @options.errors
-@options.threads
+@options.cores
 def command(file: str | None, model: str | None, beam: int, n_best: int, length_penalty: float,
             jsonl: bool, errors: str, threads: int | None) -> None:
     """Write the target of each source: one line in, one line out, in order.
@@ -43,7 +43,7 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
         raise click.UsageError(f"--n-best {n_best} needs at least --beam {n_best}")
     if not -10 <= length_penalty <= 10:
         raise click.UsageError(f"--length-penalty must be a number from -10 to 10, not {length_penalty}")
-    options.limit_threads(threads)
+    workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     translator = load_model(model, "translate").translator()
@@ -58,7 +58,7 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
         _warn(lines, line, targets, translator.source_tokenizer)
         return show(line, targets[:n_best])
 
-    lines.answer(output, translate, show_checked, error_record if jsonl else empty_line)
+    lines.answer(output, translate, show_checked, error_record if jsonl else empty_line, workers=workers)
 
 
 def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokenizer: Tokenizer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from charlm.config import SamplingConfig
 from charlm.contract import Network, Tokenizer
 from charlm.inference.infilling import GAPS_AT_ONCE, fill_gaps
+from charlm.inference.parallel import map_in_order
 from charlm.inference.sampling import Uniforms
 from charlm.inference.scoring import encode_sources, nats_to_bits, teacher_forced_nats
 from charlm.inference.translation import SOURCES_AT_ONCE, Translator
-from charlm.text.gap_sampling import count_gap_characters, gap_positions, held_out_gaps
+from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
 
 
@@ -71,44 +72,60 @@ def edit_distance(one: str, other: str) -> int:
 
 
 def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
-                   interrupted: Callable[[], bool] = lambda: False) -> PairMetrics | None:
+                   interrupted: Callable[[], bool] = lambda: False, workers: int = 1) -> PairMetrics | None:
     """Translate every source, each of whose targets is correct, and score every target; return None if interrupted."""
     targets: dict[str, list[str]] = {}
     for source, target in pairs:
         targets.setdefault(source, []).append(target)
     sources = sorted(targets, key=len)
-    errors = edits = reference = tokens = 0
+    batches = [sources[start:start + SOURCES_AT_ONCE] for start in range(0, len(sources), SOURCES_AT_ONCE)]
+    found = map_in_order(lambda batch: _measure_sources(translator, batch, targets, beam), batches, workers=workers)
+    totals = np.zeros(4, np.int64)
     nats = 0.0
-    for start in range(0, len(sources), SOURCES_AT_ONCE):
+    for _ in batches:
         if interrupted():
             return None
-        batch = sources[start:start + SOURCES_AT_ONCE]
-        for source, found in zip(batch, translator.translate(batch, beam=beam), strict=True):
-            text = found[0].text
-            distance, characters = min((edit_distance(text, target), len(target)) for target in targets[source])
-            errors += text not in targets[source]
-            edits += distance
-            reference += characters
-        batch_nats, batch_tokens = translator.nats([source for source in batch for _ in targets[source]],
-                                                   [target for source in batch for target in targets[source]])
-        nats, tokens = nats + batch_nats, tokens + batch_tokens
+        _, (counts, batch_nats) = next(found)
+        totals += counts
+        nats += batch_nats
+    errors, edits, reference, tokens = totals.tolist()
     return PairMetrics(nats=nats, tokens=tokens, characters=sum(len(target) for _, target in pairs),
                        word_error_rate=errors / len(sources), character_error_rate=edits / max(reference, 1),
                        sources=len(sources))
 
 
-def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache) -> GapMetrics:
+def _measure_sources(translator: Translator, batch: Sequence[str], targets: Mapping[str, Sequence[str]],
+                     beam: int) -> tuple[tuple[int, int, int, int], float]:
+    """Return wrong translations, edits, characters of the nearest targets and tokens of all; and the nats of all."""
+    errors = edits = reference = 0
+    for source, found in zip(batch, translator.translate(batch, beam=beam), strict=True):
+        text = found[0].text
+        distance, characters = min((edit_distance(text, target), len(target)) for target in targets[source])
+        errors += text not in targets[source]
+        edits += distance
+        reference += characters
+    nats, tokens = translator.nats([source for source in batch for _ in targets[source]],
+                                   [target for source in batch for target in targets[source]])
+    return (errors, edits, reference, tokens), nats
+
+
+def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache, *, workers: int = 1) -> GapMetrics:
     """Cut gaps, always the same ones, into pieces of a text; fill and score each with the others masked."""
     texts = held_out_gaps(tokens, tokenizer)
-    nats, exact = 0.0, 0
-    for start in range(0, len(texts), GAPS_AT_ONCE):
-        batch = texts[start:start + GAPS_AT_ONCE]
+
+    def measure(batch: list[Gapped]) -> tuple[float, int]:
         gaps = [ids for text in batch for ids in text.gaps]
         sources, positions = [text.source for text in batch], gap_positions(batch)
-        nats += teacher_forced_nats(network, tokenizer, gaps, encode_sources(network, sources, positions))[0]
+        nats = teacher_forced_nats(network, tokenizer, gaps, encode_sources(network, sources, positions))[0]
         fills = fill_gaps(network, tokenizer, sources, positions, config=SamplingConfig(temperature=0),
                           uniforms=Uniforms(0, [(index,) for index in range(len(gaps))]))
-        exact += sum(fill == ids.tolist() for fill, ids in zip(fills, gaps, strict=True))
+        return nats, sum(fill == ids.tolist() for fill, ids in zip(fills, gaps, strict=True))
+
+    batches = [texts[start:start + GAPS_AT_ONCE] for start in range(0, len(texts), GAPS_AT_ONCE)]
+    nats, exact = 0.0, 0
+    for _, found in map_in_order(measure, batches, workers=workers):
+        nats += found[0]
+        exact += found[1]
     gaps = [ids for text in texts for ids in text.gaps]
     return GapMetrics(nats=nats, tokens=sum(len(ids) + 1 for ids in gaps),
                       characters=count_gap_characters(texts, tokenizer), gaps=len(gaps), exact=exact)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from charlm.contract import FloatArray, IntArray, Network, Tokenizer
+from charlm.inference.parallel import map_in_order
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
 
 
@@ -51,11 +52,16 @@ def score_carried(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntAr
 
 
 def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntArray], *,
-                  window: int) -> Iterator[FloatArray]:
+                  window: int, workers: int = 1) -> Iterator[FloatArray]:
     """Yield the nats of every token if each window follows one token alone, as Karpathy's char-rnn and nanoGPT do."""
-    before = tokenizer.start_id
-    for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
-        ids = np.concatenate([[before], block]).astype(np.int64)
-        before = block[-1]
-        windows = [ids[start:start + window + 1] for start in range(0, len(block), window)]
-        yield np.concatenate(score_rows(network, tokenizer, windows))
+    def blocks() -> Iterator[IntArray]:
+        before = tokenizer.start_id
+        for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
+            yield np.concatenate([[before], block]).astype(np.int64)
+            before = block[-1]
+
+    def score(ids: IntArray) -> FloatArray:
+        windows = [ids[start:start + window + 1] for start in range(0, len(ids) - 1, window)]
+        return np.concatenate(score_rows(network, tokenizer, windows))
+
+    return (nats for _, nats in map_in_order(score, blocks(), workers=workers))

@@ -69,7 +69,7 @@ def answers(commands, name):
 def lines_of(data, errors="strict"):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-        return [line for batch in LineReader(None, errors).batches() for line in batch]
+        return [line for batch in LineReader(None, errors).map_batches(list) for line in batch]
 
 
 def test_a_line_has_a_number_a_text_and_an_end():
@@ -98,7 +98,7 @@ def test_a_line_that_is_not_utf8_is_invalid_and_keeps_its_bytes():
 def test_the_first_lines_that_are_not_utf8_are_reported_and_all_counted(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n\xff\n" * 400)))
     lines = LineReader(None, "strict")
-    assert sum(len(batch) for batch in lines.batches()) == lines.count == 800
+    assert sum(lines.map_batches(len)) == lines.count == 800
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == line_reader.MAX_REPORTED
     assert [line.split(":")[1] for line in warnings] == [f" line {number}" for number in range(2, 22, 2)]
@@ -112,7 +112,7 @@ def test_closing_after_valid_lines_prints_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n\nb")))
     lines = LineReader(None, "strict")
     assert lines.count == 0
-    list(lines.batches())
+    list(lines.map_batches(len))
     lines.close()
     assert lines.count == 3
 
@@ -131,8 +131,8 @@ def test_lines_do_not_depend_on_the_chunks_that_are_read(text, chunk):
 
 def test_many_lines_come_in_batches_of_limited_size(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n" * 5000)))
-    sizes = [len(batch) for batch in LineReader("-", "strict").batches()]
-    assert sum(sizes) == 5000 and max(sizes) == line_reader.MAX_BATCH
+    sizes = [*LineReader("-", "strict").map_batches(len)]
+    assert sizes[0] == line_reader.FIRST_BATCH and sum(sizes) == 5000 and max(sizes) == line_reader.MAX_BATCH
 
 
 def test_a_file_a_dash_and_stdin_by_default_give_the_same_answers(answers, name, tmp_path):
@@ -273,7 +273,7 @@ def test_no_file_and_a_closed_stdin_is_a_corpus_error(monkeypatch):
         if stdin is not None:
             stdin.close()
         with pytest.raises(CorpusError, match="standard input is closed"):
-            [*LineReader(None, "strict").batches()]
+            [*LineReader(None, "strict").map_batches(len)]
 
 
 @pytest.mark.parametrize("verb, given, right", [

@@ -106,6 +106,15 @@ def run_process(*arguments, stdin=None, timeout=SECONDS, **popen):
     return Result(process.returncode, out or b"", (err or b"").decode())
 
 
+def is_running(pid):
+    """Return True if a process exists and has not ended; needs /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def run_shell(script, env=None):
     """Run a bash script in which `charlm` is the command."""
     define = f'charlm() {{ {shlex.quote(sys.executable)} -m charlm "$@"; }}\n'
