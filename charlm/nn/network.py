@@ -136,6 +136,13 @@ class Network(nn.Module):
         window = None if state.window_tokens is None else torch.cat([state.window_tokens, tokens], dim=1)
         return F.linear(x, matrix, self.head.bias).transpose(0, 1), State(tuple(layers), state.memory, window)
 
+    def seed_dropout(self, seed: int) -> None:
+        """Seed all dropout masks from here on, whatever else draws random numbers."""
+        generator = torch.Generator(self.head.bias.device).manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Disable dropout while active, and restore the previous mode afterwards."""

@@ -57,7 +57,7 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> TrainingState:
         expected = {name: torch.from_numpy(_stored(value)) for name, value in trainer.tensors().items()}
         require(_forms(tensors) == _forms(expected), "its tensors are not those of its trainer")
         applied = progress["step"] > trainer.failures       # whether any update was applied
-        require(not trainer.objective.stateful or bool(trainer.objective.tensors()) == applied,
+        require(not trainer.objective.stateful or (trainer.objective.state is not None) == applied,
                  "the state of its lanes is missing, or comes too early")
         require(_forms(best_weights) == {name: (shape, torch.float32) for name, shape in shapes.items() if best},
                  "its best weights are not those of its network")

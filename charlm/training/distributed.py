@@ -78,8 +78,7 @@ class ProcessGroup:
         states: list = [None] * self.size
         with _lost_process_as_error():
             dist.all_gather_object(states, state)
-        order = np.concatenate([np.arange(batch)[rank::self.size] for rank in range(self.size)])
-        return State.join(states).select(torch.from_numpy(np.argsort(order)))
+        return joined(states, batch)
 
     def barrier(self) -> None:
         """Wait until all processes have reached this call."""
@@ -89,6 +88,32 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One thread's share of this process's rows of every batch."""
+
+    process_group: ProcessGroup = SINGLE_PROCESS
+    number: int = 0
+    count: int = 1
+
+    def of(self, rows: Any) -> Any:
+        """Return the rows of a batch that belong to this share; `rows` is a list, an array or a tensor."""
+        return self.process_group.shard(rows)[self.number::self.count]
+
+
+WHOLE = Shard()
+
+
+def joined(states: list[State], rows: int) -> State:
+    """Return the state of all rows in order, given those of `states[i]`, which are every len(states)-th one from i.
+
+    Only the last states may be empty, and are then left out.
+    """
+    count = len(states)
+    order = np.concatenate([np.arange(rows)[number::count] for number in range(count)])
+    return State.join(states).select(torch.from_numpy(np.argsort(order)))
 
 
 @contextmanager

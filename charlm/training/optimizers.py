@@ -84,8 +84,3 @@ class Optimizers:
                         raise ValueError(f"{self._names[parameter]} has the state of another optimizer")
                     optimizer.state[parameter] = {
                         name: value.to(parameter.device).clone() for name, value in state.items()}
-
-    def zero_grad(self) -> None:
-        """Drop all gradients."""
-        for optimizer in self._all:
-            optimizer.zero_grad(set_to_none=True)

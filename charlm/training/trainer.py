@@ -20,6 +20,7 @@ from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from charlm.training.ema import WeightAverage
 from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.optimizers import Optimizers, rate_factor
+from charlm.training.shards import Shards
 
 MAX_FAILURES = 3                        # consecutive updates without a finite loss and gradient
 
@@ -34,9 +35,9 @@ class Update:
     applied: bool                       # False if skipped: the loss or gradient was not finite
 
 
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """Return the seed of one step on one rank. Reseeding every step means no RNG state has to be checkpointed."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def step_seed(seed: int, step: int, share: int) -> int:
+    """Return the seed of one step for one share of its batch. Reseeding every step leaves no RNG state to store."""
+    return int(np.random.SeedSequence([seed, step, share]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Trainer:
@@ -48,12 +49,16 @@ class Trainer:
         self.run, self.task, self._group = run, task, process_group
         self.network = Network(model, dropout=run.dropout).to(torch.device(device))
         self.network.train()
-        self.objective: Objective = implementation(OBJECTIVES, task)(corpus, run, self.network, process_group)
+        make = implementation(OBJECTIVES, task)
+        self._shards = Shards(self.network, lambda network, shard: make(corpus, run, network, shard), process_group,
+                              batch_size=run.batch_size, threads=torch.get_num_threads())
+        self.objective: Objective = self._shards.objectives[0]
         self._optimizers = Optimizers(self.network, run)
         self._average = WeightAverage(self.network, run.averaging)
         self._parameters = list(self.network.parameters())
+        # Without the cache of weights in bfloat16, which all threads would share.
         self._autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16,
-                                           enabled=run.precision == "bfloat16")
+                                           enabled=run.precision == "bfloat16", cache_enabled=False)
         self.failures = 0               # updates skipped since the last applied one
 
     def load_initial_weights(self, weights: dict[str, np.ndarray]) -> None:
@@ -67,11 +72,10 @@ class Trainer:
         `commit` is called once all that takes long is done, before anything changes that `tensors` returns. If it
         raises, nothing has changed.
         """
-        torch.manual_seed(step_seed(self.run.seed, step, self._group.rank))
-        with self._autocast():
-            loss = self.objective.loss(step)
-        self._optimizers.zero_grad()
-        loss.backward()
+        seed = functools.partial(step_seed, self.run.seed, step)
+        loss, gradients = self._shards.gradients(step, seed, self._autocast)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
         value = self._group.sum_gradients(self._parameters, loss)
         norm = self._clip()
         finite = math.isfinite(value) and math.isfinite(norm)
@@ -82,7 +86,7 @@ class Trainer:
             self._count_failure(step)
             return Update(value, norm, 0.0, False)
         self.failures = 0
-        self.objective.commit()
+        self._shards.commit()
         rate = self._optimizers.step(rate_factor(step, self.run))
         self._average.update(step)
         return Update(value, norm, rate, True)
@@ -117,7 +121,7 @@ class Trainer:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return everything that an update depends on, apart from step and corpus."""
         parts = {"weights": self.network.weights(), "average": self._average.tensors(),
-                 "optimizer": self._optimizers.tensors(), "objective": self.objective.tensors()}
+                 "optimizer": self._optimizers.tensors(), "objective": self._shards.tensors()}
         return {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -128,7 +132,7 @@ class Trainer:
         self.network.load_weights(part("weights"))
         self._average.restore(part("average"))
         self._optimizers.restore(part("optimizer"))
-        self.objective.restore(part("objective"))
+        self._shards.restore(part("objective"))
 
     def change_length(self, step: int, length: int | None) -> None:
         """Let the run, at this step, end after another number of steps, the main process's; None changes nothing."""

@@ -120,9 +120,3 @@ def test_halving_the_factor_halves_a_first_step(name):
         optimizers.step(factor)
         moved.append(network.weights()[name] - before)
     assert torch.allclose(moved[0], 2 * moved[1], atol=1e-6)
-
-
-def test_zero_grad_leaves_no_gradient():
-    network, optimizers = with_gradients()
-    optimizers.zero_grad()
-    assert all(parameter.grad is None for parameter in network.parameters())

@@ -13,7 +13,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.nn.network import Network
 from charlm.nn.state import State
-from charlm.training.distributed import ProcessGroup
+from charlm.training.distributed import Shard
 from charlm.training.teacher_forcing import teacher_forced_loss, zero_loss
 
 
@@ -47,22 +47,16 @@ class Objective(abc.ABC):
     validation_batches: int             # calls of `interrupted` in one validation
     stateful = False                    # True if an update starts from the state in which the last one ended
 
-    def __init__(self, network: Network, run: TrainingConfig, process_group: ProcessGroup):
-        self._network, self._run, self._group = network, run, process_group
+    def __init__(self, network: Network, run: TrainingConfig, shard: Shard):
+        self._network, self._run, self.shard = network, run, shard
+        self.state: State | None = None         # carried from one update to the next; None before the first applied one
 
     @abc.abstractmethod
     def loss(self, step: int) -> torch.Tensor:
-        """Return the scalar loss of a step, counted from 0: this process's share of the mean in nats per token."""
+        """Return the scalar loss of a step, counted from 0: this share's part of the mean in nats per token."""
 
     def commit(self) -> None:           # noqa: B027
         """Keep the state in which the latest loss ended: its gradient was finite and is applied."""
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Return the state carried from one update to the next, apart from the weights."""
-        return {}
-
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:    # noqa: B027
-        """Restore the state that `tensors` returned."""
 
     @abc.abstractmethod
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:

@@ -13,7 +13,7 @@ from charlm.nn.state import State
 from charlm.text import gap_sampling
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.text_corpus import TextCorpus
-from charlm.training.distributed import ProcessGroup
+from charlm.training.distributed import Shard
 from charlm.training.objectives.base import Objective, ValidationMetrics, held_out_metrics
 from charlm.training.teacher_forcing import encode_sources, teacher_forced_loss, unknown_nats
 
@@ -23,8 +23,8 @@ AT_ONCE = 64                            # held-out texts in a batch
 class InfillObjective(Objective):
     """Predict every token of every gap and its end, given the text with all its gaps."""
 
-    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
-        super().__init__(network, run, process_group)
+    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, shard: Shard):
+        super().__init__(network, run, shard)
         self._corpus = corpus
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
@@ -34,7 +34,7 @@ class InfillObjective(Objective):
         self.validation_batches = -(-len(self._held_out) // AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Return this process's share of the step's mean loss, in nats per token."""
+        """Return this share's part of the step's mean loss, in nats per token."""
         rng = np.random.default_rng([self._run.seed, step])
         tokens, tokenizer = self._corpus.train, self._corpus.tokenizer
         # All texts of a step have one random length, so that sources need little padding.
@@ -43,7 +43,7 @@ class InfillObjective(Objective):
         starts = rng.integers(0, len(tokens) - size + 1, max(round(self.tokens_per_update / size), 1))
         texts = [gap_sampling.cut_gaps(ids, gap_sampling.draw_gaps(size, rng, max_length=max_length), tokenizer)
                  for ids in tokens.ring(starts, size)]
-        shard = self._group.shard(texts)
+        shard = self.shard.of(texts)
         return self._share_of_mean(self._rows(shard), lambda: self._start(shard), tokens=_count_tokens(texts))
 
     def _start(self, texts: list[gap_sampling.Gapped]) -> State:

@@ -14,7 +14,7 @@ from charlm.nn.network import Network
 from charlm.text.examples import batch_by_length
 from charlm.text.line_corpus import MAX_EXAMPLE, LineCorpus
 from charlm.training.batches import Batches
-from charlm.training.distributed import ProcessGroup
+from charlm.training.distributed import Shard
 from charlm.training.objectives.base import Objective, ValidationMetrics, held_out_metrics
 from charlm.training.teacher_forcing import IGNORED, inputs_and_targets, unknown_nats
 
@@ -24,8 +24,8 @@ AT_ONCE = 256                           # held-out lines in a batch, fewer if th
 class LinesObjective(Objective):
     """Predict every token of a line and its end."""
 
-    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
-        super().__init__(network, run, process_group)
+    def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network, shard: Shard):
+        super().__init__(network, run, shard)
         self._corpus = corpus
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         lengths = corpus.validation.lengths
@@ -38,9 +38,9 @@ class LinesObjective(Objective):
         self.validation_batches = len(self._held_out)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Return this process's share of the step's mean loss, in nats per token."""
+        """Return this share's part of the step's mean loss, in nats per token."""
         indices = self._batches.at(step)
-        rows = [self._corpus.train[index] for index in self._group.shard(indices)]
+        rows = [self._corpus.train[index] for index in self.shard.of(indices)]
         return self._share_of_mean(rows, lambda: self._network.start(len(rows)),
                                    tokens=int(self._corpus.lengths[indices].sum()))
 

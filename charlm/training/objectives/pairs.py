@@ -17,7 +17,7 @@ from charlm.nn.network import Network
 from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special_tokens import with_bos_eos
 from charlm.training.batches import Batches
-from charlm.training.distributed import ProcessGroup
+from charlm.training.distributed import Shard
 from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.teacher_forcing import encode_sources
 
@@ -28,8 +28,8 @@ GREEDY_COST = 4                         # time for a token of greedy search in N
 class PairsObjective(Objective):
     """Predict every token of a target and its end, given the source."""
 
-    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
-        super().__init__(network, run, process_group)
+    def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network, shard: Shard):
+        super().__init__(network, run, shard)
         self._corpus = corpus
         self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
         target_tokens = corpus.targets.lengths + 1
@@ -40,12 +40,12 @@ class PairsObjective(Objective):
         self.validation_batches = -(-len({source for source, _ in corpus.validation}) // SOURCES_AT_ONCE)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Return this process's share of the step's mean loss, in nats per token."""
+        """Return this share's part of the step's mean loss, in nats per token."""
         corpus, indices = self._corpus, self._batches.at(step)
         rng = np.random.default_rng([self._run.seed, step])
         # All processes draw for the whole batch, so that the result does not depend on their number.
-        sources = self._group.shard([self._with_unknowns(corpus.sources[index], rng) for index in indices])
-        rows = [with_bos_eos(corpus.tokenizer, corpus.targets[index]) for index in self._group.shard(indices)]
+        sources = self.shard.of([self._with_unknowns(corpus.sources[index], rng) for index in indices])
+        rows = [with_bos_eos(corpus.tokenizer, corpus.targets[index]) for index in self.shard.of(indices)]
         return self._share_of_mean(rows, lambda: encode_sources(self._network, sources),
                                    tokens=int((corpus.targets.lengths[indices] + 1).sum()))
 

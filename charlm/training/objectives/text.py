@@ -17,7 +17,7 @@ from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.text.text_corpus import TextCorpus
 from charlm.text.token_cache import TokenCache
-from charlm.training.distributed import SINGLE_PROCESS, ProcessGroup
+from charlm.training.distributed import WHOLE, Shard
 from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.validation import held_out_loss, window_count
 
@@ -27,9 +27,9 @@ RESET_PROBABILITY = 0.5                 # that a lane's state is reset when its 
 class Lanes:
     """Evenly spaced readers of a token cache that is read as a ring, in windows of `bptt` tokens."""
 
-    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, process_group: ProcessGroup = SINGLE_PROCESS):
+    def __init__(self, tokens: TokenCache, *, batch_size: int, bptt: int, shard: Shard = WHOLE):
         self._tokens, self._bptt = tokens, bptt
-        self._starts = process_group.shard(np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size)
+        self._starts = shard.of(np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size)
 
     def window(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets (B, T) of a step, counted from 0; targets are inputs one token later."""
@@ -46,12 +46,11 @@ class TextObjective(Objective):
 
     stateful = True
 
-    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, process_group: ProcessGroup):
-        super().__init__(network, run, process_group)
+    def __init__(self, corpus: TextCorpus, run: TrainingConfig, network: Network, shard: Shard):
+        super().__init__(network, run, shard)
         self._corpus, self._device = corpus, network.head.bias.device
-        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt, process_group=process_group)
-        self._state: State | None = None        # None before the first applied update
-        self._next: State | None = None         # follows _state if the latest loss is applied
+        self._lanes = Lanes(corpus.train, batch_size=run.batch_size, bptt=run.bptt, shard=shard)
+        self._next: State | None = None         # follows `state` if the latest loss is applied
         self.tokens_per_update = run.batch_size * run.bptt
         self.updates_per_epoch = len(corpus.train) / self.tokens_per_update
         self.characters_per_update = corpus.train_characters / self.updates_per_epoch
@@ -59,12 +58,12 @@ class TextObjective(Objective):
         self.validation_batches = window_count(len(corpus.validation), corpus.tokenizer.size)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Return this process's share of the window's mean loss, in nats per token."""
+        """Return this share's part of the window's mean loss, in nats per token."""
         inputs, targets = self._lanes.window(step)                              # (B, T)
         # The start state may contain trainable parameters, so every backward pass needs a fresh one.
         state = self._network.start(len(inputs))
-        if self._state is not None:
-            state = self._state.reset(state, self._reset_mask(inputs[:, 0], step))
+        if self.state is not None:
+            state = self.state.reset(state, self._reset_mask(inputs[:, 0], step))
         logits, after = self._network.step(inputs.to(self._device), state)      # (B, T, V)
         self._next = after.detach()
         loss = F.cross_entropy(logits.transpose(0, 1).flatten(0, 1),
@@ -76,22 +75,12 @@ class TextObjective(Objective):
         if self._network.config.window:     # lanes share window boundaries, so none is reset alone
             return torch.zeros(len(first), dtype=torch.bool)
         rng = np.random.default_rng([self._run.seed, step])
-        drawn = self._group.shard(rng.random(self._run.batch_size)) < RESET_PROBABILITY
+        drawn = self.shard.of(rng.random(self._run.batch_size)) < RESET_PROBABILITY
         return (first == self._corpus.tokenizer.start_id) & torch.from_numpy(drawn)
 
     def commit(self) -> None:
         """Keep the state in which the latest loss ended."""
-        self._state = self._next
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Return the state of all lanes of all processes; empty before the first applied update."""
-        return {} if self._state is None else self._group.gather(self._state, self._run.batch_size).tensors()
-
-    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Restore this process's lanes. Raises KeyError or ValueError for the state of another run."""
-        if tensors:
-            whole = State.restored(tensors, self._network.start(self._run.batch_size))
-            self._state = whole.select(self._group.shard(torch.arange(self._run.batch_size)))
+        self.state = self._next
 
     def validate(self, interrupted: Callable[[], bool]) -> ValidationMetrics:
         """Score the whole held-out text with carried state."""

@@ -1,0 +1,101 @@
+"""An update's gradients, computed side by side: every thread has its own share of the batch and goes through it alone.
+
+Threads inside each operation would meet some thousand times in an update and wait for each other every time; here they
+meet once. The threads share the weights, and each has its own objective, dropout masks and gradients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from charlm.nn.network import Network
+from charlm.nn.state import State
+from charlm.training.distributed import ProcessGroup, Shard, joined
+from charlm.training.objectives.base import Objective
+
+MIN_ROWS = 8                            # in a share: below that, half the rows take as long as all
+
+Gradients = list[torch.Tensor | None]
+
+
+def count_shards(threads: int, rows: int) -> int:
+    """Return the number of shares into which a process cuts its rows of a batch: one for each thread, if they fill it.
+
+    >>> count_shards(2, 32), count_shards(16, 32), count_shards(2, 4)
+    (2, 4, 1)
+    """
+    return max(min(threads, rows // MIN_ROWS), 1)
+
+
+def replica(network: Network) -> Network:
+    """Return a network with the same parameters and dropout of its own."""
+    return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
+
+
+class Shards:
+    """The objectives of one process, one for each share of its batch."""
+
+    def __init__(self, network: Network, make: Callable[[Network, Shard], Objective], group: ProcessGroup, *,
+                 batch_size: int, threads: int):
+        self._network, self._group, self._batch_size = network, group, batch_size
+        self._parameters = list(network.parameters())
+        rows = len(group.shard(range(batch_size)))
+        count = count_shards(threads, rows) if network.head.bias.device.type == "cpu" else 1
+        self._networks = [network, *(replica(network) for _ in range(count - 1))]
+        self.objectives = [make(one, Shard(group, number, count)) for number, one in enumerate(self._networks)]
+        self._threads = threads // count        # that are left inside each operation
+        self._pool: ThreadPoolExecutor | None = None
+
+    def gradients(self, step: int, seed: Callable[[int], int],
+                  context: Callable[[], contextlib.AbstractContextManager[object]]) -> tuple[torch.Tensor, Gradients]:
+        """Return the loss of a step and its gradients, summed over the shares in a fixed order.
+
+        `seed(i)` seeds the dropout of share i of all shares in all processes; every share is computed in a `context()`.
+        """
+        def share(number: int) -> tuple[torch.Tensor, Gradients]:
+            objective, network = self.objectives[number], self._networks[number]
+            network.seed_dropout(seed(self._group.rank * len(self.objectives) + number))
+            with context():
+                loss = objective.loss(step)
+            return loss.detach(), list(torch.autograd.grad(loss, self._parameters, allow_unused=True))
+
+        if len(self.objectives) == 1:
+            return share(0)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(len(self.objectives), initializer=torch.set_num_threads,
+                                            initargs=(self._threads,))
+        (loss, total), *others = self._pool.map(share, range(len(self.objectives)))
+        for more, gradients in others:
+            loss = loss + more
+            total = [_sum(*pair) for pair in zip(total, gradients, strict=True)]
+        return loss, total
+
+    def commit(self) -> None:
+        """Keep the states in which the latest losses ended: their gradient was finite and is applied."""
+        for objective in self.objectives:
+            objective.commit()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the state of the whole batch, of all processes; empty before the first applied update or without."""
+        states = [objective.state for objective in self.objectives if objective.state is not None]
+        if not states:
+            return {}
+        rows = len(self._group.shard(range(self._batch_size)))
+        return self._group.gather(joined(states, rows), self._batch_size).tensors()
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Restore the states that `tensors` returned. Raises KeyError or ValueError for those of another run."""
+        if tensors:
+            whole = State.restored(tensors, self._network.start(self._batch_size))
+            rows = torch.arange(self._batch_size)
+            for objective in self.objectives:
+                objective.state = whole.select(objective.shard.of(rows))
+
+
+def _sum(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
+    return other if one is None else one if other is None else one.add_(other)
