@@ -20,6 +20,7 @@ from charlm.training.distributed import ProcessGroup
 from charlm.training.environment import choose_device, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
+from charlm.training.memory import require_memory
 from charlm.training.options import TrainingOptions
 from charlm.training.run import Run, make_model, resume_run, with_changes
 from charlm.training.speed import measure
@@ -93,6 +94,7 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     threads = set_up(session.threads or before.get("threads"))
     here = environment(device=device, threads=threads, processes=session.process_group.size)
     plan = _plan(corpus, task, options, session, here)
+    require_memory(plan.model, plan.config, corpus, device=device, processes=session.process_group.size)
     seconds = None
     if plan.minutes is not None:
         plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, calls, device=device)
