@@ -118,3 +118,15 @@ def test_help_imports_neither_numpy_nor_torch_nor_rich(arguments):
                         "print('loaded:', *sys.modules)")
     assert "click" in loaded and "loaded:" in loaded
     assert not HEAVY & set(loaded[loaded.index("loaded:"):])
+
+
+@pytest.mark.parametrize("text, problem", [(None, "No such file"), (b"abc\xff\n", "not UTF-8"), (b"a", "too few")])
+def test_a_corpus_is_refused_before_torch_is_imported(tmp_path, text, problem):
+    corpus = tmp_path / "corpus.txt"
+    if text is not None:
+        corpus.write_bytes(text)
+    loaded = run_python("import sys\nfrom charlm.cli.main import main\nsys.stderr = sys.stdout\n"
+                        f"sys.argv = ['charlm', 'train', {str(corpus)!r}, '-o', {str(tmp_path / 'm')!r}]\n"
+                        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 4\n"
+                        "print('loaded:', *sys.modules)")
+    assert problem in " ".join(loaded) and "torch" not in loaded[loaded.index("loaded:"):]

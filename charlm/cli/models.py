@@ -1,4 +1,4 @@
-"""The choice of the model that a command uses."""
+"""The model file that a command reads or writes: how it is found, and how it is named by default."""
 
 from __future__ import annotations
 
@@ -45,3 +45,16 @@ def load_model(path: str | None, verb: str = "", *, besides: str | None = None, 
         raise ModelFileError(f"{found} is {model.task_row.model_phrase}; it works with charlm "
                              f"{', '.join(model.task_row.verbs)}; train one for {verb} with {flags}")
     return model
+
+
+def default_output(corpus: str) -> str:
+    """Return `<corpus>.charlm` in the working directory.
+
+    >>> default_output("books/novel.txt.gz")
+    'novel.charlm'
+    """
+    name = "stdin" if corpus == "-" else os.path.basename(corpus)
+    stem, ending = os.path.splitext(name)
+    if ending.lower() in (".gz", ".bz2", ".xz"):
+        stem = os.path.splitext(stem)[0]
+    return f"{stem or name}.charlm"

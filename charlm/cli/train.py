@@ -15,6 +15,7 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
+from charlm.cli.models import default_output
 from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
 from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
@@ -62,7 +63,7 @@ class _Request:
     @property
     def path(self) -> str:
         """The path of the model to write."""
-        return self.output or _default_output(self.corpus[0])
+        return self.output or default_output(self.corpus[0])
 
     @property
     def texts(self) -> list[str]:
@@ -268,19 +269,6 @@ def _check_output(request: _Request, checkpoints: Checkpoints) -> None:
                                "from scratch with --force")
     if os.path.exists(path):
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
-
-
-def _default_output(corpus: str) -> str:
-    """Return `<corpus>.charlm` in the working directory.
-
-    >>> _default_output("books/novel.txt.gz")
-    'novel.charlm'
-    """
-    name = "stdin" if corpus == "-" else os.path.basename(corpus)
-    stem, ending = os.path.splitext(name)
-    if ending.lower() in (".gz", ".bz2", ".xz"):
-        stem = os.path.splitext(stem)[0]
-    return f"{stem or name}.charlm"
 
 
 def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:

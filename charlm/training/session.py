@@ -20,6 +20,7 @@ from charlm.training.distributed import ProcessGroup
 from charlm.training.environment import choose_device, choose_precision, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
 from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
+from charlm.training.memory import require_memory
 from charlm.training.options import TrainingOptions
 from charlm.training.run import Run, make_model, resume_run, with_changes
 from charlm.training.speed import measure
@@ -96,6 +97,7 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     if options.precision == "bfloat16" != precision:
         yield Warned("--precision bfloat16: torch has no bfloat16 kernels for this cell on a CPU; training in float32")
     plan = _plan(corpus, task, TrainingOptions(**options.given | {"precision": precision}), session, here)
+    require_memory(plan.model, plan.config, corpus, device=device, processes=session.process_group.size)
     seconds = None
     if plan.minutes is not None:
         plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, calls, device=device)

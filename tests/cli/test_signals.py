@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -178,3 +179,34 @@ def test_handlers_are_restored_even_after_an_error(handlers):
         assert signal.getsignal(signal.SIGINT) is not mine
         raise ZeroDivisionError
     assert all(signal.getsignal(number) is mine for number in SIGNALS)
+
+
+STUCK = """
+import hashlib, sys
+from charlm.cli import signals
+signals.DEADLINE = 0.3
+with signals.interruption(lambda: "these are the last words"):
+    print("ready", flush=True)
+    {work}
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_process_that_cannot_stop_in_time_dies_by_the_signal(number):
+    # One call that takes minutes, and during which no handler can run.
+    code = STUCK.format(work="hashlib.pbkdf2_hmac('sha256', b'', b'', 10 ** 9)")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=as_in_a_terminal, start_new_session=True) as process:
+        assert process.stdout.readline() == b"ready\n"
+        began = time.monotonic()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=LIMIT)
+    assert (process.returncode, stderr) == (-number, b"charlm: these are the last words\n")
+    assert 0.3 <= time.monotonic() - began < SOON
+
+
+def test_a_process_that_stops_in_time_is_left_alone():
+    code = STUCK.format(work="import time; time.sleep(0.1) or signals.signal.raise_signal(2)")
+    done = subprocess.run([sys.executable, "-c", code + "import time\ntime.sleep(0.6)"], capture_output=True,
+                          timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, b"")

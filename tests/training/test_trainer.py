@@ -251,3 +251,33 @@ def test_it_learns_namaskar(corpus_of, cell, optimizer):
     for options in (SamplingConfig(temperature=0), SamplingConfig(temperature=0.5)):
         pieces = generate(network, corpus.tokenizer, prompt, options, length=24, seed=0)
         assert "".join(piece for _, piece in pieces) == "askar\nnamaskar\nnamaskar\n"
+
+
+# Given up
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_an_update_that_may_not_commit_changes_nothing_that_is_saved(corpus, optimizer):
+    plain, interrupted = (trainer_for(corpus, optimizer=optimizer, averaging=0.9) for _ in range(2))
+
+    def give_up():
+        raise InterruptedError
+
+    for step in range(3):
+        with pytest.raises(InterruptedError):
+            interrupted.update(step, give_up)
+        before = {name: values.clone() for name, values in plain.tensors().items()}
+        assert same(before, interrupted.tensors()) and before.keys() == interrupted.tensors().keys()
+        assert plain.update(step) == interrupted.update(step)
+
+
+def test_a_validation_that_was_given_up_leaves_the_weights_as_they_were(corpus):
+    trainer = trainer_for(corpus, averaging=0.9)
+    for step in range(3):
+        trainer.update(step)
+    before, exported = trainer.network.weights(), trainer.export_weights()
+    with trainer._average.swapped_in():             # as a thread leaves it that is still validating
+        assert not same(before, trainer.network.weights())
+        assert same(exported, trainer.export_weights())
+        trainer.recover()
+        assert same(before, trainer.network.weights())
