@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
 
@@ -72,6 +72,20 @@ def option(default: Any, flag: str, help: str = "", **parts: Any) -> Any:
 def options_of(config: Any) -> Iterable[tuple[Field[Any], Option]]:
     """Yield the fields of a configuration class that have an option, with that option."""
     return ((one, one.metadata["option"]) for one in fields(config) if "option" in one.metadata)
+
+
+def to_flags(config: type, values: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command line that set these fields of a configuration class.
+
+    >>> to_flags(ModelConfig, {"hidden_size": 64, "tied": True})
+    ['--hidden', '64', '--tied']
+    """
+    words = []
+    for one, its in options_of(config):
+        if one.name in values and its.is_settable and its.help:
+            value = values[one.name]
+            words += [its.flag, str(value)] if not isinstance(value, bool) else [its.flag if value else its.negation]
+    return [word for word in words if word]
 
 
 def default_text(field: Field[Any]) -> str:

@@ -25,6 +25,7 @@ class Planned:
     epochs: float
     seconds: float | None           # expected duration, if the plan is made from measured speed
     repeat: str                     # flags that, added to the same command, repeat the run bit for bit
+    expected: float | None = None   # held-out loss, where there is a law for it
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Stopped:
     error_rate: float | None = None
     task: str = DEFAULT
     resume_command: str = ""        # resumes an interrupted run
+    repeat_command: str = ""        # repeats a run with --minutes bit for bit
 
     @property
     def next_command(self) -> str:

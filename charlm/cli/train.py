@@ -16,7 +16,7 @@ from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
 from charlm.cli.models import default_output
-from charlm.config import CorpusConfig
+from charlm.config import CorpusConfig, to_flags
 from charlm.errors import CharlmError, CorpusError
 from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
 from charlm.training.options import TrainingOptions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from charlm.training.distributed import ProcessGroup
     from charlm.training.starting_point import StartingPoint
 
+REPEATED = "again.charlm"               # where a repeated run writes, as the first one's model is there
 EXAMPLES = """\b
 Examples:
   charlm train corpus.txt
@@ -70,6 +71,15 @@ class _Request:
         """The texts that are named: those of the corpus, and a held-out one."""
         held_out = self.reading.held_out
         return [*self.corpus, *([held_out] if isinstance(held_out, str) else [])]
+
+    @property
+    def repeat_command(self) -> list[str]:
+        """The words of a command that makes the same run, without its length."""
+        given = {name: value for name, value in self.training.given.items() if name != "minutes"}
+        reading = {name: value for name, value in vars(self.reading).items() if value is not None}
+        return ["charlm", "train", *self.corpus, "-o", REPEATED, *([f"--{self.task}"] if self.task else []),
+                *to_flags(CorpusConfig, reading), *to_flags(TrainingOptions, given),
+                *(["--init-from", self.init_from] if self.init_from else [])]
 
     @property
     def resume_command(self) -> str:
@@ -204,7 +214,7 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
         from charlm.training.session import Session
     session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
                       None if silent else preview, checkpoints, request.checkpoint_every, request.resume_command,
-                      process_group or SINGLE_PROCESS)
+                      request.repeat_command, process_group or SINGLE_PROCESS)
     _train(corpus, task, start.training_options(request.training), session, quiet=silent)
 
 

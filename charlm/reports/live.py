@@ -139,6 +139,8 @@ class LivePanel:
     def _start(self, plan: Planned) -> None:
         duration = "" if plan.seconds is None else f", about {_format_duration(plan.seconds)}"
         length = f"{plan.steps:,} steps, {plan.epochs:.3g} epochs{duration}"
+        if plan.expected is not None:
+            length += f", expected to reach {plan.expected:.3f} nats per token"
         for line in (plan.model, plan.corpus, f"{length} · repeat with {plan.repeat}"):
             self._print(line)
         self._live.start()
@@ -167,3 +169,5 @@ class LivePanel:
         self._print(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path else "no model was saved")
         if stopped.resume_command:
             self._print(f"resume with: {stopped.resume_command}")
+        if stopped.repeat_command:
+            self._print(f"repeat with: {stopped.repeat_command}")

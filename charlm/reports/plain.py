@@ -59,7 +59,8 @@ def _format_event(event: Event) -> str:
             return _format_fields(event="measuring", seconds=event.seconds)
         case Planned():
             return _format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
-                                  epochs=event.epochs, expected_seconds=event.seconds, repeat=event.repeat)
+                                  epochs=event.epochs, expected_seconds=event.seconds,
+                                  expected_loss=event.expected, repeat=event.repeat)
         case Resumed():
             return _format_fields(event="resumed", step=event.step)
         case Validation():
@@ -76,5 +77,6 @@ def _format_event(event: Event) -> str:
             return _format_fields(
                 event="stopped", reason=event.reason, step=event.step, best=event.loss,
                 word_error_rate=event.error_rate, bits_per_character=event.bits_per_character, seconds=event.seconds,
-                path=event.path or None, next=event.next_command or None, resume=event.resume_command or None)
+                path=event.path or None, next=event.next_command or None, resume=event.resume_command or None,
+                repeat=event.repeat_command or None)
     return ""

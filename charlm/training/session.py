@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Generator, Iterator
+import shlex
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from charlm.checkpoint import Checkpoints
-from charlm.config import DEFAULT_CELL, CorpusConfig
+from charlm.config import DEFAULT_CELL, CorpusConfig, to_flags
 from charlm.errors import DivergedError, StorageError, UsageError
-from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Stopped, Validation, Warned
+from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
 from charlm.text.corpora import Corpus
 from charlm.training.checkpoint_state import restore, snapshot
@@ -23,15 +23,10 @@ from charlm.training.loop import CHECKPOINT_EVERY, TrainingState, train
 from charlm.training.memory import require_memory
 from charlm.training.options import TrainingOptions
 from charlm.training.run import Run, make_model, resume_run, with_changes
-from charlm.training.speed import measure
 from charlm.training.starting_point import StartingPoint
+from charlm.training.time_plan import TimedRun, TimePlanner, expected_loss
 from charlm.training.trainer import Trainer
 from charlm.training.worker import Calls, Interrupted, Worker
-
-MIN_MEASURED = 1.0                      # seconds spent on measuring the speed
-MEASURED_SHARE = 0.03                   # of the time that the run has
-MAX_MEASURED = 8.0                      # seconds
-FINISHING = 0.5                         # seconds kept for saving and exiting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +44,7 @@ class Session:
     checkpoints: Checkpoints | None = None      # where to write them; none are written if this is None
     checkpoint_every: float = CHECKPOINT_EVERY  # seconds
     resume_command: str = ""
+    repeat_command: Sequence[str] = ()          # to which flags are added that repeat a run with --minutes
     process_group: ProcessGroup = ProcessGroup()
 
     def should_stop(self) -> bool:
@@ -96,25 +92,58 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     precision = choose_precision(options.precision or "auto", device=device, cell=options.cell or DEFAULT_CELL)
     if options.precision == "bfloat16" != precision:
         yield Warned("--precision bfloat16: torch has no bfloat16 kernels for this cell on a CPU; training in float32")
-    plan = _plan(corpus, task, TrainingOptions(**options.given | {"precision": precision}), session, here)
+    options = TrainingOptions(**options.given | {"precision": precision})
+    plan = _plan(corpus, task, options, session, here)
     require_memory(plan.model, plan.config, corpus, device=device, processes=session.process_group.size)
-    seconds = None
+    timed = None
     if plan.minutes is not None:
-        plan, seconds = yield from _with_planned_steps(plan, 60 * plan.minutes, corpus, session, calls, device=device)
+        planner = TimePlanner(lambda given: _plan(corpus, task, given, session, here), options, session, calls,
+                              lambda run: _trainer(run, corpus, session, device=device))
+        timed = yield from planner.timed(plan, corpus, _saved_step(session),
+                                         lambda run, trainer: _first_checkpoint(run, trainer, corpus, session))
+        plan = timed.run
     trainer = calls.run(lambda _: _trainer(plan, corpus, session, device=device))
     state = TrainingState()
     if saved is not None and (checkpoint := session.start.checkpoint) is not None:
         plan, state = with_changes(saved, plan), calls.run(lambda _: restore(checkpoint, trainer))
         if saved.corpus["corpus_digest"] != corpus.digest:
             state = state.without_best()
-    yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps,
-                  plan.config.steps / trainer.objective.updates_per_epoch, seconds,
-                  f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}")
+    passes = plan.config.steps / trainer.objective.updates_per_epoch
+    yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps, passes, timed.seconds if timed else None,
+                  f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}",
+                  None if session.start.initial else expected_loss(plan, corpus, passes))
     if saved is not None:
         yield Resumed(state.step)
         if changed := differences(before, here):
             yield Warned(f"{changed}; the weights will not be bit-identical to those of an uninterrupted run")
-    yield from _RunningSession(corpus, plan, session, trainer, calls).events(state)
+    running = _RunningSession(corpus, plan, session, trainer, calls)
+    for event in running.events(state, timed):
+        if isinstance(event, Stopped) and timed and saved is None and event.reason != "interrupted":
+            event = dataclasses.replace(event, repeat_command=shlex.join(
+                [*session.repeat_command, *_repeat_flags(running.run, corpus, options, threads)]))
+        yield event
+
+
+def _repeat_flags(run: Run, corpus: Corpus, options: TrainingOptions, threads: int) -> list[str]:
+    """Return the flags that make a run without --minutes of what this one became."""
+    given = {name: value for name, value in options.given.items() if name != "minutes"}
+    flags = []
+    for config, automatic in zip((run.model, run.config), resolve(run.task, TrainingOptions(**given), corpus),
+                                 strict=True):
+        changed = {name: value for name, value in vars(config).items()
+                   if value != getattr(automatic, name) or name in ("steps", "seed") and name not in given}
+        flags += to_flags(type(config), changed)
+    return [*flags, "--threads", str(threads)]
+
+
+def _first_checkpoint(run: Run, trainer: Trainer, corpus: Corpus, session: Session) -> Generator[Event, None, None]:
+    """Store the start of a run that is still to be planned, so that it can be resumed without its options."""
+    if session.start.checkpoint or not (session.checkpoints and session.process_group.is_main):
+        return
+    try:
+        session.checkpoints.save(snapshot(run, corpus, trainer, TrainingState()))
+    except StorageError as error:
+        yield Warned(f"{error}; will try again once the speed has been measured")
 
 
 def _saved_step(session: Session) -> int:
@@ -140,10 +169,10 @@ class _RunningSession:
     def __init__(self, corpus: Corpus, plan: Run, session: Session, trainer: Trainer, calls: Calls):
         self._corpus, self._plan, self._session, self._trainer, self._calls = corpus, plan, session, trainer, calls
 
-    def events(self, state: TrainingState) -> Iterator[Event]:
+    def events(self, state: TrainingState, timed: TimedRun | None) -> Iterator[Event]:
         """Yield the loop's events and previews; at the end add the resume command or remove the checkpoints."""
         session, checkpoints = self._session, self._session.checkpoints
-        for event in self._trained(state):
+        for event in self._trained(state, timed):
             if isinstance(event, Stopped) and checkpoints:
                 if event.reason == "interrupted":
                     event = dataclasses.replace(event, resume_command=session.resume_command)
@@ -160,17 +189,18 @@ class _RunningSession:
             yield Sampled(self._calls.run(lambda _: preview(model, self._corpus)))
 
     @property
-    def _run(self) -> Run:
+    def run(self) -> Run:
         """The run as it is now: its length may have changed."""
         return dataclasses.replace(self._plan, config=self._trainer.run)
 
-    def _trained(self, state: TrainingState) -> Iterator[Event]:
+    def _trained(self, state: TrainingState, timed: TimedRun | None) -> Iterator[Event]:
         """Yield the loop's events; an error names the command that resumes, if there is a checkpoint."""
         session, checkpoints = self._session, self._session.checkpoints
         try:
             yield from train(self._trainer, keep=self._keep, calls=self._calls, state=state,
                              checkpoint=self._checkpoint if checkpoints else None,
-                             checkpoint_every=session.checkpoint_every)
+                             checkpoint_every=session.checkpoint_every, deadline=timed.deadline if timed else None,
+                             validation_seconds=timed.validation if timed else 0.0)
         except (StorageError, DivergedError) as error:
             if not (checkpoints and checkpoints.exist()):
                 raise
@@ -185,7 +215,7 @@ class _RunningSession:
             yield Warned(f"{error}; the model is stored, so the checkpoint can be deleted")
 
     def _checkpoint(self, state: TrainingState) -> None:
-        checkpoint = snapshot(self._run, self._corpus, self._trainer, state)       # gathers from all processes
+        checkpoint = snapshot(self.run, self._corpus, self._trainer, state)       # gathers from all processes
         if self._session.process_group.is_main and self._session.checkpoints:
             self._session.checkpoints.save(checkpoint)
 
@@ -198,30 +228,7 @@ class _RunningSession:
 
     def _model(self, weights: dict, validation: Validation | None) -> Model:
         arrays = {name: values.numpy() for name, values in weights.items()}
-        return make_model(self._run, self._corpus, arrays, validation)
-
-
-def _with_planned_steps(plan: Run, budget: float, corpus: Corpus, session: Session, calls: Calls, *,
-                        device: str) -> Generator[Event, None, tuple[Run, float]]:
-    """Return the run with the steps that fit into a budget of seconds, and the seconds that they should take."""
-    done = _saved_step(session)
-    limit = min(max(MIN_MEASURED, MEASURED_SHARE * budget), MAX_MEASURED)
-    yield Measuring(limit)
-    trainer = calls.run(lambda _: _trainer(plan, corpus, session, device=device))
-    if not session.start.checkpoint and session.checkpoints and session.process_group.is_main:
-        # Nothing is trained yet, but from here on the run can be resumed without its options.
-        try:
-            session.checkpoints.save(snapshot(plan, corpus, trainer, TrainingState()))
-        except StorageError as error:
-            yield Warned(f"{error}; will try again once the speed has been measured")
-    speed = calls.run(lambda _: measure(trainer, seconds=limit, interrupted=calls.interrupted))
-    if calls.interrupted():             # then it measured too little to plan from
-        raise Interrupted
-    window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
-    left = budget - (time.monotonic() - session.began) - FINISHING
-    steps = session.process_group.broadcast(done + speed.steps_within(left, window, held_out))
-    plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, steps=steps), minutes=None)
-    return plan, speed.duration(steps - done, window, held_out)
+        return make_model(self.run, self._corpus, arrays, validation)
 
 
 def _trainer(plan: Run, corpus: Corpus, session: Session, *, device: str) -> Trainer:

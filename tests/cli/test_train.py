@@ -182,14 +182,14 @@ def test_a_held_out_fraction_must_be_between_0_and_1(verses):
 
 
 def test_measuring_longer_than_the_run_keeps_the_learning_rate_positive(verses, monkeypatch):
-    from charlm.training import optimizers
-    factors, original = [], optimizers.rate_factor
+    from charlm.training import trainer
+    factors, original = [], trainer.rate_factor
 
     def watched(step, config):
         factors.append(original(step, config))
         return factors[-1]
 
-    monkeypatch.setattr(optimizers, "rate_factor", watched)
+    monkeypatch.setattr(trainer, "rate_factor", watched)
     flags = [flag for flag in TINY if flag not in ("--steps", "30")]
     run_in_process("train", verses, "-o", "m.charlm", *flags, "--minutes", 0.001, "--quiet").check()
     assert len(factors) > 2 and min(factors) >= 0
