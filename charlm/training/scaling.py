@@ -1,25 +1,26 @@
 """The law that plans training on running text: the loss and the best dropout for a text, a width and a length.
 
-With T training tokens, hidden size h, p passes and dropout d, a run of two LSTM layers with Muon, lanes of 64 tokens,
-weight decay 0.1 and a learning rate that falls to zero ends at
+With T training tokens, hidden size h, p passes and dropout d, a run ends at
 
-    log(loss / yardstick) = OFFSET + GROWTH log(min(T, 10⁶) / 10⁶)
-                            + (CAPACITY (h / 256)^-a + LEARNING ((p T + 20,000) / 10⁶)^-b) e^(d COST)
-                            + OVERFITTING ((h / 256)^e (p / 10)^g 10⁵ / T)^c e^(-d RELIEF)
+    loss = yardstick · LEVEL · (min(T, 10⁶) / 10⁶)^GROWTH · (1 + lacking · e^(d · DROPOUT_COST)
+                                                               + overfitting · e^(-d · DROPOUT_RELIEF))
+    lacking = CAPACITY · (h / 256)^-CAPACITY_POWER + LEARNING · ((p · T + LEARNING_START) / 10⁶)^-LEARNING_POWER
+    overfitting = OVERFITTING · ((h / 256)^OVERFITTING_WIDTH · (p / 10)^OVERFITTING_PASSES · 10⁵ / T)^OVERFITTING_POWER
 
-nats per held-out token. The yardstick is what an n-gram model expects of the text: `charlm.training.yardstick`.
+nats per held-out token. The yardstick is an n-gram model's loss on the text (`charlm.training.yardstick`).
 """
 
 from __future__ import annotations
 
 import math
 
-OFFSET, GROWTH = -1.872, 0.149
-CAPACITY, CAPACITY_POWER = 0.488, 0.304
-LEARNING, LEARNING_POWER, LEARNING_START = 1.295, 0.112, 2e4
-DROPOUT_COST, DROPOUT_RELIEF = 0.163, 1.425
-OVERFITTING, OVERFITTING_POWER = 0.381, 0.400
-OVERFITTING_WIDTH, OVERFITTING_PASSES = 2.18, 1.97
+WIDTH = 256                             # hidden size at which the powers of the width are 1
+LEVEL, GROWTH = 0.45, 0.07
+CAPACITY, CAPACITY_POWER = 0.330, 0.531
+LEARNING, LEARNING_POWER, LEARNING_START = 0.683, 0.360, 2e4
+OVERFITTING, OVERFITTING_POWER = 0.395, 0.851
+OVERFITTING_WIDTH, OVERFITTING_PASSES = 1.665, 1.583
+DROPOUT_COST, DROPOUT_RELIEF = 0.339, 2.082
 MAX_DROPOUT = 0.6
 
 
@@ -35,20 +36,19 @@ def expected_text_loss(yardstick: float, tokens: int, hidden_size: int, passes: 
     """
     lacking, overfitting = _terms(tokens, hidden_size, passes)
     dropout = _best_dropout(lacking, overfitting)
-    ratio = (OFFSET + GROWTH * math.log(min(tokens, 1e6) / 1e6) + lacking * math.exp(DROPOUT_COST * dropout)
-             + overfitting * math.exp(-DROPOUT_RELIEF * dropout))
-    return yardstick * math.exp(ratio if ratio < 1 else 1 + math.tanh(ratio - 1))   # no run is worse than e² times
+    return yardstick * LEVEL * (min(tokens, 1e6) / 1e6) ** GROWTH * (
+        1 + lacking * math.exp(DROPOUT_COST * dropout) + overfitting * math.exp(-DROPOUT_RELIEF * dropout))
 
 
 def useful_passes(tokens: int, hidden_size: int) -> float:
     """Return the passes with the least expected loss: more of them only overfit."""
-    candidates = [0.05 * 1.1 ** power for power in range(100)]
+    candidates = (0.05 * 1.1 ** power for power in range(100))
     return min(candidates, key=lambda passes: expected_text_loss(1.0, tokens, hidden_size, passes))
 
 
 def _terms(tokens: int, hidden_size: int, passes: float) -> tuple[float, float]:
-    """Return what the network lacks in width and training, and what it overfits, both without dropout."""
-    width = hidden_size / 256
+    """Return what the network lacks in width and training, and how far it overfits, both without dropout."""
+    width = hidden_size / WIDTH
     lacking = CAPACITY * width ** -CAPACITY_POWER
     lacking += LEARNING * ((passes * tokens + LEARNING_START) / 1e6) ** -LEARNING_POWER
     load = width ** OVERFITTING_WIDTH * (passes / 10) ** OVERFITTING_PASSES * 1e5 / tokens
@@ -56,6 +56,6 @@ def _terms(tokens: int, hidden_size: int, passes: float) -> tuple[float, float]:
 
 
 def _best_dropout(lacking: float, overfitting: float) -> float:
-    """Return where the derivative of the expected loss by dropout is zero, within the dropouts that are allowed."""
-    slope = DROPOUT_RELIEF * overfitting / (DROPOUT_COST * lacking)
-    return min(max(math.log(slope) / (DROPOUT_RELIEF + DROPOUT_COST), 0.0), MAX_DROPOUT)
+    """Return where the derivative of the expected loss with respect to dropout is zero, between 0 and MAX_DROPOUT."""
+    gain = DROPOUT_RELIEF * overfitting / (DROPOUT_COST * lacking)
+    return min(max(math.log(gain) / (DROPOUT_RELIEF + DROPOUT_COST), 0.0), MAX_DROPOUT)
