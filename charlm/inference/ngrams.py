@@ -1,4 +1,4 @@
-"""What an n-gram model of a text expects of another: interpolated Kneser-Ney (Chen and Goodman 1999, eq. 17).
+"""The loss of an n-gram model of one text on another: interpolated Kneser-Ney (Chen and Goodman 1999, eq. 17).
 
 It takes a second or two, so it serves as a yardstick for the loss that a network will reach.
 """

@@ -97,10 +97,12 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     require_memory(plan.model, plan.config, corpus, device=device, processes=session.process_group.size)
     timed = None
     if plan.minutes is not None:
-        planner = TimePlanner(lambda given: _plan(corpus, task, given, session, here), options, session, calls,
-                              lambda run: _trainer(run, corpus, session, device=device))
-        timed = yield from planner.timed(plan, corpus, _saved_step(session),
-                                         lambda run, trainer: _first_checkpoint(run, trainer, corpus, session))
+        planner = TimePlanner(lambda given: _plan(corpus, task, given, session, here),
+                              lambda run: _trainer(run, corpus, session, device=device), options, began=session.began,
+                              process_group=session.process_group, calls=calls)
+        timed = yield from planner.timed(
+            plan, corpus, lambda run, trainer: _first_checkpoint(run, trainer, corpus, session),
+            fixed=session.start != StartingPoint(), done=_saved_step(session))
         plan = timed.run
     trainer = calls.run(lambda _: _trainer(plan, corpus, session, device=device))
     state = TrainingState()

@@ -33,7 +33,7 @@ def count_shards(threads: int, rows: int) -> int:
 
 
 def replica(network: Network) -> Network:
-    """Return a network with the same parameters and dropout of its own."""
+    """Return a network with the same parameters and separate dropout masks."""
     return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from charlm.events import Event, Measuring
 from charlm.text.corpora import Corpus
 from charlm.text.text_corpus import TextCorpus
 from charlm.training.deadline import Deadline
+from charlm.training.distributed import ProcessGroup
 from charlm.training.options import TrainingOptions
 from charlm.training.run import Run
 from charlm.training.scaling import expected_text_loss, text_dropout
@@ -22,9 +22,6 @@ from charlm.training.speed import Speed, measure
 from charlm.training.trainer import Trainer
 from charlm.training.worker import Calls, Interrupted
 from charlm.training.yardstick import text_yardstick
-
-if TYPE_CHECKING:
-    from charlm.training.session import Session
 
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768)
 MIN_MEASURED = 1.0                      # seconds spent on measuring one speed
@@ -80,35 +77,39 @@ def best_text_size(tokens: int, passes: float, measured: int) -> int:
 class TimePlanner:
     """Plans one run for a budget of seconds, counted from when the command began."""
 
-    def __init__(self, plan: Plan, options: TrainingOptions, session: Session, calls: Calls,
-                 build: Callable[[Run], Trainer]):
+    def __init__(self, plan: Plan, build: Callable[[Run], Trainer], options: TrainingOptions, *, began: float,
+                 process_group: ProcessGroup, calls: Calls):
         self._plan, self._given = plan, {name: value for name, value in options.given.items() if name != "minutes"}
-        self._session, self._calls, self._build = session, calls, build
+        self._build, self._began, self._group, self._calls = build, began, process_group, calls
         self._budget = 60 * (options.minutes or 0.0)
         self._measured = min(max(MIN_MEASURED, MEASURED_SHARE * self._budget), MAX_MEASURED)
 
-    def timed(self, first: Run, corpus: Corpus, done: int,
-              save: Callable[[Run, Trainer], Generator[Event, None, None]]) -> Generator[Event, None, TimedRun]:
-        """Measure and return the planned run; `done` steps of it are behind. `save` stores the first run's start."""
+    def timed(self, first: Run, corpus: Corpus, save: Callable[[Run, Trainer], Generator[Event, None, None]], *,
+              fixed: bool, done: int) -> Generator[Event, None, TimedRun]:
+        """Measure and return the planned run, starting with the plan for no given time.
+
+        `save` stores the start of the first run. If the network is `fixed`, only the steps follow from the time; `done`
+        of them are behind.
+        """
         yield Measuring(self._measured)
         trainer = self._calls.run(lambda _: self._build(first))
         yield from save(first, trainer)
         run, speed = first, self._speed(trainer)
-        chooses = follows_the_law(first) and not (done or self._session.start.initial or self._session.start.run)
+        chooses = follows_the_law(first) and not fixed
         if chooses and isinstance(corpus, TextCorpus) and not any(name in self._given for name in _NETWORK):
             passes = self._steps(trainer, speed) / trainer.objective.updates_per_epoch
-            size = self._session.process_group.broadcast(
+            size = self._group.broadcast(
                 best_text_size(len(corpus.train), passes, run.model.hidden_size))
             if size != run.model.hidden_size:
                 run = self._replanned(hidden_size=size)
                 trainer = self._calls.run(lambda _: self._build(run))
                 speed = self._speed(trainer)
-        steps = self._session.process_group.broadcast(done + self._steps(trainer, speed))
+        steps = self._group.broadcast(done + self._steps(trainer, speed))
         if chooses and isinstance(corpus, TextCorpus):
             run = self._replanned(hidden_size=run.model.hidden_size, **self._dropout(run, corpus, trainer, steps))
         run = replace(run, config=replace(run.config, steps=steps), minutes=None)
         window, held_out = trainer.objective.tokens_per_update, trainer.objective.validation_tokens
-        now = self._session.process_group.clock()
+        now = self._group.clock()
         ends_at = now + self._left()
         return TimedRun(run, Deadline(ends_at, self._budget), speed.duration(steps - done, window, held_out),
                         speed.validation)
@@ -132,7 +133,7 @@ class TimePlanner:
 
     def _left(self) -> float:
         """Return the seconds of the budget that are left for training."""
-        return self._budget - (time.monotonic() - self._session.began) - FINISHING
+        return self._budget - (time.monotonic() - self._began) - FINISHING
 
     def _steps(self, trainer: Trainer, speed: Speed) -> int:
         return speed.steps_within(self._left(), trainer.objective.tokens_per_update,

@@ -125,7 +125,7 @@ def wild_model(train_quietly, wild_text):
 @pytest.fixture(scope="session")
 def pairs_model(train_quietly, lexicon, held_out_pairs):
     """A model of pairs that writes different targets for different sources, though not always the right ones."""
-    return train_quietly(lexicon, *EAGER, "--seed", 4, "--validation", held_out_pairs)
+    return train_quietly(lexicon, *EAGER, "--seed", 1, "--validation", held_out_pairs)
 
 
 @pytest.fixture(scope="session")

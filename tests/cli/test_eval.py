@@ -227,7 +227,7 @@ def test_the_label_error_rate_is_the_share_of_lines_classify_gets_wrong(labels_m
     answers = run_in_process("classify", "-m", labels_model, stdin=data).check().text.splitlines()
     missed = sum(label != answer.split("\t")[0] for (label, _), answer in zip(rows, answers, strict=True))
     measured = measure(labels_model, as_pairs(rows))
-    assert measured["label_error_rate"] == pytest.approx(missed / len(rows)) and 3 <= missed < len(rows) / 4
+    assert measured["label_error_rate"] == pytest.approx(missed / len(rows)) and 0 < missed < len(rows) / 4
 
 
 def test_lines_without_labels_have_no_label_error_rate(lines_model):

@@ -50,7 +50,7 @@ def unfinished(corpus, monkeypatch, train):
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "update", until_the_sixth)
-        patch.setattr("charlm.training.session.measure", no_measurement)
+        patch.setattr("charlm.training.time_plan.measure", no_measurement)
         code, progress = train(*FLAGS, "--checkpoint-every", "0")
     assert code == 1 and "out of memory" in progress
     return corpus
@@ -120,7 +120,7 @@ def unplanned(corpus, train, monkeypatch):
 
     minutes = [*FLAGS[:FLAGS.index("--steps")], *FLAGS[FLAGS.index("--steps") + 2:], "--minutes", "0.02"]
     with monkeypatch.context() as patch:
-        patch.setattr("charlm.training.session.measure", killed)
+        patch.setattr("charlm.training.time_plan.measure", killed)
         assert train(*minutes)[0] == 1
 
 
@@ -164,7 +164,7 @@ def test_another_number_of_threads_is_a_warning(unfinished, train):
 def test_minutes_given_on_resume_count_from_then_on(unfinished, train, monkeypatch):
     from charlm.training.speed import Speed
     time_for_one_step = Speed(1e6, 0.0)
-    monkeypatch.setattr("charlm.training.session.measure", lambda *_, **__: time_for_one_step)
+    monkeypatch.setattr("charlm.training.time_plan.measure", lambda *_, **__: time_for_one_step)
     code, progress = train("--resume", "--minutes", "1")
     assert code == 0 and " steps=7 " in progress and "event=stopped reason=finished step=7" in progress
 

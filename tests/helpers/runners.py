@@ -159,7 +159,7 @@ def _torch_settings_kept(patch):
     from charlm.cli.options import spin_briefly
     spin_briefly()
     import torch
-    patch.setattr("charlm.training.session.MIN_MEASURED", MEASURED)
+    patch.setattr("charlm.training.time_plan.MIN_MEASURED", MEASURED)
     patch.setattr("charlm.cli.announcing.DELAY", SECONDS)       # a busy machine must not change what is said
     threads = torch.get_num_threads()
     try:

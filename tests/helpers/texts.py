@@ -2,7 +2,7 @@
 
 import itertools
 
-TINY = ["--threads", "1", "--hidden", "16", "--layers", "1", "--steps", "30"]
+TINY = ["--threads", "1", "--hidden", "16", "--layers", "1", "--steps", "30", "--precision", "float32"]
 BRIEF = ["--hidden", "8", "--layers", "1", "--steps", "2"]
 EAGER = [*TINY, "--lr", "0.03", "--warmup", "3", "--batch-size", "32"]      # learns to copy in 30 steps
 

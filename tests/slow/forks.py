@@ -20,7 +20,6 @@ import numpy.random  # noqa: F401
 import torch
 import torch._dynamo  # noqa: F401  # the first optimizer would import it, which takes two seconds
 
-import charlm.training.session as session
 from charlm import lock, storage  # noqa: F401
 from charlm.checkpoint import Checkpoints
 from charlm.cli import signals  # noqa: F401  # imported once for all runs
@@ -28,12 +27,14 @@ from charlm.cli.main import main
 from charlm.inference import generation  # noqa: F401
 from charlm.reports import plain, progress  # noqa: F401
 from charlm.text import line_corpus, pair_corpus, text_corpus  # noqa: F401
+from charlm.training import time_plan
 from charlm.training.loop import _Loop
+from charlm.training.session import _RunningSession
 from charlm.training.trainer import Trainer
 
 PAUSE = 0.1                             # seconds
 PHASES = {"update": (_Loop, "_update"), "validating": (Trainer, "validate"),
-          "saving": (storage, "_write_new"), "finishing": (session._RunningSession, "_remove_checkpoints")}
+          "saving": (storage, "_write_new"), "finishing": (_RunningSession, "_remove_checkpoints")}
 DISK = ("open", "write", "fchmod", "fsync", "replace", "unlink")
 
 
@@ -134,7 +135,7 @@ def fork(job):
 def serve():
     """Answer the lines of stdin."""
     torch.set_num_threads(1)
-    session.MIN_MEASURED = 0.02
+    time_plan.MIN_MEASURED = 0.02
     for line in sys.stdin:
         child = fork(json.loads(line))
         print(child, flush=True)

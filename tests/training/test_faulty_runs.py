@@ -16,6 +16,7 @@ from charlm.errors import StorageError
 from charlm.events import Saved, Stopped, Validation, Warned
 from charlm.text.tokenizers.registry import train as train_tokenizer
 from charlm.training import session as session_module
+from charlm.training import time_plan
 from charlm.training.loop import train
 from charlm.training.options import TrainingOptions
 from charlm.training.session import Session, run
@@ -31,7 +32,7 @@ DISK = (storage, checkpoint, container, modelfile)
 def brief(monkeypatch, one_thread):
     """Skip fsync and most of the measurement of speed."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(session_module, "MIN_MEASURED", 0.0)
+    monkeypatch.setattr(time_plan, "MIN_MEASURED", 0.0)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def test_a_run_stopped_before_validation_keeps_the_older_model(corpus_of, tmp_pa
     output = tmp_path / "m.charlm"
     output.write_bytes(b"the good old model")
     monkeypatch.setattr("charlm.training.loop.LAST_VALIDATION", 0.0)
-    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.time_plan.MIN_MEASURED", 0.0)
     events = []
     session = Session(str(output), "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in events))
     options = TrainingOptions(hidden_size=8, num_layers=1, steps=1000, batch_size=1)
@@ -27,7 +27,7 @@ def test_a_run_stopped_before_validation_keeps_the_older_model(corpus_of, tmp_pa
 
 
 def test_a_run_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypatch):
-    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.time_plan.MIN_MEASURED", 0.0)
     output, events = str(tmp_path / "m.charlm"), []
     session = Session(output, "cpu", 1, time.monotonic(), lambda: any(isinstance(one, Step) for one in events),
                       checkpoints=Checkpoints(output))
@@ -41,7 +41,7 @@ def test_a_run_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypa
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_a_run_of_lines_stores_its_labels_and_line_hashes(lines_of, tmp_path, monkeypatch, labelled):
-    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.time_plan.MIN_MEASURED", 0.0)
     lines = [("one", "two")[number % 2:][:1] + (f"line {number}",) for number in range(20)]
     corpus = lines_of(lines if labelled else [line for _, line in lines], validation=0.1)
     output = str(tmp_path / "m.charlm")
@@ -59,7 +59,7 @@ def test_a_run_of_lines_stores_its_labels_and_line_hashes(lines_of, tmp_path, mo
 
 @pytest.mark.parametrize("task, encoder", [("text", None), ("text", "bidirectional"), ("pairs", None), ("fill", None)])
 def test_a_run_of_every_task_stores_a_model_of_that_task(corpus_of, pairs_of, tmp_path, monkeypatch, task, encoder):
-    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.time_plan.MIN_MEASURED", 0.0)
     corpus = pairs_of([(f"s{number}",
                         "up") for number in range(20)]) if task == "pairs" else corpus_of("namaskar\n" * 40)
     output, seen = str(tmp_path / "m.charlm"), []
@@ -81,8 +81,8 @@ def test_a_run_of_every_task_stores_a_model_of_that_task(corpus_of, pairs_of, tm
                                                ({"minutes": 0.01}, True)])
 def test_speed_is_measured_only_if_the_plan_needs_it(corpus_of, tmp_path, monkeypatch, options, measured):
     calls = []
-    monkeypatch.setattr("charlm.training.session.MIN_MEASURED", 0.0)
-    monkeypatch.setattr("charlm.training.session.measure", lambda *given,
+    monkeypatch.setattr("charlm.training.time_plan.MIN_MEASURED", 0.0)
+    monkeypatch.setattr("charlm.training.time_plan.measure", lambda *given,
                         **how: calls.append(1) or measure(*given, **how))
     session = Session(str(tmp_path / "m.charlm"), "cpu", 1, time.monotonic(), lambda: False)
     planned, *_ = run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, **options),

@@ -54,7 +54,7 @@ def test_same_seed_gives_the_same_bits(corpus, cell, optimizer):
     assert runs[0][0] == runs[1][0] and same(runs[0][1], runs[1][1])
 
 
-def test_bfloat16_follows_float32_and_keeps_everything_it_stores_in_float32(corpus):
+def test_bfloat16_follows_float32_and_stores_everything_in_float32(corpus):
     losses = {}
     for precision in ("float32", "bfloat16"):
         trainer = trainer_for(corpus, precision=precision, dropout=0.0)
