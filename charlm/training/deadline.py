@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TOLERANCE = 0.02                        # of the whole time: what a run may end too early or too late
+UNCERTAINTY = 0.1                       # of the time left: a passing change of speed is no reason for another length
 CHECKS = 200                            # in a run, at fixed steps, so that all processes of a run check together
 MIN_UPDATES = 20                        # timed before the first change
 
@@ -30,7 +31,7 @@ class Deadline:
         `update` is the seconds of an update, and `validations` those of all validations to come.
         """
         left = self.ends_at - now
-        if abs((length - step) * update + validations - left) <= TOLERANCE * self.seconds:
+        if abs((length - step) * update + validations - left) <= TOLERANCE * self.seconds + UNCERTAINTY * abs(left):
             return None
         # At least one more step, at which the rate is as good as zero.
         return step + max(int((left - validations) / update), 1)
