@@ -21,7 +21,7 @@ DEFAULTS = {                            # corpus -> Defaults
     "lines": "charlm.training.defaults:line_defaults",
     "labels": "charlm.training.defaults:line_defaults",
     "pairs": "charlm.training.defaults:pair_defaults",
-    "fill": "charlm.training.defaults:text_defaults"}
+    "fill": "charlm.training.defaults:fill_defaults"}
 
 OBJECTIVES = {                          # (corpus, TrainingConfig, Network, ProcessGroup) -> Objective
     "text": "charlm.training.objectives.text:TextObjective",

@@ -20,16 +20,27 @@ from charlm.text.text_corpus import TextCorpus
 from charlm.text.token_cache import TokenCache
 from charlm.training.batches import Batches
 from charlm.training.options import TrainingOptions
+from charlm.training.scaling import expected_text_loss, relative_cost, text_dropout, useful_passes
 
 MAX_VALIDATIONS = 10
 VALIDATION_SHARE = 0.25                 # tokens validated at most, over tokens trained on
-TOKENS_AT_A_MILLION = 5e6               # training tokens for a corpus of a million: five passes
-MIN_TOKENS = 150_000                    # even a tiny corpus is read this far
 MIN_STEPS = 150
+TEXT_SIZES = (64, 128, 256, 384, 512)
+SECONDS_AT_A_MILLION = 255.0            # of training on a text of a million tokens, on two ordinary cores
+# Shorter texts take less time almost in proportion; for longer ones the time grows more slowly than the square root.
+SHORT_POWER, LONG_POWER = 0.8, 0.37
+TOKENS_PER_SECOND = {"bfloat16": 35_000, "float32": 20_000}     # of hidden size 256 on two ordinary cores
+MIN_LAW_TOKENS = 50_000                 # the law was not measured on shorter texts
+SHORT_TEXT_PASSES, SHORT_TEXT_DROPOUT = 20, 0.3
+FILL_TOKENS_AT_A_MILLION = 5e6          # training tokens for gaps in a text of a million: five passes
+MIN_FILL_TOKENS = 150_000
+MAX_FILL_PASSES = 30
+MIN_EXAMPLES = 50                       # fewer lines or pairs teach nothing that holds for others
+MIN_CHARACTERS = 1000
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
 MIN_PAIRS_SEEN = 20_000
 LINE_TOKENS_AT_A_MILLION = 6e6          # training tokens for lines of a million in all: six passes
-MIN_LINE_TOKENS = 300_000
+MAX_LINE_PASSES = 15                    # more of them made short lists worse
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Defaults:
 
 def resolve(task: str, options: TrainingOptions, corpus: Corpus) -> tuple[ModelConfig, TrainingConfig]:
     """Return the architecture and the run. With `minutes` the steps are provisional until the speed is known."""
-    defaults: Defaults = implementation(DEFAULTS, task)(corpus)
+    defaults: Defaults = implementation(DEFAULTS, task)(corpus, options)
     run = defaults.fit(_training_config(options, defaults))
     length = defaults.length(run)
     steps = options.steps or length.steps
@@ -65,6 +76,18 @@ def resolve(task: str, options: TrainingOptions, corpus: Corpus) -> tuple[ModelC
     model = _model_config(TASKS[task], options, sizes, hidden_size=defaults.hidden_size, bptt=run.bptt,
                           labels=len(corpus.labels or ()))
     return model, replace(run, steps=steps)
+
+
+def warning(corpus: Corpus) -> str:
+    """Return a message about a corpus from which a network learns next to nothing; an empty string for others."""
+    if isinstance(corpus, TextCorpus):
+        found, unit, enough = len(corpus.train), "tokens", MIN_CHARACTERS
+    else:
+        found, enough = len(corpus.lengths), MIN_EXAMPLES
+        unit = "lines" if isinstance(corpus, LineCorpus) else "pairs"
+    if found >= enough:
+        return ""
+    return f"{found:,} {unit} to learn from are too few for a useful model; give at least {enough:,}, better many more"
 
 
 def check_early(task: str, options: TrainingOptions) -> None:
@@ -99,8 +122,43 @@ def _model_config(task: Task, options: TrainingOptions, sizes: tuple[int, int], 
                        window=bptt if task.reads_windows and has_source else 0, **{**automatic, **given})
 
 
-def text_sizes(tokens: int) -> Defaults:
-    """Return width, lanes and regularisation for running text of this many training tokens."""
+def text_lanes(tokens: int) -> int:
+    """Return the lanes for running text of this many training tokens: short texts need steps more than speed."""
+    return 8 if tokens < 20_000 else 16 if tokens < 100_000 else 32 if tokens < 20_000_000 else 64
+
+
+def text_plan(tokens: int, precision: str) -> tuple[int, float]:
+    """Return the hidden size and the passes with the least expected loss in the time that such a text deserves."""
+    if tokens < MIN_LAW_TOKENS:
+        return (64 if tokens < 5000 else 128), SHORT_TEXT_PASSES
+    size = tokens / 1e6
+    seconds = SECONDS_AT_A_MILLION * size ** (SHORT_POWER if size < 1 else LONG_POWER)
+    widest = seconds * TOKENS_PER_SECOND[precision] / tokens * relative_cost(256)
+    plans = [(hidden, min(widest / relative_cost(hidden), useful_passes(tokens, hidden))) for hidden in TEXT_SIZES]
+    return min(plans, key=lambda plan: expected_text_loss(1.0, tokens, *plan))
+
+
+def text_defaults(corpus: TextCorpus, options: TrainingOptions) -> Defaults:
+    """Return the defaults for running text. The dropout follows from the width and the length that the user gives."""
+    tokens = len(corpus.train)
+    hidden_size, passes = text_plan(tokens, options.precision if options.precision == "bfloat16" else "float32")
+
+    def length(run: TrainingConfig) -> Length:
+        steps_per_epoch = tokens / (run.batch_size * run.bptt)
+        return Length(max(round(passes * steps_per_epoch), MIN_STEPS), steps_per_epoch)
+
+    def fit(run: TrainingConfig) -> TrainingConfig:
+        run = fit_window(corpus.train, run)
+        if options.dropout is not None or tokens < MIN_LAW_TOKENS:
+            return run
+        read = options.epochs or (options.steps or length(run).steps) / length(run).steps_per_epoch
+        return replace(run, dropout=text_dropout(tokens, options.hidden_size or hidden_size, read))
+
+    return Defaults(hidden_size, text_lanes(tokens), SHORT_TEXT_DROPOUT, 0.1, length=length, fit=fit)
+
+
+def fill_sizes(tokens: int) -> Defaults:
+    """Return width, lanes and regularisation for gaps in a text of this many training tokens."""
     if tokens < 20_000:
         return Defaults(64, 8, 0.1, 0.1)
     if tokens < 100_000:
@@ -110,19 +168,21 @@ def text_sizes(tokens: int) -> Defaults:
     return Defaults(256, 32, 0.15, 0.1) if tokens < 20_000_000 else Defaults(512, 64, 0.0, 0.0)
 
 
-def text_steps(tokens: int, window: int) -> int:
+def fill_steps(tokens: int, window: int) -> int:
     """Return the steps of five passes over a million tokens; for others, tokens read grow with the square root."""
-    wanted = max(TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_TOKENS)
-    return max(round(wanted / window), MIN_STEPS)
+    wanted = max(FILL_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_FILL_TOKENS)
+    return max(round(min(wanted, MAX_FILL_PASSES * tokens) / window), MIN_STEPS)
 
 
-def text_defaults(corpus: TextCorpus) -> Defaults:
-    """Return the defaults for running text."""
+def fill_defaults(corpus: TextCorpus, _: TrainingOptions) -> Defaults:
+    """Return the defaults for filling gaps in running text, which the law says nothing about."""
+    tokens = len(corpus.train)
+
     def length(run: TrainingConfig) -> Length:
         window = run.batch_size * run.bptt
-        return Length(text_steps(len(corpus.train), window), len(corpus.train) / window)
+        return Length(fill_steps(tokens, window), tokens / window)
 
-    return replace(text_sizes(len(corpus.train)), length=length, fit=lambda run: fit_window(corpus.train, run))
+    return replace(fill_sizes(tokens), length=length, fit=lambda run: fit_window(corpus.train, run))
 
 
 def fit_window(train: TokenCache, run: TrainingConfig) -> TrainingConfig:
@@ -136,17 +196,17 @@ def line_sizes(tokens: int) -> Defaults:
     if tokens < 20_000:
         return Defaults(64, 16, 0.3, 0.1)
     if tokens < 500_000:
-        return Defaults(128, 64, 0.3 if tokens < 150_000 else 0.2, 0.1)
+        return Defaults(128, 64, 0.3 if tokens < 100_000 else 0.2, 0.1)
     return Defaults(256, 64, 0.15 if tokens < 20_000_000 else 0.0, 0.1)
 
 
 def line_steps(tokens: int, steps_per_epoch: int) -> int:
-    """Return the steps of six passes over a million tokens; for others, tokens read grow with the square root."""
-    wanted = max(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MIN_LINE_TOKENS)
+    """Return the steps of six passes over a million tokens; tokens read grow with the square root, from 160,000 on."""
+    wanted = min(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MAX_LINE_PASSES * tokens)
     return max(round(wanted / tokens * steps_per_epoch), MIN_STEPS)
 
 
-def line_defaults(corpus: LineCorpus) -> Defaults:
+def line_defaults(corpus: LineCorpus, _: TrainingOptions) -> Defaults:
     """Return the defaults for lines, labelled or not."""
     tokens = int(corpus.lengths.sum())
 
@@ -169,7 +229,7 @@ def pair_steps(pairs: int, batch_size: int) -> int:
     return max(round(wanted / batch_size), MIN_STEPS)
 
 
-def pair_defaults(corpus: PairCorpus) -> Defaults:
+def pair_defaults(corpus: PairCorpus, _: TrainingOptions) -> Defaults:
     """Return the defaults for pairs."""
     pairs = len(corpus.sources)
     return replace(pair_sizes(pairs, int(corpus.lengths.sum())),

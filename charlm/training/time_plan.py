@@ -17,7 +17,7 @@ from charlm.training.deadline import Deadline
 from charlm.training.distributed import ProcessGroup
 from charlm.training.options import TrainingOptions
 from charlm.training.run import Run
-from charlm.training.scaling import expected_text_loss, text_dropout
+from charlm.training.scaling import expected_text_loss, relative_cost, text_dropout
 from charlm.training.speed import Speed, measure
 from charlm.training.trainer import Trainer
 from charlm.training.worker import Calls, Interrupted
@@ -56,14 +56,6 @@ def expected_loss(run: Run, corpus: Corpus, passes: float) -> float | None:
         return None
     yardstick = text_yardstick(corpus.train, corpus.validation, corpus.tokenizer.size)
     return expected_text_loss(yardstick, len(corpus.train), run.model.hidden_size, passes)
-
-
-def relative_cost(hidden_size: int) -> float:
-    """Return what a token costs in a network of this width, up to a factor.
-
-    The products of two layers grow with the square of the width, and everything else with the width.
-    """
-    return hidden_size * (hidden_size + 200.0)
 
 
 def best_text_size(tokens: int, passes: float, measured: int) -> int:

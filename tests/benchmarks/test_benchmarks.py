@@ -74,6 +74,13 @@ def test_sweep_appends_one_line_for_each_task(tmp_path):
     assert all(float(record["loss"]) > 0 and float(record["seconds"]) > 0 for record in records)
 
 
+def test_fit_of_the_law_prints_its_numbers_and_errors():
+    command = [sys.executable, str(DIRECTORY / "fit_scaling.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"^LEVEL = 0\.\d{3}$", done.stdout, re.M)
+    assert re.search(r"^law fitted without the text and its slices +rms 0\.\d{3} ", done.stdout, re.M)
+
+
 def test_every_benchmark_is_tested():
     modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS - SWEEP
-    assert modules == {*ROWS, "gpu", "sweep_examples"}
+    assert modules == {*ROWS, "gpu", "sweep_examples", "fit_scaling"}
