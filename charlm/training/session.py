@@ -15,7 +15,7 @@ from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation,
 from charlm.modelfile import Model, save
 from charlm.text.corpora import Corpus
 from charlm.training.checkpoint_state import restore, snapshot
-from charlm.training.defaults import resolve
+from charlm.training.defaults import resolve, warning
 from charlm.training.distributed import ProcessGroup
 from charlm.training.environment import choose_device, choose_precision, differences, environment, set_up
 from charlm.training.finetuning import initial_weights
@@ -93,6 +93,8 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     if options.precision == "bfloat16" != precision:
         yield Warned("--precision bfloat16: torch has no bfloat16 kernels for this cell on a CPU; training in float32")
     options = TrainingOptions(**options.given | {"precision": precision})
+    if problem := warning(corpus):
+        yield Warned(problem)
     plan = _plan(corpus, task, options, session, here)
     require_memory(plan.model, plan.config, corpus, device=device, processes=session.process_group.size)
     timed = None

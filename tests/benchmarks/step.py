@@ -26,7 +26,8 @@ UNITS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
 def capability() -> str:
     """Return the widest of the processor's units that matter here."""
     try:
-        flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")).split()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line.split() for line in lines if line.startswith("flags"))
     except (OSError, StopIteration):
         return "unknown"
     return next((unit for unit in UNITS if unit in flags), "none of " + ", ".join(UNITS))
