@@ -74,7 +74,7 @@ def set_up(threads: int | None) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc's malloc keep the memory of freed tensors: returning it costs a page fault for each page of the next."""
+    """Let glibc's malloc keep freed tensors' memory: returning it costs a fault for each page of the next."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for option, value in _MALLOC_OPTIONS.items():

@@ -6,7 +6,7 @@ import pytest
 
 from charlm.config import ModelConfig, TrainingConfig, options_of
 from charlm.errors import OptionError, UsageError
-from charlm.training.defaults import check_early, line_sizes, line_steps, pair_sizes, pair_steps, resolve, text_steps
+from charlm.training.defaults import MIN_STEPS, check_early, line_sizes, line_steps, pair_sizes, pair_steps, resolve
 from charlm.training.options import TrainingOptions
 
 OPTIONS = TrainingOptions()
@@ -32,8 +32,8 @@ def test_without_flags_the_corpus_decides(corpus):
     assert (model.cell, model.num_layers, model.hidden_size, model.embedding_size) == ("lstm", 2, 64, 64)
     assert not model.tied
     assert model.vocabulary_size == 10                      # nine characters and <unk>
-    assert (run.batch_size, run.bptt, run.dropout, run.weight_decay) == (8, 64, 0.1, 0.1)
-    assert run.steps == text_steps(1620, 8 * 64)
+    assert (run.batch_size, run.bptt, run.dropout, run.weight_decay) == (8, 64, 0.3, 0.1)
+    assert run.steps == MIN_STEPS
 
 
 def test_flags_win_over_the_corpus(corpus):
@@ -173,7 +173,7 @@ def test_a_fill_model_reads_gaps_and_writes_an_end(corpus):
     model, run = model_of(corpus, task="fill"), run_of(corpus, task="fill")
     assert (model.encoder, model.attention, model.window) == ("bidirectional", True, 0)
     assert (model.vocabulary_size, model.source_vocabulary_size) == (10 + 1, 10 + 2)
-    assert (run.batch_size, run.steps, run.label_smoothing) == (8, text_steps(1620, 8 * 64), 0.0)
+    assert (run.batch_size, run.steps, run.label_smoothing) == (8, MIN_STEPS, 0.0)
     assert model_of(corpus, TrainingOptions(encoder="shared", attention=False), task="fill").encoder == "shared"
 
 

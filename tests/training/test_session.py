@@ -85,6 +85,6 @@ def test_speed_is_measured_only_if_the_plan_needs_it(corpus_of, tmp_path, monkey
     monkeypatch.setattr("charlm.training.time_plan.measure", lambda *given,
                         **how: calls.append(1) or measure(*given, **how))
     session = Session(str(tmp_path / "m.charlm"), "cpu", 1, time.monotonic(), lambda: False)
-    planned, *_ = run(corpus_of("namaskar\n" * 64), "text", TrainingOptions(hidden_size=8, num_layers=1, **options),
+    planned, *_ = run(corpus_of("namaskar\n" * 128), "text", TrainingOptions(hidden_size=8, num_layers=1, **options),
                       session)
     assert bool(calls) == measured == (planned.seconds is not None)
