@@ -25,13 +25,13 @@ class Deadline:
         """Return whether the length is reconsidered after this many of its steps."""
         return step % max(length // CHECKS, 1) == 0
 
-    def new_length(self, now: float, *, step: int, length: int, update: float, validations: float) -> int | None:
+    def new_length(self, now: float, *, step: int, length: int, seconds: float) -> int | None:
         """Return another number of steps if the run would miss the deadline, else None.
 
-        `update` is the seconds of an update, and `validations` those of all validations to come.
+        `seconds` are those of a step, with its share of the validations.
         """
         left = self.ends_at - now
-        if abs((length - step) * update + validations - left) <= TOLERANCE * self.seconds + UNCERTAINTY * abs(left):
+        if abs((length - step) * seconds - left) <= TOLERANCE * self.seconds + UNCERTAINTY * abs(left):
             return None
         # At least one more step, at which the rate is as good as zero.
-        return step + max(int((left - validations) / update), 1)
+        return step + max(int(left / seconds), 1)

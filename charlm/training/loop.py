@@ -223,8 +223,8 @@ class _Loop:
                 or not self._deadline.is_checked(step, length):
             return
         self._trainer.change_length(step, self._deadline.new_length(
-            self._trainer.clock(), step=step, length=length, update=pace.update,
-            validations=self._validations_left() * pace.validation))
+            self._trainer.clock(), step=step, length=length,
+            seconds=pace.update + pace.validation / self._interval))
 
     def _validate(self) -> Generator[Event, None, bool]:
         """Score the held-out data and yield the result; return False if interrupted."""

@@ -25,6 +25,6 @@ def test_the_choice_does_not_depend_on_which_width_was_measured(measured):
 
 def test_a_deadline_tolerates_more_the_further_away_it_is():
     deadline = Deadline(ends_at=100.0, seconds=100.0)
-    assert deadline.new_length(0.0, step=20, length=110, update=1.0, validations=0.0) is None
-    assert deadline.new_length(90.0, step=80, length=95, update=1.0, validations=0.0) == 90
-    assert deadline.new_length(50.0, step=50, length=100, update=2.0, validations=10.0) == 70
+    assert deadline.new_length(0.0, step=20, length=110, seconds=1.0) is None
+    assert deadline.new_length(90.0, step=80, length=95, seconds=1.0) == 90
+    assert deadline.new_length(50.0, step=50, length=100, seconds=2.5) == 70
