@@ -93,8 +93,6 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     if options.precision == "bfloat16" != precision:
         yield Warned("--precision bfloat16: torch has no bfloat16 kernels for this cell on a CPU; training in float32")
     options = TrainingOptions(**options.given | {"precision": precision})
-    if problem := warning(corpus):
-        yield Warned(problem)
     plan = _plan(corpus, task, options, session, here)
     require_memory(plan.model, plan.config, corpus, device=device, processes=session.process_group.size)
     timed = None
@@ -116,6 +114,8 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
     yield Planned(plan.model.describe(), corpus.describe(), plan.config.steps, passes, timed.seconds if timed else None,
                   f"--steps {plan.config.steps} --seed {plan.config.seed} --threads {threads}",
                   None if session.start.initial else expected_loss(plan, corpus, passes))
+    if saved is None and (problem := warning(corpus)):
+        yield Warned(problem)
     if saved is not None:
         yield Resumed(state.step)
         if changed := differences(before, here):
