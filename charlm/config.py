@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from charlm.errors import OptionError, UsageError
@@ -300,6 +300,11 @@ class TrainingConfig:
         """The steps at which the length of the run was decided, from 0, each with the length in steps."""
         later = re.findall(r"(\d+):(\d+)", self.replan)
         return [(0, self.steps), *((int(step), int(length)) for step, length in later)]
+
+    def at(self, step: int) -> TrainingConfig:
+        """Return the configuration as it was at a step: without the lengths that were decided later."""
+        known = ",".join(f"{start}:{length}" for start, length in self.lengths[1:] if start <= step)
+        return replace(self, replan=known)
 
     @property
     def total_steps(self) -> int:

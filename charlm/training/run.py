@@ -49,7 +49,8 @@ class Run:
         if validation is not None and validation.error_rate is not None:
             score["word_error_rate"] = validation.error_rate
         changes = {"changes": list(self.changes)} if self.changes else {}
-        return {**score, **self.corpus, **asdict(self.config), **changes}
+        config = self.config if validation is None else self.config.at(validation.step)
+        return {**score, **self.corpus, **asdict(config), **changes}
 
 
 def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validation: Validation | None) -> Model:

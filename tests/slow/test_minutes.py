@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from charlm.modelfile import load
 from tests.helpers.texts import VERSES
 
 pytestmark = pytest.mark.slow
@@ -44,4 +45,5 @@ def test_the_printed_command_repeats_a_run_of_changing_speed(verses):
     repeated = start(shlex.split(command), verses)
     errors = repeated.communicate(timeout=90)[1]
     assert repeated.returncode == 0, errors
+    assert load(str(verses / "again.charlm")).training == load(str(verses / "first.charlm")).training, command
     assert (verses / "again.charlm").read_bytes() == (verses / "first.charlm").read_bytes()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from charlm.config import TrainingConfig
 from charlm.training.deadline import Deadline
 from charlm.training.time_plan import SIZES, best_text_size, relative_cost
 
@@ -21,6 +22,11 @@ def test_a_larger_text_earns_a_wider_network_for_as_many_passes():
 def test_the_choice_does_not_depend_on_which_width_was_measured(measured):
     passes = 4 * relative_cost(256) / relative_cost(measured)       # in the same time
     assert best_text_size(1_000_000, passes, measured) == best_text_size(1_000_000, 4, 256)
+
+
+def test_a_model_records_only_the_lengths_decided_before_it_was_validated():
+    config = TrainingConfig(steps=100, replan="20:90,50:80")
+    assert [config.at(step).replan for step in (19, 20, 49, 50)] == ["", "20:90", "20:90", "20:90,50:80"]
 
 
 def test_a_deadline_tolerates_more_the_further_away_it_is():
