@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -62,7 +62,7 @@ class Shards:
             network.seed_dropout(seed(self._group.rank * len(self.objectives) + number))
             with context():
                 loss = objective.loss(step)
-            return loss.detach(), list(torch.autograd.grad(loss, self._parameters, allow_unused=True))
+            return loss.detach(), _separate(torch.autograd.grad(loss, self._parameters, allow_unused=True))
 
         if len(self.objectives) == 1:
             return share(0)
@@ -95,6 +95,18 @@ class Shards:
             rows = torch.arange(self._batch_size)
             for objective in self.objectives:
                 objective.state = whole.select(objective.shard.of(rows))
+
+
+def _separate(gradients: Sequence[torch.Tensor | None]) -> Gradients:
+    """Return gradients that can be changed in place: no memory that autograd expanded, or gave to two of them."""
+    found, separate = set(), []
+    for gradient in gradients:
+        if gradient is not None:
+            if gradient.data_ptr() in found or not gradient.is_contiguous():
+                gradient = gradient.clone(memory_format=torch.contiguous_format)
+            found.add(gradient.data_ptr())
+        separate.append(gradient)
+    return separate
 
 
 def _sum(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:

@@ -85,9 +85,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="processes of each version; default 3")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs")
     parser.add_argument("--profile", action="store_true", help="print the operations of a step of both versions")
+    parser.add_argument("--threads", type=int, default=2, help="threads that are compared with one; default 2")
     arguments = parser.parse_args()
     own = str(Path(__file__).resolve().parents[2])
     other = arguments.baseline or own
+    more = arguments.threads
     hidden = QUICK_HIDDEN_SIZE if arguments.quick else HIDDEN_SIZE
     with tempfile.TemporaryDirectory() as folder:
         corpus = os.path.join(folder, "corpus.txt")
@@ -99,18 +101,17 @@ def main() -> None:
         rows = []
         for neighbours in (0, 1):
             busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(neighbours)]
-            times: dict[tuple[str, int], list[float]] = {(other, 2): [], (own, 2): [], (own, 1): []}
+            times: dict[tuple[str, int], list[float]] = {(other, more): [], (own, more): [], (own, 0): []}
             try:
                 for _ in range(1 if arguments.quick else arguments.repeats):
                     for (root, threads), values in times.items():
-                        values += json.loads(times_of(root, corpus, hidden, threads))
+                        values += json.loads(times_of(root, corpus, hidden, threads or 1))
             finally:
                 for process in busy:
                     process.kill()
             where = "beside a busy process" if neighbours else "on idle cores"
-            before, two, one = (Series(name, values) for name, values in
-                                zip(("baseline", "2 threads", "1 thread"), (times[other, 2], times[own, 2],
-                                                                            times[own, 1]), strict=True))
+            before = Series("baseline", times.pop((other, more)) if other != own else times[own, more])
+            two, one = Series(f"{more} threads", times[own, more]), Series("1 thread", times[own, 0])
             rows += [compare(f"step {where}: over the baseline's", "<= 0.6", two, before),
                      compare(f"step {where}: one thread over two", ">= 1.5", one, two)]
         print_table(rows, f"hidden {hidden}, batch 32, window 64; processor: {capability()}")

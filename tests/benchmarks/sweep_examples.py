@@ -55,6 +55,9 @@ def options_of(job: Job, precision: str) -> Any:
     from charlm.config import TrainingConfig
     from charlm.training.options import TrainingOptions
     named = {field.name for field in dataclasses.fields(TrainingConfig)}
+    if precision == "auto" and "precision" in named:
+        from charlm.training.environment import choose_precision
+        precision = choose_precision(precision, device="cpu", cell="lstm")
     extra = {"precision": precision} if "precision" in named else {}
     return TrainingOptions(hidden_size=job.hidden, batch_size=job.batch, epochs=job.passes, dropout=job.dropout,
                            weight_decay=job.weight_decay, averaging=job.averaging, seed=job.seed,

@@ -16,7 +16,8 @@ SWEEP = {"many_cells", "many_held_out", "many_networks", "many_parts", "text_gri
 ROWS = {
     "training": ("LSTM x1", "LSTM x2", "step with AdamW", "cost of Muon"),
     "nanogpt": ("charlm",),
-    "step": ("step on idle cores", "step beside a busy process"),
+    "step": ("step on idle cores: over", "step on idle cores: one", "step beside a busy process: over",
+             "step beside a busy process: one"),
     "sampling": ("hidden 128", "hidden 256", "hidden 512"),
     "searching": ("beam 1", "beam 5"),
     "scoring": ("8 lines", "16 lines"),

@@ -72,10 +72,10 @@ def test_minutes_are_kept_and_the_printed_flags_repeat_the_run(verses, tmp_path)
     seconds = time.monotonic() - began
     assert timed.code == 0, timed.stderr
     assert 4 < seconds < 10
-    plan = dict(events(timed))["plan"]
-    repeat = shlex.split(json.loads(re.search(r'repeat=("[^"]*")', plan)[1]))
-    assert repeat[0] == "--steps"
-    assert run_process(*flags, "-o", "again.charlm", *repeat, "--quiet").code == 0
+    stopped = dict(events(timed))["stopped"]
+    repeat = shlex.split(json.loads(re.search(r'repeat=("[^"]*")', stopped)[1]))
+    assert repeat[:2] == ["charlm", "train"] and "--steps" in repeat and "--minutes" not in repeat
+    assert run_process(*repeat[1:], "--quiet").code == 0
     one, two = (load(str(tmp_path / name)).weights for name in ("timed.charlm", "again.charlm"))
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[name], two[name]) for name in one)

@@ -19,8 +19,7 @@ WORDS = ["ape", "bee", "cod", "doe", "eel", "fox"]
 LINES = [f"{one} {two}" for one in WORDS for two in WORDS]
 TASKS = {"stream": [], "lines": ["--lines"], "pairs": ["--pairs"], "fill": ["--fill"]}
 NETWORK = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--dropout", "0", "--threads", "1", "--batch-size",
-           "4",
-           "--bptt", "8", "--patience", "0"]
+           "4", "--bptt", "8", "--patience", "0", "--precision", "float32"]
 CLOSE = 1e-4                            # nats per token
 TOGETHER = 60                           # seconds within which all end after the first
 
