@@ -204,7 +204,7 @@ def _end_with_parent(lifeline: int) -> None:
 
 
 class _Pool(Generic[Item, Result]):
-    """At most `size` workers, each started when there is an item that no idle worker can take."""
+    """A pool of at most `size` workers; one is started when no idle worker can take an item."""
 
     def __init__(self, work: Callable[[Item], Result], size: int):
         self.size = size
