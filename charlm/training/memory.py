@@ -1,7 +1,7 @@
 """The memory that a run needs, estimated from its sizes, and the memory that there is.
 
-The estimate is for what a run takes beyond torch itself. In 19 runs of hidden size 768 and 1024, or of large batches, in
-either precision and with one or two threads, it was 7 % below to 11 % above the peak.
+The estimate is for what a run takes beyond torch itself. In 19 runs of hidden size 768 and 1024, or of large batches,
+in either precision and with one or two threads, it was 7 % below to 11 % above the peak.
 """
 
 from __future__ import annotations
