@@ -1,4 +1,4 @@
-"""How far back in a text the gradient of a loss reaches.
+"""The distance in a text that the gradient of a loss reaches back.
 
 The gradient that an error sends to the state k steps before it shrinks or grows about geometrically in k: it vanishes
 or explodes (Bengio, Simard and Frasconi 1994). A gate that stays open passes it on (Hochreiter and Schmidhuber 1997).
