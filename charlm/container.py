@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import CharlmError, ModelFileError
 
-FORMAT = 3
+FORMAT = 4
 MAX_HEADER = 1 << 20                    # bytes
 _KEY = "charlm"
 _PREFIX = b'{"__metadata__":{"charlm":"{\\"checksum\\":\\"'
@@ -72,6 +72,12 @@ def pieces(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> list[b
     start = 8 + len(_PREFIX)
     head[start:start + 64] = digest.hexdigest().encode()
     return _join_small([head, *data])
+
+
+def checksum(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
+    """Return the checksum of the container that `pack` returns, in hexadecimal."""
+    start = 8 + len(_PREFIX)
+    return bytes(pieces(metadata, tensors)[0][start:start + 64]).decode()
 
 
 def _pack_header(metadata: dict[str, Any], tensors: list[tuple[str, NDArray[Any]]]) -> bytearray:

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
-from charlm.container import open_container, peek_metadata, pieces, read_header, read_tensor
+from charlm.container import checksum, open_container, peek_metadata, pieces, read_header, read_tensor
 from charlm.contract import Tensors, Tokenizer
 from charlm.errors import CharlmError, ModelFileError
+from charlm.history import FORMS as HISTORY
+from charlm.history import History, check_forms
+from charlm.provenance import Provenance
 from charlm.storage import write_durably
 from charlm.tasks import DEFAULT, TASKS, Task, stored_task
 from charlm.text.labels import Labels
@@ -24,7 +27,7 @@ from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
-METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "training"}
+METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "training", "provenance", "history"}
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
@@ -43,6 +46,8 @@ class Model:
     separate_source: Tokenizer | None = None        # tokenizer of the sources of pairs
     labels: Labels | None = None
     line_hashes: LineHashes | None = None           # of the lines that it was trained on
+    history: History | None = None                  # of its run
+    provenance: Provenance = Provenance()
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -55,13 +60,22 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
     source = model.separate_source
     metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
                 "tokenizer": {"kind": model.tokenizer.kind}, "source_tokenizer": source and {"kind": source.kind},
-                "labels": model.labels and model.labels.to_json(), "training": model.training}
+                "labels": model.labels and model.labels.to_json(), "training": model.training,
+                "provenance": model.provenance.to_json(), "history": model.history is not None}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
         tensors[HASHES] = model.line_hashes.tensor
     if source:
         tensors |= {_SOURCE + name: values for name, values in source.tensors().items()}
+    if model.history:
+        tensors |= model.history.tensors()
     return metadata, tensors
+
+
+def content_digest(model: Model) -> str:
+    """Return the checksum that the model's file would have without its provenance and times: equal for equal runs."""
+    past = model.history and model.history.without_seconds()
+    return checksum(*describe(replace(model, provenance=Provenance(), history=past)))
 
 
 def save(path: str, model: Model) -> None:
@@ -99,6 +113,8 @@ def _upgrade(metadata: dict[str, Any]) -> dict[str, Any]:
         metadata = {"task": TASKS[DEFAULT].stored_as, "source_tokenizer": None, **metadata, "model": model}
     if metadata["format"] < 3 and isinstance(metadata.get("model"), dict):
         metadata = {"labels": None, **metadata, "model": {"labels": 0, **metadata["model"]}}
+    if metadata["format"] < 4:
+        metadata = {"provenance": {}, "history": False, **metadata}
     return metadata
 
 
@@ -118,7 +134,9 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
     weights = {name: read(name) for name in parts.config.parameter_shapes()}
     model = Model(parts.config, tokenizer(parts.kind, ""), weights, metadata["training"], parts.task.name,
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
-                  LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None)
+                  LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None,
+                  History.from_tensors({name: read(name) for name in HISTORY}) if parts.has_history else None,
+                  parts.provenance)
     check_sizes(model)
     return model
 
@@ -132,18 +150,23 @@ class _Parts:
     kind: str                           # of the tokenizer
     source_kind: str | None             # of the sources' tokenizer
     labels: Labels | None
+    provenance: Provenance
+    has_history: bool
 
     def other_tensors(self) -> dict[str, tuple[str, int]]:
         """Return the dtype and number of dimensions of each tensor that is not a weight."""
         forms = dict(tensor_shapes(self.kind))
         if self.source_kind is not None:
             forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
+        if self.has_history:
+            forms |= {name: (dtype, 1) for name, (dtype, _) in HISTORY.items()}
         return forms | {HASHES: ("U32", 1)} if self.task.by_line else forms
 
 
 def _parse(metadata: dict[str, Any]) -> _Parts:
     """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
-    if set(metadata) != METADATA or not isinstance(metadata["training"], dict):
+    if set(metadata) != METADATA or not isinstance(metadata["training"], dict) \
+            or not isinstance(metadata["history"], bool):
         raise ModelFileError("its metadata has missing or unknown parts")
     labels, source = metadata["labels"], metadata["source_tokenizer"]
     task = stored_task(metadata["task"], labelled=labels is not None)
@@ -164,7 +187,8 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
     return _Parts(task, config,
                   _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
                   None if source is None else _kind(source, SOURCE_TOKENIZERS),
-                  None if labels is None else Labels.from_json(labels))
+                  None if labels is None else Labels.from_json(labels),
+                  Provenance.from_json(metadata["provenance"]), metadata["history"])
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
@@ -195,3 +219,5 @@ def _check_tensors(forms: Forms, parts: _Parts) -> None:
         expected = ("F32", shapes[name]) if name in shapes else others[name]
         if (dtype, shape if name in shapes else len(shape)) != expected:
             raise ModelFileError(f"tensor {name} has the wrong type or shape")
+    if parts.has_history:
+        check_forms(forms)

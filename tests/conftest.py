@@ -12,6 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:     # one core a worker
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# Runs record no times and no command lines, so that tests can compare whole model files.
+os.environ.setdefault("SOURCE_DATE_EPOCH", "1500000000")
+
 # A background job of a shell ignores INT, and so would the processes that tests start in order to interrupt them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -166,14 +166,20 @@ def old_parts(model):
     return metadata, {**model.weights, **model.tokenizer.tensors(), **sources}
 
 
+def parts_without_labels(task):
+    """Return the parts of a model of this format without the entry of labels."""
+    metadata, tensors = old_parts(other_model(task))
+    metadata["model"]["labels"] = 0
+    return metadata | {"provenance": {}, "history": False}, tensors
+
+
 every_other_task = pytest.mark.parametrize("task", ["text", "pairs", "fill"])
 
 
 @every_other_task
 @pytest.mark.parametrize("labels", [[["A", 1]], [], False, 0, ""], ids=str)
 def test_other_tasks_with_labels_are_refused(tmp_path, task, labels):
-    metadata, tensors = old_parts(other_model(task))
-    metadata["model"]["labels"] = 0
+    metadata, tensors = parts_without_labels(task)
     (tmp_path / "file.charlm").write_bytes(pack(metadata | {"labels": labels}, tensors))
     with pytest.raises(ModelFileError, match="its task has no labels"):
         load(str(tmp_path / "file.charlm"))
@@ -181,8 +187,7 @@ def test_other_tasks_with_labels_are_refused(tmp_path, task, labels):
 
 @every_other_task
 def test_other_tasks_with_hashes_are_refused(tmp_path, task):
-    metadata, tensors = old_parts(other_model(task))
-    metadata["model"]["labels"] = 0
+    metadata, tensors = parts_without_labels(task)
     (tmp_path / "file.charlm").write_bytes(pack(metadata | {"labels": None}, tensors | {"lines.hashes": KNOWN.tensor}))
     with pytest.raises(ModelFileError, match="not those of its configuration"):
         load(str(tmp_path / "file.charlm"))
@@ -190,8 +195,7 @@ def test_other_tasks_with_hashes_are_refused(tmp_path, task):
 
 @pytest.mark.parametrize("task", ["pairs", "fill"])
 def test_a_network_that_reads_a_source_is_refused_for_lines(tmp_path, task):
-    metadata, tensors = old_parts(other_model(task))
-    metadata["model"]["labels"] = 0
+    metadata, tensors = parts_without_labels(task)
     (tmp_path / "file.charlm").write_bytes(
         pack(metadata | {"task": "lines", "labels": None, "source_tokenizer": None},
              tensors | {"lines.hashes": KNOWN.tensor}))
@@ -236,7 +240,7 @@ def test_a_file_of_format_2_is_read(tmp_path, task):
 def test_a_model_of_format_2_is_saved_in_the_present_format(tmp_path, task):
     (tmp_path / "old.charlm").write_bytes(old_file(other_model(task)))
     save(str(tmp_path / "new.charlm"), load(str(tmp_path / "old.charlm")))
-    assert b'\\"format\\":3,' in (tmp_path / "new.charlm").read_bytes()
+    assert b'\\"format\\":4,' in (tmp_path / "new.charlm").read_bytes()
     assert load(str(tmp_path / "new.charlm")).config == other_model(task).config
 
 

@@ -18,6 +18,7 @@ from charlm.cli.exit_codes import TerminatedBySignal, message
 from charlm.cli.models import default_output
 from charlm.config import CorpusConfig, to_flags
 from charlm.errors import CharlmError, CorpusError
+from charlm.provenance import Provenance, provenance_of
 from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
 from charlm.training.options import TrainingOptions
 
@@ -213,9 +214,16 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
         from charlm.training.distributed import SINGLE_PROCESS
         from charlm.training.session import Session
     session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
-                      None if silent else preview, checkpoints, request.checkpoint_every, request.resume_command,
-                      request.repeat_command, process_group or SINGLE_PROCESS)
+                      preview if is_main else None, checkpoints, request.checkpoint_every, request.resume_command,
+                      request.repeat_command, process_group or SINGLE_PROCESS, _provenance(request, start))
     _train(corpus, task, start.training_options(request.training), session, quiet=silent)
+
+
+def _provenance(request: _Request, start: StartingPoint) -> Provenance:
+    """Return the provenance of a run that begins now."""
+    from charlm.modelfile import content_digest
+    return provenance_of(["charlm", *sys.argv[1:]], request.texts, init_from=request.init_from or "",
+                         init_digest=content_digest(start.initial) if start.initial else "")
 
 
 def _ignore(text: str) -> None:

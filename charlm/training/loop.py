@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from charlm.errors import DivergedError, StorageError
-from charlm.events import Event, Saved, Step, Stopped, Validation, Warned
+from charlm.events import Event, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.history import Recorder
 from charlm.training.deadline import MIN_UPDATES, Deadline
 from charlm.training.defaults import validation_interval
 from charlm.training.objectives.base import ValidationMetrics
-from charlm.training.trainer import Trainer
+from charlm.training.trainer import Trainer, Update
 from charlm.training.worker import Calls, Interrupted
 
 CHECKPOINT_EVERY = 60.0                 # seconds
@@ -25,6 +26,7 @@ STOPPING = 3.0                          # seconds for the checkpoint, validation
 LAST_VALIDATION = 2.0                   # of them, at most, for the validation
 Weights = dict[str, torch.Tensor]
 Keep = Callable[[Weights, Validation | None], str]
+Preview = Callable[[Weights, Validation], str]
 
 
 @dataclass
@@ -37,6 +39,7 @@ class TrainingState:
     validations_since_best: int = 0
     validated: int = 0                  # step of the latest validation
     seconds: float = 0.0                # trained so far, in all sessions
+    history: Recorder = field(default_factory=Recorder)
 
     def without_best(self) -> TrainingState:
         """Return this state without its validations, which do not count on another corpus."""
@@ -132,8 +135,9 @@ class _Loop:
     """One run from its current state to its end."""
 
     def __init__(self, trainer: Trainer, state: TrainingState, best_model: _BestModelSaver,
-                 checkpoints: _CheckpointSaver, calls: Calls, deadline: Deadline | None, validation_seconds: float):
-        self._trainer, self._state, self._calls = trainer, state, calls
+                 checkpoints: _CheckpointSaver, calls: Calls, deadline: Deadline | None, validation_seconds: float,
+                 preview: Preview | None):
+        self._trainer, self._state, self._calls, self._preview = trainer, state, calls, preview
         self._best_model, self._checkpoints, self._deadline = best_model, checkpoints, deadline
         task = trainer.objective
         self._interval = validation_interval(trainer.run.steps, task.tokens_per_update, task.validation_tokens)
@@ -207,11 +211,17 @@ class _Loop:
         update = self._calls.run(lambda commit: self._trainer.update(state.step, commit))
         state.step += 1
         pace.end_update()
+        self._record(update)
         self._keep_deadline()
         steps = self._trainer.run.total_steps
         return Step(state.step, steps, update.loss, update.gradient_norm, update.learning_rate,
                     pace.characters_per_second(), pace.seconds_left(steps - state.step, self._validations_left()),
                     update.applied)
+
+    def _record(self, update: Update) -> None:
+        if update.applied:
+            self._state.history.add_update(self._state.step, loss=update.loss, gradient_norm=update.gradient_norm,
+                                           learning_rate=update.learning_rate, seconds=self._pace.elapsed())
 
     def _validations_left(self) -> int:
         return -(-(self._trainer.run.total_steps - self._state.step) // self._interval)
@@ -227,7 +237,10 @@ class _Loop:
             seconds=pace.update + pace.validation / self._interval))
 
     def _validate(self) -> Generator[Event, None, bool]:
-        """Score the held-out data and yield the result; return False if interrupted."""
+        """Score the held-out data and yield the result and a sample; return False if interrupted.
+
+        A validation whose sample is given up counts for nothing, so that a run resumed after it has both.
+        """
         state, best = self._state, self._state.best
         self._pace.start()
         metrics = self._calls.run(lambda _: self._trainer.validate(self._calls.interrupted))
@@ -235,13 +248,20 @@ class _Loop:
         state.seconds = self._pace.elapsed()
         if self._calls.interrupted():
             return False
-        validation = _judge(metrics, state.step, best)
+        validation, weights = _judge(metrics, state.step, best), self._trainer.export_weights()
+        sample = self._calls.run(lambda _: self._preview(weights, validation) if self._preview else "")
         state.validated = state.step
         state.validations_since_best = 0 if validation.best else state.validations_since_best + 1
         if validation.best:
-            state.best, state.best_weights = validation, self._trainer.export_weights()
-            self._best_model.propose(state.best_weights, validation)
+            state.best, state.best_weights = validation, weights
+            self._best_model.propose(weights, validation)
+        state.history.add_validation(state.step, loss=validation.loss, error_rate=validation.error_rate,
+                                     bits_per_character=validation.bits_per_character)
+        if sample:
+            state.history.add_sample(state.step, sample)
         yield validation
+        if sample:
+            yield Sampled(sample)
         return True
 
     def _propose_present_weights(self, seconds: float) -> Validation | None:
@@ -293,7 +313,7 @@ class _Limit:
 def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lambda: False,
           state: TrainingState | None = None, checkpoint: Callable[[TrainingState], None] | None = None,
           checkpoint_every: float = CHECKPOINT_EVERY, calls: Calls | None = None, deadline: Deadline | None = None,
-          validation_seconds: float = 0.0) -> Iterator[Event]:
+          validation_seconds: float = 0.0, preview: Preview | None = None) -> Iterator[Event]:
     """Train until the steps are done, patience runs out or the run is interrupted, keeping the best model.
 
     `keep(weights, validation)` stores a model and returns its path, or "" if it declines; `validation` is None
@@ -301,10 +321,11 @@ def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lam
     the first update, every `checkpoint_every` seconds, at every validation and at an interruption. A run
     interrupted before its first update keeps no model; later, it validates once more if that takes two seconds
     at most. `calls` makes the long calls, and replaces `interrupted`. A run with a `deadline` changes its
-    length to end in time; `validation_seconds` is what one validation will take.
+    length to end in time; `validation_seconds` is what one validation will take. `preview(weights, validation)`
+    returns a sample after each validation, which is shown and kept in the history.
 
     Raises DivergedError, and StorageError if the last attempt to store fails.
     """
     return _Loop(trainer, state or TrainingState(), _BestModelSaver(keep),
                  _CheckpointSaver(checkpoint, checkpoint_every, trainer.clock), calls or Calls(interrupted),
-                 deadline, validation_seconds).run()
+                 deadline, validation_seconds, preview).run()

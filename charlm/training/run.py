@@ -15,16 +15,18 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import CorpusConfig, ModelConfig, TrainingConfig, options_of
 from charlm.errors import CharlmError, ModelFileError, UsageError
 from charlm.events import Validation
+from charlm.history import SERIES, History
 from charlm.inference.scoring import perplexity
 from charlm.modelfile import Model, forms_of, rebuild
+from charlm.provenance import Provenance
 from charlm.tasks import TASKS
 from charlm.text.corpora import Corpus
 
 MODEL = "model."                        # prefix of the names of the model's tensors in a checkpoint
 _CHANGEABLE = ("steps", "replan", "learning_rate", "patience")
 _NEW = {"precision", "replan"}          # options that older checkpoints lack: their defaults are what those runs did
-_RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes"}
-_STATE = {"step", "best", "validations_since_best", "validated", "seconds"}
+_RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
+_STATE = {"step", "best", "validations_since_best", "validated", "seconds", "history"}
 _MAX_COUNT, _MAX_THREADS = 1 << 40, 1024
 
 
@@ -40,6 +42,7 @@ class Run:
     environment: dict[str, Any]         # what the bits depend on, see environment.py
     changes: tuple[dict[str, Any], ...] = ()        # of options, when it was resumed
     minutes: float | None = None        # from which its steps are yet to be planned
+    provenance: Provenance = Provenance()
 
     def summary(self, validation: Validation | None) -> dict[str, Any]:
         """Return the training metadata of its model; equal runs give equal summaries."""
@@ -53,10 +56,16 @@ class Run:
         return {**score, **self.corpus, **asdict(config), **changes}
 
 
-def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validation: Validation | None) -> Model:
-    """Return the model that a run makes of its corpus."""
+def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validation: Validation | None, *,
+               history: History | None = None, seconds: float = 0.0) -> Model:
+    """Return the model that a run makes of its corpus in so many seconds, which are left out if the run has no times."""
+    provenance = run.provenance
+    if provenance.seconds is not None:
+        provenance = replace(provenance, seconds=round(seconds, 1))
+    elif history is not None:
+        history = history.without_seconds()
     return Model(run.model, corpus.tokenizer, weights, run.summary(validation), run.task, corpus.separate_source,
-                 corpus.labels, corpus.line_hashes)
+                 corpus.labels, corpus.line_hashes, history, provenance)
 
 
 def parse_model(checkpoint: Checkpoint) -> Model:
@@ -78,7 +87,7 @@ def parse_run(checkpoint: Checkpoint) -> Run:
         require(model.task == run["task"], "its task is not its model's")
         return Run(model.config, TrainingConfig(**run["config"]), model.task, CorpusConfig(**run["reading"]),
                    {"corpus_digest": model.training.get("corpus_digest")}, run["environment"], tuple(run["changes"]),
-                   run["minutes"])
+                   run["minutes"], Provenance.from_json(run["provenance"]))
     except (TypeError, ValueError, CharlmError) as error:
         raise ModelFileError(f"the checkpoint describes no run: {error}") from None
 
@@ -130,6 +139,9 @@ def _check_state(state: dict[str, Any]) -> None:
     require(all(_is_count(state[name]) for name in ("step", "validations_since_best", "validated"))
              and state["validated"] <= state["step"] and _is_measure(state["seconds"]),
              "numbers of its state are invalid")
+    counts = state["history"]
+    require(isinstance(counts, dict) and set(counts) == set(SERIES) and all(map(_is_count, counts.values())),
+            "counts of its history are invalid")
     best = state["best"]
     require(best is None or isinstance(best, dict) and set(best) == _names(Validation) and _is_count(best["step"])
              and _is_measure(best["loss"]) and _is_measure(best["bits_per_character"])

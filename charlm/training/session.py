@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from charlm.checkpoint import Checkpoints
 from charlm.config import DEFAULT_CELL, CorpusConfig, to_flags
 from charlm.errors import DivergedError, StorageError, UsageError
-from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
+from charlm.events import Event, Planned, Resumed, Saved, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
+from charlm.provenance import Provenance
 from charlm.text.corpora import Corpus
 from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve, warning
@@ -46,6 +47,7 @@ class Session:
     resume_command: str = ""
     repeat_command: Sequence[str] = ()          # to which flags are added that repeat a run with --minutes
     process_group: ProcessGroup = ProcessGroup()
+    provenance: Provenance = Provenance()       # of a new run; a resumed one keeps its own
 
     def should_stop(self) -> bool:
         """Return whether any of the processes has been asked to stop."""
@@ -69,7 +71,7 @@ class Session:
 
 
 def run(corpus: Corpus, task: str, options: TrainingOptions, session: Session) -> Iterator[Event]:
-    """Plan, train and store; after each validation yield a preview, if the session has one.
+    """Plan, train and store; each validation is followed by a preview, if the session has one.
 
     Raises UsageError for options that do not fit, ModelFileError for a bad checkpoint, StorageError or DivergedError.
     """
@@ -120,8 +122,8 @@ def _run(corpus: Corpus, task: str, options: TrainingOptions, session: Session, 
         yield Resumed(state.step)
         if changed := differences(before, here):
             yield Warned(f"{changed}; the weights will not be bit-identical to those of an uninterrupted run")
-    running = _RunningSession(corpus, plan, session, trainer, calls)
-    for event in running.events(state, timed):
+    running = _RunningSession(corpus, plan, session, trainer, calls, state)
+    for event in running.events(timed):
         if isinstance(event, Stopped) and timed and saved is None and event.reason != "interrupted":
             event = dataclasses.replace(event, repeat_command=shlex.join(
                 [*session.repeat_command, *_repeat_flags(running.run, corpus, options, threads)]))
@@ -159,8 +161,8 @@ def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session,
     """Return the run that the options make of the corpus, new or resumed."""
     model, config = resolve(task, options, corpus)
     saved = session.start.run
-    plan = Run(model, config, task, session.reading, corpus.metadata(), here) if saved is None else \
-        resume_run(saved, model, config, corpus)
+    plan = Run(model, config, task, session.reading, corpus.metadata(), here, provenance=session.provenance) \
+        if saved is None else resume_run(saved, model, config, corpus)
     if plan.config.batch_size < session.process_group.size:
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
                          f"{session.process_group.size} processes")
@@ -170,41 +172,52 @@ def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session,
 class _RunningSession:
     """A planned run, its events, and the files that it writes."""
 
-    def __init__(self, corpus: Corpus, plan: Run, session: Session, trainer: Trainer, calls: Calls):
+    def __init__(self, corpus: Corpus, plan: Run, session: Session, trainer: Trainer, calls: Calls,
+                 state: TrainingState):
         self._corpus, self._plan, self._session, self._trainer, self._calls = corpus, plan, session, trainer, calls
+        self._state = state
 
-    def events(self, state: TrainingState, timed: TimedRun | None) -> Iterator[Event]:
-        """Yield the loop's events and previews; at the end add the resume command or remove the checkpoints."""
+    def events(self, timed: TimedRun | None) -> Iterator[Event]:
+        """Yield the loop's events; at the end add the resume command or remove the checkpoints."""
         session, checkpoints = self._session, self._session.checkpoints
-        for event in self._trained(state, timed):
-            if isinstance(event, Stopped) and checkpoints:
-                if event.reason == "interrupted":
-                    event = dataclasses.replace(event, resume_command=session.resume_command)
-                else:
+        for event in self._trained(timed):
+            if isinstance(event, Stopped) and event.reason != "interrupted":
+                yield from self._complete_history(event)
+                if checkpoints:
                     yield from self._remove_checkpoints(checkpoints)
+            elif isinstance(event, Stopped) and checkpoints:
+                event = dataclasses.replace(event, resume_command=session.resume_command)
             yield event
-            if isinstance(event, Validation) and session.preview:
-                yield from self._preview(session.preview, event)
 
-    def _preview(self, preview: Callable[[Model, Corpus], str], validation: Validation) -> Iterator[Sampled]:
-        """Yield a sample of the model that has just been validated, unless the run is to stop."""
-        model = self._model(self._trainer.export_weights(), validation)
-        with contextlib.suppress(Interrupted):
-            yield Sampled(self._calls.run(lambda _: preview(model, self._corpus)))
+    def _complete_history(self, stopped: Stopped) -> Iterator[Saved | Warned]:
+        """Store the best model of a finished run once more if its history went on after it."""
+        state = self._state
+        if state.best is None or state.best_weights is None or state.best.step == stopped.step:
+            return
+        try:
+            if path := self._keep(state.best_weights, state.best):
+                yield Saved(path)
+        except StorageError as error:
+            yield Warned(f"{error}; the model is stored, without the history after its best validation")
+
+    def _preview(self, weights: dict, validation: Validation) -> str:
+        """Return a sample of the model that has just been validated, or nothing if the session wants none."""
+        preview = self._session.preview
+        return preview(self._model(weights, validation), self._corpus) if preview else ""
 
     @property
     def run(self) -> Run:
         """The run as it is now: its length may have changed."""
         return dataclasses.replace(self._plan, config=self._trainer.run)
 
-    def _trained(self, state: TrainingState, timed: TimedRun | None) -> Iterator[Event]:
+    def _trained(self, timed: TimedRun | None) -> Iterator[Event]:
         """Yield the loop's events; an error names the command that resumes, if there is a checkpoint."""
         session, checkpoints = self._session, self._session.checkpoints
         try:
-            yield from train(self._trainer, keep=self._keep, calls=self._calls, state=state,
+            yield from train(self._trainer, keep=self._keep, calls=self._calls, state=self._state,
                              checkpoint=self._checkpoint if checkpoints else None,
                              checkpoint_every=session.checkpoint_every, deadline=timed.deadline if timed else None,
-                             validation_seconds=timed.validation if timed else 0.0)
+                             validation_seconds=timed.validation if timed else 0.0, preview=self._preview)
         except (StorageError, DivergedError) as error:
             if not (checkpoints and checkpoints.exist()):
                 raise
@@ -232,7 +245,8 @@ class _RunningSession:
 
     def _model(self, weights: dict, validation: Validation | None) -> Model:
         arrays = {name: values.numpy() for name, values in weights.items()}
-        return make_model(self.run, self._corpus, arrays, validation)
+        return make_model(self.run, self._corpus, arrays, validation, history=self._state.history.history(),
+                          seconds=self._state.seconds)
 
 
 def _trainer(plan: Run, corpus: Corpus, session: Session, *, device: str) -> Trainer:

@@ -35,7 +35,9 @@ def parts_of(model):
                 "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind},
                 "labels": labels and [[*pair] for pair in zip(labels.names, labels.counts, strict=True)],
-                "training": model.training}
+                "training": model.training, "provenance": model.provenance.to_json(),
+                "history": model.history is not None}
     sources = {f"source.{name}": values for name, values in source.tensors().items()} if source else {}
     hashes = {} if model.line_hashes is None else {"lines.hashes": model.line_hashes.tensor}
-    return metadata, {**model.weights, **model.tokenizer.tensors(), **sources, **hashes}
+    history = model.history.tensors() if model.history else {}
+    return metadata, {**model.weights, **model.tokenizer.tensors(), **sources, **hashes, **history}

@@ -1,0 +1,269 @@
+"""The story of a training run: its curves and samples, in the same size however long the run is.
+
+    Recorder.add_update, add_validation, add_sample  ─►  Recorder.history()  ─►  History  ⇄  tensors of a file
+
+Values are rounded to float32 as soon as they are recorded, so a run that is resumed records the same bits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.errors import ModelFileError
+
+MAX_POINTS = 1000                       # of the training curve
+MAX_VALIDATIONS = 200
+MAX_SAMPLES = 20
+MAX_SAMPLE_BYTES = 800                  # of UTF-8
+PREFIX = "history."                     # of the names of its tensors
+SERIES = {"points": MAX_POINTS, "validations": MAX_VALIDATIONS, "samples": MAX_SAMPLES}
+_MAX_STEP = (1 << 32) - 1
+
+Row = TypeVar("Row")
+Floats = NDArray[np.float32]
+Steps = NDArray[np.uint32]
+
+
+class Point(NamedTuple):
+    """The updates since the point before: the mean of their losses and gradient norms, and what the last one had."""
+
+    step: int
+    loss: float                         # nats per token
+    gradient_norm: float                # before clipping
+    learning_rate: float
+    seconds: float                      # trained so far
+
+
+class HeldOut(NamedTuple):
+    """One validation."""
+
+    step: int
+    loss: float                         # nats per token
+    bits_per_character: float
+    error_rate: float | None
+
+
+class Sample(NamedTuple):
+    """What the model wrote at a step."""
+
+    step: int
+    text: str
+
+
+class Thinned(Generic[Row]):
+    """At most `capacity` rows that stand for a series of any length: its first row, then stretches of equal length.
+
+    The stretches double in length when the rows run out; the last one is as long as the series has come. `merge(a, b,
+    n)` returns the row of a stretch of n rows, from the row `a` of its first n - 1 and from its last one, `b`.
+    """
+
+    def __init__(self, capacity: int, merge: Callable[[Row, Row, int], Row]):
+        self._capacity, self._merge = capacity, merge
+        self.rows: list[Row] = []
+        self.count = 0                  # rows added
+        self._stretch = 1               # rows that one row stands for, apart from the first one
+
+    def add(self, row: Row) -> None:
+        """Append a row to the series."""
+        if self._starts_stretch() and len(self.rows) == self._capacity:
+            self._halve()
+        if self._starts_stretch():
+            self.rows.append(row)
+        else:
+            self.rows[-1] = self._merge(self.rows[-1], row, (self.count - 1) % self._stretch + 1)
+        self.count += 1
+
+    def _starts_stretch(self) -> bool:
+        return self.count == 0 or (self.count - 1) % self._stretch == 0
+
+    def _halve(self) -> None:
+        """Merge neighbours."""
+        rest = self.rows[1:]
+        pairs = [self._merge(one, other, 2) for one, other in zip(rest[::2], rest[1::2], strict=False)]
+        self.rows = [self.rows[0], *pairs, *(rest[-1:] if len(rest) % 2 else [])]
+        self._stretch *= 2
+
+    def restore(self, rows: list[Row], count: int) -> None:
+        """Go on from `count` added rows and what they were thinned to. Raises ValueError for another number of rows."""
+        self.rows, self.count, self._stretch = list(rows), count, 1
+        while self._thinned_count() > self._capacity:
+            self._stretch *= 2
+        if len(rows) != self._thinned_count():
+            raise ValueError(f"{count} rows are thinned to {self._thinned_count()}, not to {len(rows)}")
+
+    def _thinned_count(self) -> int:
+        return 1 - -(self.count - 1) // self._stretch if self.count else 0
+
+
+def _round(value: float) -> float:
+    return float(np.float32(value))
+
+
+def _mean_point(mean: Point, new: Point, count: int) -> Point:
+    """Return a point with the mean of `count` losses and gradient norms, of which all but the last are in `mean`."""
+    return new._replace(loss=_round(mean.loss + (new.loss - mean.loss) / count),
+                        gradient_norm=_round(mean.gradient_norm + (new.gradient_norm - mean.gradient_norm) / count))
+
+
+def _latest(_: Row, new: Row, __: int) -> Row:
+    return new
+
+
+class Recorder:
+    """The history of a run in progress."""
+
+    def __init__(self) -> None:
+        self.points: Thinned[Point] = Thinned(MAX_POINTS, _mean_point)
+        self.validations: Thinned[HeldOut] = Thinned(MAX_VALIDATIONS, _latest)
+        self.samples: Thinned[Sample] = Thinned(MAX_SAMPLES, _latest)
+
+    def add_update(self, step: int, *, loss: float, gradient_norm: float, learning_rate: float, seconds: float) -> None:
+        """Record an update that was applied."""
+        self.points.add(Point(min(step, _MAX_STEP), *map(_round, (loss, gradient_norm, learning_rate, seconds))))
+
+    def add_validation(self, step: int, *, loss: float, bits_per_character: float, error_rate: float | None) -> None:
+        """Record a validation, unless its loss is not finite."""
+        if math.isfinite(loss):
+            self.validations.add(HeldOut(min(step, _MAX_STEP), _round(loss), _round(bits_per_character),
+                                         None if error_rate is None else _round(error_rate)))
+
+    def add_sample(self, step: int, text: str) -> None:
+        """Record a sample, shortened where it is long."""
+        data = text.encode("utf-8", "replace")[:MAX_SAMPLE_BYTES]
+        self.samples.add(Sample(min(step, _MAX_STEP), data.decode("utf-8", "ignore")))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows were added to each series, which `restore` needs beside the history."""
+        return {name: getattr(self, name).count for name in SERIES}
+
+    def history(self) -> History:
+        """Return the history so far."""
+        points, validations = self.points.rows, self.validations.rows
+        rates = [row.error_rate for row in validations if row.error_rate is not None]
+        return History(
+            _steps(points), *(_column(points, name) for name in Point._fields[1:]), _steps(validations),
+            _column(validations, "loss"), _column(validations, "bits_per_character"), np.array(rates, np.float32),
+            tuple(self.samples.rows))
+
+    @classmethod
+    def restore(cls, history: History, counts: Mapping[str, int]) -> Recorder:
+        """Return the recorder that had this history and these counts. Raises ValueError if they do not fit."""
+        recorder = cls()
+        recorder.points.restore(history.points(), counts["points"])
+        recorder.validations.restore(history.validations(), counts["validations"])
+        recorder.samples.restore(list(history.samples), counts["samples"])
+        return recorder
+
+
+def _steps(rows: list[Any]) -> Steps:
+    return np.array([row.step for row in rows], np.uint32)
+
+
+def _column(rows: list[Any], name: str) -> Floats:
+    return np.array([getattr(row, name) for row in rows], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The history of a run: parallel arrays of the training curve, of the validations, and samples."""
+
+    steps: Steps                        # (N,), increasing
+    loss: Floats                        # (N,), nats per token: the mean of the updates since the point before
+    gradient_norm: Floats               # (N,), before clipping, the mean as well
+    learning_rate: Floats               # (N,), of the point's last update
+    seconds: Floats                     # (N,), trained so far; (0,) where times are left out
+    held_out_steps: Steps               # (M,), increasing
+    held_out_loss: Floats               # (M,), nats per token
+    held_out_bits_per_character: Floats  # (M,)
+    held_out_error_rate: Floats         # (M,); (0,) for tasks that have none
+    samples: tuple[Sample, ...]
+
+    def points(self) -> list[Point]:
+        """Return the training curve as rows; seconds are 0 where times are left out."""
+        seconds = self.seconds if len(self.seconds) else np.zeros(len(self.steps), np.float32)
+        columns = (self.steps, self.loss, self.gradient_norm, self.learning_rate, seconds)
+        return list(itertools.starmap(Point, zip(*(column.tolist() for column in columns), strict=True)))
+
+    def validations(self) -> list[HeldOut]:
+        """Return the validations as rows."""
+        rates = self.held_out_error_rate.tolist() or [None] * len(self.held_out_steps)
+        columns = (self.held_out_steps, self.held_out_loss, self.held_out_bits_per_character)
+        return list(itertools.starmap(HeldOut, zip(*(column.tolist() for column in columns), rates, strict=True)))
+
+    def without_seconds(self) -> History:
+        """Return this history without times, which no second run repeats."""
+        return replace(self, seconds=np.zeros(0, np.float32))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, numbers rounded to six digits, for `info --jsonl` and for a page."""
+        values = {name: [float(f"{value:.6g}") if column.dtype == np.float32 else value for value in column.tolist()]
+                  for name, column in self._columns().items()}
+        return {**values, "samples": [sample._asdict() for sample in self.samples]}
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the tensors that a file stores."""
+        texts = [sample.text.encode("utf-8", "replace") for sample in self.samples]
+        samples = {"samples.steps": _steps(list(self.samples)), "samples.lengths": np.array([*map(len, texts)], np.uint32),
+                   "samples.text": np.frombuffer(b"".join(texts), np.uint8)}
+        return {PREFIX + name: values for name, values in (self._columns() | samples).items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> History:
+        """Return the history that `tensors` described. Raises ModelFileError unless a run could have written it."""
+        columns = {name: tensors[PREFIX + name] for name in COLUMNS}
+        steps, lengths, text = (tensors[f"{PREFIX}samples.{name}"] for name in ("steps", "lengths", "text"))
+        ends = np.cumsum(lengths, dtype=np.int64).tolist()
+        _require(len(steps) == len(lengths) and (ends[-1] if ends else 0) == len(text)
+                 and all(lengths <= MAX_SAMPLE_BYTES), "its samples do not fit together")
+        data = text.tobytes()
+        try:
+            texts = [data[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+        except UnicodeDecodeError:
+            raise ModelFileError("its history has a sample that is not UTF-8") from None
+        history = cls(**columns, samples=tuple(map(Sample, steps.tolist(), texts)))
+        _check(history, steps)
+        return history
+
+
+COLUMNS = tuple(name for name in History.__dataclass_fields__ if name != "samples")
+FORMS = {PREFIX + name: ("U32" if name.endswith("steps") else "F32", MAX_VALIDATIONS if "held_out" in name else
+                         MAX_POINTS) for name in COLUMNS} \
+    | {f"{PREFIX}samples.steps": ("U32", MAX_SAMPLES), f"{PREFIX}samples.lengths": ("U32", MAX_SAMPLES),
+       f"{PREFIX}samples.text": ("U8", MAX_SAMPLES * MAX_SAMPLE_BYTES)}       # name: (dtype, greatest length)
+
+
+def check_forms(forms: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    """Raise ModelFileError unless these are the dtypes and shapes of a history's tensors, which need not be read yet."""
+    for name, (dtype, longest) in FORMS.items():
+        its, shape = forms.get(name, ("", ()))
+        _require(its == dtype and len(shape) == 1, f"tensor {name} is missing or has the wrong type or shape")
+        _require(shape[0] <= longest, f"it has more than {longest} values of {name}")
+
+
+def _check(history: History, sample_steps: Steps) -> None:
+    """Raise ModelFileError unless columns are of one length, steps increase and no figure is negative."""
+    points, validations = len(history.steps), len(history.held_out_steps)
+    for name in COLUMNS:
+        column, whole = getattr(history, name), validations if name.startswith("held_out") else points
+        optional = name in ("seconds", "held_out_error_rate")
+        _require(len(column) == whole or optional and not len(column), f"its history has {len(column)} values of {name}")
+        _require(bool((column >= 0).all()), f"its history has negative values of {name}")
+    for steps in (history.steps, history.held_out_steps, sample_steps):
+        _require(bool((steps[:1] > 0).all() and (steps[1:] > steps[:-1]).all()), "the steps of its history do not increase")
+    _require(bool((history.held_out_error_rate <= 1).all() and (history.seconds[1:] >= history.seconds[:-1]).all()),
+             "its history has impossible figures")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ModelFileError(otherwise)
