@@ -194,11 +194,12 @@ class _Picture(_View):
 
     def close(self) -> None:
         """Write the legend and the strangest words."""
-        from charlm.reports.heat_map import RESET, picture
+        from charlm.reports.heat_map import PROBABILITY, RESET, harmless
         what = "bits" if self._request.unit is None else f"activation of {self._request.unit}"
         rate = f"{self._bits / max(self._characters, 1):.4f} bits per character of {self._characters:,}"
         self._output.end_line()
         self._output.write_styled(f"\n{what} {self._scale.legend(self._style)}  {rate}\n")
+        if self._request.top:
+            self._output.write_styled(f"probability of a guess {PROBABILITY.legend(self._style)}\n")
         for bits, line, _, word in self._strangest:
-            shown = "".join(map(picture, word))
-            self._output.write_styled(f"{RESET}{bits:8.1f}  line {-line:<6} {shown}\n")
+            self._output.write_styled(f"{RESET}{bits:8.1f}  line {-line:<6} {harmless(word)}\n")

@@ -69,7 +69,7 @@ def _columns(text: str) -> IntArray:
 
 def _late_in_line(text: str) -> BoolArray:
     columns = _columns(text)
-    late: BoolArray = columns > np.median(columns)
+    late: BoolArray = columns > (np.median(columns) if len(columns) else 0)
     return late
 
 

@@ -91,6 +91,11 @@ def picture(cluster: str) -> str:
     return "◌" + shown if unicodedata.category(cluster[0]) in ("Mn", "Me", "Mc") else shown
 
 
+def harmless(text: str) -> str:
+    """Return a text with a picture for each of its clusters."""
+    return "".join(picture(text[start:stop]) for start, stop in clusters(text))
+
+
 def coloured(text: str, values: Sequence[float], scale: Scale, style: Style) -> str:
     """Return a text with each cluster on the colour of the sum of its characters' values."""
     parts, painted = [], None
