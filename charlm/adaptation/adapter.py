@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.adaptation.counts import ORDERS, ContextCounts, Contexts, find_contexts
-from charlm.adaptation.exact import Floats, Integers, integer_weights, shares
+from charlm.adaptation.exact import Floats, Integers, shares
 from charlm.adaptation.head import AdaptiveHead
 from charlm.adaptation.mixing import Mixer, Mixture
 from charlm.config import AdaptationSettings
@@ -21,7 +21,6 @@ class _Predictions:
     """Distributions of N positions, and what is learned from them once their tokens are known."""
 
     inputs: Floats                      # (N, H + 1)
-    probabilities: Floats               # (N, V), of the head alone
     contexts: Contexts
     mixture: Mixture
 
@@ -32,7 +31,7 @@ class _Predictions:
             return parts[0]
         mixtures, contexts = [part.mixture for part in parts], [part.contexts for part in parts]
         return _Predictions(
-            np.concatenate([part.inputs for part in parts]), np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.inputs for part in parts]),
             Contexts(np.concatenate([one.rows for one in contexts]), np.concatenate([one.checks for one in contexts])),
             Mixture(np.concatenate([one.weights for one in mixtures]), np.concatenate([one.tokens for one in mixtures]),
                     np.concatenate([one.features for one in mixtures]),
@@ -107,10 +106,8 @@ class Adapter:
 
     def _predict(self, states: IntArray | FloatArray, recent: IntArray) -> _Predictions:
         inputs, contexts = self._head.inputs(states), find_contexts(recent)
-        likelihoods = self._head.likelihoods(inputs)
-        probabilities = shares(integer_weights(likelihoods))
-        mixture = self._mixer.mix(likelihoods, probabilities, *self._counts.followers(contexts))
-        return _Predictions(inputs, probabilities, contexts, mixture)
+        mixture = self._mixer.mix(self._head.likelihoods(inputs), *self._counts.followers(contexts))
+        return _Predictions(inputs, contexts, mixture)
 
     def _read(self, predictions: _Predictions, tokens: IntArray) -> None:
         """Take tokens (N,) for learning, and learn once there are enough."""
@@ -120,7 +117,7 @@ class Adapter:
         if self._waiting < BLOCK:
             return
         block, tokens = _Predictions.joined(self._pending), np.concatenate(self._tokens)
-        self._head.learn(block.inputs, block.probabilities, tokens)
+        self._head.learn(block.inputs, shares(block.mixture.weights), tokens)
         self._mixer.learn(block.mixture, tokens)
         self._counts.add(block.contexts, tokens)
         self._pending, self._tokens, self._waiting = [], [], 0

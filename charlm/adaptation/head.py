@@ -41,6 +41,7 @@ class AdaptiveHead:
         self._weights = self._first.copy()
         self._squares = np.zeros_like(self._weights)        # Adam's second moment
         self._missing = np.ones((len(head), 1))             # its weight that is still on the zero it began with
+        self._sum, self._read = np.zeros(inputs - 1), 0     # of all states read
 
     def _rounded(self, weights: Floats) -> Floats:
         limit = _WEIGHT_LIMIT / self._unit
@@ -60,7 +61,15 @@ class AdaptiveHead:
         return exp(logits)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
-        """Take one step towards the tokens (N,) that followed; rows without error keep their weights."""
+        """Take one step towards the tokens (N,) that followed; rows without error keep their weights.
+
+        The gradient is that for states minus their mean so far, which Adam's diagonal scaling suits better.
+        """
+        self._sum += inputs[:, :-1].sum(axis=0)
+        self._read += len(inputs)
+        mean = np.rint(self._sum / self._read)
+        inputs = inputs.copy()
+        inputs[:, :-1] -= mean
         errors = np.rint(probabilities * ERROR_SCALE)
         errors[np.arange(len(tokens)), tokens] -= ERROR_SCALE
         rows = np.flatnonzero(errors.any(axis=0))
@@ -75,7 +84,9 @@ class AdaptiveHead:
         gradient *= self._settings.head_rate / self._unit
         gradient /= np.sqrt(squares / (1 - self._missing[index])) + _EPSILON
         weights = self._weights[index]
-        change = self._settings.head_pull * (self._first[index] - weights) - gradient
+        step = np.rint(gradient)
+        step[:, -1] -= np.rint(step[:, :-1] @ mean / STATE_SCALE)
+        change = self._settings.head_pull * (self._first[index] - weights) - step
         self._weights[index] = self._rounded(weights + change)
 
 

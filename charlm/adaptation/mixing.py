@@ -44,9 +44,10 @@ class Mixer:
         self._weights = np.full(ORDERS * (SLOTS + 1), settings.count_weight)
         self._squares = np.full(len(self._weights), _FIRST_SQUARES)
 
-    def mix(self, likelihoods: Floats, probabilities: Floats, tokens: IntArray, counts: IntArray) -> Mixture:
-        """Return the mixture of the head's distributions (N, V) with followers and counts (N, ORDERS, SLOTS)."""
+    def mix(self, likelihoods: Floats, tokens: IntArray, counts: IntArray) -> Mixture:
+        """Return the mixture of the head's likelihoods (N, V) with followers and counts (N, ORDERS, SLOTS)."""
         length, size = likelihoods.shape
+        probabilities = shares(integer_weights(likelihoods))
         seen = np.flatnonzero(counts)
         positions = seen // (ORDERS * SLOTS) * size + tokens.ravel()[seen]      # in the flat (N, V)
         ratios = counts.ravel()[seen] / (self._settings.concentration * probabilities.ravel()[positions])
