@@ -8,7 +8,7 @@ import numpy as np
 
 from charlm.adaptation.counts import ORDERS, ContextCounts, Contexts, find_contexts
 from charlm.adaptation.exact import Floats, Integers, shares
-from charlm.adaptation.head import AdaptiveHead
+from charlm.adaptation.head import STATE_SCALE, AdaptiveHead
 from charlm.adaptation.mixing import Mixer, Mixture
 from charlm.config import AdaptationSettings
 from charlm.contract import BoolArray, FloatArray, IntArray
@@ -45,10 +45,11 @@ class Adapter:
     share what is learned; each has its context alone. Learning takes place whenever 32 tokens have been read.
     """
 
-    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings, lanes: int = 1):
-        """Begin with a network's head (V, H) and bias (V,)."""
+    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings, lanes: int = 1, *,
+                 state_scale: int = STATE_SCALE):
+        """Begin with a network's head (V, H) and bias (V,), which read hidden states times `state_scale`."""
         self._size = len(head)
-        self._head, self._mixer = AdaptiveHead(head, bias, settings), Mixer(settings)
+        self._head, self._mixer = AdaptiveHead(head, bias, settings, state_scale), Mixer(settings)
         self._counts = ContextCounts(self._size)
         self._pending: list[_Predictions] = []
         self._tokens: list[IntArray] = []
