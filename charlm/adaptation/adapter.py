@@ -69,6 +69,10 @@ class Adapter:
         self._last = self._predict(states, self._recent)
         return self._last.mixture.weights
 
+    def predict(self, states: IntArray | FloatArray, recent: IntArray) -> Integers:
+        """Return whole weights (N, V) after states (N, H) and the last tokens (N, ORDERS), the nearest first."""
+        return self._predict(states, recent).mixture.weights
+
     def learn(self, tokens: IntArray) -> None:
         """Read the tokens (L,) that the last `distributions` predicted."""
         if self._last is None:
@@ -115,7 +119,12 @@ class Adapter:
         self._pending.append(predictions)
         self._tokens.append(tokens)
         self._waiting += len(tokens)
-        if self._waiting < BLOCK:
+        if self._waiting >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Learn from what has been read, even if it is less than a block."""
+        if not self._waiting:
             return
         block, tokens = _Predictions.joined(self._pending), np.concatenate(self._tokens)
         self._head.learn(block.inputs, shares(block.mixture.weights), tokens)
