@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
+from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, AdaptationSettings, ModelConfig
 from charlm.container import checksum, open_container, peek_metadata, pieces, read_header, read_tensor
 from charlm.contract import Tensors, Tokenizer
 from charlm.errors import CharlmError, ModelFileError
@@ -27,7 +27,8 @@ from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
-METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "training", "provenance", "history"}
+METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "adaptation", "training", "provenance",
+            "history"}
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
@@ -48,6 +49,7 @@ class Model:
     line_hashes: LineHashes | None = None           # of the lines that it was trained on
     history: History | None = None                  # of its run
     provenance: Provenance = Provenance()
+    adaptation: AdaptationSettings = AdaptationSettings()       # of `--adapt`
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -60,8 +62,9 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
     source = model.separate_source
     metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
                 "tokenizer": {"kind": model.tokenizer.kind}, "source_tokenizer": source and {"kind": source.kind},
-                "labels": model.labels and model.labels.to_json(), "training": model.training,
-                "provenance": model.provenance.to_json(), "history": model.history is not None}
+                "labels": model.labels and model.labels.to_json(), "adaptation": asdict(model.adaptation),
+                "training": model.training, "provenance": model.provenance.to_json(),
+                "history": model.history is not None}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
         tensors[HASHES] = model.line_hashes.tensor
@@ -114,7 +117,7 @@ def _upgrade(metadata: dict[str, Any]) -> dict[str, Any]:
     if metadata["format"] < 3 and isinstance(metadata.get("model"), dict):
         metadata = {"labels": None, **metadata, "model": {"labels": 0, **metadata["model"]}}
     if metadata["format"] < 4:
-        metadata = {"provenance": {}, "history": False, **metadata}
+        metadata = {"adaptation": asdict(AdaptationSettings()), "provenance": {}, "history": False, **metadata}
     return metadata
 
 
@@ -136,7 +139,7 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None,
                   History.from_tensors({name: read(name) for name in HISTORY}) if parts.has_history else None,
-                  parts.provenance)
+                  parts.provenance, parts.adaptation)
     check_sizes(model)
     return model
 
@@ -152,6 +155,7 @@ class _Parts:
     labels: Labels | None
     provenance: Provenance
     has_history: bool
+    adaptation: AdaptationSettings
 
     def other_tensors(self) -> dict[str, tuple[str, int]]:
         """Return the dtype and number of dimensions of each tensor that is not a weight."""
@@ -177,6 +181,7 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
         raise ModelFileError("its task has no labels")
     try:
         config = ModelConfig.from_json(metadata["model"])
+        adaptation = AdaptationSettings.from_json(metadata["adaptation"])
     except CharlmError as error:
         raise ModelFileError(str(error)) from None
     if (source is not None) != task.has_source_tokenizer:
@@ -188,7 +193,7 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
                   _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
                   None if source is None else _kind(source, SOURCE_TOKENIZERS),
                   None if labels is None else Labels.from_json(labels),
-                  Provenance.from_json(metadata["provenance"]), metadata["history"])
+                  Provenance.from_json(metadata["provenance"]), metadata["history"], adaptation)
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ Examples:
   charlm score --level token --jsonl < verse.txt
   charlm score --level total --carry held-out.txt
   charlm score --level word essay.txt | sort -t"$(printf '\\t')" -k5 -rn | head
+  charlm score --adapt < server.log | sort -rn | head
   tail -f server.log | charlm score | awk '$1 > 4'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
@@ -32,11 +33,12 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
               help="Write one record per token, per word, per line, or for the whole input.")
 @options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
 @options.carry
+@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
 @options.jsonl
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, level: str, more: bool, carry: bool, jsonl: bool,
+def command(file: str | None, model: str | None, level: str, more: bool, carry: bool, adapt: str, jsonl: bool,
             errors: str, device: str, threads: int | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
@@ -50,15 +52,18 @@ def command(file: str | None, model: str | None, level: str, more: bool, carry: 
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
-    line without a tab by the mixture of all labels.
+    line without a tab by the mixture of all labels; with --adapt every line needs its label.
     """
     if more and level != "token":
         raise click.UsageError("--more is for --level token")
-    workers = options.set_up_cores(threads, device, carry=carry)
+    details = more or level == "word"
+    if adapt and details:
+        raise click.UsageError("--adapt is for --level token, line or total, without --more")
+    workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
-    scorer = loaded.tracer(carry=carry) if more or level == "word" else loaded.scorer(carry=carry)
+    scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=bool(adapt))
 
     def score(valid: Sequence[Line]) -> Sequence[TextScore]:
         return scorer.score([line.text_for(scorer) for line in valid])
