@@ -262,6 +262,8 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
     if recognized:
         report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
                "text")
+    for remark in corpus.remarks:
+        report(f"warning: {remark}")
     if repeated := getattr(corpus, "repeated", 0):
         report(f"pairs that repeat the source of an earlier pair: {repeated}; the model learns every target")
     return corpus, task

@@ -25,8 +25,8 @@ def check_output(path: str, texts: list[str], checkpoints: Checkpoints, *, repla
     if replace:
         return
     if checkpoints.exist():
-        raise click.UsageError(f"{path} has an unfinished run; continue it with: {resume_command}; or start from scratch "
-                         "with --force")
+        raise click.UsageError(f"{path} has an unfinished run; continue it with: {resume_command}; or start from "
+                               "scratch with --force")
     if os.path.exists(path):
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
 
@@ -38,8 +38,8 @@ def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[st
     if checkpoint is not None or os.path.exists(path):
         return checkpoint
     if not force:
-        raise click.UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start one "
-                         "whenever there is none to resume")
+        raise click.UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start "
+                               "one whenever there is none to resume")
     report("no checkpoint yet; starting from scratch with the options of this command")
     return None
 

@@ -176,6 +176,11 @@ def test_the_held_out_text_may_be_another_file(verses, tmp_path):
     assert training["validation_characters"] == 22
 
 
+def test_validating_on_the_training_text_is_a_warning(learn, verses):
+    _, progress = learn("c.txt", verses.read_bytes(), "--validation", "c.txt")
+    assert progress.startswith("charlm: warning: all of the held-out text is in the training text, too")
+
+
 def test_a_held_out_fraction_must_be_between_0_and_1(verses):
     for fraction in ("0", "1", "-0.5", "nan"):
         done = run_in_process("train", verses, "-o", "m.charlm", f"--validation={fraction}")
