@@ -328,6 +328,8 @@ class CorpusConfig:
                                     "of lines a random 5 %, at most 20,000; of pairs a random 10 %, at most 2,000")
     errors: str | None = option(None, "--errors", "How to treat bytes that are not UTF-8.", group="tokens",
                                 choices=("strict", "replace", "ignore"), automatic="strict")
+    keep_blank: bool | None = option(None, "--keep-blank", "With --lines: learn blank lines, too. They are otherwise "
+                                     "left out where they are more than 1 % of the lines.", group="tokens")
 
     def __post_init__(self) -> None:
         check_options(self)

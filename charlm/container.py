@@ -115,6 +115,12 @@ def _invalid(reason: str) -> ModelFileError:
     return ModelFileError(f"not a charlm model: {reason}")
 
 
+def is_container(path: str) -> bool:
+    """Return whether a file begins like a model or checkpoint, whole or damaged. Raises ModelFileError."""
+    with open_container(path) as file:
+        return file.read(8 + len(_PREFIX))[8:] == _PREFIX
+
+
 @contextlib.contextmanager
 def open_container(path: str) -> Iterator[BinaryIO]:
     """Open a regular file. Whatever fails here or in the `with` block raises a ModelFileError that names the file."""

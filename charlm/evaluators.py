@@ -98,7 +98,9 @@ def _scores(model: LanguageModel, request: EvaluationRequest,
 def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     """Measure the loss of lines, each end counted as a character; of labelled ones also the labels missed."""
     labelled = model.task_row.has_labels
-    lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in request.texts)
+    keeps_blank = "blank_lines_left_out" not in model.stored.training
+    lines = (line for text in request.texts for line in read_lines(text, labelled=labelled)
+             if keeps_blank or line[1].strip())
     scorer, classifier = model.scorer(), model.classifier() if labelled else None
 
     adaptive = model.scorer(adapt=True) if request.adapt else None

@@ -13,6 +13,7 @@ class Measuring:
     """The speed of this machine is measured, which the plan needs."""
 
     seconds: float                  # that it takes, apart from building the network
+    note: str = ""                  # what --minutes counts in a resumed run
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ def find_model(path: str | None, verb: str = "", *, besides: str | None = None) 
     """
     if path:
         return path
+    if path == "":
+        raise UsageError("-m/--model is empty; name a model, or leave it out for the newest one here")
     other = besides and os.path.realpath(besides)
     found = sorted((name for name in glob.glob("*.charlm") if os.path.isfile(name) and os.path.realpath(name) != other),
                    key=lambda name: (os.stat(name).st_mtime_ns, name), reverse=True)

@@ -16,6 +16,7 @@ from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
 from charlm.cli.models import default_output
+from charlm.cli.train_output import check_output, is_finished, resumed_checkpoint
 from charlm.config import CorpusConfig, to_flags
 from charlm.errors import CharlmError, CorpusError
 from charlm.provenance import Provenance, provenance_of
@@ -101,12 +102,14 @@ def _task_options(command: Any) -> Any:
 @click.command("train", cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @options.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
-@options.option("--force", is_flag=True, help="Replace an existing output.")
+@options.option("--force", is_flag=True, help="Replace an existing model. With --resume: start a run if there is none "
+                "to resume.")
 @_task_options
 @options.config_options(CorpusConfig, "reading", fixed=False)
 @options.config_options(TrainingOptions, "training", fixed=False)
 @options.option("--bidirectional", is_flag=True, help="Short for --encoder bidirectional.", group="network")
-@options.option("--resume", is_flag=True, help="Continue an interrupted run, bit for bit.", group="resuming")
+@options.option("--resume", is_flag=True, help="Continue an interrupted run, bit for bit. --steps, "
+                "--epochs and --minutes then set another length.", group="resuming")
 @options.option("--new-corpus", is_flag=True, help="With --resume: accept that the corpus has changed.",
                 group="resuming")
 @options.option("--init-from", metavar="MODEL", help="Start from the weights of this model; new characters, words and "
@@ -142,6 +145,8 @@ def _request(given: dict[str, Any], began: float) -> _Request:
             raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
         given["training"] = replace(given["training"], encoder="bidirectional")
     request = _Request(task=tasks[0] if tasks else None, began=began, **given)
+    if request.output == "":
+        raise click.UsageError("-o/--output is empty; name a file, or leave it out")
     if request.new_corpus and not request.resume:
         raise click.UsageError("--new-corpus needs --resume; to start from scratch, name another file with -o")
     if request.init_from and request.resume:
@@ -159,7 +164,8 @@ def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None)
     from charlm.lock import locked
     from charlm.storage import remove_leftovers, require_writable
     checkpoints = Checkpoints(request.path)
-    _check_output(request, checkpoints)
+    check_output(request.path, request.texts, checkpoints, replace=request.force or request.resume,
+                 resume_command=request.resume_command)
     require_writable(request.path)
     checkpoints.require_writable()
     with locked(request.path):
@@ -193,9 +199,7 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
     checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
     if process_group is not None:
         process_group.barrier()         # before rank 0 writes another checkpoint
-    if checkpoint is None and request.resume and os.path.exists(request.path):
-        report(f"{request.path} has no checkpoint: its run finished, or never began; to train on, use --init-from "
-               f"{shlex.quote(request.path)}, or --force to start from scratch")
+    if request.resume and is_finished(request.path, checkpoint, report):
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
@@ -233,10 +237,7 @@ def _ignore(text: str) -> None:
 def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[str], None]) -> Checkpoint | None:
     """Return the checkpoint to resume, if one is asked for and there is one."""
     if request.resume:
-        checkpoint = checkpoints.newest(report)
-        if checkpoint is None and not os.path.exists(request.path):
-            report("no checkpoint yet; starting from scratch with the options of this command")
-        return checkpoint
+        return resumed_checkpoint(request.path, checkpoints, report, force=request.force)
     if request.force:
         checkpoints.supersede()
     return None
@@ -269,24 +270,11 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
     if recognized:
         report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
                "text")
+    for remark in corpus.remarks:
+        report(f"warning: {remark}")
     if repeated := getattr(corpus, "repeated", 0):
         report(f"pairs that repeat the source of an earlier pair: {repeated}; the model learns every target")
     return corpus, task
-
-
-def _check_output(request: _Request, checkpoints: Checkpoints) -> None:
-    """Refuse an output that is a text of the run, or that exists, unless --force or --resume is given."""
-    path = request.path
-    files = [text for text in request.texts if text != "-" and os.path.exists(text)]
-    if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
-        raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
-    if request.force or request.resume:
-        return
-    if checkpoints.exist():
-        raise click.UsageError(f"{path} has an unfinished run; continue it with: {request.resume_command}; or start "
-                               "from scratch with --force")
-    if os.path.exists(path):
-        raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
 
 
 def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:

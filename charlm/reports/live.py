@@ -121,7 +121,8 @@ class LivePanel:
     def _update(self, event: Event) -> None:
         match event:
             case Measuring():
-                self._print(f"measuring the speed of this machine for {event.seconds:.0f} s")
+                note = event.note and f" · {event.note}"
+                self._print(f"measuring the speed of this machine for {event.seconds:.0f} s{note}")
             case Planned():
                 self._start(event)
             case Resumed():

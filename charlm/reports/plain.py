@@ -56,7 +56,7 @@ class PlainLines:
 def _format_event(event: Event) -> str:
     match event:
         case Measuring():
-            return _format_fields(event="measuring", seconds=event.seconds)
+            return _format_fields(event="measuring", seconds=event.seconds, note=event.note or None)
         case Planned():
             return _format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
                                   epochs=event.epochs, expected_seconds=event.seconds,

@@ -30,6 +30,11 @@ class CorpusRequest:
     labels: Labels | None = None                    # known ones
     hint: str = ""                                  # advice for a line that is refused
 
+    def refuse_keep_blank(self) -> None:
+        """Raise UsageError if blank lines are to be kept."""
+        if self.config.keep_blank:
+            raise UsageError("--keep-blank is for --lines; running text keeps its blank lines, tables have none")
+
     def text_tokenizer(self) -> str | AnyTokenizer:
         """Return the tokenizer of a text that is read and written. Raises UsageError for one of pairs."""
         if self.config.source_tokenizer is not None:
@@ -41,6 +46,7 @@ class CorpusRequest:
 
 def read_text_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpus:
     """Read running text."""
+    request.refuse_keep_blank()
     return build_text_corpus(texts, tokenizer=request.text_tokenizer(), validation=request.held_out,
                              vocabulary_size=request.config.vocabulary_size)
 
@@ -48,17 +54,20 @@ def read_text_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpu
 def read_line_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
     """Read independent lines."""
     return build_line_corpus(texts, labelled=False, tokenizer=request.text_tokenizer(), validation=request.held_out,
-                             vocabulary_size=request.config.vocabulary_size)
+                             vocabulary_size=request.config.vocabulary_size,
+                             keep_blank=bool(request.config.keep_blank))
 
 
 def read_labelled_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
     """Read lines of label<TAB>text."""
+    request.refuse_keep_blank()
     return build_line_corpus(texts, labelled=True, tokenizer=request.text_tokenizer(), validation=request.held_out,
                              vocabulary_size=request.config.vocabulary_size, labels=request.labels)
 
 
 def read_pair_corpus(texts: Sequence[Text], request: CorpusRequest) -> PairCorpus:
     """Read lines of source<TAB>target."""
+    request.refuse_keep_blank()
     config = request.config
     return build_pair_corpus(texts, tokenizer=request.tokenizer or config.tokenizer,
                              source_tokenizer=request.source_tokenizer or config.source_tokenizer or "nfd",

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from charlm.contract import IntArray, Tokenizer
+from charlm.contract import BoolArray, IntArray, Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.examples import Examples
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
 from charlm.text.reading import Text, split_lines, strip_line_end
+from charlm.text.remarks import blank_remark, duplicate_remark, overlap_remark, shared_lines
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.spool import LineSpool
 from charlm.text.tokenizers import registry
@@ -28,6 +29,7 @@ from charlm.text.tsv import LABEL_TEXT, read_pairs
 
 HELD_OUT = 0.05                         # of the different lines
 MAX_HELD_OUT = 20_000                   # different lines, unless --validation gives a fraction
+MAX_BLANK = 0.01                        # of the lines: where more are blank, they separate lines and are left out
 MAX_EXAMPLE = 1024                      # predicted tokens; a longer line is split
 LINES_PER_BLOCK = 4096                  # for training the tokenizer
 
@@ -46,7 +48,9 @@ class LineCorpus:
     lines: int                          # to learn from
     train_characters: int               # each line's end counts as one
     validation_characters: int          # likewise
-    digest: str                         # of all lines
+    digest: str                         # of all lines that are not left out
+    blank: int = 0                      # lines that are left out
+    remarks: tuple[str, ...] = ()       # what the user should know about it
 
     separate_source = None              # there is no source
 
@@ -68,7 +72,8 @@ class LineCorpus:
 
     def metadata(self) -> dict[str, Any]:
         """Return what a model file records about its corpus."""
-        return {"train_lines": self.lines, "validation_lines": len(self.validation),
+        blank = {"blank_lines_left_out": self.blank} if self.blank else {}
+        return {**blank, "train_lines": self.lines, "validation_lines": len(self.validation),
                 "train_characters": self.train_characters, "validation_characters": self.validation_characters,
                 "longest_line": int(max(self.lengths.max(), (self.validation.lengths - 1).max())),
                 "corpus_digest": self.digest}
@@ -109,41 +114,76 @@ def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer, labels: Labels | 
 
 def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
                       labels: Labels | None = None, vocabulary_size: int | None = None,
-                      validation: float | Text | None = None) -> LineCorpus:
+                      validation: float | Text | None = None, keep_blank: bool = False) -> LineCorpus:
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
-    ones are allowed only if its tokenizer is extended. Raises CorpusError for a line without its label, and for texts
+    ones are allowed only if its tokenizer is extended. Blank lines are left out where they are more than a few, unless
+    `keep_blank`. Raises CorpusError for a line without its label, and for texts
     with too few different lines.
     """
-    names = ", ".join(text.name for text in texts)
-
-    def spool(texts: Sequence[Text]) -> LineSpool:
-        lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts)
-        return LineSpool(lines, key=1, labelled=labelled)
-
-    lines = spool(texts)
-    digest = lines.digest
-    if not len(lines):
-        raise CorpusError(f"{names}: empty; there is nothing to learn")
-    if isinstance(validation, Text):
-        mask, held_out = np.zeros(len(lines), bool), spool([validation])
-        digest, validated, held_out_lengths = digest + held_out.digest, iter(held_out), held_out.lengths
-        if not len(held_out):
-            raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
-    else:
-        if (lines.hashes == lines.hashes[0]).all():
-            reason = "all lines are the same" if len(lines) > 1 else "one line only"
-            raise CorpusError(f"{names}: {reason}; at least 2 different lines are needed, one of them held out")
-        mask = lines.held_out(validation, HELD_OUT, MAX_HELD_OUT)
-        validated, held_out_lengths = lines.select(mask), lines.lengths[mask]
+    parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank)
+    lines, mask = parts.lines, parts.mask
     if labelled and (labels is None or isinstance(tokenizer, Extendable)):
         labels = Labels.from_counts(Counter(labels.names if labels else ()) | Counter(label for label, _ in lines))
     trained = registry.train(tokenizer, _blocks(line for _, line in lines), vocabulary_size=vocabulary_size)
     size = trained.size + 1 + len(labels or ())
     rows = itertools.chain.from_iterable(map(split_long, _rows(lines.select(~mask), trained, labels)))
     train = Examples(rows, vocabulary_size=size)
-    held_out_examples = Examples(_rows(validated, trained, labels), vocabulary_size=size)
+    held_out_examples = Examples(_rows(parts.held_out(), trained, labels), vocabulary_size=size)
     lengths = lines.lengths[~mask]
     return LineCorpus(trained, labels, LineHashes(lines.hashes), train, held_out_examples, len(lengths),
-                      int((lengths + 1).sum()), int((held_out_lengths + 1).sum()), digest)
+                      int((lengths + 1).sum()), int((parts.held_out_lengths + 1).sum()), parts.digest, parts.blank,
+                      parts.remarks())
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The lines, and which of them, or which other lines, are held out."""
+
+    lines: LineSpool
+    mask: BoolArray                     # of the lines that are held out
+    other: LineSpool | None             # a held-out text of its own
+    read: int                           # lines, those that are left out among them
+    blank: int                          # lines that are left out
+
+    @property
+    def digest(self) -> str:
+        return self.lines.digest + (self.other.digest if self.other else "")
+
+    @property
+    def held_out_lengths(self) -> IntArray:
+        return self.other.lengths if self.other else self.lines.lengths[self.mask]
+
+    def held_out(self) -> Iterator[LabelledLine]:
+        return iter(self.other) if self.other else self.lines.select(self.mask)
+
+    def remarks(self) -> tuple[str, ...]:
+        shared = overlap_remark(shared_lines(self.lines, self.other), "lines") if self.other else ""
+        return tuple(filter(None, (blank_remark(self.read, self.blank), duplicate_remark(self.lines), shared)))
+
+
+def _read_parts(texts: Sequence[Text], validation: float | Text | None, *, labelled: bool, keep_blank: bool) -> _Parts:
+    """Read all lines. Blank ones are left out unless they are few or kept. Raises CorpusError if too few remain."""
+    def spool(texts: Sequence[Text]) -> LineSpool:
+        lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts)
+        return LineSpool(lines, key=1, labelled=labelled)
+
+    names = ", ".join(text.name for text in texts)
+    spools = [spool(texts), *([spool([validation])] if isinstance(validation, Text) else [])]
+    read, blank = sum(map(len, spools)), sum(int(one.blank.sum()) for one in spools)
+    if keep_blank or all(one.blank.sum() <= MAX_BLANK * len(one) for one in spools):
+        blank = 0
+    if blank:
+        spools = [one.without_blank() for one in spools]
+    lines, *others = spools
+    if not len(lines):
+        raise CorpusError(f"{names}: empty; there is nothing to learn")
+    if isinstance(validation, Text):
+        if not len(others[0]):
+            raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
+        return _Parts(lines, np.zeros(len(lines), bool), others[0], read, blank)
+    if (lines.hashes == lines.hashes[0]).all():
+        reason = "all lines are the same" if len(lines) > 1 else "one line only"
+        raise CorpusError(f"{names}: {reason}; at least 2 different lines are needed, one of them held out")
+    return _Parts(lines, lines.held_out(validation, HELD_OUT, MAX_HELD_OUT), None, read, blank)

@@ -16,6 +16,7 @@ from charlm.contract import IntArray, Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.examples import Examples
 from charlm.text.reading import Text
+from charlm.text.remarks import duplicate_remark, overlap_remark, shared_lines
 from charlm.text.spool import LineSpool
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.registry import Extendable
@@ -40,6 +41,7 @@ class PairCorpus:
     target_ratio: float                 # RATIO_QUANTILE of target tokens / (source tokens + RATIO_OFFSET)
     repeated: int                       # pairs whose source already occurred
     digest: str                         # of all pairs
+    remarks: tuple[str, ...] = ()       # what the user should know about it
 
     labels = line_hashes = None         # these are for lines
 
@@ -79,11 +81,13 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     if not len(pairs):
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     digest, sources_seen = pairs.digest, len(np.unique(pairs.hashes))
+    remarks = [duplicate_remark(pairs)]
     if isinstance(validation, Text):
         mask, other = np.zeros(len(pairs), bool), LineSpool(read_pairs(validation), key=0)
         digest, held_out = digest + other.digest, list(other)
         if not held_out:
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
+        remarks.append(overlap_remark(shared_lines(pairs, other), "sources"))
     else:
         if sources_seen < 2:
             raise CorpusError(f"{names}: a single source; at least 2 are needed, one of them held out")
@@ -101,4 +105,5 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     targets = Examples(map(writes.encode, side(1)), vocabulary_size=writes.size)
     ratios = targets.lengths / (sources.lengths + RATIO_OFFSET)
     return PairCorpus(writes, reads, sources, targets, held_out,
-                      float(np.quantile(ratios, RATIO_QUANTILE, method="higher")), len(pairs) - sources_seen, digest)
+                      float(np.quantile(ratios, RATIO_QUANTILE, method="higher")), len(pairs) - sources_seen, digest,
+                      tuple(filter(None, remarks)))

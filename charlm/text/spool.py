@@ -87,11 +87,12 @@ class LineSpool:
     """
 
     def __init__(self, lines: Iterable[tuple[str, str]], *, key: int, labelled: bool = True):
-        self._labelled = labelled
+        self.labelled, self._key = labelled, key
         self._spool = Spool(f"{first}{TAB}{second}{NEWLINE}" if labelled else second + NEWLINE
                             for first, second in lines)
-        table = np.fromiter(((line_hash(line[key]), len(line[1])) for line in self), "u8,i8")
+        table = np.fromiter(((line_hash(line[key]), len(line[1]), not line[1].strip()) for line in self), "u8,i8,?")
         self.hashes, self.lengths = table["f0"], table["f1"]    # of the key field and of the second field, one a line
+        self.blank: BoolArray = table["f2"]                     # whether the second field is white space only
         self.digest = self._spool.digest
 
     def __len__(self) -> int:
@@ -100,8 +101,12 @@ class LineSpool:
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Yield both fields of every line; the first is empty if unlabelled."""
         for line in split_lines(self._spool):
-            first, _, second = line.partition(TAB) if self._labelled else ("", "", line)
+            first, _, second = line.partition(TAB) if self.labelled else ("", "", line)
             yield first, second
+
+    def without_blank(self) -> LineSpool:
+        """Return the other lines."""
+        return LineSpool(self.select(~self.blank), key=self._key, labelled=self.labelled)
 
     def held_out(self, fraction: float | None, default: float, limit: int) -> BoolArray:
         """Return a mask holding out a fraction of hashes, else `default` up to `limit`; at least one on each side."""

@@ -14,6 +14,7 @@ from typing import Any
 from charlm.contract import Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.reading import Text
+from charlm.text.remarks import overlap_remark, shared_text
 from charlm.text.spool import Spool
 from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers import registry
@@ -35,6 +36,7 @@ class TextCorpus:
     train_characters: int
     validation_characters: int
     digest: str                         # of the texts
+    remarks: tuple[str, ...] = ()       # what the user should know about it
 
     separate_source = None              # the encoder, if any, shares the decoder's tokenizer
     labels = line_hashes = None         # these are for lines
@@ -87,16 +89,18 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     def cache(chunks: Iterable[str]) -> TokenCache:
         return TokenCache(encode_chunks(trained, chunks), vocabulary_size=trained.size)
 
-    digest = spool.digest
+    digest, remarks = spool.digest, []
     if isinstance(validation, Text):
         other, cut = Spool(validation), spool.characters
         if not other.characters:
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
         digest, held_out, held_out_characters = digest + other.digest, iter(other), other.characters
+        remarks = [overlap_remark(shared_text(spool, other), "text")]
     else:
         cut = _held_out_from(spool.characters, validation)
         held_out, held_out_characters = spool.part(cut, spool.characters), spool.characters - cut
-    corpus = TextCorpus(trained, cache(spool.part(0, cut)), cache(held_out), cut, held_out_characters, digest)
+    corpus = TextCorpus(trained, cache(spool.part(0, cut)), cache(held_out), cut, held_out_characters, digest,
+                        tuple(filter(None, remarks)))
     if len(corpus.train) < 2 or not len(corpus.validation):
         raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and {len(corpus.validation)} held out "
                           "are too few; use --tokenizer char")

@@ -21,8 +21,8 @@ class TrainingOptions(_Automatic):
 
     epochs: float | None = option(None, "--epochs", "Train for this many passes over the corpus.", group="run",
                                   high=1e9)
-    minutes: float | None = option(None, "--minutes", "Train for this long, planned from measured speed.", group="run",
-                                   high=1e9)
+    minutes: float | None = option(None, "--minutes", "Train for this long, planned from measured speed; with "
+                                   "--resume, for this long from now on.", group="run", high=1e9)
 
     def __post_init__(self) -> None:
         check_options(self)

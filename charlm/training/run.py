@@ -24,7 +24,7 @@ from charlm.text.corpora import Corpus
 
 MODEL = "model."                        # prefix of the names of the model's tensors in a checkpoint
 _CHANGEABLE = ("steps", "replan", "learning_rate", "patience")
-_NEW = {"precision", "replan"}          # options that older checkpoints lack: their defaults are what those runs did
+_OLD_READING = {"keep_blank": True}     # how older checkpoints, which lack these options, read their corpus
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
 _STATE = {"step", "best", "validations_since_best", "validated", "seconds", "history"}
 _MAX_COUNT, _MAX_THREADS = 1 << 40, 1024
@@ -85,7 +85,8 @@ def parse_run(checkpoint: Checkpoint) -> Run:
         check(run)
         model = parse_model(checkpoint)
         require(model.task == run["task"], "its task is not its model's")
-        return Run(model.config, TrainingConfig(**run["config"]), model.task, CorpusConfig(**run["reading"]),
+        return Run(model.config, TrainingConfig(**run["config"]), model.task,
+                   CorpusConfig(**_OLD_READING | run["reading"]),
                    {"corpus_digest": model.training.get("corpus_digest")}, run["environment"], tuple(run["changes"]),
                    run["minutes"], Provenance.from_json(run["provenance"]))
     except (TypeError, ValueError, CharlmError) as error:
@@ -122,7 +123,7 @@ def check(run: dict[str, Any]) -> None:
     require(all(isinstance(run[name], dict) for name in ("config", "reading", "state", "environment")),
              "its parts are not tables")
     require(set(run["config"]) == _names(TrainingConfig), "options are missing or unknown")
-    require(set(run["reading"]) == _names(CorpusConfig), "options of its corpus are missing or unknown")
+    require({*_OLD_READING, *run["reading"]} == _names(CorpusConfig), "options of its corpus are missing or unknown")
     require(isinstance(run["task"], str) and run["task"] in TASKS, f"its task is not one of {', '.join(TASKS)}")
     require(_is_count(run["failures"]), "its number of failures is invalid")
     require(isinstance(run["changes"], list) and all(isinstance(change, dict) for change in run["changes"]),

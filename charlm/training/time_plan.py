@@ -83,7 +83,8 @@ class TimePlanner:
         `save` stores the start of the first run. If the network is `fixed`, only the steps follow from the time; `done`
         of them are behind.
         """
-        yield Measuring(self._measured)
+        note = f"--minutes {self._budget / 60:g} counts from now on, after {done:,} steps" if done else ""
+        yield Measuring(self._measured, note)
         trainer = self._calls.run(lambda _: self._build(first))
         yield from save(first, trainer)
         run, speed = first, self._speed(trainer)

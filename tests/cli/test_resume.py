@@ -80,9 +80,19 @@ def test_resume_needs_no_flag_of_the_run(unfinished, train, tmp_path):
     assert (tmp_path / "model").read_bytes() == resumed
 
 
-def test_resume_without_a_checkpoint_starts_from_scratch(corpus, train):
-    code, progress = train(*FLAGS, "--resume")
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_resume_alone_never_starts_from_nothing(corpus, train, tmp_path, quiet):
+    code, progress = train(*FLAGS, "--resume", *quiet)
+    assert code == 2 and progress.startswith("charlm: error: model has no run to resume") and "--force" in progress
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_resume_with_force_starts_a_run_then_leaves_it_finished(corpus, train, tmp_path):
+    code, progress = train(*FLAGS, "--resume", "--force")
     assert code == 0 and "no checkpoint yet; starting from scratch" in progress
+    before = (tmp_path / "model").stat().st_mtime_ns
+    assert train(*FLAGS, "--resume", "--force")[0] == 0
+    assert (tmp_path / "model").stat().st_mtime_ns == before
 
 
 def test_resuming_a_finished_run_only_prints_that_it_is_finished(corpus, train, tmp_path):
@@ -166,6 +176,8 @@ def test_minutes_given_on_resume_count_from_then_on(unfinished, train, monkeypat
     time_for_one_step = Speed(1e6, 0.0)
     monkeypatch.setattr("charlm.training.time_plan.measure", lambda *_, **__: time_for_one_step)
     code, progress = train("--resume", "--minutes", "1")
+    first = progress.splitlines()[0]
+    assert first.startswith("event=measuring") and "--minutes 1 counts from now on, after 6 steps" in first
     assert code == 0 and " steps=7 " in progress and "event=stopped reason=finished step=7" in progress
 
 
@@ -331,7 +343,8 @@ def test_a_name_too_long_for_a_checkpoint_is_refused_at_once(tmp_path, train):
 
 
 def test_a_rerun_is_told_how_to_continue_even_if_a_model_exists(unfinished, train, tmp_path):
-    (tmp_path / "model").write_bytes(b"the best model so far")
+    checkpoint, = tmp_path.glob("model.checkpoint-a")
+    os.rename(checkpoint, tmp_path / "model")               # begins like a model, as the best one so far does
     code, progress = train(*FLAGS)
     assert code == 2 and "has an unfinished run; continue it with: charlm train" in progress and "--resume" in progress
-    assert (tmp_path / "model").read_bytes() == b"the best model so far"
+    assert (tmp_path / "model").exists()

@@ -81,12 +81,13 @@ def test_minutes_are_kept_and_the_printed_flags_repeat_the_run(verses, tmp_path)
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
-def test_an_existing_model_is_replaced_only_with_force(verses, tmp_path):
+def test_an_existing_model_is_replaced_only_with_force(verses, model, tmp_path):
     there = tmp_path / "verses.charlm"
-    there.write_bytes(b"precious")
+    before = model.read_bytes()
+    there.write_bytes(before[:-1])                          # even a damaged one
     done = run_process("train", verses, *TINY)
     assert "verses.charlm exists" in error_line(done, 2) and "--force" in error_line(done, 2)
-    assert there.read_bytes() == b"precious"
+    assert there.read_bytes() == before[:-1]
     run_in_process("train", verses, "-o", there, *TINY, "--quiet", "--force").check()
     assert load(str(there)).config.hidden_size == 16
 
@@ -175,6 +176,11 @@ def test_the_held_out_text_may_be_another_file(verses, tmp_path):
     assert training["validation_characters"] == 22
 
 
+def test_validating_on_the_training_text_is_a_warning(learn, verses):
+    _, progress = learn("c.txt", verses.read_bytes(), "--validation", "c.txt")
+    assert progress.startswith("charlm: warning: all of the held-out text is in the training text, too")
+
+
 def test_a_held_out_fraction_must_be_between_0_and_1(verses):
     for fraction in ("0", "1", "-0.5", "nan"):
         done = run_in_process("train", verses, "-o", "m.charlm", f"--validation={fraction}")
@@ -208,6 +214,26 @@ def test_force_never_replaces_a_text_of_the_run(verses, tmp_path):
         done = run_in_process("train", verses, "--validation", held_out, "-o", output, "--force")
         assert "itself a text" in error_line(done, 2)
         assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("flags", [[], ["--force"], ["--resume"], ["--resume", "--force"]], ids=str)
+def test_a_file_that_is_no_model_is_never_replaced(verses, tmp_path, flags):
+    (tmp_path / "notes.txt").write_bytes(b"precious")
+    done = run_in_process("train", verses, "-o", "notes.txt", *TINY, *flags)
+    assert "notes.txt exists and is not a model" in error_line(done, 2)
+    assert (tmp_path / "notes.txt").read_bytes() == b"precious"
+
+
+def test_an_empty_file_is_replaced_with_force(verses, tmp_path):
+    (tmp_path / "made-by-mktemp").touch()
+    run_in_process("train", verses, "-o", "made-by-mktemp", *TINY, "--quiet", "--force").check()
+
+
+def test_an_empty_name_is_refused_as_output_and_as_model(verses, model, tmp_path):
+    (tmp_path / "newest.charlm").write_bytes(model.read_bytes())
+    assert "-o/--output is empty" in error_line(run_in_process("train", verses, "-o", "", *TINY), 2)
+    assert "-m/--model is empty" in error_line(run_in_process("sample", "-m", ""), 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["newest.charlm"]
 
 
 def test_a_fifo_as_output_is_a_storage_error(verses, tmp_path):

@@ -80,7 +80,7 @@ def test_lines_that_are_too_few_are_refused_in_one_line(tmp_path, content, reaso
 
 
 def test_two_different_lines_are_enough_to_hold_one_out(learn):
-    for content in (b"a\nb\n", b"a\n\n", b"a\n\nb"):
+    for content in (b"a\nb\n", b"a\n\nb"):
         summary = learn("two.txt", content, "--lines")[0].training
         assert min(summary["train_lines"], summary["validation_lines"]) >= 1
 
@@ -151,3 +151,14 @@ def test_the_next_command_printed_for_lines_works(learn):
 def test_a_line_longer_than_any_batch_is_learnt(learn):
     model, _ = learn("long.txt", b"ab" * 3000 + b"\na\nb\n", "--lines")
     assert model.training["longest_line"] in (1024, 6001)
+
+
+def test_blank_lines_between_names_are_left_out_with_a_word(learn, train_on):
+    plain, spaced = learn("plain.txt", NAMES, "--lines")[0], NAMES.replace(b"\n", b"\n\n")
+    left_out, progress = learn("spaced.txt", spaced, "--lines")
+    count = NAMES.count(b"\n")
+    assert f"charlm: warning: {count} of {2 * count} lines are blank and are left out; --keep-blank" in progress
+    assert left_out.training == {**plain.training, "blank_lines_left_out": count}
+    kept, progress = learn("spaced.txt", spaced, "--lines", "--keep-blank")
+    assert kept.training["train_lines"] > plain.training["train_lines"] and "lines are blank" not in progress
+    assert "--keep-blank is for --lines" in error_line(train_on("spaced.txt", spaced, "--keep-blank"), 2)

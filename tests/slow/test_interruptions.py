@@ -142,7 +142,7 @@ def run_and_kill(work, rng, *more):
 
 def kill_until_finished(work, rng):
     """Kill a training until it finishes; each time it must lose at most one checkpoint interval."""
-    while run_and_kill(work, rng, "--resume"):
+    while run_and_kill(work, rng, "--resume", "--force"):
         assert seconds_lost(work) < INTERVAL + DELAY
     assert work.take_result() == (work.model, work.tensors)
     assert not work.leftovers()
@@ -213,7 +213,8 @@ def interrupt(work, signum, pid):
 
 def assert_resumes(work, phase):
     """Assert that the run is resumed to the result of the uninterrupted one."""
-    assert work.forks.run(work.folder, *work.train, "--resume") == 0, work.stderr()
+    start_if_none = ["--force"] if phase == "reading" else []
+    assert work.forks.run(work.folder, *work.train, "--resume", *start_if_none) == 0, work.stderr()
     if phase == "finishing":
         assert "model has no checkpoint: its run finished" in work.stderr()
     assert work.take_result() == (work.model, work.tensors)

@@ -120,7 +120,7 @@ def test_a_killed_process_ends_all_and_any_number_can_resume(tmp_path):
 
 def test_only_the_main_process_reports_the_checkpoint_to_resume(tmp_path):
     (tmp_path / "corpus").write_text(text_of("lines"), encoding="utf-8")
-    loss_after(tmp_path, 2, "--lines", "--steps", "2", "--resume")
+    loss_after(tmp_path, 2, "--lines", "--steps", "2", "--resume", "--force")
     assert stderr_of(tmp_path).count("starting from scratch") == 1, stderr_of(tmp_path)
     assert launch(tmp_path, 2, "--lines", "--steps", "2", "--resume").wait(60) == 0
     assert stderr_of(tmp_path).count("model has no checkpoint") == 1, stderr_of(tmp_path)

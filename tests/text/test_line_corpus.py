@@ -26,9 +26,10 @@ def put(folder, data, name="lines.txt"):
     return str(folder / name)
 
 
-def build(*paths, labelled=False, validation=None, **options):
+def build(*paths, labelled=False, validation=None, keep_blank=True, **options):
     held_out = Text(validation) if isinstance(validation, str) else validation
-    return build_line_corpus([Text(path) for path in paths], labelled=labelled, validation=held_out, **options)
+    return build_line_corpus([Text(path) for path in paths], labelled=labelled, validation=held_out,
+                             keep_blank=keep_blank, **options)
 
 
 def lines_of(corpus, examples):
@@ -224,3 +225,40 @@ def test_hashes_include_both_sides_but_no_separate_file(tmp_path):
     assert corpus.line_hashes.contains(NUMBERS).all() and "line 100" not in corpus.line_hashes
     labelled = build(put(tmp_path, ["x\ta", "y\tb"]), validation=put(tmp_path, ["x\tc"], "held.txt"), labelled=True)
     assert labelled.line_hashes.contains(["a", "b", "c", "x\ta"]).tolist() == [True, True, False, False]
+
+
+# Remarks
+
+
+@pytest.mark.parametrize("blank", ["", "  \t"])
+def test_blank_lines_are_left_out_where_they_are_more_than_a_few(tmp_path, blank):
+    spaced = [part for line in NUMBERS for part in (line, blank)]
+    corpus = build(put(tmp_path, spaced), keep_blank=False)
+    assert sides(corpus) == sides(build(put(tmp_path, NUMBERS)))
+    assert "100 of 200 lines are blank" in corpus.remarks[0] and corpus.metadata()["blank_lines_left_out"] == 100
+    assert blank not in corpus.line_hashes
+
+
+def test_blank_lines_stay_where_they_are_kept_or_few(tmp_path):
+    kept = build(put(tmp_path, [*NUMBERS, "", ""]))
+    few = build(put(tmp_path, [*NUMBERS, ""]), keep_blank=False)        # one in 101 is less than a hundredth
+    assert (kept.lines + len(kept.validation), few.lines + len(few.validation)) == (102, 101)
+    assert not kept.remarks and not few.remarks and "blank_lines_left_out" not in few.metadata()
+
+
+def test_duplicates_are_reported_if_they_are_more_than_half(tmp_path):
+    assert build(put(tmp_path, NUMBERS * 2)).remarks == ()
+    assert "200 of 300 lines repeat" in build(put(tmp_path, NUMBERS * 3)).remarks[0]
+    labelled = [f"{label}\t{line}" for label in "abc" for line in NUMBERS]
+    assert build(put(tmp_path, labelled), labelled=True).remarks == ()
+    assert "300 of 600 lines" not in str(build(put(tmp_path, labelled * 2), labelled=True).remarks)
+    assert "600 of 900 lines repeat" in build(put(tmp_path, labelled * 3), labelled=True).remarks[0]
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_held_out_lines_that_are_learned_are_reported_with_their_share(tmp_path, labelled):
+    start = "x\t" if labelled else ""
+    train, new = ([f"{start}{name} {number}" for number in range(100)] for name in ("line", "other"))
+    for held_out, share in ((train, "all"), (train[:25] + new[:75], "25 %"), (train[:1] + new[:99], "1 %"), (new, "")):
+        corpus = build(put(tmp_path, train), validation=put(tmp_path, held_out, "held.txt"), labelled=labelled)
+        assert [remark.partition(" of the held-out lines")[0] for remark in corpus.remarks] == [share][:bool(share)]

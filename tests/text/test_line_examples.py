@@ -30,7 +30,7 @@ def build(folder, lines, *, held_out=("x\tx",), labelled=False, **options):
     for name, side in (("lines.txt", lines), ("held.txt", held_out)):
         (folder / name).write_bytes("".join(f"{line}\n" for line in side).encode())
     return build_line_corpus([Text(str(folder / "lines.txt"))], labelled=labelled,
-                             validation=Text(str(folder / "held.txt")), **options)
+                             validation=Text(str(folder / "held.txt")), keep_blank=True, **options)
 
 
 def rows_of(examples):

@@ -243,3 +243,11 @@ def test_digest_does_not_depend_on_files_and_line_ends(tmp_path):
 def test_digest_includes_the_held_out_file(tmp_path):
     path, held_out = put(tmp_path, NUMBERS), put(tmp_path, [("x", "y")], "held.tsv")
     assert build(path).digest != build(path, validation=held_out).digest
+
+
+def test_held_out_sources_that_are_learned_and_duplicates_are_reported(tmp_path):
+    path, new = put(tmp_path, NUMBERS), [(f"new {source}", target) for source, target in NUMBERS[:50]]
+    mixed = put(tmp_path, NUMBERS[:50] + new, "held.tsv")
+    assert build(path, validation=mixed).remarks[0].startswith("50 % of the held-out sources are in the training text")
+    assert build(path, validation=put(tmp_path, new, "new.tsv")).remarks == () == build(path).remarks
+    assert "200 of 300 lines repeat" in build(put(tmp_path, NUMBERS * 3)).remarks[0]

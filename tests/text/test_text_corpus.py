@@ -209,3 +209,24 @@ def test_metadata_counts_characters_and_tokens(tmp_path):
 def test_source_tokenizer_is_the_tokenizer(tmp_path):
     corpus = build([put(tmp_path, "abc")])
     assert corpus.source_tokenizer is corpus.tokenizer and corpus.separate_source is None
+
+
+def noise(seed, characters):
+    """Return a text in which no stretch occurs twice."""
+    return bytes(np.random.default_rng(seed).integers(97, 123, characters, np.uint8)).decode()
+
+
+@pytest.mark.parametrize("before, shared, share", [
+    (0, 30_000, "all"), (12_345, 30_000, "all"), (0, 9_000, "30 %"), (7, 15_050, "50 %"), (0, 150, ""), (0, 0, "")])
+def test_a_held_out_text_that_is_learned_is_reported_with_its_share(tmp_path, monkeypatch, before, shared, share):
+    monkeypatch.setattr("charlm.text.spool.CHUNK", 1000)    # so that stretches cross chunks
+    held_out = noise(0, 30_000)
+    path = put(tmp_path, noise(1, before) + held_out[:shared] + noise(2, 20_000))
+    remarks = build([path], validation=put(tmp_path, held_out, "held.txt")).remarks
+    assert [remark.partition(" of the held-out text is in")[0] for remark in remarks] == [share][:bool(share)]
+
+
+def test_a_text_that_is_its_own_held_out_text_is_reported(tmp_path):
+    path = put(tmp_path, "short")
+    assert build([path], validation=path).remarks[0].startswith("all of the held-out text is in the training text")
+    assert build([path]).remarks == ()

@@ -59,7 +59,7 @@ def lines_of(tmp_path):
     def make(lines, *, validation=None, **options):
         held_out = text(validation, "held.txt") if isinstance(validation, list) else validation
         return build_line_corpus([text(lines, "lines.txt")], labelled=not isinstance(lines[0], str),
-                                 validation=held_out, **options)
+                                 validation=held_out, keep_blank=True, **options)
     return make
 
 
