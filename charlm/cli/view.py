@@ -16,6 +16,7 @@ Examples:
   charlm view --find quotes code.py | head -1
   charlm view --unit 2:137 --color always code.py | less -R
   charlm view verse.txt | sort -rn | head
+  charlm view --html verse.html verse.txt
 """
 
 
@@ -30,6 +31,9 @@ Examples:
                    "digits, urls; or all: the best cell for each of these.")
 @options.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
+@options.option("--html", metavar="FILE",
+              help="Write one page that opens offline: the text with what was expected at each character, 64 cells, "
+                   "the curves of the run; for labelled lines also which labels are confused.")
 @options.jsonl
 @options.errors
 @options.cores
@@ -46,10 +50,14 @@ def command(**given: Any) -> None:
     request = ViewRequest(**given)
     if request.find is not None and request.unit is not None:
         raise click.UsageError("give --find or --unit, not both")
+    if request.html is not None and (request.find, request.unit, request.top) != (None, None, None):
+        raise click.UsageError("--html shows units and guesses by itself; leave out --find, --unit and --top")
     workers = options.set_up_cores(request.threads)
     from charlm.cli.models import load_model
     if request.find is not None:
         from charlm.cli.view_units import rank_units as show
+    elif request.html is not None:
+        from charlm.cli.view_page import write_page as show
     else:
         from charlm.cli.view_text import show_text as show
     source = request.source()

@@ -37,6 +37,7 @@ class ViewRequest:
     unit: str | None
     find: str | None
     color: str
+    html: str | None
     jsonl: bool
     errors: str
     threads: int | None

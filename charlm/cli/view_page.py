@@ -1,0 +1,51 @@
+"""`charlm view --html`: the page of a text and of the model that reads it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from charlm.cli.exit_codes import message
+from charlm.cli.view_text import ViewRequest
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+
+CHARACTERS = 20_000                     # of the text on a page
+
+
+def write_page(model: LanguageModel, source: str, request: ViewRequest, workers: int) -> None:
+    """Write the page. Raises CorpusError for a text that cannot be read, StorageError for a page that can't be written.
+    """
+    from charlm.panels import confusion_panel, curves_panel, text_panel
+    from charlm.reports.page import render_page
+    from charlm.storage import require_writable, write_durably
+    from charlm.text.tsv import TAB
+    require_writable(request.html or "")
+    lines = _lines(model, source, request.errors)
+    rows = [(label, text) for label, tab, text in (line.partition(TAB) for line in lines) if tab]
+    page = render_page(f"{os.path.basename(source) if source != '-' else 'stdin'} as the model sees it",
+                       model.stored.config.describe(), text=text_panel(model, lines, workers=workers),
+                       curves=curves_panel(model.stored.history),
+                       confusion=confusion_panel(model, rows) if model.task_row.has_labels and rows else None)
+    write_durably(request.html or "", page.encode())
+    message(f"wrote {request.html} ({len(page.encode()) / 1e6:.1f} MB); it opens in any browser, offline")
+
+
+def _lines(model: LanguageModel, source: str, errors: str) -> list[str]:
+    """Return the lines of the beginning of a text, as the model reads them. Raises CorpusError."""
+    from charlm.cli.view_text import batches
+    from charlm.errors import CorpusError
+    from charlm.text.reading import read_text, strip_line_end
+    lines: list[str] = []
+    size = 0
+    for batch in batches(read_text([source], errors, message)):
+        for line in batch:
+            if size + len(line) > CHARACTERS and lines:
+                message(f"the page shows the first {size:,} characters, {len(lines):,} lines")
+                return lines
+            size += len(line)
+            lines.append((strip_line_end(line) if model.task_row.by_line else line)[:CHARACTERS])
+    if not lines:
+        raise CorpusError(f"{source}: empty; there is nothing to show")
+    return lines

@@ -1,0 +1,96 @@
+"""The panels of a page, made by a model: a text with its chosen units, the course of the run, the confusion of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from charlm.contract import FloatArray
+from charlm.history import History
+from charlm.inference.trace import Trace, trace_spans, unit_name
+from charlm.inference.units import QUESTIONS, areas_under_curve
+from charlm.model import LanguageModel
+from charlm.reports.page import ConfusionPanel, CurvesPanel, TextPanel
+from charlm.text.tokenizers.base import NEWLINE
+
+GUESSES = 10
+UNITS = 64
+BEST_UNITS = 4                          # that answer a question best
+MIN_AUC = 0.75                          # of a unit that is named after a question
+MAX_ACTIVATIONS = 16_000_000            # on which units are chosen: 64 MB
+
+
+def text_panel(model: LanguageModel, lines: Sequence[str], *, workers: int = 1) -> TextPanel:
+    """Return the panel of a text, given as lines with their line breaks if the model reads those, else without."""
+    units = choose_units(model, lines, workers=workers)
+    traces = _trace(model, lines, [unit for unit, _ in units], top=GUESSES, workers=workers)
+    spans = [(trace, span) for trace in traces for span in trace_spans(trace, model.tokenizer)]
+    activations = np.nan_to_num(np.array([trace.units[span.last] for trace, span in spans]).reshape(-1, len(units)))
+    return TextPanel(
+        [span.text for _, span in spans], np.array([span.bits for _, span in spans]),
+        np.array([span.entropy for _, span in spans]), np.array([span.rank for _, span in spans]),
+        np.array([trace.top_ids[span.last] for trace, span in spans]),
+        np.array([trace.top_probabilities[span.last] for trace, span in spans]),
+        [*map(model.tokenizer.display, range(model.tokenizer.size)), NEWLINE],
+        [(name, activations[:, at]) for at, (_, name) in enumerate(units)])
+
+
+def choose_units(model: LanguageModel, lines: Sequence[str], *, workers: int = 1) -> list[tuple[int, str]]:
+    """Return up to 64 units with names: those that answer a built-in question best, then those that change most."""
+    config = model.stored.config
+    count = config.num_layers * config.hidden_size
+    traces = _trace(model, _beginning(lines, MAX_ACTIVATIONS // count), range(count), workers=workers)
+    spans = [(trace, span) for trace in traces for span in trace_spans(trace, model.tokenizer)]
+    values = np.nan_to_num(np.array([trace.units[span.last] for trace, span in spans]).reshape(-1, count))
+    text = "".join(span.text for _, span in spans)
+    ends = np.cumsum([len(span.text) for _, span in spans], dtype=np.int64) - 1
+    chosen: dict[int, str] = {}
+    for name, question in QUESTIONS.items():
+        for unit, area in _best(values, question(text)[ends]):
+            chosen.setdefault(unit, f"{unit_name(unit, config.hidden_size)} {name} {area:.2f}")
+    for unit in np.argsort(-values.std(axis=0), kind="stable").tolist() if len(values) else range(count):
+        chosen.setdefault(unit, unit_name(unit, config.hidden_size))
+    return list(chosen.items())[:UNITS]
+
+
+def _best(values: FloatArray, inside: np.ndarray) -> list[tuple[int, float]]:
+    """Return the units (of U in values (T, U)) that separate best, with their areas under the curve."""
+    if not inside.any() or inside.all():
+        return []
+    areas = areas_under_curve(values, inside)
+    separation = np.maximum(areas, 1 - areas)
+    order = np.argsort(-separation, kind="stable")[:BEST_UNITS].tolist()
+    return [(unit, float(separation[unit])) for unit in order if separation[unit] >= MIN_AUC]
+
+
+def _trace(model: LanguageModel, lines: Sequence[str], units: Sequence[int], *, top: int = 0,
+           workers: int) -> list[Trace]:
+    tracer = model.tracer(carry=not model.task_row.by_line, top=top, units=units, workers=workers)
+    return list(tracer.score(lines))
+
+
+def _beginning(lines: Sequence[str], characters: int) -> Sequence[str]:
+    """Return the first lines, at least one, with about so many characters."""
+    sizes = np.cumsum([len(line) + 1 for line in lines])
+    return lines[:max(int(np.searchsorted(sizes, characters)), 1)]
+
+
+def curves_panel(history: History | None) -> CurvesPanel | None:
+    """Return the panel of a run's history, or None if the model file has none."""
+    if history is None or not len(history.steps):
+        return None
+    return CurvesPanel([(point.step, point.loss) for point in history.points()],
+                       [(validation.step, validation.loss) for validation in history.validations()],
+                       [(sample.step, sample.text) for sample in history.samples])
+
+
+def confusion_panel(model: LanguageModel, rows: Sequence[tuple[str, str]]) -> ConfusionPanel:
+    """Return the panel of labelled lines (label, text), of which only those with a known label count."""
+    index = {label: at for at, label in enumerate(model.labels)}
+    known = [(label, text) for label, text in rows if label in index and text]
+    best = model.classifier().posteriors([text for _, text in known]).argmax(axis=1) if known else []
+    counts = np.zeros((len(index), len(index)), np.int64)
+    for (label, _), found in zip(known, best, strict=True):
+        counts[index[label], found] += 1
+    return ConfusionPanel(model.labels, counts)

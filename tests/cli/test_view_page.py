@@ -1,0 +1,54 @@
+"""`charlm view --html`: a page whose numbers are those of `charlm score`, with units, curves and confusion."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tests.helpers.runners import error_line, run_in_process
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    """Return a function from a model, a text and flags to the data of the page that the command writes."""
+    def run(model, text, *flags):
+        result = run_in_process("view", "-m", model, "--html", "page.html", *flags, stdin=text.encode()).check()
+        assert not result.stdout
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1]), result.stderr
+    return run
+
+
+def test_the_page_of_a_text_holds_what_score_says(page_of, model):
+    text = "one green bottle\nseñor </script>\n" * 3
+    data, stderr = page_of(model, text)
+    rows = [json.loads(row) for row in run_in_process(
+        "score", "-m", model, "--carry", "--level", "token", "--more", "--jsonl", stdin=text.encode()).check().text
+            .splitlines()]
+    bits = np.frombuffer(base64.b64decode(data["text"]["bits"]), "<u2") / 256
+    assert bits == pytest.approx([row["bits"] for row in rows], abs=0.003)
+    assert np.frombuffer(base64.b64decode(data["text"]["rank"]), "<u2").tolist() == [row["rank"] for row in rows]
+    assert "".join(data["text"]["tokens"]).replace("↵", "") == text
+    assert data["text"]["units"] and data["curves"]["loss"] and not data["confusion"]
+    assert "wrote page.html" in stderr
+
+
+def test_the_page_of_labelled_lines_counts_confusions(page_of, labels_model, labelled_names):
+    data, _ = page_of(labels_model, labelled_names.read_text(encoding="utf-8"))
+    counts = np.array(data["confusion"]["counts"])
+    assert counts.sum() == len(labelled_names.read_text(encoding="utf-8").splitlines())
+    assert len(data["confusion"]["labels"]) == len(counts)
+
+
+def test_a_long_text_is_cut_and_an_empty_one_refused(page_of, model):
+    data, stderr = page_of(model, "one green bottle\n" * 2000)
+    assert 19_000 < len(data["text"]["tokens"]) <= 20_000 and "the first" in stderr
+    result = run_in_process("view", "-m", model, "--html", "page.html", stdin=b"")
+    assert "nothing to show" in error_line(result, 4)
+
+
+def test_a_page_excludes_the_options_of_the_terminal(model):
+    result = run_in_process("view", "-m", model, "--html", "page.html", "--top", 3, stdin=b"a")
+    assert "leave out" in error_line(result, 2)
