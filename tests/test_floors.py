@@ -16,7 +16,8 @@ FILES = {".".join(("charlm", *path.relative_to(FOLDER).with_suffix("").parts)).r
 
 FLOORS = {"__main__": 5, "cli": 5, "": 5, "evaluators": 4, "previews": 4, "model": 4, "reports": 4, "training": 3,
           "nn": 3,
-          "inference": 3, "modelfile": 2, "checkpoint": 2, "container": 2, "storage": 2, "lock": 2, "text": 1, "history": 1, "provenance": 1,
+          "inference": 3, "modelfile": 2, "checkpoint": 2, "container": 2, "storage": 2, "lock": 2, "text": 1,
+          "history": 1, "provenance": 1,
           "version": 0, "contract": 0, "tasks": 0, "registry": 0, "config": 0, "events": 0, "errors": 0}
 BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("previews", "model"), ("training", "nn"),
           ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"), ("checkpoint", "container"),

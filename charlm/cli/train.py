@@ -24,6 +24,7 @@ from charlm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint, Checkpoints
+    from charlm.reports.progress import Progress
     from charlm.text.corpora import Corpus
     from charlm.training.distributed import ProcessGroup
     from charlm.training.starting_point import StartingPoint
@@ -59,6 +60,7 @@ class _Request:
     checkpoint_every: float
     device: str
     threads: int | None
+    log: str | None
     quiet: bool
     began: float                        # time.monotonic() when the command began
 
@@ -116,6 +118,8 @@ def _task_options(command: Any) -> Any:
 @options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                 help="auto: a GPU if there is one.", group="machine")
 @options.threads
+@options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
+                "their time; with --resume, go on in it.")
 @options.option("--quiet", is_flag=True, help="Show errors only.")
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
@@ -216,7 +220,7 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
     session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
                       preview if is_main else None, checkpoints, request.checkpoint_every, request.resume_command,
                       request.repeat_command, process_group or SINGLE_PROCESS, _provenance(request, start))
-    _train(corpus, task, start.training_options(request.training), session, quiet=silent)
+    _train(corpus, task, start.training_options(request.training), session, _progress(request, silent, is_main=is_main))
 
 
 def _provenance(request: _Request, start: StartingPoint) -> Provenance:
@@ -280,6 +284,7 @@ def _check_output(request: _Request, checkpoints: Checkpoints) -> None:
     files = [text for text in request.texts if text != "-" and os.path.exists(text)]
     if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
+    _check_log(request, [*files, path, *checkpoints.paths])
     if request.force or request.resume:
         return
     if checkpoints.exist():
@@ -289,13 +294,31 @@ def _check_output(request: _Request, checkpoints: Checkpoints) -> None:
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
 
 
-def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
+def _check_log(request: _Request, others: list[str]) -> None:
+    """Refuse a log that is another file of the run, or that exists, unless --force or --resume is given."""
+    log = request.log
+    if log is None:
+        return
+    if os.path.realpath(log) in map(os.path.realpath, others):
+        raise click.UsageError(f"{log} is another file of this run; name another one with --log")
+    if os.path.isfile(log) and not (request.force or request.resume):
+        raise click.UsageError(f"{log} exists; name another file with --log, or replace it with --force")
+
+
+def _progress(request: _Request, silent: bool, *, is_main: bool) -> Progress:
+    """Return the report of a run."""
+    from charlm.reports.progress import choose_progress, with_log
+    progress = choose_progress(quiet=silent)
+    if request.log is None or not is_main:
+        return progress
+    return with_log(progress, request.log, replace=request.force and not request.resume)
+
+
+def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, progress: Progress) -> None:
     """Run the training and show its events; if a signal interrupted it, exit with that signal."""
     from charlm.cli.signals import interruption
     from charlm.events import Stopped
-    from charlm.reports.progress import choose_progress
     from charlm.training.session import run
-    progress = choose_progress(quiet=quiet)
     stopped = False
 
     def last_words() -> str:
