@@ -51,6 +51,11 @@ class Checkpoints:
         self._next = 0                  # which of the paths is written next
         self._superseded = False        # whether the existing ones belong to a run that another one replaces
 
+    @property
+    def paths(self) -> list[str]:
+        """Return the paths of the two files."""
+        return list(self._paths)
+
     def require_writable(self) -> None:
         """Raise StorageError now if `save` would fail later."""
         for path in self._paths:

@@ -148,7 +148,8 @@ class Recorder:
         points, validations = self.points.rows, self.validations.rows
         rates = [row.error_rate for row in validations if row.error_rate is not None]
         return History(
-            _steps(points), *(_column(points, name) for name in Point._fields[1:]), _steps(validations),
+            _steps(points), _column(points, "loss"), _column(points, "gradient_norm"),
+            _column(points, "learning_rate"), _column(points, "seconds"), _steps(validations),
             _column(validations, "loss"), _column(validations, "bits_per_character"), np.array(rates, np.float32),
             tuple(self.samples.rows))
 
@@ -213,8 +214,9 @@ class History:
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the tensors that a file stores."""
         texts = [sample.text.encode("utf-8", "replace") for sample in self.samples]
-        samples = {"samples.steps": _steps(list(self.samples)), "samples.lengths": np.array([*map(len, texts)], np.uint32),
-                   "samples.text": np.frombuffer(b"".join(texts), np.uint8)}
+        samples: dict[str, NDArray[Any]] = {
+            "samples.steps": _steps(list(self.samples)), "samples.lengths": np.array([*map(len, texts)], np.uint32),
+            "samples.text": np.frombuffer(b"".join(texts), np.uint8)}
         return {PREFIX + name: values for name, values in (self._columns() | samples).items()}
 
     @classmethod
@@ -230,7 +232,7 @@ class History:
             texts = [data[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
         except UnicodeDecodeError:
             raise ModelFileError("its history has a sample that is not UTF-8") from None
-        history = cls(**columns, samples=tuple(map(Sample, steps.tolist(), texts)))
+        history = cls(samples=tuple(map(Sample, steps.tolist(), texts)), **columns)
         _check(history, steps)
         return history
 
@@ -243,7 +245,7 @@ FORMS = {PREFIX + name: ("U32" if name.endswith("steps") else "F32", MAX_VALIDAT
 
 
 def check_forms(forms: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
-    """Raise ModelFileError unless these are the dtypes and shapes of a history's tensors, which need not be read yet."""
+    """Raise ModelFileError unless these are dtypes and shapes of a history's tensors, which need not be read yet."""
     for name, (dtype, longest) in FORMS.items():
         its, shape = forms.get(name, ("", ()))
         _require(its == dtype and len(shape) == 1, f"tensor {name} is missing or has the wrong type or shape")
@@ -256,10 +258,12 @@ def _check(history: History, sample_steps: Steps) -> None:
     for name in COLUMNS:
         column, whole = getattr(history, name), validations if name.startswith("held_out") else points
         optional = name in ("seconds", "held_out_error_rate")
-        _require(len(column) == whole or optional and not len(column), f"its history has {len(column)} values of {name}")
+        _require(len(column) == whole or optional and not len(column),
+                 f"its history has {len(column)} values of {name}")
         _require(bool((column >= 0).all()), f"its history has negative values of {name}")
     for steps in (history.steps, history.held_out_steps, sample_steps):
-        _require(bool((steps[:1] > 0).all() and (steps[1:] > steps[:-1]).all()), "the steps of its history do not increase")
+        _require(bool((steps[:1] > 0).all() and (steps[1:] > steps[:-1]).all()),
+                 "the steps of its history do not increase")
     _require(bool((history.held_out_error_rate <= 1).all() and (history.seconds[1:] >= history.seconds[:-1]).all()),
              "its history has impossible figures")
 

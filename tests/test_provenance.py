@@ -41,7 +41,8 @@ def test_unknown_fields_are_left_out_and_read_back():
 
 def test_long_commands_and_lists_of_names_are_shortened(clock):
     clock()
-    made = provenance_of([*WORDS, *["x" * 90] * 40], [f"{number}{'n' * 90}" for number in range(40)], init_from="m" * 300)
+    names = [f"{number}{'n' * 90}" for number in range(40)]
+    made = provenance_of([*WORDS, *["x" * 90] * 40], names, init_from="m" * 300)
     assert len(made.command) == MAX_COMMAND and made.command.endswith("…")
     assert made.corpus[-1] == "and 35 more" and sum(map(len, made.corpus)) <= MAX_NAMES + 20
     assert Provenance.from_json(made.to_json()) == made

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from charlm.cli import options
-from charlm.cli.output import write_table
+from charlm.cli.output import Output, plain, write_table
+
+if TYPE_CHECKING:
+    from charlm.modelfile import Model
 
 EXAMPLES = """\b
 Examples:
@@ -15,12 +20,23 @@ Examples:
 """
 
 MAX_LABELS = 20                         # labels named
+CURVE_WIDTH = 40                        # characters
+UNITS = {                               # of figures in the metadata of a training
+    "step": "updates", "steps": "updates", "warmup": "updates", "nats_per_token": "nats", "bits_per_character": "bits",
+    "train_characters": "characters", "validation_characters": "characters", "train_tokens": "tokens",
+    "train_lines": "lines", "validation_lines": "lines", "train_pairs": "pairs", "validation_pairs": "pairs",
+    "longest_line": "tokens", "target_ratio": "target tokens per source token", "batch_size": "sequences",
+    "bptt": "tokens", "patience": "validations"}
 
 
 @options.model_command("info", EXAMPLES)
 @options.jsonl
 def command(file: str | None, model: str | None, jsonl: bool) -> None:
-    """Describe a model, its training and its quality, one `name<TAB>value` line each."""
+    """Describe a model, its training and its quality, one `name<TAB>value` line each; with units on a terminal.
+
+    The content digest is the same for all runs of one command: dates, times and names are no part of it. --jsonl
+    includes the whole history of the run: its curves, validations and samples.
+    """
     options.limit_threads(None)
     from charlm.cli.models import find_model
     from charlm.modelfile import load
@@ -29,14 +45,74 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
         raise click.UsageError("two models are named; give FILE or -m, not both")
     path = find_model(file or model)
     loaded = load(path)
-    fields: dict[str, object] = {"file": path, "task": loaded.task, "model": loaded.config.describe()}
-    for name, tokenizer in (("tokenizer", loaded.tokenizer), ("source_tokenizer", loaded.separate_source)):
+    if jsonl:
+        write_table(_described(path, loaded) | {
+            "provenance": loaded.provenance.to_json(),
+            "history": None if loaded.history is None else loaded.history.to_json()}, jsonl=True)
+        return
+    fields = _described(path, loaded) | _story(loaded)
+    output = Output()
+    if output.on_terminal:
+        output.write(_aligned(fields))
+    else:
+        write_table(fields, jsonl=False)
+
+
+def _described(path: str, model: Model) -> dict[str, object]:
+    """Return what a model is, how it was trained and how good it is."""
+    from charlm.modelfile import content_digest
+    fields: dict[str, object] = {"file": path, "task": model.task, "model": model.config.describe()}
+    for name, tokenizer in (("tokenizer", model.tokenizer), ("source_tokenizer", model.separate_source)):
         if tokenizer is not None:
             fields[name] = f"{tokenizer.kind}, {tokenizer.size} tokens"
-    if labels := loaded.labels:
+    if labels := model.labels:
         named = ", ".join(labels.names[:MAX_LABELS])
         fields["labels"] = f"{len(labels)}: {named}" + (", …" if len(labels) > MAX_LABELS else "")
-    if loaded.line_hashes:
-        hashes = loaded.line_hashes.tensor
+    if model.line_hashes:
+        hashes = model.line_hashes.tensor
         fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
-    write_table(fields | {name: value for name, value in loaded.training.items() if name not in fields}, jsonl=jsonl)
+    fields |= {name: value for name, value in model.training.items() if name not in fields}
+    return fields | {"content_digest": content_digest(model)}
+
+
+def _story(model: Model) -> dict[str, object]:
+    """Return where a model comes from and how its run went, in one line each."""
+    from charlm.reports.curves import sparkline
+    fields: dict[str, object] = {name: _one_line(value) for name, value in model.provenance.to_json().items()}
+    history = model.history
+    if history is not None and len(history.steps):
+        fields["history"] = f"{len(history.steps)} points up to step {history.steps[-1]}"
+        losses = history.held_out_loss.tolist()
+        for name, values in (("training_curve", history.loss.tolist()), ("held_out_curve", losses)):
+            if values:
+                line = sparkline(values, CURVE_WIDTH, logarithmic=True)
+                fields[name] = f"{line} {values[0]:.4f} → {values[-1]:.4f}, least {min(values):.4f}"
+    return fields
+
+
+def _one_line(value: object) -> object:
+    """Return a value with its line breaks and tabs escaped, as file names and commands may have them."""
+    if isinstance(value, list):
+        return [_one_line(one) for one in value]
+    return value.replace("\n", "\\n").replace("\t", "\\t") if isinstance(value, str) else value
+
+
+def _aligned(fields: dict[str, object]) -> str:
+    """Return a table for reading, with units."""
+    width = max(map(len, fields))
+    return "".join(f"{name.replace('_', ' '):{width}}  {_with_unit(name, value)}\n" for name, value in fields.items())
+
+
+def _with_unit(name: str, value: object) -> str:
+    """Return a value as plain words with its unit.
+
+    >>> _with_unit("steps", 12000), _with_unit("word_error_rate", 0.021), _with_unit("seconds", 75.2)
+    ('12,000 updates', '2.1 %', '75.2 s (1:15)')
+    """
+    if name == "seconds" and isinstance(value, float):
+        from charlm.reports.curves import format_duration
+        return f"{value:g} s ({format_duration(value)})"
+    if name.endswith("error_rate") and isinstance(value, float):
+        return f"{100 * value:.4g} %"
+    text = f"{value:,}" if type(value) is int else plain(value)
+    return f"{text} {UNITS[name]}" if name in UNITS and isinstance(value, (int, float)) else text

@@ -64,13 +64,13 @@ def json_record(**fields: object) -> str:
 def write_table(fields: Mapping[str, object], *, jsonl: bool) -> None:
     """Write `name<TAB>value` lines in plain words, or one JSON object."""
     Output().write(json_record(**fields) if jsonl else
-                   "".join(f"{name}\t{_plain(value)}\n" for name, value in fields.items()))
+                   "".join(f"{name}\t{plain(value)}\n" for name, value in fields.items()))
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Return a value of a model file's metadata as plain words.
 
-    >>> _plain([{"lr": [0.01, 0.001]}, {"steps": 9}]), _plain([None, True, "a"])
+    >>> plain([{"lr": [0.01, 0.001]}, {"steps": 9}]), plain([None, True, "a"])
     ('lr=0.01,0.001; steps=9', 'none,yes,a')
     """
     if value is None:
@@ -80,8 +80,8 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={_plain(inner)}" for name, inner in value.items())
+        return " ".join(f"{name}={plain(inner)}" for name, inner in value.items())
     if isinstance(value, (list, tuple)):
         nested = any(isinstance(inner, (Mapping, list, tuple)) for inner in value)
-        return ("; " if nested else ",").join(map(_plain, value))
+        return ("; " if nested else ",").join(map(plain, value))
     return str(value)

@@ -16,7 +16,7 @@ from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
 from charlm.cli.models import default_output
-from charlm.cli.train_output import check_output, is_finished, resumed_checkpoint
+from charlm.cli.train_output import check_log, check_output, is_finished, resumed_checkpoint
 from charlm.config import CorpusConfig, to_flags
 from charlm.errors import CharlmError, CorpusError
 from charlm.provenance import Provenance, provenance_of
@@ -25,6 +25,7 @@ from charlm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint, Checkpoints
+    from charlm.reports.progress import Progress
     from charlm.text.corpora import Corpus
     from charlm.training.distributed import ProcessGroup
     from charlm.training.starting_point import StartingPoint
@@ -60,6 +61,7 @@ class _Request:
     checkpoint_every: float
     device: str
     threads: int | None
+    log: str | None
     quiet: bool
     began: float                        # time.monotonic() when the command began
 
@@ -119,6 +121,8 @@ def _task_options(command: Any) -> Any:
 @options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                 help="auto: a GPU if there is one.", group="machine")
 @options.threads
+@options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
+                "their time; with --resume, go on in it.")
 @options.option("--quiet", is_flag=True, help="Show errors only.")
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
@@ -166,6 +170,9 @@ def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None)
     checkpoints = Checkpoints(request.path)
     check_output(request.path, request.texts, checkpoints, replace=request.force or request.resume,
                  resume_command=request.resume_command)
+    if request.log is not None:
+        check_log(request.log, [*(text for text in request.texts if text != "-"), request.path, *checkpoints.paths],
+                  replace=request.force or request.resume)
     require_writable(request.path)
     checkpoints.require_writable()
     with locked(request.path):
@@ -220,7 +227,7 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
     session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
                       preview if is_main else None, checkpoints, request.checkpoint_every, request.resume_command,
                       request.repeat_command, process_group or SINGLE_PROCESS, _provenance(request, start))
-    _train(corpus, task, start.training_options(request.training), session, quiet=silent)
+    _train(corpus, task, start.training_options(request.training), session, _progress(request, silent, is_main=is_main))
 
 
 def _provenance(request: _Request, start: StartingPoint) -> Provenance:
@@ -277,13 +284,20 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
     return corpus, task
 
 
-def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, *, quiet: bool) -> None:
+def _progress(request: _Request, silent: bool, *, is_main: bool) -> Progress:
+    """Return the report of a run."""
+    from charlm.reports.progress import choose_progress, with_log
+    progress = choose_progress(quiet=silent)
+    if request.log is None or not is_main:
+        return progress
+    return with_log(progress, request.log, replace=request.force and not request.resume)
+
+
+def _train(corpus: Corpus, task: str, training: TrainingOptions, session: Any, progress: Progress) -> None:
     """Run the training and show its events; if a signal interrupted it, exit with that signal."""
     from charlm.cli.signals import interruption
     from charlm.events import Stopped
-    from charlm.reports.progress import choose_progress
     from charlm.training.session import run
-    progress = choose_progress(quiet=quiet)
     stopped = False
 
     def last_words() -> str:

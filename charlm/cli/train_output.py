@@ -31,6 +31,14 @@ def check_output(path: str, texts: list[str], checkpoints: Checkpoints, *, repla
         raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
 
 
+def check_log(log: str, others: list[str], *, replace: bool) -> None:
+    """Refuse a log that is another file of the run or, unless it may be replaced or continued, one that exists."""
+    if os.path.realpath(log) in map(os.path.realpath, others):
+        raise click.UsageError(f"{log} is another file of this run; name another one with --log")
+    if os.path.isfile(log) and not replace:
+        raise click.UsageError(f"{log} exists; name another file with --log, or replace it with --force")
+
+
 def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[str], None], *,
                        force: bool) -> Checkpoint | None:
     """Return the newest checkpoint, or None if `force` lets a run start without one. Raises UsageError otherwise."""

@@ -6,10 +6,8 @@ visible: markup in a corpus must neither style the panel nor crash it.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,37 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
+from charlm.history import History, Recorder
+from charlm.reports.curves import format_duration, sparklines
 from charlm.reports.visible import visible
 
 REFRESH_INTERVAL = 0.25                 # seconds
 SMOOTHING = 0.05                        # weight of the newest loss in the moving average
 MAX_SAMPLE_LINES = 6
-CURVE_WIDTH = 40                        # characters
-MAX_POINTS = 2000
+_LOSSES, _RATES = "  {:.4f} → {:.4f}", "  {:.2f} → {:.2f} %"        # the first and the last figure of a curve
 ECHO = "^C"                             # the terminal echoes it after the panel: leave room, lest it wrap
-_BARS = "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """Return at most `width` bars for the finite values, averaged in groups of about equal size.
-
-    >>> sparkline([0, 1, 2, 3], 4)
-    '▁▃▆█'
-    """
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite or width < 1:
-        return ""
-    count = min(width, len(finite))
-    edges = [len(finite) * index // count for index in range(count + 1)]
-    means = [sum(finite[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    low, span = min(means), (max(means) - min(means)) or 1.0
-    return "".join(_BARS[round((mean - low) / span * (len(_BARS) - 1))] for mean in means)
-
-
-def _format_duration(seconds: float) -> str:
-    whole = max(int(seconds + 0.5), 0)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+_BESIDE_CURVES = len(ECHO) + 4 + len("held out") + 2        # frame, label and padding
 
 
 def _key_metric(event: Validation | Stopped) -> str:
@@ -57,9 +34,23 @@ def _key_metric(event: Validation | Stopped) -> str:
     return f"{event.loss:.4f}" if event.error_rate is None else f"{100 * event.error_rate:.2f} % wrong"
 
 
+def _best(event: Validation) -> str:
+    """Return the key metric and, where that is no loss, the loss that comes with it."""
+    return _key_metric(event) + ("" if event.error_rate is None else f" at {event.loss:.4f}")
+
+
 def _format_metrics(event: Validation | Stopped) -> str:
     errors = "" if event.error_rate is None else f"{_key_metric(event)} · "
     return f"{errors}{event.loss:.4f} nats/token · {event.bits_per_character:.4f} bits/character"
+
+
+def _curves(history: History, width: int) -> dict[str, Text]:
+    """Return the sparklines of a run by name, each with its first and last figure, in this many characters."""
+    rows = (("loss", _LOSSES, history.loss, "cyan"), ("held out", _LOSSES, history.held_out_loss, "yellow"),
+            ("wrong", _RATES, history.held_out_error_rate * 100, "yellow"))
+    lines = sparklines(history, max(width - len(_LOSSES.format(9.9999, 9.9999)), 1))
+    return {name: Text(line + figures.format(values[0], values[-1]), style=style, no_wrap=True)
+            for (name, figures, values, style), line in zip(rows, lines, strict=True) if line}
 
 
 class LivePanel:
@@ -73,7 +64,7 @@ class LivePanel:
         self._validation: Validation | None = None
         self._best: Validation | None = None
         self._sample = ""
-        self._losses: list[float] = []
+        self._recorder = Recorder()
         self._smoothed_loss = math.nan
         self._last_refresh = 0.0
 
@@ -109,13 +100,19 @@ class LivePanel:
         rows.add_column(style="dim", no_wrap=True, min_width=len("held out"))
         rows.add_column(no_wrap=True, overflow="ellipsis")
         if step := self._step:
-            rows.add_row("step", Text(f"{step.step:,} of {step.steps:,} · {_format_duration(step.seconds_left)} left · "
+            rows.add_row("step", Text(f"{step.step:,} of {step.steps:,} · {format_duration(step.seconds_left)} left · "
                                       f"{step.characters_per_second:,.0f} characters/s"))
             rows.add_row("loss", Text(f"{self._smoothed_loss:.4f} nats/token · gradient norm {step.gradient_norm:.3f} "
                                       f"· rate {step.learning_rate:.2e}"))
-            rows.add_row("", Text(sparkline(self._losses, CURVE_WIDTH), style="cyan"))
+        curves = _curves(self._recorder.history(), self._console.width - _BESIDE_CURVES)
+        if "loss" in curves:
+            rows.add_row("", curves["loss"])
         if self._validation and self._best:
-            rows.add_row("held out", Text(f"{_format_metrics(self._validation)} · best {_key_metric(self._best)}"))
+            rows.add_row("held out", Text(f"{_format_metrics(self._validation)} · best {_best(self._best)}"))
+            if "held out" in curves:
+                rows.add_row("", curves["held out"])
+            if "wrong" in curves:
+                rows.add_row("wrong", curves["wrong"])
         return rows
 
     def _update(self, event: Event) -> None:
@@ -130,6 +127,8 @@ class LivePanel:
             case Step():
                 self._update_step(event)
             case Validation():
+                self._recorder.add_validation(event.step, loss=event.loss, error_rate=event.error_rate,
+                                              bits_per_character=event.bits_per_character)
                 self._validation = event
                 self._best = event if event.best else self._best
             case Sampled():
@@ -138,7 +137,7 @@ class LivePanel:
                 self._print(f"warning: {event.message}")
 
     def _start(self, plan: Planned) -> None:
-        duration = "" if plan.seconds is None else f", about {_format_duration(plan.seconds)}"
+        duration = "" if plan.seconds is None else f", about {format_duration(plan.seconds)}"
         length = f"{plan.steps:,} steps, {plan.epochs:.3g} epochs{duration}"
         if plan.expected is not None:
             length += f", expected to reach {plan.expected:.3f} nats per token"
@@ -152,21 +151,20 @@ class LivePanel:
         if math.isfinite(step.loss):
             previous = step.loss if math.isnan(self._smoothed_loss) else self._smoothed_loss
             self._smoothed_loss = previous + SMOOTHING * (step.loss - previous)
-            self._losses.append(step.loss)
-            if len(self._losses) > MAX_POINTS:  # halve the resolution: memory stays bounded in a long run
-                self._losses = [(a + b) / 2 for a, b in zip(self._losses[::2], self._losses[1::2], strict=False)]
+            self._recorder.add_update(step.step, loss=step.loss, gradient_norm=step.gradient_norm,
+                                      learning_rate=step.learning_rate, seconds=0.0)
 
     def _print(self, message: str) -> None:
         self._console.print(Text(visible(message)))
 
     def _finish(self, stopped: Stopped) -> None:
         self._live.stop()
-        if self._losses:
-            self._print(f"loss {sparkline(self._losses, CURVE_WIDTH)} {self._smoothed_loss:.4f}")
+        for name, curve in _curves(self._recorder.history(), self._console.width - _BESIDE_CURVES).items():
+            self._print(f"{name:9} {curve}")
         if self._sample:
             self._print(self._sample)
         score = "not validated" if stopped.loss is None else f"{_format_metrics(stopped)} held out"
-        self._print(f"{stopped.reason} after {stopped.step:,} steps in {_format_duration(stopped.seconds)} · {score}")
+        self._print(f"{stopped.reason} after {stopped.step:,} steps in {format_duration(stopped.seconds)} · {score}")
         self._print(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path else "no model was saved")
         if stopped.resume_command:
             self._print(f"resume with: {stopped.resume_command}")

@@ -44,6 +44,29 @@ class _Failsafe:
             self._progress = Silent()
 
 
+class Both(Progress):
+    """Two reports of the same events."""
+
+    def __init__(self, first: Progress, second: Progress):
+        self._both = first, second
+
+    def show(self, event: Event) -> None:
+        """Show one event in both."""
+        for progress in self._both:
+            progress.show(event)
+
+    def close(self) -> None:
+        """Finish both."""
+        for progress in self._both:
+            progress.close()
+
+
+def with_log(progress: Progress, path: str, *, replace: bool) -> Progress:
+    """Return a report that also logs every step to a file; see StepLog."""
+    from charlm.reports.step_log import StepLog
+    return Both(progress, StepLog(path, progress.show, replace=replace))
+
+
 def choose_progress(*, quiet: bool) -> Progress:
     """Return a live panel on a terminal, plain lines elsewhere, a silent report if quiet or without stderr."""
     if quiet or sys.stderr is None:

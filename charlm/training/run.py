@@ -58,7 +58,7 @@ class Run:
 
 def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validation: Validation | None, *,
                history: History | None = None, seconds: float = 0.0) -> Model:
-    """Return the model that a run makes of its corpus in so many seconds, which are left out if the run has no times."""
+    """Return the model that a run makes of its corpus; `seconds` of training are left out if it records no times."""
     provenance = run.provenance
     if provenance.seconds is not None:
         provenance = replace(provenance, seconds=round(seconds, 1))

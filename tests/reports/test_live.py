@@ -97,6 +97,24 @@ def test_losses_that_are_not_finite_change_neither_curve_nor_mean():
     assert "loss " in shown and "2.5000" in shown
 
 
+@pytest.mark.parametrize("width", [60, 120, 200])
+def test_the_curves_are_as_wide_as_the_terminal_and_stand_together(width):
+    steps = [make_step(step, 4.0 if step < 250 else 1.0) for step in range(1, 501)]
+    shown = render_text(PLAN, *steps, Validation(500, 2.0, 2.9, True), Stopped("finished", 500, 2.0, 2.9, "m", 1.0),
+                        width=width)
+    training, held_out = (line for line in shown.splitlines()[-5:] if line.startswith(("loss", "held out")))
+    assert width - 10 <= len(training) <= width and len(held_out) == len(training)
+    assert re.fullmatch("loss +(█+)[▂-▇]?(▁+)  4.0000 → 1.0000", training) and held_out.endswith("▅  2.0000 → 2.0000")   # √(4 × 1), on one scale
+
+
+def test_pairs_show_the_error_rate_and_the_loss_of_the_best_model():
+    shown = render_text(PLAN, make_step(1), Validation(1, 2.25, 3.25, True, 0.5), make_step(2),
+                        Validation(2, 1.25, 2.25, True, 0.125), make_step(3), Validation(3, 1.0, 2.0, False, 0.25),
+                        Stopped("finished", 3, 1.25, 2.25, "m.charlm", 1.0, 0.125, "pairs"), width=200)
+    assert "25.00 % wrong · 1.0000 nats/token · 2.0000 bits/character · best 12.50 % wrong at 1.2500" in shown
+    assert "50.00 → 25.00 %" in shown and "2.2500 → 1.0000" in shown
+
+
 def test_summary_names_the_saved_file_and_the_next_command():
     shown = render_text(PLAN, make_step(1), Stopped("interrupted", 1, None, None, "m.charlm", 1.0))
     assert "interrupted after 1 steps" in shown and "not validated" in shown

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.reports.live import sparkline
+from charlm.reports.curves import sparkline
 
 BARS = "▁▂▃▄▅▆▇█"
 finite = st.floats(-1e6, 1e6)

@@ -89,6 +89,7 @@ class Finished:
     tensors: str                        # a hash of all that its trainer holds
     kept: str                           # a hash of the last model kept, and of its validation
     checkpoints: dict                   # by step
+    history: dict                       # its tensors as bytes, without times
 
 
 class Runner:
@@ -124,7 +125,9 @@ class Runner:
             if isinstance(event, Step) and event.step % every == 0:
                 checkpoints[event.step] = copied(snapshot(self.run, self.corpus, trainer, state))
         assert isinstance(event, Stopped) and event.reason == "finished"
-        return Finished(hashed(trainer.tensors()), f"{hashed(kept[-1][0])} {kept[-1][1]}", checkpoints)
+        story = state.history.history().without_seconds().tensors()
+        return Finished(hashed(trainer.tensors()), f"{hashed(kept[-1][0])} {kept[-1][1]}", checkpoints,
+                        {name: values.tobytes() for name, values in story.items()})
 
 
 def copied(checkpoint):

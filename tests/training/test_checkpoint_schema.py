@@ -16,7 +16,8 @@ CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_ra
                         "dropout", "clip",
                         "clip_value", "label_smoothing", "averaging", "patience",
                         "seed", "precision", "replan"))      # it checks its own values
-SOUND = {"config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "minutes": None, "provenance": {},
+SOUND = {"config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "minutes": None,
+         "provenance": {},
          "state": {"step": 9, "best": BEST, "validations_since_best": 1, "validated": 9, "seconds": 0.5,
                    "history": {"points": 9, "validations": 1, "samples": 0}},
          "reading": dataclasses.asdict(CorpusConfig()), "environment": {"threads": 2, "torch": "2.6"}}
@@ -51,7 +52,8 @@ def test_metadata_that_a_run_writes_is_accepted(run):
     changed("state", "step", -1), changed("state", "step", 9.0), changed("state", "validated", 10),
     changed("state", "seconds", -0.5), changed("state", "seconds", float("inf")),
     changed("state", "seconds", float("nan")),
-    changed("state", "seconds", "1"), changed("state", "more", 1), changed("state", "history", {}), changed("state", "history", "points", -1), changed("state", "best", []),
+    changed("state", "seconds", "1"), changed("state", "more", 1),
+    changed("state", "history", {}), changed("state", "history", "points", -1), changed("state", "best", []),
     changed("state", "best", {}),
     changed("state", "best", "loss", float("nan")), changed("state", "best", "step", 1.5),
     changed("state", "best", "bits_per_character", None), changed("state", "best", "best", 1),

@@ -19,7 +19,7 @@ def assert_every_resumption_ends_alike(runner):
     assert sorted(whole.checkpoints) == [10, 20, 30]
     for step, checkpoint in whole.checkpoints.items():
         again = runner.finish(checkpoint, every=100)
-        assert (again.tensors, again.kept) == (whole.tensors, whole.kept), step
+        assert (again.tensors, again.kept, again.history) == (whole.tensors, whole.kept, whole.history), step
 
 
 @pytest.mark.parametrize("task, cell, extra", grid(
@@ -48,7 +48,7 @@ def differs(rich, checkpoint):
         again = runner.finish(checkpoint, every=100)
     except ModelFileError:
         return True
-    return (again.tensors, again.kept) != (whole.tensors, whole.kept)
+    return (again.tensors, again.kept, again.history) != (whole.tensors, whole.kept, whole.history)
 
 
 def without(checkpoint, left_out):

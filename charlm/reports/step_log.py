@@ -1,0 +1,99 @@
+"""Every step of a run as a JSON line with a time stamp, in a file of its own (`train --log`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any, BinaryIO
+
+from charlm.events import Event, Resumed, Sampled, Step, Validation, Warned
+from charlm.reports.progress import Progress
+
+_LOGGED = {Step: "step", Validation: "validation", Sampled: "sample"}
+
+
+class StepLog(Progress):
+    """A report that appends to a file; a failure is a warning, once, and ends the log instead of the run.
+
+    A file of an earlier session keeps its lines up to the step from which the run resumes; the others are removed, as
+    the run makes those steps again: every step is there once.
+    """
+
+    def __init__(self, path: str, warn: Callable[[Warned], None], *, replace: bool):
+        self._path, self._warn, self._replace = path, warn, replace
+        self._file: BinaryIO | None = None
+        self._step, self._failed = 0, False
+
+    def show(self, event: Event) -> None:
+        """Log an event, if it is a step, a validation or a sample."""
+        if isinstance(event, (Resumed, Step, Validation)):
+            self._step = event.step
+        if type(event) in _LOGGED and not self._failed:
+            try:
+                self._write(event)
+            except (OSError, ValueError) as error:
+                self._failed = True
+                reason = getattr(error, "strerror", None) or error
+                self._warn(Warned(f"{self._path}: the log ends here ({reason}); the training goes on"))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):      # the last line failed before
+                self._file.close()
+            self._file = None
+
+    def _write(self, event: Event) -> None:
+        if self._file is None:
+            first = self._step - isinstance(event, Step)        # updates done before this session
+            self._file = _opened(self._path, None if self._replace else first)
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        record = {"time": now, "event": _LOGGED[type(event)], "step": self._step, **_values(event)}
+        self._file.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+        self._file.flush()
+
+
+def _values(event: Any) -> dict[str, Any]:
+    """Return the fields of an event, with null for numbers that JSON lacks."""
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(event).items()}
+
+
+def _opened(path: str, step: int | None) -> BinaryIO:
+    """Open a log behind its lines up to a step, or an empty one. Raises OSError, and ValueError for other lines."""
+    if step is None or not os.path.isfile(path):
+        return open(path, "wb")
+    file = open(path, "r+b")            # noqa: SIM115  # the log keeps it open
+    try:
+        end = _end_of(file, step)
+        file.seek(end)
+        file.truncate()
+        return file
+    except BaseException:
+        file.close()
+        raise
+
+
+def _end_of(lines: BinaryIO, step: int) -> int:
+    """Return the position after the last line about this step or an earlier one. Raises ValueError for other lines."""
+    end = 0
+    for line in lines:
+        if not line.endswith(b"\n"):
+            break                       # cut off when the run was killed
+        if _step_of(line) > step:
+            break
+        end += len(line)
+    return end
+
+
+def _step_of(line: bytes) -> int:
+    with contextlib.suppress(ValueError, RecursionError):
+        record = json.loads(line)
+        if isinstance(record, dict) and type(record.get("step")) is int:
+            return int(record["step"])
+    raise ValueError("it is not a log of charlm, and is left as it is")
