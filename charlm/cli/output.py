@@ -56,6 +56,14 @@ class Output:
             self.write("\n")
 
 
+class StyledOutput(Output):
+    """An output of text with colours, whose control characters have been made visible before."""
+
+    def write(self, text: str) -> None:
+        """Write text as it is."""
+        self.write_styled(text)
+
+
 def json_record(**fields: object) -> str:
     """Return one line with a JSON object."""
     return json.dumps(fields, ensure_ascii=False) + "\n"

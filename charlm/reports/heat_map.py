@@ -143,6 +143,18 @@ def _rows(row: Sequence[tuple[Guessed, int]], scale: Scale, style: Style) -> Ite
     yield "\n"
 
 
+def grid(rows: Sequence[str], columns: Sequence[str], weights: Sequence[Sequence[float]],
+         style: Style) -> Iterator[str]:
+    """Yield the lines of a table with a coloured field for each weight from 0 to 1, darkest for the least."""
+    sizes = [max(_cells(text), 1) + 1 for text in columns]
+    head = max(map(_cells, rows), default=0) + 1
+    yield " " * head + "".join(_padded(text, size) for text, size in zip(columns, sizes, strict=True)) + "\n"
+    for row, values in zip(rows, weights, strict=True):
+        yield _padded(row, head) + "".join(
+            style.paint(" " * size, PROBABILITY.colours.get(PROBABILITY.level(value)))
+            for value, size in zip(values, sizes, strict=True)) + RESET + "\n"
+
+
 def _shown(text: str) -> tuple[str, int]:
     """Return a token in at most MAX_COLUMN cells, and how many it takes."""
     shown, cells = "", 0
