@@ -52,7 +52,7 @@ ACTIVATION = Scale({-4: (84, 39, 136), -3: (128, 115, 172), -2: (178, 171, 210),
 
 @dataclass(frozen=True)
 class Style:
-    """How a terminal is told a colour: with 24 bits, or as one of 256."""
+    """The codes of colours on a terminal: with 24 bits, or one of 256."""
 
     true_colour: bool
 
