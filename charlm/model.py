@@ -34,6 +34,7 @@ from charlm.text.tsv import TAB
 
 if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
     from charlm.adaptation.adapter import Adapter
+    from charlm.inference.alignment import Alignment
     from charlm.inference.classification import Classifier
     from charlm.inference.infilling import Infiller
     from charlm.inference.line_scoring import Scorer, TextScore
@@ -280,6 +281,13 @@ class LanguageModel:
         if not 1 <= beam <= MAX_BEAM:
             raise OptionError("beam", "--beam", f"must be a whole number from 1 to {MAX_BEAM}, not {beam!r}")
         return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
+
+    def alignment(self, source: str, target: str | None = None) -> Alignment:
+        """Return which letters of a source the model attends to as it writes each token of a target, or its best."""
+        from charlm.inference.alignment import align
+        best = self.translate(source) if target is None else target
+        _check_text(best, "alignment", "target")
+        return align(self.reproducible_network, self.translator(), source, best)
 
     def fill(self, text: str, *, gap: str = "___", seed: int | None = None, **sampling: Any) -> str:
         """Return a line with its gaps filled, greedily unless a temperature is given."""

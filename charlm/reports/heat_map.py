@@ -52,7 +52,7 @@ ACTIVATION = Scale({-4: (84, 39, 136), -3: (128, 115, 172), -2: (178, 171, 210),
 
 @dataclass(frozen=True)
 class Style:
-    """How a terminal is told a colour: with 24 bits, or as one of 256."""
+    """The codes of colours on a terminal: with 24 bits, or one of 256."""
 
     true_colour: bool
 
@@ -141,6 +141,18 @@ def _rows(row: Sequence[tuple[Guessed, int]], scale: Scale, style: Style) -> Ite
         yield "".join(style.paint(_padded(guess, size), PROBABILITY.colours.get(PROBABILITY.level(odds)))
                       for token, size in row for guess, odds in token.guesses[rank:rank + 1]) + RESET + "\n"
     yield "\n"
+
+
+def grid(rows: Sequence[str], columns: Sequence[str], weights: Sequence[Sequence[float]],
+         style: Style) -> Iterator[str]:
+    """Yield the lines of a table with a coloured field for each weight from 0 to 1, darkest for the least."""
+    sizes = [max(_cells(text), 1) + 1 for text in columns]
+    head = max(map(_cells, rows), default=0) + 1
+    yield " " * head + "".join(_padded(text, size) for text, size in zip(columns, sizes, strict=True)) + "\n"
+    for row, values in zip(rows, weights, strict=True):
+        yield _padded(row, head) + "".join(
+            style.paint(" " * size, PROBABILITY.colours.get(PROBABILITY.level(value)))
+            for value, size in zip(values, sizes, strict=True)) + RESET + "\n"
 
 
 def _shown(text: str) -> tuple[str, int]:

@@ -227,14 +227,16 @@ def test_certain_text_costs_no_bits(records, lines_model, tmp_path):
 def test_more_adds_entropy_rank_and_probability_to_each_token(score, uniform, lines_model):
     size = vocabulary_size_of(lines_model)
     text = score("Ba\n", "--level", "token", "--more", model=uniform(lines_model))
-    assert [line.split("\t") for line in text.splitlines()] == [[f"{math.log2(size):.4f}", "1", text, f"{math.log2(size):.4f}", "1", f"{1 / size:.4g}"]
-                         for text in ("B", "a", "\\n")]
+    bits, odds = f"{math.log2(size):.4f}", f"{1 / size:.4g}"
+    assert [line.split("\t") for line in text.splitlines()] == [
+        [bits, "1", token, bits, "1", odds] for token in ("B", "a", "\\n")]
 
 
 @pytest.mark.parametrize("flags", [(), ("--carry",)])
 def test_words_are_the_tokens_between_white_space(records, model, flags):
     text = "one green\tbottle, señor;\n\n  and 日本\r\n"
-    tokens, words = (records(text, "--level", *level, *flags, model=model) for level in (("token", "--more"), ("word",)))
+    tokens, words = (records(text, "--level", *level, *flags, model=model)
+                     for level in (("token", "--more"), ("word",)))
     assert [(word["line"], word["word"], word["start"]) for word in words] == [
         (1, "one", 0), (1, "green", 4), (1, "bottle,", 10), (1, "señor;", 18), (3, "and", 2), (3, "日本", 6)]
     for word in words:

@@ -12,7 +12,8 @@ from charlm.reports.heat_map import ACTIVATION, BITS, RESET, Guessed, Style, col
 
 FULL, CUBE = Style(True), Style(False)
 SGR = re.compile(r"\x1b\[[\d;]*m")
-HOSTILE = st.text(st.sampled_from("a\x1b[31m\x07\x9b\u202e\u2066\r\n\t\0\u0301日م\u200d👩") | st.characters(codec="utf-8"))
+HOSTILE = st.text(st.sampled_from("a\x1b[31m\x07\x9b\u202e\u2066\r\n\t\0\u0301日م\u200d👩")
+                  | st.characters(codec="utf-8"))
 FORBIDDEN = {*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), *"\u202a\u202b\u202c\u202d\u202e",
              *"\u2066\u2067\u2068\u2069"} - {"\n"}
 
