@@ -26,11 +26,15 @@ from charlm.inference.network import Network
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
 from charlm.tasks import TASKS, Task
+from charlm.text.tokenizers.base import NEWLINE
+from charlm.text.tsv import TAB
 
 if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
+    from charlm.inference.alignment import Alignment
     from charlm.inference.classification import Classifier
     from charlm.inference.infilling import Infiller
     from charlm.inference.line_scoring import Scorer, TextScore
+    from charlm.inference.trace import Trace, Tracer
     from charlm.inference.translation import Translation, Translator
 
 LENGTH = 500                            # tokens of running text by default
@@ -89,6 +93,47 @@ class LanguageModel:
         if carry and self.task_row.by_line:
             raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
         return make_scorer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry)
+
+    def tracer(self, *, carry: bool = False, top: int = 0, units: Sequence[int] = (), workers: int = 1) -> Tracer:
+        """Return a scorer that also tells entropy, rank, the `top` likeliest tokens and activations of units.
+
+        Unit i of layer l, both from 0, has number l * hidden_size + i. Raises UsageError as `scorer` does.
+        """
+        from charlm.inference.trace import Tracer
+        self.scorer(carry=carry)
+        return Tracer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry,
+                      top=top, units=units, workers=workers)
+
+    def next_tokens(self, prompt: str = "", *, top: int = 10, label: str | None = None) -> list[tuple[str, float]]:
+        """Return the likeliest next tokens after a prompt with their probabilities; the end of a line is a newline."""
+        self._require("next")
+        _check_text(prompt, "next_tokens", "prompt")
+        if label is not None:
+            if not self.stored.labels:
+                raise OptionError("label", "--label", f"{label!r}: this model has no labels; "
+                                                      "`charlm train FILE --labels` learns them")
+            prompt = f"{label}{TAB}{prompt}"
+        if self.task_row.by_line and NEWLINE in prompt:
+            raise OptionError("prompt", "--prompt", "contains a line break; a line of this model never does")
+        tracer = self.tracer(top=top)
+        if problem := tracer.problem(prompt):
+            raise UsageError(problem)
+        trace = tracer.with_next_place(prompt)
+        names = [*map(self.tokenizer.display, range(self.tokenizer.size)), NEWLINE]
+        return [(names[index], odds) for index, odds
+                in zip(trace.top_ids[-1].tolist(), trace.top_probabilities[-1].tolist(), strict=True)]
+
+    def trace(self, text: str, *, top: int = 10, units: bool = False) -> Trace:
+        """Return everything the model expects along a text; running text is read with its state carried.
+
+        The arrays are those of `charlm.inference.trace.Trace`: nats, entropy, rank, top_ids and top_probabilities and,
+        with `units`, the activations of all units after each token. A notebook shows it as coloured text.
+        """
+        from charlm.text.reading import strip_line_end
+        _check_text(text, "trace", "text")
+        every = range(self.stored.config.num_layers * self.stored.config.hidden_size) if units else ()
+        tracer = self.tracer(carry=not self.task_row.by_line, top=top, units=every)
+        return tracer.score([text if tracer.includes_line_end else strip_line_end(text)])[0]
 
     def classifier(self, *, uniform_prior: bool = False) -> Classifier:
         """Return a classifier of lines by label. Raises UsageError for a model without labels."""
@@ -171,7 +216,7 @@ class LanguageModel:
         for text in texts:
             _check_text(text, "scores", "a sequence of texts")
         scorer = self.scorer()
-        return scorer.score(list(texts) if scorer.includes_line_end else [strip_line_end(text) for text in texts])
+        return [*scorer.score(list(texts) if scorer.includes_line_end else [strip_line_end(text) for text in texts])]
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:
         """Return the bits of every character, or of the shortest spans that tokens stand for; a line's end is last."""
@@ -198,6 +243,13 @@ class LanguageModel:
         if not 1 <= beam <= MAX_BEAM:
             raise OptionError("beam", "--beam", f"must be a whole number from 1 to {MAX_BEAM}, not {beam!r}")
         return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
+
+    def alignment(self, source: str, target: str | None = None) -> Alignment:
+        """Return which letters of a source the model attends to as it writes each token of a target, or its best."""
+        from charlm.inference.alignment import align
+        best = self.translate(source) if target is None else target
+        _check_text(best, "alignment", "target")
+        return align(self.reproducible_network, self.translator(), source, best)
 
     def fill(self, text: str, *, gap: str = "___", seed: int | None = None, **sampling: Any) -> str:
         """Return a line with its gaps filled, greedily unless a temperature is given."""

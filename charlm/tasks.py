@@ -34,7 +34,7 @@ class Task:
         return f"a {self.name} model"
 
 
-_TEXT_VERBS = ("sample", "score", "filter", "eval")
+_TEXT_VERBS = ("sample", "score", "filter", "eval", "view", "next")
 _ROWS = (
     Task("text", "Running text, tabs and all.", "stream", _TEXT_VERBS, "sample --temp 0.8",
          reads_windows=True, ends_with_eos=False),

@@ -22,6 +22,8 @@ VERBS = {                               # each verb, in the order of help, with 
     "eval": "Measure how well a model predicts held-out data.",
     "tokenize": "Write the token ids of each line.",
     "detokenize": "Write the text of lines of token ids.",
+    "view": "Show a text as a model sees it.",
+    "next": "Print the likeliest next characters.",
     "info": "Describe a model, its training and its quality.",
 }
 
@@ -36,6 +38,7 @@ Examples:
   charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
   charlm train lexicon.tsv && echo 'abszolút' | charlm translate
   charlm eval held-out.txt
+  charlm view verse.txt
 """
 
 

@@ -33,6 +33,11 @@ class Output:
         self._put(text.encode("utf-8", "replace"))
         self._last = text[-1]
 
+    def write_styled(self, text: str) -> None:
+        """Write text with colours as it is; whoever made it has made its control characters visible."""
+        self._put(text.encode("utf-8", "replace"))
+        self._last = text[-1:] or self._last
+
     def write_bytes(self, data: bytes) -> None:
         """Write input bytes unchanged, or as visible text on a terminal."""
         if self.on_terminal:
@@ -49,6 +54,14 @@ class Output:
         """Write a line break unless the last text ended with one."""
         if self._last != "\n":
             self.write("\n")
+
+
+class StyledOutput(Output):
+    """An output of text with colours, whose control characters have been made visible before."""
+
+    def write(self, text: str) -> None:
+        """Write text as it is."""
+        self.write_styled(text)
 
 
 def json_record(**fields: object) -> str:

@@ -43,13 +43,20 @@ class SampleRequest:
 
     def read_prompt(self) -> str:
         """Return the text to continue. Raises UsageError if it is not UTF-8, CorpusError if it cannot be read."""
-        if self.prompt_file is None:
-            prompt = self.prompt or ""
-            if any("\ud800" <= character <= "\udfff" for character in prompt):
-                raise UsageError("-p/--prompt is not UTF-8; put it into a file and use -f with --errors")
-            return prompt
-        from charlm.text.reading import read_text
-        return "".join(read_text([self.prompt_file], self.errors, message))
+        return read_prompt(self.prompt, self.prompt_file, self.errors)
+
+
+def read_prompt(prompt: str | None, file: str | None, errors: str) -> str:
+    """Return the prompt, or the text of its file. Raises UsageError or CorpusError as `SampleRequest.read_prompt`."""
+    if prompt is not None and file is not None:
+        raise UsageError("give -p/--prompt or -f/--prompt-file, not both")
+    if file is None:
+        prompt = prompt or ""
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise UsageError("-p/--prompt is not UTF-8; put it into a file and use -f with --errors")
+        return prompt
+    from charlm.text.reading import read_text
+    return "".join(read_text([file], errors, message))
 
 
 def choose_seed(given: int | None, *, used: bool) -> int:

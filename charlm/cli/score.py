@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli import options
 from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
+from charlm.cli.token_records import ESCAPES, token_records, word_records
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
@@ -20,38 +21,44 @@ Examples:
   charlm score suspicious.log | sort -rn | head
   charlm score --level token --jsonl < verse.txt
   charlm score --level total --carry held-out.txt
+  charlm score --level word essay.txt | sort -t"$(printf '\\t')" -k5 -rn | head
   tail -f server.log | charlm score | awk '$1 > 4'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
 @options.model_command("score", EXAMPLES)
-@options.option("--level", type=click.Choice(["token", "line", "total"]), default="line", show_default=True,
-              help="Write one record per token, per line, or for the whole input.")
+@options.option("--level", type=click.Choice(["token", "word", "line", "total"]), default="line", show_default=True,
+              help="Write one record per token, per word, per line, or for the whole input.")
+@options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
 @options.carry
 @options.jsonl
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, level: str, carry: bool, jsonl: bool, errors: str,
-            device: str, threads: int | None) -> None:
+def command(file: str | None, model: str | None, level: str, more: bool, carry: bool, jsonl: bool,
+            errors: str, device: str, threads: int | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
     Reads FILE or stdin and answers each line as soon as it is read. The end of a line counts as a
     character. Bits per character refer to the characters of the text, so that models with different
     tokenizers can be compared. With --level token a record is bits, line number and token, where
-    \\t, \\n, \\r, \\0 and \\\\ are escapes.
+    \\t, \\n, \\r, \\0 and \\\\ are escapes; --more adds the entropy that was expected there in bits, the
+    rank of the token (1: the likeliest) and its probability. With --level word a record is line, word,
+    start and end in the line, bits, entropy, and the ranks of its tokens, where a word is whatever stands
+    between white space.
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
     line without a tab by the mixture of all labels.
     """
+    if more and level != "token":
+        raise click.UsageError("--more is for --level token")
     workers = options.set_up_cores(threads, device, carry=carry)
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
-    scorer = loaded.scorer(carry=carry)
+    scorer = loaded.tracer(carry=carry) if more or level == "word" else loaded.scorer(carry=carry)
 
     def score(valid: Sequence[Line]) -> Sequence[TextScore]:
         return scorer.score([line.text_for(scorer) for line in valid])
@@ -66,7 +73,8 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
         lines.answer(output, score, _record if jsonl else _row, error_record if jsonl else empty_line, scorer.problem,
                      workers=workers)
     else:
-        lines.answer(output, score, lambda line, found: _tokens(line, found, loaded.tokenizer, jsonl=jsonl),
+        show: Any = word_records if level == "word" else token_records if more else _tokens
+        lines.answer(output, score, lambda line, found: show(line.number, found, loaded.tokenizer, jsonl=jsonl),
                      error_record if jsonl else lambda line: "", scorer.problem, workers=workers, outcome="left out")
 
 
@@ -79,11 +87,11 @@ def _record(line: Line, score: TextScore) -> str:
                        bits=round(score.bits, 6), characters=score.characters, text=line.text)
 
 
-def _tokens(line: Line, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
+def _tokens(line: int, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
     """Return one record per token, or per smallest span of text that whole tokens spell."""
     from charlm.inference.line_scoring import bits_by_span
-    return "".join(json_record(line=line.number, text=text, bits=round(bits, 6)) if jsonl
-                   else f"{bits:.4f}\t{line.number}\t{text.translate(_ESCAPES)}\n"
+    return "".join(json_record(line=line, text=text, bits=round(bits, 6)) if jsonl
+                   else f"{bits:.4f}\t{line}\t{text.translate(ESCAPES)}\n"
                    for text, bits in bits_by_span(score, tokenizer))
 
 

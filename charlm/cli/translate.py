@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +19,10 @@ EXAMPLES = """\b
 Examples:
   charlm train lexicon.tsv && echo 'abszolút' | charlm translate
   charlm translate --beam 5 --n-best 3 --jsonl < words.txt
+  echo 'abszolút' | charlm translate --alignment
   cut -f1 lexicon.tsv | charlm translate -m lexicon.charlm | paste lexicon.tsv -
 """
+Show = Callable[[Line, Sequence["Translation"]], str]
 
 
 @options.model_command("translate", EXAMPLES)
@@ -29,10 +31,13 @@ Examples:
               help="Targets per source, best first; above 1, each is printed as source, target, score.")
 @options.option("--length-penalty", type=float, default=1.0, show_default=True,
               help="Rank by log probability over length to this power; 0 favours short targets.")
+@options.option("--alignment", is_flag=True,
+              help="Show which letter made which part of the best target: line, token, the letter that got most "
+                   "attention, its share; with --jsonl all shares; a coloured grid on a terminal.")
 @options.jsonl
 @options.errors
 @options.cores
-def command(file: str | None, model: str | None, beam: int, n_best: int, length_penalty: float,
+def command(file: str | None, model: str | None, beam: int, n_best: int, length_penalty: float, alignment: bool,
             jsonl: bool, errors: str, threads: int | None) -> None:
     """Write the target of each source: one line in, one line out, in order.
 
@@ -43,11 +48,17 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
         raise click.UsageError(f"--n-best {n_best} needs at least --beam {n_best}")
     if not -10 <= length_penalty <= 10:
         raise click.UsageError(f"--length-penalty must be a number from -10 to 10, not {length_penalty}")
+    if alignment and n_best > 1:
+        raise click.UsageError("--alignment is of the best target; leave out --n-best")
     workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
-    translator = load_model(model, "translate").translator()
-    show = _record if jsonl else _row if n_best == 1 else _table
+    loaded = load_model(model, "translate")
+    translator = loaded.translator()
+    show: Show = _record if jsonl else _row if n_best == 1 else _table
+    if alignment:
+        from charlm.cli.alignments import aligned
+        output, show = aligned(loaded, output, _record if jsonl else None)
 
     def translate(sources: Sequence[Line]) -> list[list[Translation]]:
         found = iter(translator.translate([line.text for line in sources if line.text], beam=beam,
@@ -79,7 +90,7 @@ def _table(line: Line, targets: Sequence[Translation]) -> str:
     return "".join(f"{line.text}\t{target.text}\t{target.score:.4f}\n" for target in targets) or "\n"
 
 
-def _record(line: Line, targets: Sequence[Translation]) -> str:
+def _record(line: Line, targets: Sequence[Translation], **more: object) -> str:
     return json_record(line=line.number, source=line.text, targets=[
         {"text": target.text, "log_probability": round(target.log_probability, 6),
-         "score": round(target.score, 6), "finished": target.finished} for target in targets])
+         "score": round(target.score, 6), "finished": target.finished} for target in targets], **more)

@@ -41,10 +41,17 @@ class Layer:
         """Return the hidden state after one time step of projected input (B, G*H), which is overwritten."""
         raise NotImplementedError
 
-    def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul,
-            lengths: IntArray | None = None) -> tuple[FloatArray, HiddenState]:
-        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state."""
-        if len(projected) == 1:
+    def activation(self, memory: FloatArray) -> FloatArray:
+        """Return the activations of units from the last array of their hidden state: h as it is."""
+        return memory
+
+    def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul, lengths: IntArray | None = None,
+            record: FloatArray | None = None) -> tuple[FloatArray, HiddenState]:
+        """Read a projected window (T, B, G*H), which is overwritten; return outputs (T, B, H) and the last state.
+
+        The last array of the hidden state after every step is written to `record` (T, B, H), if there is one.
+        """
+        if len(projected) == 1 and record is None:
             state = self.step(projected[0], state, matmul)
             return state[0][None], state
         outputs = np.empty((*projected.shape[:2], self.hidden_size), np.float32)
@@ -54,6 +61,8 @@ class Layer:
                 active = (time < lengths)[:, None]
                 state = tuple(np.where(active, new, old) for new, old in zip(state, before, strict=True))
             outputs[time] = state[0]
+            if record is not None:
+                record[time] = state[-1]
         return outputs, state
 
 
@@ -89,6 +98,11 @@ class LSTMLayer(Layer):
         hidden = np.tanh(cell)
         hidden *= gates[:, 2 * size:3 * size]
         return hidden, cell
+
+    def activation(self, memory: FloatArray) -> FloatArray:
+        """Return tanh(c), which Karpathy, Johnson and Li 2015 draw: the output gate would hide what a cell keeps."""
+        activations: FloatArray = np.tanh(memory)
+        return activations
 
 
 class GRULayer(Layer):

@@ -64,8 +64,12 @@ class Context:
         """Return contexts (T, B, M) by attention (Vaswani et al. 2017, eq. 1) or, without it, the one position."""
         if memory.keys is None or memory.mask is None:
             return np.broadcast_to(memory.values.swapaxes(0, 1), (len(x), *memory.values.shape[::2]))
+        context: FloatArray = np.matmul(self.weights(x, memory.keys, memory.mask, matmul), memory.values).swapaxes(0, 1)
+        return context                                                  # (T, B, M)
+
+    def weights(self, x: FloatArray, keys: FloatArray, mask: FloatArray, matmul: Matmul) -> FloatArray:
+        """Return the attention (B, T, S) of the outputs (T, B, H) to the positions of a memory; the sum over S is 1."""
         query = matmul(x.reshape(-1, x.shape[2]), self._query).reshape(x.shape)
-        scores: FloatArray = np.matmul(query.swapaxes(0, 1), memory.keys.swapaxes(1, 2))    # (B, T, S)
-        scores += memory.mask
-        context: FloatArray = np.matmul(_softmax(scores), memory.values).swapaxes(0, 1)     # (T, B, M)
-        return context
+        scores: FloatArray = np.matmul(query.swapaxes(0, 1), keys.swapaxes(1, 2))    # (B, T, S)
+        scores += mask
+        return _softmax(scores)

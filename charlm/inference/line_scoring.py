@@ -47,13 +47,19 @@ class TextScore:
 
 def bits_by_span(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, float]]:
     """Yield the smallest spans of the text that correspond to whole tokens, with the bits of each."""
+    for text, first, stop in spans(score, tokenizer):
+        yield text, nats_to_bits(float(score.nats[first:stop].sum()))
+
+
+def spans(score: TextScore, tokenizer: Tokenizer) -> Iterator[tuple[str, int, int]]:
+    """Yield the smallest spans of the text that correspond to whole tokens, each with its first token and its stop."""
     at = 0
     ids = score.ids[score.ids < tokenizer.size].tolist()
     for text, count in token_spans(tokenizer, score.text, ids):
-        yield text, nats_to_bits(float(score.nats[at:at + count].sum()))
+        yield text, at, at + count
         at += count
     if at < len(score.nats):
-        yield NEWLINE, nats_to_bits(float(score.nats[at:].sum()))       # the end of the line, an id of no tokenizer
+        yield NEWLINE, at, len(score.nats)      # the end of the line, an id of no tokenizer
 
 
 class Scorer(Protocol):
@@ -61,7 +67,7 @@ class Scorer(Protocol):
 
     includes_line_end: bool = True      # a line break belongs to the text of its line
 
-    def score(self, texts: Sequence[str]) -> list[TextScore]:
+    def score(self, texts: Sequence[str]) -> Sequence[TextScore]:
         """Return the score of each text. Raises CorpusError for a text that has a `problem`."""
 
     def problem(self, text: str) -> str:

@@ -10,7 +10,7 @@ from charlm.inference.cells import HiddenState, build_layer
 from charlm.inference.context import Context
 from charlm.inference.encoder import Encoder
 from charlm.inference.matmul import Matmul, matmul, matmul_by_row
-from charlm.inference.state import Memory, State
+from charlm.inference.state import Memory, Recording, State
 
 
 class Network:
@@ -78,14 +78,22 @@ class Network:
 
     def step(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
         """Read tokens (B, T); return logits (B, T, V) for the token after each, and the new state."""
+        return self._step(tokens, state, None)
+
+    def step_recorded(self, tokens: IntArray, state: State) -> tuple[FloatArray, State, Recording]:
+        """Return what `step` returns, and the activations of all units and the attention while tokens are read."""
+        recording = Recording()
+        return *self._step(tokens, state, recording), recording
+
+    def _step(self, tokens: IntArray, state: State, recording: Recording | None) -> tuple[FloatArray, State]:
         if state.window_tokens is None:
-            return self._decode(tokens, state)
+            return self._decode(tokens, state, recording)
         logits, at = [], 0
         while at < tokens.shape[1]:
             # For one token, rows are encoded one by one, so that their bits do not depend on the batch.
             state = self.advance_window(state, batch_size=1 if tokens.shape[1] == 1 else len(tokens))
             piece = tokens[:, at:at + self.config.window - state.tokens_in_window]
-            new, state = self._decode(piece, state)
+            new, state = self._decode(piece, state, recording)
             logits.append(new)
             at += piece.shape[1]
         return np.concatenate(logits, axis=1), state
@@ -102,16 +110,23 @@ class Network:
             memories.append(self._context.build_memory(*self._encoder(source, lengths), lengths))
         return State(state.layers, Memory.join(memories), state.window_tokens[:, :0])
 
-    def _decode(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
+    def _decode(self, tokens: IntArray, state: State, recording: Recording | None) -> tuple[FloatArray, State]:
         """Read tokens (B, T) that lie within one window; return logits (B, T, V) and the new state."""
         multiply = self._matmul if tokens.shape[1] == 1 else matmul
         x, layers = self._table[tokens.T], []                           # (T, B, G*H)
+        units = np.empty((len(self._layers), *x.shape[:2], self.config.hidden_size), np.float32) if recording else None
         for number, (layer, hidden_state) in enumerate(zip(self._layers, state.layers, strict=True)):
             x = layer.project(x, multiply) if number else x             # (T, B, G*H)
-            x, hidden_state = layer.run(x, hidden_state, multiply)      # (T, B, H)
+            record = None if units is None else units[number]
+            x, hidden_state = layer.run(x, hidden_state, multiply, record=record)       # (T, B, H)
             layers.append(hidden_state)
+        if recording and units is not None:
+            recording.units.append(self._layers[0].activation(units).transpose(2, 1, 0, 3))
         if state.memory is not None:
-            x = self._context.forward(x, state.memory, multiply)
+            memory = state.memory
+            if recording and memory.keys is not None and memory.mask is not None:
+                recording.attention.append(self._context.weights(x, memory.keys, memory.mask, multiply))
+            x = self._context.forward(x, memory, multiply)
         logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
         logits += self._head_bias
         window = None if state.window_tokens is None else np.concatenate([state.window_tokens, tokens], axis=1)

@@ -17,6 +17,9 @@ ROWS = 256                              # texts side by side; fewer if they are 
 TOKENS_AT_ONCE = 2048                   # of all texts side by side: what fits in a processor's cache
 _MAX_NATS = 700                         # exp of more overflows a float
 
+# Logits (..., V) and targets (...) in, numbers (...) or (..., C) about each target out.
+Measure = Callable[[FloatArray, IntArray, Tokenizer], FloatArray]
+
 
 def nats_to_bits(nats: float) -> float:
     """Return the information in bits, nats / ln 2."""
@@ -39,8 +42,8 @@ def token_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> F
 
 
 def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[IntArray],
-               begin: Callable[[IntArray], State] | None = None) -> list[FloatArray]:
-    """Return the nats of every id of each row except the first, which is only read.
+               begin: Callable[[IntArray], State] | None = None, *, measure: Measure = token_nats) -> list[FloatArray]:
+    """Return the nats, or what else `measure` returns, of every id of each row except the first, which is only read.
 
     A row starts from an empty past or, if `begin` is given, from its row of the state that `begin` returns for some row
     indices. Rows of similar length are read side by side. Beyond the ids and nats themselves, memory does not grow with
@@ -54,14 +57,15 @@ def score_rows(network: Network, tokenizer: Tokenizer, rows: Sequence[IntArray],
         indices = order[batch][::-1].copy()                             # the longest first
         state = network.start(len(indices)) if begin is None else begin(indices)
         ids = padded([rows[index] for index in indices], 0)             # (B, 1 + T)
-        nats = _read(network, tokenizer, ids, lengths[indices], state)
+        nats = _read(network, tokenizer, ids, lengths[indices], state, measure)
         for index, row in zip(indices, nats, strict=True):
             results[index] = row[:lengths[index]].copy()
     return results
 
 
-def _read(network: Network, tokenizer: Tokenizer, ids: IntArray, lengths: IntArray, state: State) -> FloatArray:
-    """Return the nats (B, T) of rows (B, 1 + T), the longest first; a row that has ended is not read further."""
+def _read(network: Network, tokenizer: Tokenizer, ids: IntArray, lengths: IntArray, state: State,
+          measure: Measure) -> FloatArray:
+    """Return the measure (B, T, …) of rows (B, 1 + T), the longest first; a row that has ended is not read further."""
     nats = np.zeros((len(ids), ids.shape[1] - 1))
     at, rows = 0, len(ids)
     while at < nats.shape[1]:
@@ -71,7 +75,10 @@ def _read(network: Network, tokenizer: Tokenizer, ids: IntArray, lengths: IntArr
         stride = min(max(min(TOKENS_AT_ONCE, LOGITS // tokenizer.size) // rows, 1), WINDOW)
         stop = min(at + stride, nats.shape[1])
         logits, state = network.step(ids[:rows, at:stop], state)
-        nats[:rows, at:stop] = token_nats(logits, ids[:rows, at + 1:stop + 1], tokenizer)
+        measured = measure(logits, ids[:rows, at + 1:stop + 1], tokenizer)
+        if not at:
+            nats = np.zeros((*nats.shape, *measured.shape[2:]))
+        nats[:rows, at:stop] = measured
         at = stop
     return nats
 

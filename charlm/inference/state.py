@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -55,3 +55,11 @@ class State:
         return State(tuple(tuple(part[rows] for part in layer) for layer in self.layers),
                      self.memory and self.memory.select(rows),
                      None if self.window_tokens is None else self.window_tokens[rows])
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What happens inside a network while it reads, in pieces of time: one list entry a piece."""
+
+    units: list[FloatArray] = field(default_factory=list)           # (B, T, L, H) activations after each token
+    attention: list[FloatArray] = field(default_factory=list)       # (B, T, S) weights of the memory's positions

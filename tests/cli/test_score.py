@@ -222,3 +222,36 @@ def test_certain_text_costs_no_bits(records, lines_model, tmp_path):
     first, second, end = records("BB\n", "--level", "token", model=tmp_path / "sure.charlm")
     assert first["bits"] == second["bits"] == 0
     assert end["bits"] == pytest.approx(100 / math.log(2), abs=1e-3)
+
+
+def test_more_adds_entropy_rank_and_probability_to_each_token(score, uniform, lines_model):
+    size = vocabulary_size_of(lines_model)
+    text = score("Ba\n", "--level", "token", "--more", model=uniform(lines_model))
+    bits, odds = f"{math.log2(size):.4f}", f"{1 / size:.4g}"
+    assert [line.split("\t") for line in text.splitlines()] == [
+        [bits, "1", token, bits, "1", odds] for token in ("B", "a", "\\n")]
+
+
+@pytest.mark.parametrize("flags", [(), ("--carry",)])
+def test_words_are_the_tokens_between_white_space(records, model, flags):
+    text = "one green\tbottle, señor;\n\n  and 日本\r\n"
+    tokens, words = (records(text, "--level", *level, *flags, model=model)
+                     for level in (("token", "--more"), ("word",)))
+    assert [(word["line"], word["word"], word["start"]) for word in words] == [
+        (1, "one", 0), (1, "green", 4), (1, "bottle,", 10), (1, "señor;", 18), (3, "and", 2), (3, "日本", 6)]
+    for word in words:
+        own = [token for token in tokens if token["line"] == word["line"]][word["start"]:word["end"]]
+        assert "".join(token["text"] for token in own) == word["word"]
+        assert word["bits"] == pytest.approx(sum(token["bits"] for token in own), abs=1e-4)
+        assert word["entropy"] == pytest.approx(sum(token["entropy"] for token in own), abs=1e-4)
+        assert word["ranks"] == [token["rank"] for token in own]
+
+
+def test_a_row_of_a_word_has_the_fields_of_its_record(score, records):
+    row = score("O'Banan x\n", "--level", "word").splitlines()[1].split("\t")
+    record = records("O'Banan x\n", "--level", "word")[1]
+    assert row == ["1", "x", "8", "9", f"{record['bits']:.4f}", f"{record['entropy']:.4f}", str(record["ranks"][0])]
+
+
+def test_more_is_for_tokens_only(lines_model):
+    assert "--more" in error_line(run_in_process("score", "-m", lines_model, "--more", stdin=b"a"), 2)

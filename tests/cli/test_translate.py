@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from charlm.modelfile import load, save
-from tests.helpers.runners import run_in_process
+from tests.helpers.runners import error_line, run_in_process
 from tests.helpers.texts import BRIEF, as_lines
 
 MIXED = ["a", "béa", "abab", "éé", "b" * 30, "ba" * 20, "éba", "", "ab"]
@@ -154,3 +154,28 @@ def test_a_target_is_one_line_whatever_the_tokens_are(lexicon, tmp_path, tokeniz
     save(path, model)
     done = run_in_process("translate", "-m", path, "--beam", 1, stdin=b"a\nab\n")
     assert (done.code, len(done.text.splitlines())) == (0, 2)
+
+
+def test_an_alignment_has_a_row_for_each_token_and_all_shares_as_json(pairs_model):
+    rows = [line.split("\t") for line in run_in_process(
+        "translate", "-m", pairs_model, "--alignment", stdin="ab\n\né\n".encode()).check().text.splitlines()]
+    records = run_in_process("translate", "-m", pairs_model, "--alignment", "--jsonl",
+                             stdin="ab\n\né\n".encode()).check().records
+    assert [record["line"] for record in records] == [1, 2, 3] and "alignment" not in records[1]
+    shown = iter(rows)
+    for record in (records[0], records[2]):
+        found = record["alignment"]
+        assert "".join(found["target"]) == record["targets"][0]["text"] + "\n"
+        assert found["source"][0] == "" and len(found["source"]) == 3
+        for token, weights in zip(found["target"], found["weights"], strict=True):
+            line, own, letter, weight = next(shown)
+            assert (line, own) == (str(record["line"]), token.replace("\n", "\\n"))
+            assert float(weight) == pytest.approx(max(weights), abs=1e-4)
+            assert letter == found["source"][weights.index(max(weights))]
+            assert sum(weights) == pytest.approx(1, abs=1e-3)
+    assert next(shown, None) is None
+
+
+def test_an_alignment_is_of_the_best_target_alone(pairs_model):
+    done = run_in_process("translate", "-m", pairs_model, "--alignment", "--n-best", 2, stdin=b"a")
+    assert "--n-best" in error_line(done, 2)

@@ -1,0 +1,64 @@
+"""Records of tokens and of words with all that a model expected there: TSV rows and JSON objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from charlm.cli.output import json_record
+
+if TYPE_CHECKING:
+    from charlm.contract import Tokenizer
+    from charlm.inference.trace import Span, Trace
+
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+_WORDS = re.compile(r"\S+")
+
+
+def span_row(line: int, span: Span) -> str:
+    """Return bits, line, text, entropy, rank and probability, without a line break."""
+    text = span.text.translate(ESCAPES)
+    return f"{span.bits:.4f}\t{line}\t{text}\t{span.entropy:.4f}\t{span.rank}\t{span.probability:.4g}"
+
+
+def span_fields(line: int, span: Span) -> dict[str, Any]:
+    """Return the same as the fields of a JSON record."""
+    return {"line": line, "text": span.text, "bits": round(span.bits, 6), "entropy": round(span.entropy, 6),
+            "rank": span.rank, "probability": float(f"{span.probability:.6g}")}
+
+
+def token_records(line: int, trace: Trace, tokenizer: Tokenizer, *, jsonl: bool) -> str:
+    """Return one record per token, or per smallest span of text that whole tokens spell."""
+    from charlm.inference.trace import trace_spans
+    return "".join(json_record(**span_fields(line, span)) if jsonl else span_row(line, span) + "\n"
+                   for span in trace_spans(trace, tokenizer))
+
+
+def words_of(spans: Sequence[Span]) -> Iterator[tuple[str, int, list[Span]]]:
+    """Yield each word of a text, its first character's index, and its spans.
+
+    A word is whatever stands between white space. A span of several characters belongs to the word of its last one
+    that is not white space.
+    """
+    starts, at = {}, 0                  # where the deciding character of each span is
+    for span in spans:
+        visible = len(span.text.rstrip())
+        starts[at + max(visible - 1, 0)] = span
+        at += len(span.text)
+    for found in _WORDS.finditer("".join(span.text for span in spans)):
+        yield found[0], found.start(), [starts[place] for place in range(*found.span()) if place in starts]
+
+
+def word_records(line: int, trace: Trace, tokenizer: Tokenizer, *, jsonl: bool) -> str:
+    """Return one record per word: line, word, start, end, bits, entropy, ranks."""
+    from charlm.inference.trace import trace_spans
+    records = []
+    for word, start, spans in words_of(trace_spans(trace, tokenizer)):
+        bits, entropy = (sum(getattr(span, name) for span in spans) for name in ("bits", "entropy"))
+        ranks = [span.rank for span in spans]
+        records.append(json_record(line=line, word=word, start=start, end=start + len(word), bits=round(bits, 6),
+                                   entropy=round(entropy, 6), ranks=ranks) if jsonl else
+                       f"{line}\t{word.translate(ESCAPES)}\t{start}\t{start + len(word)}\t{bits:.4f}\t{entropy:.4f}\t"
+                       f"{','.join(map(str, ranks))}\n")
+    return "".join(records)
