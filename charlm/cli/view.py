@@ -17,10 +17,13 @@ Examples:
   charlm view --unit 2:137 --color always code.py | less -R
   charlm view verse.txt | sort -rn | head
   charlm view --html verse.html verse.txt
+  charlm view --curves small.charlm large.charlm
 """
 
 
-@options.model_command("view", EXAMPLES)
+@click.command("view", epilog=EXAMPLES)
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@options.model
 @options.option("--top", type=click.IntRange(1, 100), metavar="N",
               help="Print the N likeliest tokens in place of each one below it; with --find, N cells.")
 @options.option("--unit", metavar="LAYER:INDEX",
@@ -29,6 +32,10 @@ Examples:
               help="Rank the cells by how well they tell matches from other text: cell, area under the ROC curve, "
                    "high or low inside. Or a built-in question: quotes, brackets, column, word-start, capitals, "
                    "digits, urls; or all: the best cell for each of these.")
+@options.option("--curves", is_flag=True,
+              help="Show how the runs of the models FILE... went, in training and held out, side by side; in a pipe as "
+                   "a table of model, step, loss, held_out, bits_per_character, error_rate, gradient_norm, "
+                   "learning_rate, seconds.")
 @options.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
 @options.option("--html", metavar="FILE",
@@ -47,7 +54,13 @@ def command(**given: Any) -> None:
     The activation of an lstm's cell is tanh(c), which its output gate may hide from the next layer; of other
     cells it is h. It is shown on the character after which it was reached.
     """
-    request = ViewRequest(**given)
+    files, curves = given.pop("files"), given.pop("curves")
+    if curves:
+        _show_curves(files, given)
+        return
+    if len(files) > 1:
+        raise click.UsageError("give one text, or --curves to compare several models")
+    request = ViewRequest(file=files[0] if files else None, **given)
     if request.find is not None and request.unit is not None:
         raise click.UsageError("give --find or --unit, not both")
     if request.html is not None and (request.find, request.unit, request.top) != (None, None, None):
@@ -62,3 +75,13 @@ def command(**given: Any) -> None:
         from charlm.cli.view_text import show_text as show
     source = request.source()
     show(load_model(request.model, "view"), source, request, workers)
+
+
+def _show_curves(models: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Show the curves of models, named as files or with -m."""
+    if other := next((name for name in ("top", "unit", "find") if given[name] is not None), None):
+        raise click.UsageError(f"give --curves or --{other}, not both")
+    options.limit_threads(None)
+    from charlm.cli.models import find_model
+    from charlm.cli.view_curves import show_curves
+    show_curves(models or [find_model(given["model"])], color=given["color"], jsonl=given["jsonl"])

@@ -18,7 +18,7 @@ ASCII_BARS = "_.:-=+*#"
 COLUMNS = ("model", "step", "loss", "held_out", "bits_per_character", "error_rate", "gradient_norm", "learning_rate",
            "seconds")
 MIN_PANEL, MAX_PANEL = 24, 110          # characters
-HEIGHT = 14                             # lines of a plot, without its axis
+HEIGHT = 13                             # lines of a plot, without its axis
 _TICK = 7                               # characters of a label of the vertical axis
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))       # of a braille pattern, by row and column
 _BLUE, _ORANGE, _RESET = "\x1b[38;5;75m", "\x1b[1;38;5;214m", "\x1b[0m"        # apart for colour-blind eyes as well
@@ -106,6 +106,19 @@ def held(values: Values) -> list[float | None]:
     return result
 
 
+def interpolated(values: Values) -> list[float | None]:
+    """Return the values with each None between two of them replaced by a point on the line between these.
+
+    >>> interpolated([None, 3.0, None, 1.0])
+    [None, 3.0, 2.0, 1.0]
+    """
+    result, known = list(values), [(at, value) for at, value in enumerate(values) if value is not None]
+    for (start, low), (stop, high) in itertools.pairwise(known):
+        for at in range(start + 1, stop):
+            result[at] = low + (high - low) * (at - start) / (stop - start)
+    return result
+
+
 def _ends(history: History) -> tuple[int, int]:
     """Return the first and the last step of a history that is not empty."""
     ends = [int(steps[index]) for steps in (history.steps, history.held_out_steps) if len(steps) for index in (0, -1)]
@@ -172,8 +185,7 @@ def _row(runs: Sequence[Run], scale: Scale, size: int, *, unicode: bool, colours
     edge, floor, corner = ("│", "─", "└") if unicode else ("|", "-", "+")
     lines = [" " * _TICK + "".join(f"  {_fitted(panel.title, size, unicode=unicode)}" for panel in panels).rstrip()]
     for row in range(HEIGHT):
-        label = f"{scale.value(1 - row / (HEIGHT - 1)):>{_TICK - 1}.3g} " if row % 3 == 0 or row == HEIGHT - 1 \
-            else " " * _TICK
+        label = f"{scale.value(1 - row / (HEIGHT - 1)):>{_TICK - 1}.3g} " if row % 3 == 0 else " " * _TICK
         lines.append(label + "".join(f" {edge}{panel.line(row, colours=colours)}" for panel in panels).rstrip())
     lines.append(" " * _TICK + "".join(f" {corner}{floor * size}" for _ in panels))
     lines.append((" " * _TICK + "".join(f"  {panel.axis()}" for panel in panels)).rstrip())
@@ -189,12 +201,15 @@ class _Panel:
         self._first, self._last = _ends(history)
         across, down = (2, 4) if unicode else (1, 1)
         self._cells = [[0] * size for _ in range(HEIGHT)]
-        means = resample(history.steps.tolist(), history.loss.tolist(), size * across, first=self._first,
-                         last=self._last)
+        means = interpolated(resample(history.steps.tolist(), history.loss.tolist(), size * across, first=self._first,
+                                      last=self._last))
+        before = None
         for x, value in enumerate(means):
             if value is not None:
                 y = round((1 - scale(value)) * (HEIGHT * down - 1))
-                self._cells[y // down][x // across] |= _DOTS[y % down][x % across] if unicode else 1
+                for at in _between(y if before is None else before, y):
+                    self._cells[at // down][x // across] |= _DOTS[at % down][x % across] if unicode else 1
+                before = y
         self._marks = {self._mark(step, value, scale) for step, value in
                        zip(history.held_out_steps.tolist(), history.held_out_loss.tolist(), strict=True)}
 
@@ -219,6 +234,15 @@ class _Panel:
         """Return the numbers below the plot."""
         first, last = f"{self._first:,}", f"{self._last:,} steps"
         return first + last.rjust(self._size - len(first)) if self._last > self._first else first.ljust(self._size)
+
+
+def _between(start: int, stop: int) -> range:
+    """Return the numbers that lead from one to another, without the first unless it is the only one.
+
+    >>> [*_between(3, 6)], [*_between(3, 1)], [*_between(3, 3)]
+    ([4, 5, 6], [1, 2], [3])
+    """
+    return range(start + 1, stop + 1) if stop > start else range(stop, max(start, stop + 1))
 
 
 def _symbols(*, unicode: bool) -> tuple[str, str]:
