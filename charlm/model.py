@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import IntArray
+from charlm.contract import FloatArray, IntArray, Tokenizer
 from charlm.contract import Network as AnyNetwork
-from charlm.contract import Tokenizer
 from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.generation import generate
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
@@ -29,6 +28,7 @@ from charlm.inference.network import Network
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
 from charlm.tasks import TASKS, Task
+from charlm.text.special_tokens import with_bos_eos
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tsv import TAB
 
@@ -153,6 +153,36 @@ class LanguageModel:
         every = range(self.stored.config.num_layers * self.stored.config.hidden_size) if units else ()
         tracer = self.tracer(carry=not self.task_row.by_line, top=top, units=every)
         return tracer.score([text if tracer.includes_line_end else strip_line_end(text)])[0]
+
+    def gradient_reach(self, text: str, *, steps: int = 200) -> FloatArray:
+        """Return the norm of a loss's gradient with respect to the state 1, 2, ... steps before it; this needs torch.
+
+        The result is (K,), K at most `steps` and fewer for a short text: means over places spread evenly in the text.
+        Lines are read one after the other, each with its beginning and end. Raises CorpusError for a text that is too
+        short. See `charlm.nn.gradient_reach`.
+        """
+        self._require("view")
+        _check_text(text, "gradient_reach", "text")
+        import torch
+
+        from charlm.nn.gradient_reach import gradient_reach, spread_rows
+        from charlm.nn.network import Network as TorchNetwork
+        rows = spread_rows(self._stream_ids(text), steps)
+        network = TorchNetwork(self.stored.config)
+        network.load_weights(self.stored.weights)
+        return gradient_reach(network, torch.from_numpy(rows), min(steps, rows.shape[1] - 1))
+
+    def _stream_ids(self, text: str) -> IntArray:
+        """Return the ids of a text as one stream; lines with their beginnings and ends, and unknown labels left out."""
+        if not self.task_row.by_line:
+            return np.concatenate([[self.tokenizer.start_id], self.tokenizer.encode(text)]).astype(np.int64)
+        rows = []
+        for line in text.splitlines():
+            label, tab, rest = line.partition(TAB) if self.stored.labels else ("", TAB, line)
+            if tab and (not label or label in self.labels):
+                index = self.labels.index(label) if label else None
+                rows.append(with_bos_eos(self.tokenizer, self.tokenizer.encode(rest), index))
+        return np.concatenate([np.zeros(0, np.int64), *rows])
 
     def classifier(self, *, uniform_prior: bool = False) -> Classifier:
         """Return a classifier of lines by label. Raises UsageError for a model without labels."""

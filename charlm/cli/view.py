@@ -18,6 +18,7 @@ Examples:
   charlm view verse.txt | sort -rn | head
   charlm view --html verse.html verse.txt
   charlm view --curves small.charlm large.charlm
+  charlm view --gradients corpus.txt rnn.charlm lstm.charlm
 """
 
 
@@ -36,6 +37,9 @@ Examples:
               help="Show how the runs of the models FILE... went, in training and held out, side by side; in a pipe as "
                    "a table of model, step, loss, held_out, bits_per_character, error_rate, gradient_norm, "
                    "learning_rate, seconds.")
+@options.option("--gradients", is_flag=True,
+              help="Show how far back a loss reaches: the norm of its gradient with respect to the state 1 to 200 "
+                   "steps before, for the text FILE and each model named after it, else that of -m. Needs torch.")
 @options.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
 @options.option("--html", metavar="FILE",
@@ -54,12 +58,14 @@ def command(**given: Any) -> None:
     The activation of an lstm's cell is tanh(c), which its output gate may hide from the next layer; of other
     cells it is h. It is shown on the character after which it was reached.
     """
-    files, curves = given.pop("files"), given.pop("curves")
-    if curves:
-        _show_curves(files, given)
+    files, curves, gradients = given.pop("files"), given.pop("curves"), given.pop("gradients")
+    if curves and gradients:
+        raise click.UsageError("give --curves or --gradients, not both")
+    if curves or gradients:
+        _show_models(files, given, curves=curves)
         return
     if len(files) > 1:
-        raise click.UsageError("give one text, or --curves to compare several models")
+        raise click.UsageError("give one text, or --curves or --gradients to compare several models")
     request = ViewRequest(file=files[0] if files else None, **given)
     if request.find is not None and request.unit is not None:
         raise click.UsageError("give --find or --unit, not both")
@@ -77,11 +83,18 @@ def command(**given: Any) -> None:
     show(load_model(request.model, "view"), source, request, workers)
 
 
-def _show_curves(models: tuple[str, ...], given: dict[str, Any]) -> None:
-    """Show the curves of models, named as files or with -m."""
-    if other := next((name for name in ("top", "unit", "find") if given[name] is not None), None):
-        raise click.UsageError(f"give --curves or --{other}, not both")
-    options.limit_threads(None)
-    from charlm.cli.models import find_model
-    from charlm.cli.view_curves import show_curves
-    show_curves(models or [find_model(given["model"])], color=given["color"], jsonl=given["jsonl"])
+def _show_models(files: tuple[str, ...], given: dict[str, Any], *, curves: bool) -> None:
+    """Show the curves of models, named as files or with -m, or their gradients for the text named first."""
+    flag = "curves" if curves else "gradients"
+    if other := next((name for name in ("top", "unit", "find", "html") if given[name] is not None), None):
+        raise click.UsageError(f"give --{flag} or --{other}, not both")
+    options.limit_threads(1)
+    if curves:
+        from charlm.cli.models import find_model
+        from charlm.cli.view_curves import show_curves
+        show_curves(files or [find_model(given["model"])], color=given["color"], jsonl=given["jsonl"])
+        return
+    from charlm.cli.line_reader import input_source
+    from charlm.cli.view_gradients import show_gradients
+    show_gradients(input_source(files[0] if files else None), files[1:] or [given["model"]], color=given["color"],
+                   jsonl=given["jsonl"], errors=given["errors"])

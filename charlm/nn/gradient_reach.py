@@ -10,8 +10,26 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from charlm.contract import IntArray
+from charlm.errors import CorpusError
 from charlm.nn.network import Network
 from charlm.nn.state import State
+
+
+ROWS = 16                               # places in a text
+BEFORE = 100                            # tokens that are read before the steps, so that the state is a usual one
+
+
+def spread_rows(ids: IntArray, steps: int) -> IntArray:
+    """Return evenly spaced stretches (B, T) of a text (N,), each with at most `steps` + 1 tokens after those before.
+
+    Raises CorpusError for a text of less than three tokens.
+    """
+    if len(ids) < 3:
+        raise CorpusError("the text is too short for gradients; at least 3 tokens are needed")
+    length = min(len(ids), BEFORE + steps + 1)
+    starts = np.unique(np.linspace(0, len(ids) - length, ROWS).astype(int))
+    return np.stack([ids[start:start + length] for start in starts])
 
 
 def gradient_reach(network: Network, tokens: torch.Tensor, steps: int) -> np.ndarray:
@@ -23,6 +41,7 @@ def gradient_reach(network: Network, tokens: torch.Tensor, steps: int) -> np.nda
     """
     if tokens.shape[1] <= steps:
         raise ValueError(f"{steps} steps need more than {tokens.shape[1]} tokens")
+    tokens = tokens[tokens[:, -1] < network.config.vocabulary_size]     # a label is read and never written
     first = tokens.shape[1] - 1 - steps
     with network.evaluating(), torch.enable_grad():
         state = _read(network, tokens[:, :first])
