@@ -16,6 +16,7 @@ Examples:
   charlm view --find quotes code.py | head -1
   charlm view --unit 2:137 --color always code.py | less -R
   charlm view verse.txt | sort -rn | head
+  charlm view --gradients -m rnn.charlm verse.txt
 """
 
 
@@ -28,6 +29,9 @@ Examples:
               help="Rank the cells by how well they tell matches from other text: cell, area under the ROC curve, "
                    "high or low inside. Or a built-in question: quotes, brackets, column, word-start, capitals, "
                    "digits, urls; or all: the best cell for each of these.")
+@options.option("--gradients", is_flag=True,
+              help="How far back a loss reaches: for 1 to 200 tokens, the norm of its gradient with respect to the "
+                   "state that many tokens before. Needs torch.")
 @options.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
 @options.jsonl
@@ -44,11 +48,14 @@ def command(**given: Any) -> None:
     cells it is h. It is shown on the character after which it was reached.
     """
     request = ViewRequest(**given)
-    if request.find is not None and request.unit is not None:
-        raise click.UsageError("give --find or --unit, not both")
+    asked = {"--find": request.find is not None, "--unit": request.unit is not None, "--gradients": request.gradients}
+    if sum(asked.values()) > 1:
+        raise click.UsageError(f"give {' or '.join(flag for flag in asked if asked[flag])}, not both")
     workers = options.set_up_cores(request.threads)
     from charlm.cli.models import load_model
-    if request.find is not None:
+    if request.gradients:
+        from charlm.cli.view_gradients import show_gradients as show
+    elif request.find is not None:
         from charlm.cli.view_units import rank_units as show
     else:
         from charlm.cli.view_text import show_text as show

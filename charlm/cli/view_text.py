@@ -36,6 +36,7 @@ class ViewRequest:
     top: int | None
     unit: str | None
     find: str | None
+    gradients: bool
     color: str
     jsonl: bool
     errors: str

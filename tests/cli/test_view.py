@@ -149,3 +149,14 @@ def test_view_does_not_import_torch(model, tmp_path):
             "print('torch' in sys.modules, 'rich' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_gradients_have_a_norm_for_each_of_200_steps(view, lines_model):
+    text = "one green bottle " * 30
+    rows = [line.split("\t") for line in view(text, "--gradients").check().text.splitlines()]
+    assert [int(steps) for steps, _ in rows] == [*range(1, 201)]
+    assert float(rows[0][1]) > float(rows[50][1]) > 0
+    assert view(text, "--gradients", "--jsonl").records[199] == {"steps": 200, "norm": float(rows[199][1])}
+    assert " 200 tokens before" in view(text, "--gradients", "--color", "always").check().text
+    assert "needs more than 200" in error_line(view("short", "--gradients"), 4)
+    assert "running text" in error_line(view(text, "--gradients", which=lines_model), 2)
