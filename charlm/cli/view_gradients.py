@@ -21,7 +21,6 @@ def show_gradients(source: str, paths: Sequence[str | None], *, color: str, json
     from charlm.reports.reach import plot_reach
     text = _beginning(source, errors)
     names = [find_model(path, "view") for path in paths]
-    message("loading torch; gradients need it")
     norms = [load_model(name, "view").gradient_reach(text).tolist() for name in names]
     output = Output()
     if jsonl:
