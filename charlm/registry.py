@@ -37,6 +37,13 @@ EVALUATORS = {                          # (LanguageModel, EvaluationRequest) -> 
     "pairs": "charlm.evaluators:evaluate_translations",
     "fill": "charlm.evaluators:evaluate_fills"}
 
+BREAKDOWNS = {                          # (LanguageModel, EvaluationRequest, training text or None) -> Table
+    "text": "charlm.breakdowns:loss_of_text",
+    "lines": "charlm.breakdowns:loss_of_lines",
+    "labels": "charlm.breakdowns:confusions",
+    "pairs": "charlm.breakdowns:substitutions",
+    "fill": "charlm.breakdowns:no_breakdown"}
+
 PREVIEWS = {                            # (LanguageModel, corpus) -> a few lines of text
     "text": "charlm.previews:preview_text",
     "lines": "charlm.previews:preview_lines",
@@ -44,7 +51,7 @@ PREVIEWS = {                            # (LanguageModel, corpus) -> a few lines
     "pairs": "charlm.previews:preview_translations",
     "fill": "charlm.previews:preview_fills"}
 
-TABLES = (CORPORA, DEFAULTS, OBJECTIVES, EVALUATORS, PREVIEWS)
+TABLES = (CORPORA, DEFAULTS, OBJECTIVES, EVALUATORS, BREAKDOWNS, PREVIEWS)
 
 
 def implementation(table: dict[str, str], task: str) -> Any:

@@ -11,7 +11,7 @@ TABLES = {name: table for name, table in vars(registry).items() if name.isupper(
 
 
 def test_the_registry_has_the_tables_that_it_lists():
-    assert set(TABLES) == {"CORPORA", "DEFAULTS", "OBJECTIVES", "EVALUATORS", "PREVIEWS"}
+    assert set(TABLES) == {"CORPORA", "DEFAULTS", "OBJECTIVES", "EVALUATORS", "BREAKDOWNS", "PREVIEWS"}
     assert list(registry.TABLES) == list(TABLES.values())
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from charlm.cli.line_reader import Line
-from charlm.cli.output import Output, StyledOutput
-from charlm.cli.token_records import ESCAPES
+from charlm.cli.output import ESCAPES, Output, StyledOutput
 from charlm.reports.heat_map import Style, grid
 
 if TYPE_CHECKING:

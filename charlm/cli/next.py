@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from charlm.cli import options
-from charlm.cli.output import Output, json_record
+from charlm.cli.output import ESCAPES, Output, json_record
 from charlm.cli.sampling import read_prompt, warn_about_unknown
-from charlm.cli.token_records import ESCAPES
 
 EXAMPLES = """\b
 Examples:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import stdout_errors
 from charlm.errors import StorageError
+
+if TYPE_CHECKING:
+    from charlm.breakdowns import Table
+
+# What would end a field or a line of a table, and the sign of an escape.
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
 class Output:
@@ -73,6 +80,16 @@ def write_table(fields: Mapping[str, object], *, jsonl: bool) -> None:
     """Write `name<TAB>value` lines in plain words, or one JSON object."""
     Output().write(json_record(**fields) if jsonl else
                    "".join(f"{name}\t{plain(value)}\n" for name, value in fields.items()))
+
+
+def write_rows(table: Table, *, jsonl: bool) -> None:
+    """Write a line with the names of the columns and then one a row, or one JSON object a row."""
+    output = Output()
+    if not jsonl:
+        output.write("\t".join(column.translate(ESCAPES) for column in table.columns) + "\n")
+    for row in table.rows:
+        output.write(json_record(**dict(zip(table.columns, row, strict=True))) if jsonl else
+                     "\t".join(plain(value).translate(ESCAPES) for value in row) + "\n")
 
 
 def plain(value: object) -> str:

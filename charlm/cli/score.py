@@ -9,8 +9,8 @@ import click
 
 from charlm.cli import options
 from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
-from charlm.cli.output import Output, json_record
-from charlm.cli.token_records import ESCAPES, token_records, word_records
+from charlm.cli.output import ESCAPES, Output, json_record
+from charlm.cli.token_records import token_records, word_records
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
@@ -45,7 +45,7 @@ def command(file: str | None, model: str | None, level: str, more: bool, carry: 
     tokenizers can be compared. With --level token a record is bits, line number and token, where
     \\t, \\n, \\r, \\0 and \\\\ are escapes; --more adds the entropy that was expected there in bits, the
     rank of the token (1: the likeliest) and its probability. With --level word a record is line, word,
-    start and end in the line, bits, entropy, and the ranks of its tokens, where a word is whatever stands
+    start and end in the line, bits, entropy, and the ranks of its tokens, where a word is what lies
     between white space.
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as

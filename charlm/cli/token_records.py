@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from charlm.cli.output import json_record
+from charlm.cli.output import ESCAPES, json_record
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
     from charlm.inference.trace import Span, Trace
 
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 _WORDS = re.compile(r"\S+")
 
 
@@ -38,7 +37,7 @@ def token_records(line: int, trace: Trace, tokenizer: Tokenizer, *, jsonl: bool)
 def words_of(spans: Sequence[Span]) -> Iterator[tuple[str, int, list[Span]]]:
     """Yield each word of a text, its first character's index, and its spans.
 
-    A word is whatever stands between white space. A span of several characters belongs to the word of its last one
+    A word is what lies between white space. A span of several characters belongs to the word of its last one
     that is not white space.
     """
     starts, at = {}, 0                  # where the deciding character of each span is

@@ -16,6 +16,7 @@ Examples:
   charlm view --find quotes code.py | head -1
   charlm view --unit 2:137 --color always code.py | less -R
   charlm view verse.txt | sort -rn | head
+  charlm view --gradients -m rnn.charlm verse.txt
   charlm view --curves small.charlm large.charlm
 """
 
@@ -31,6 +32,9 @@ Examples:
               help="Rank the cells by how well they tell matches from other text: cell, area under the ROC curve, "
                    "high or low inside. Or a built-in question: quotes, brackets, column, word-start, capitals, "
                    "digits, urls; or all: the best cell for each of these.")
+@options.option("--gradients", is_flag=True,
+              help="How far back a loss reaches: for 1 to 200 tokens, the norm of its gradient with respect to the "
+                   "state that many tokens before. Needs torch.")
 @options.option("--curves", is_flag=True,
               help="Show how the runs of the models FILE... went, in training and held out, side by side; in a pipe as "
                    "a table of model, step, loss, held_out, bits_per_character, error_rate, gradient_norm, "
@@ -57,11 +61,14 @@ def command(**given: Any) -> None:
     if len(files) > 1:
         raise click.UsageError("give one text, or --curves to compare several models")
     request = ViewRequest(file=files[0] if files else None, **given)
-    if request.find is not None and request.unit is not None:
-        raise click.UsageError("give --find or --unit, not both")
+    asked = {"--find": request.find is not None, "--unit": request.unit is not None, "--gradients": request.gradients}
+    if sum(asked.values()) > 1:
+        raise click.UsageError(f"give {' or '.join(flag for flag in asked if asked[flag])}, not both")
     workers = options.set_up_cores(request.threads)
     from charlm.cli.models import load_model
-    if request.find is not None:
+    if request.gradients:
+        from charlm.cli.view_gradients import show_gradients as show
+    elif request.find is not None:
         from charlm.cli.view_units import rank_units as show
     else:
         from charlm.cli.view_text import show_text as show
@@ -71,7 +78,7 @@ def command(**given: Any) -> None:
 
 def _show_curves(models: tuple[str, ...], given: dict[str, Any]) -> None:
     """Show the curves of models, named as files or with -m."""
-    if other := next((name for name in ("top", "unit", "find") if given[name] is not None), None):
+    if other := next((name for name in ("top", "unit", "find", "gradients") if given[name]), None):
         raise click.UsageError(f"give --curves or --{other}, not both")
     options.limit_threads(None)
     from charlm.cli.models import find_model

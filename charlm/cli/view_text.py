@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from charlm.cli.exit_codes import message
 from charlm.cli.line_reader import input_source
-from charlm.cli.output import Output, json_record
-from charlm.cli.token_records import ESCAPES, span_fields, span_row, words_of
+from charlm.cli.output import ESCAPES, Output, json_record
+from charlm.cli.token_records import span_fields, span_row, words_of
 from charlm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class ViewRequest:
     top: int | None
     unit: str | None
     find: str | None
+    gradients: bool
     color: str
     jsonl: bool
     errors: str
@@ -111,7 +112,7 @@ def show_text(model: LanguageModel, source: str, request: ViewRequest, workers: 
 
 
 class _View:
-    """What both ways of showing have in common."""
+    """The common part of both ways of showing."""
 
     def __init__(self, model: LanguageModel, request: ViewRequest, style: Any):
         self._tokenizer, self._request, self._style, self._output = model.tokenizer, request, style, Output()

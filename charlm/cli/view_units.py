@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from charlm.cli.exit_codes import message
 from charlm.cli.output import Output, json_record
 from charlm.cli.view_text import ViewRequest, traces
-from charlm.errors import CorpusError, UsageError
-from charlm.inference.trace import trace_spans
-from charlm.inference.units import QUESTIONS, areas_under_curve, question
+from charlm.errors import CorpusError
 
 if TYPE_CHECKING:
-    from charlm.contract import FloatArray
+    from charlm.inference.units import Activations
     from charlm.model import LanguageModel
 
 CELLS = 20                              # named by default
@@ -27,21 +23,16 @@ def rank_units(model: LanguageModel, source: str, request: ViewRequest, workers:
 
     Raises CorpusError if the text has no match, or nothing else.
     """
-    asked = [*QUESTIONS] if request.find == EVERY else [request.find or ""]
-    masks = {name: question(name) for name in asked}
-    text, places, values, names = _activations(model, source, request, workers)
-    output = Output()
+    from charlm.inference.units import QUESTIONS, question
+    several = request.find == EVERY
+    masks = {name: question(name) for name in (QUESTIONS if several else [request.find or ""])}
+    read, output = _activations(model, source, request, workers), Output()
     for name, mask in masks.items():
-        inside = mask(text)[places]
-        if inside.all() or not inside.any():
-            if len(asked) == 1:
-                raise CorpusError(f"the text has {'nothing outside' if inside.any() else 'no'} matches of {name}; "
-                                  "there is nothing to separate")
-            continue
-        areas = areas_under_curve(values, inside)
-        order = np.argsort(-np.abs(areas - 0.5), kind="stable")[:request.top or (1 if len(asked) > 1 else CELLS)]
-        for unit in order.tolist():
-            output.write(_record(name if len(asked) > 1 else "", names[unit], areas[unit], jsonl=request.jsonl))
+        ranked = read.ranked(mask, request.top or (1 if several else CELLS))
+        if not ranked and not several:
+            raise CorpusError(f"the text has no matches of {name}, or nothing else; there is nothing to separate")
+        for unit, area in ranked:
+            output.write(_record(name if several else "", unit, area, jsonl=request.jsonl))
 
 
 def _record(name: str, unit: str, area: float, *, jsonl: bool) -> str:
@@ -52,29 +43,19 @@ def _record(name: str, unit: str, area: float, *, jsonl: bool) -> str:
     return (name and f"{name}\t") + f"{unit}\t{separation:.4f}\t{side}\n"
 
 
-def _activations(model: LanguageModel, source: str, request: ViewRequest,
-                 workers: int) -> tuple[str, np.ndarray, FloatArray, tuple[str, ...]]:
-    """Return the text, a place in it (N,) for each token with activations, these (N, U), and the names of the units."""
+def _activations(model: LanguageModel, source: str, request: ViewRequest, workers: int) -> Activations:
+    """Return the activations of all cells along a file, or along as much of its beginning as fits into memory."""
+    from charlm.inference.trace import trace_spans
+    from charlm.inference.units import Activations
     config = model.stored.config
     units = config.num_layers * config.hidden_size
     tracer = model.tracer(carry=not model.task_row.by_line, units=range(units), workers=workers)
-    texts: list[str] = []
-    places: list[np.ndarray] = []
-    values: list[FloatArray] = []
-    names: tuple[str, ...] = ()
-    characters = tokens = 0
+    read = Activations()
     for number, trace in traces(tracer, source, request.errors):
-        spans = trace_spans(trace, model.tokenizer)
-        ends = characters - 1 + np.cumsum([len(span.text) for span in spans], dtype=np.int64)
-        known = [span.last for span in spans]
-        kept = ~np.isnan(trace.units[known]).any(axis=1)
-        texts += [span.text for span in spans]
-        places.append(ends[kept])
-        values.append(trace.units[known][kept])
-        characters, tokens, names = int(ends[-1]) + 1 if spans else characters, tokens + len(spans), trace.unit_names
-        if tokens * units > MAX_ACTIVATIONS:
+        read.add(trace, trace_spans(trace, model.tokenizer))
+        if read.count * units > MAX_ACTIVATIONS:
             message(f"the first {number} lines are enough to rank cells by; the others were not read")
             break
-    if not tokens:
-        raise UsageError("the text is empty; there is nothing to rank cells by")
-    return "".join(texts), np.concatenate(places), np.concatenate(values), names
+    if not read.count:
+        raise CorpusError("the text is empty; there is nothing to rank cells by")
+    return read

@@ -1,4 +1,4 @@
-"""Where a decoder attends in its source while it writes: the alignment of a target and its source."""
+"""The alignment of a target and its source: the letters that a decoder attends to while it writes."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class State:
 
 @dataclass(frozen=True)
 class Recording:
-    """What happens inside a network while it reads, in pieces of time: one list entry a piece."""
+    """The inside of a network while it reads, in pieces of time: one list entry a piece."""
 
     units: list[FloatArray] = field(default_factory=list)           # (B, T, L, H) activations after each token
     attention: list[FloatArray] = field(default_factory=list)       # (B, T, S) weights of the memory's positions

@@ -1,14 +1,15 @@
-"""Which units of a network tell the inside of something from its outside: the area under the ROC curve, by ranks."""
+"""A search for units that tell the inside of something from its outside, by the area under the ROC curve."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from charlm.contract import BoolArray, FloatArray, IntArray
 from charlm.errors import OptionError
+from charlm.inference.trace import Span, Trace
 from charlm.text.tokenizers.base import NEWLINE
 
 # An opening quote belongs to the inside, the closing one does not: after it a unit should have changed.
@@ -30,6 +31,38 @@ def areas_under_curve(values: FloatArray, inside: BoolArray) -> FloatArray:
         below = np.searchsorted(outside, found[:, unit], "left") + np.searchsorted(outside, found[:, unit], "right")
         areas[unit] = below.sum() / (2 * len(found) * len(outside))
     return areas
+
+
+class Activations:
+    """The activations of units along a text."""
+
+    def __init__(self) -> None:
+        self.count = 0                                  # spans with activations
+        self._texts: list[str] = []
+        self._places: list[IntArray] = []               # of the last character of each span
+        self._values: list[FloatArray] = []
+        self._names: tuple[str, ...] = ()
+        self._characters = 0
+
+    def add(self, trace: Trace, spans: Sequence[Span]) -> None:
+        """Add the next part of the text. The end of a line, after which no unit is told, counts as text alone."""
+        ends = self._characters - 1 + np.cumsum([len(span.text) for span in spans], dtype=np.int64)
+        values = trace.units[[span.last for span in spans]]
+        kept = ~np.isnan(values).any(axis=1)
+        self._texts += [span.text for span in spans]
+        self._places.append(ends[kept])
+        self._values.append(values[kept])
+        self._characters += sum(len(span.text) for span in spans)
+        self.count, self._names = self.count + int(kept.sum()), trace.unit_names
+
+    def ranked(self, mask: Callable[[str], BoolArray], count: int) -> list[tuple[str, float]]:
+        """Return the units that separate best with their areas; none if the mask separates nothing."""
+        inside = mask("".join(self._texts))[np.concatenate(self._places)]
+        if inside.all() or not inside.any():
+            return []
+        areas = areas_under_curve(np.concatenate(self._values), inside)
+        order = np.argsort(-np.abs(areas - 0.5), kind="stable")[:count]
+        return [(self._names[unit], float(areas[unit])) for unit in order]
 
 
 def matches(pattern: re.Pattern[str], text: str) -> BoolArray:

@@ -6,6 +6,7 @@ what must stay together, such as a letter and its accents, gets one colour.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ ACTIVATION = Scale({-4: (84, 39, 136), -3: (128, 115, 172), -2: (178, 171, 210),
 
 @dataclass(frozen=True)
 class Style:
-    """How a terminal is told a colour: with 24 bits, or as one of 256."""
+    """The codes of colours on a terminal: with 24 bits, or one of 256."""
 
     true_colour: bool
 
@@ -65,15 +66,20 @@ class Style:
 
     def paint(self, text: str, background: RGB | None) -> str:
         """Return text on a background, in black or white, whichever is easier to read; None is no background."""
-        if background is None:
-            return RESET + text
-        red, green, blue = background
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 128
-        if self.true_colour:
-            ink = "255;255;255" if dark else "0;0;0"
-            return f"\x1b[38;2;{ink};48;2;{red};{green};{blue}m{text}"
-        cube = 16 + 36 * _sixth(red) + 6 * _sixth(green) + _sixth(blue)
-        return f"\x1b[38;5;{231 if dark else 16};48;5;{cube}m{text}"
+        return _code(self.true_colour, background) + text
+
+
+@functools.cache
+def _code(true_colour: bool, background: RGB | None) -> str:
+    if background is None:
+        return RESET
+    red, green, blue = background
+    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 128
+    if true_colour:
+        ink = "255;255;255" if dark else "0;0;0"
+        return f"\x1b[38;2;{ink};48;2;{red};{green};{blue}m"
+    cube = 16 + 36 * _sixth(red) + 6 * _sixth(green) + _sixth(blue)
+    return f"\x1b[38;5;{231 if dark else 16};48;5;{cube}m"
 
 
 def _sixth(value: int) -> int:

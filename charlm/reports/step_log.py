@@ -1,4 +1,4 @@
-"""Every step of a run as a JSON line with a time stamp, in a file of its own (`train --log`)."""
+"""Every step of a run as a JSON line with a time stamp, in a separate file (`train --log`)."""
 
 from __future__ import annotations
 

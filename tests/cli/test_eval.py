@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from charlm.inference.evaluation import edit_distance
 from charlm.modelfile import load
 from tests.helpers.runners import error_line, run_in_process, run_process
 from tests.helpers.texts import BRIEF, as_lines, as_rows
@@ -274,3 +275,68 @@ def test_eval_of_lines_is_the_validation_of_training(names, tmp_path):
     measured, trained = measure("m.charlm", (tmp_path / "held-out.txt").read_bytes()), load("m.charlm").training
     for name in ("nats_per_token", "bits_per_character"):
         assert measured[name] == pytest.approx(trained[name], abs=1e-5)
+
+
+def breakdown(model, data, *flags):
+    """Return the records of `charlm eval --breakdown` for a text or bytes."""
+    data = data if isinstance(data, bytes) else data.encode()
+    return run_in_process("eval", "-m", model, "--breakdown", "--jsonl", *flags, "-", stdin=data).check().records
+
+
+@pytest.mark.parametrize("given", ["model", "lines_model"])
+def test_a_breakdown_divides_the_loss_that_eval_measures(request, given, tmp_path):
+    model, text = request.getfixturevalue(given), "O'Banan 10\nand a Lutñey,\n"
+    measured = measure(model, text)
+    (tmp_path / "seen.txt").write_text("O'Banan and a bottle\n" * 9, encoding="utf-8")
+    whole, *kinds = breakdown(model, text, "--training-text", "seen.txt")
+    assert whole["bits_per_character"] == pytest.approx(measured["bits_per_character"], abs=1e-4)
+    assert whole["characters"] == measured["characters"] == sum(row["characters"] for row in kinds)
+    assert sum(row["share"] for row in kinds) == pytest.approx(1)
+    for name in ("bits_per_character", "2-gram", "6-gram"):
+        mean = sum(row[name] * row["characters"] for row in kinds) / whole["characters"]
+        assert whole[name] == pytest.approx(mean)
+    found = {row["kind"]: row for row in kinds}
+    assert found["unseen name"]["characters"] == len("Lutñey") and found["line end"]["characters"] == 2
+    assert found["inside word"]["6-gram"] + 1 < found["unseen name"]["6-gram"]
+
+
+def test_a_breakdown_of_its_training_text_is_easy_for_long_ngrams(model, verses):
+    whole = breakdown(model, verses.read_bytes(), "--training-text", verses)[0]
+    assert whole["6-gram"] < whole["4-gram"] < whole["2-gram"]
+
+
+def test_the_edits_of_pairs_are_those_of_their_translations(pairs_model):
+    rows = [("ab", "AB"), ("ab", "AXB"), ("é", "AÉZ")]
+    targets = run_in_process("translate", "-m", pairs_model, "--beam", 1, stdin="ab\né\n".encode()).text.splitlines()
+    found, measured = (run(pairs_model, as_pairs(rows), "--beam", 1) for run in (breakdown, measure))
+    nearest = [min(["AB", "AXB"], key=lambda target: edit_distance(targets[0], target)), "AÉZ"]
+    edits = sum(row["count"] for row in found)
+    assert edits == sum(map(edit_distance, targets, nearest)) > 0
+    assert edits / sum(map(len, nearest)) == pytest.approx(measured["character_error_rate"])
+    assert [row["count"] for row in found] == sorted((row["count"] for row in found), reverse=True)
+
+
+def test_the_confusions_of_labels_sum_to_the_lines(labels_model, labelled_names):
+    text = labelled_names.read_text(encoding="utf-8")
+    measured, table = measure(labels_model, text), breakdown(labels_model, text)
+    labels = [row["label"] for row in table]
+    assert list(table[0]) == ["label", *labels]
+    for row in table:
+        assert sum(row[label] for label in labels) == text.count(f"{row['label']}\t")
+    right = sum(row[row["label"]] for row in table)
+    assert 1 - right / measured["lines"] == pytest.approx(measured["label_error_rate"])
+    assert "no label 'Irisch'" in error_line(run_in_process(
+        "eval", "-m", labels_model, "--breakdown", "-", stdin=b"Irisch\ta\n"), 4)
+
+
+@pytest.mark.parametrize("given, flags, code", [
+    ("fill_model", ["--breakdown"], 2), ("model", ["--breakdown", "--window", 8], 2),
+    ("model", ["--training-text", "x"], 2),
+    ("pairs_model", ["--breakdown", "--training-text", "-"], 2), ("model", ["--breakdown"], 4)])
+def test_a_breakdown_that_cannot_be_made_is_refused(request, given, flags, code):
+    error_line(run_in_process("eval", "-m", request.getfixturevalue(given), *flags, "-", stdin=b""), code)
+
+
+def test_a_breakdown_as_a_table_names_its_columns(model, verses):
+    rows = run_in_process("eval", "-m", model, "--breakdown", verses).check().text.splitlines()
+    assert rows[0] == "kind\tcharacters\tbits_per_character\tshare" and rows[1].startswith("all\t")
