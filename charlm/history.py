@@ -51,14 +51,14 @@ class HeldOut(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What the model wrote at a step."""
+    """A text that the model wrote at a step."""
 
     step: int
     text: str
 
 
 class Thinned(Generic[Row]):
-    """At most `capacity` rows that stand for a series of any length: its first row, then stretches of equal length.
+    """A list of at most `capacity` rows that stand for a series of any length: its first row, then stretches of equal length.
 
     The stretches double in length when the rows run out; the last one is as long as the series has come. `merge(a, b,
     n)` returns the row of a stretch of n rows, from the row `a` of its first n - 1 and from its last one, `b`.

@@ -1,4 +1,4 @@
-"""Where a model comes from: the command, date and texts of its run, and the model that it started from.
+"""The provenance of a model: the command, date and texts of its run, and the model that it started from.
 
 None of it repeats: two runs of one command differ in their dates. So it is no part of a model's content digest, and
 with SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch/) only what repeats is recorded.
@@ -29,7 +29,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from; fields that are not known are empty."""
+    """The origin of a model; fields that are not known are empty."""
 
     charlm: str = ""                    # the version that trained it
     date: str = ""                      # when the run began, UTC, ISO 8601
@@ -64,7 +64,7 @@ class Provenance:
 
 
 def fixed_date() -> int | None:
-    """Return the date of SOURCE_DATE_EPOCH in seconds since 1970, or None. Raises UsageError if it is none."""
+    """Return the date of SOURCE_DATE_EPOCH in seconds since 1970, or None. Raises UsageError for another text."""
     text = os.environ.get(_VARIABLE)
     if not text:
         return None

@@ -286,10 +286,11 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
 
 def _progress(request: _Request, silent: bool, *, is_main: bool) -> Progress:
     """Return the report of a run."""
-    from charlm.reports.progress import choose_progress, with_log
+    from charlm.reports.progress import choose_progress
     progress = choose_progress(quiet=silent)
     if request.log is None or not is_main:
         return progress
+    from charlm.reports.step_log import with_log
     return with_log(progress, request.log, replace=request.force and not request.resume)
 
 

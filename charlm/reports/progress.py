@@ -61,12 +61,6 @@ class Both(Progress):
             progress.close()
 
 
-def with_log(progress: Progress, path: str, *, replace: bool) -> Progress:
-    """Return a report that also logs every step to a file; see StepLog."""
-    from charlm.reports.step_log import StepLog
-    return Both(progress, StepLog(path, progress.show, replace=replace))
-
-
 def choose_progress(*, quiet: bool) -> Progress:
     """Return a live panel on a terminal, plain lines elsewhere, a silent report if quiet or without stderr."""
     if quiet or sys.stderr is None:

@@ -1,4 +1,4 @@
-"""Every step of a run as a JSON line with a time stamp, in a file of its own (`train --log`)."""
+"""Every step of a run as a JSON line with a time stamp, in a separate file (`train --log`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
 from charlm.events import Event, Resumed, Sampled, Step, Validation, Warned
-from charlm.reports.progress import Progress
+from charlm.reports.progress import Both, Progress
 
 _LOGGED = {Step: "step", Validation: "validation", Sampled: "sample"}
 
@@ -56,6 +56,11 @@ class StepLog(Progress):
         record = {"time": now, "event": _LOGGED[type(event)], "step": self._step, **_values(event)}
         self._file.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
         self._file.flush()
+
+
+def with_log(progress: Progress, path: str, *, replace: bool) -> Progress:
+    """Return a report that also logs every step to a file; see StepLog."""
+    return Both(progress, StepLog(path, progress.show, replace=replace))
 
 
 def _values(event: Any) -> dict[str, Any]:

@@ -112,6 +112,6 @@ def test_a_table_has_a_row_for_each_step_with_the_cells_that_it_has():
 
 
 def test_times_that_are_left_out_are_empty():
-    lines = list(table([Run("a", history_of(3, validations=0).without_seconds())]))
-    assert all(line.endswith("\t\n") for line in lines[1:])
-    assert plots([Run("a", history_of(3, validations=0).without_seconds())], width=80).splitlines()[-1].split()[2] == "–"
+    run = Run("a", history_of(3, validations=0).without_seconds())
+    assert all(line.endswith("\t\n") for line in list(table([run]))[1:])
+    assert plots([run], width=80).splitlines()[-1].split()[2] == "–"

@@ -106,7 +106,12 @@ CHANGED = {
     "training that is a list": stated({"training": []}), "a newer format": stated({"format": 1000}),
     "format 2^63": stated({"format": 2 ** 63}),
     "format -1": stated({"format": -1}), "an unknown part": stated({"more": 1}),
-    "labels of running text": stated({"labels": [["a", 1]]})}
+    "labels of running text": stated({"labels": [["a", 1]]}),
+    "a history denied": stated({"history": False}), "a history that is a list": stated({"history": []}),
+    "provenance that is a list": stated({"provenance": []}), "unknown provenance": stated({"provenance": {"more": 1}}),
+    "a command of 900 kB": stated({"provenance": {"command": "x" * 900_000}}),
+    "10^5 texts": stated({"provenance": {"corpus": [""] * 100_000}}),
+    "seconds that are infinite": stated({"provenance": {"seconds": float("inf")}})}
 
 
 def in_header(more):
@@ -139,12 +144,18 @@ def text_of(kind, name, data):
 
 
 SUBWORDS, CHARACTERS, WORDS = "tokenizer.sentencepiece", "tokenizer.characters", "tokenizer.words"
-HASHES = "lines.hashes"
+HASHES, STEPS, LOSS = "lines.hashes", "history.steps", "history.loss"
 REPLACED = {
     "weights that are NaN": numbers("char", FIRST, [np.nan] * 32, np.float32),
     "one infinite weight": numbers("char", FIRST, [0] * 31 + [np.inf], np.float32),
     "more weights than cells": numbers("char", FIRST, [0] * 64, np.float32),
     "a tensor too many": numbers("char", "evil", [0], np.float32),
+    "steps backwards": numbers("char", STEPS, [2, 1]), "a million steps": numbers("char", STEPS, range(1, 10 ** 6)),
+    "a million losses": numbers("char", LOSS, [1] * 10 ** 6, np.float32), "steps of bytes": numbers("char", STEPS,
+    [1, 2], np.uint8), "a loss below 0": numbers("char", LOSS, [2, -1], np.float32), "a loss that is NaN": numbers(
+    "char", LOSS, [2, np.nan], np.float32), "a sample of 2^32 bytes": numbers("char", "history.samples.lengths",
+    [2 ** 32 - 1] * 2), "samples that are not UTF-8": text_of("char", "history.samples.text", b"\xff" * 480),
+    "no history": ("char", {"without": [STEPS]}),
     "no characters": numbers("char", CHARACTERS, []), "characters in disorder": numbers("char", CHARACTERS, [97, 10]),
     "characters beyond Unicode": numbers("char", CHARACTERS, [2 ** 32 - 1]),
     "surrogates": numbers("char", CHARACTERS, [0xD800]),

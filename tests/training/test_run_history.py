@@ -1,6 +1,6 @@
 """A training records its story in the model that it writes, and nothing of it that a second run would not repeat.
 
-Not here: how a history is thinned and stored (test_history.py), and that resuming continues it (test_resume_exactness.py).
+Not here: how a history is thinned and stored (test_history.py), nor how it is resumed (test_resume_exactness.py).
 """
 
 import dataclasses
