@@ -24,9 +24,7 @@ def test_a_text_that_repeats_is_read_with_more_trust_in_counts():
 
 def test_a_text_without_pattern_leaves_the_model_as_it_is():
     weights = {name: 0 * values for name, values in random_weights(CONFIG).items()}
-    row = np.random.default_rng(0).integers(0, 12, 1500)
-    assert find_settings(Network(CONFIG, weights), [row]) == UNCHANGED
-    rows = np.split(row, 30)
+    rows = np.split(np.random.default_rng(0).integers(0, 12, 1500), 30)
     assert find_settings(Network(CONFIG, weights), rows) == UNCHANGED
 
 
