@@ -20,8 +20,8 @@ FLOORS = {"__main__": 5, "cli": 5, "": 5, "evaluators": 4, "breakdowns": 4, "pre
           "contract": 0, "tasks": 0, "registry": 0, "config": 0, "events": 0, "errors": 0}
 BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("breakdowns", "model"),
           ("breakdowns", "evaluators"), ("previews", "model"), ("panels", "model"), ("panels", "reports"),
-          ("training", "nn"), ("adaptation", "inference"),
-          ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"), ("checkpoint", "container"),
+          ("training", "nn"), ("training", "inference"), ("training", "adaptation"), ("adaptation", "inference"),
+          ("modelfile", "container"), ("modelfile", "storage"), ("checkpoint", "container"),
           ("checkpoint", "storage"), ("config", "errors"), ("contract", "config"), ("events", "tasks")}
 HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
 
