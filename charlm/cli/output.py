@@ -8,12 +8,14 @@ from collections.abc import Mapping
 
 from charlm.cli.exit_codes import stdout_errors
 from charlm.errors import StorageError
+from charlm.text.invalid_bytes import exact_bytes, replace_invalid
 
 
 class Output:
     """An unbuffered writer to stdout.
 
-    On a terminal control characters are shown as pictures; elsewhere bytes are exact. Raises
+    On a terminal control characters are shown as pictures; elsewhere bytes are exact, those that a byte model writes
+    and that are not UTF-8 among them. Raises
     ClosedPipe if the reader of the pipe is gone, StorageError if stdout is full or closed.
     """
 
@@ -30,7 +32,7 @@ class Output:
         if self.on_terminal:
             from charlm.reports.visible import visible
             text = visible(text)
-        self._put(text.encode("utf-8", "replace"))
+        self._put(exact_bytes(text))
         self._last = text[-1]
 
     def write_bytes(self, data: bytes) -> None:
@@ -52,8 +54,8 @@ class Output:
 
 
 def json_record(**fields: object) -> str:
-    """Return one line with a JSON object."""
-    return json.dumps(fields, ensure_ascii=False) + "\n"
+    """Return one line with a JSON object; JSON is UTF-8, so bytes that are not become U+FFFD."""
+    return replace_invalid(json.dumps(fields, ensure_ascii=False)) + "\n"
 
 
 def write_table(fields: Mapping[str, object], *, jsonl: bool) -> None:
