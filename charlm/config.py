@@ -277,7 +277,8 @@ class TrainingConfig:
                                     group="optimizer", high=0.95, automatic="0.1 for pairs, else 0")
     averaging: float = option(0.0, "--averaging", "Decay of a running mean of the weights, such as 0.999; 0 is off.",
                               group="optimizer", high=0.999999)
-    patience: int = option(5, "--patience", "Stop after this many validations without improvement; 0 is off.",
+    patience: int = option(5, "--patience", "After this many validations without improvement, decay the rate to 0 "
+                           "soon, from the best weights, and stop; 0 is off.",
                            group="run", high=1 << 30, automatic="5, or 0 with --minutes")
     seed: int = option(0, "--seed", "Random seed. Equal seeds give equal weights on one machine.", group="run",
                        high=(1 << 63) - 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +28,7 @@ from charlm.inference.network import Network
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
 from charlm.tasks import TASKS, Task
+from charlm.text.invalid_bytes import replace_invalid
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tsv import TAB
@@ -219,6 +220,8 @@ class LanguageModel:
                  stop: Sequence[str] = (), adapt: bool = False) -> Iterator[tuple[int, str]]:
         """Yield (sample index, piece of text) of running text after a prompt, at most `length` tokens a sample.
 
+        Bytes that are not UTF-8 are lone surrogates (PEP 383), so that the text can be written exactly.
+
         With `adapt` the model first learns from the prompt.
         """
         ids = self.tokenizer.encode(prompt)
@@ -254,7 +257,7 @@ class LanguageModel:
             return iter([line[len(prompt):]])
         pieces = self.generate(prompt, _sampling(sampling), length=_count(length, "length", LENGTH),
                                seed=_seed(seed), adapt=adapt)
-        return (text for _, text in pieces)
+        return (replace_invalid(text) for _, text in pieces)
 
     def lines(self, count: int, *, prefix: str = "", label: str | None = None, unique: bool = False,
               novel: bool = False, match: str | None = None, length: int | None = None,
@@ -266,7 +269,7 @@ class LanguageModel:
         config = LineSamplingConfig(_sampling(sampling), _seed(seed),
                                     _count(length, "length", self.max_line_length()), prefix, label)
         sampler = self.filtered_line_sampler(config, unique=unique, novel=novel, match=match)
-        found = [line.text for lines in sampler.lines(_count(count, "count", 0)) for line in lines]
+        found = [replace_invalid(line.text) for lines in sampler.lines(_count(count, "count", 0)) for line in lines]
         if len(found) < count:
             raise CharlmError(f"found {len(found)} of {count} lines among {sampler.tried} sampled")
         return found
@@ -310,7 +313,8 @@ class LanguageModel:
             raise UsageError("source is empty; an empty source has no target")
         if not 1 <= beam <= MAX_BEAM:
             raise OptionError("beam", "--beam", f"must be a whole number from 1 to {MAX_BEAM}, not {beam!r}")
-        return translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
+        found = translator.translate([source], beam=beam, length_penalty=length_penalty)[0]
+        return [replace(target, text=replace_invalid(target.text)) for target in found]
 
     def alignment(self, source: str, target: str | None = None) -> Alignment:
         """Return which letters of a source the model attends to as it writes each token of a target, or its best."""
@@ -328,7 +332,7 @@ class LanguageModel:
         config = _sampling({"temperature": 0.0} | sampling)
         before, *parts = text.split(gap)
         fills = infiller.fill([[before, *parts]], config, seed=_seed(seed), line_numbers=[1])[0][0]
-        return before + "".join(fill + part for fill, part in zip(fills, parts, strict=True))
+        return before + "".join(replace_invalid(fill) + part for fill, part in zip(fills, parts, strict=True))
 
     def _require(self, verb: str) -> None:
         if verb not in self.task_row.verbs:

@@ -26,6 +26,7 @@ Examples:
   cat crawl.txt | charlm filter --max-bpc 2.1 > clean.txt
   charlm filter --keep 20% < pool.txt
   charlm filter --contrast general.charlm --keep 10% < pool.txt
+  tail -f server.log | charlm filter --min-bpc 4 --with-score
   charlm filter --min-bpc 4 --with-score server.log | sort -rn
 """
 

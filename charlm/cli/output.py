@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import stdout_errors
 from charlm.errors import StorageError
+from charlm.text.invalid_bytes import exact_bytes, replace_invalid
 
 if TYPE_CHECKING:
     from charlm.breakdowns import Table
@@ -20,7 +21,8 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\
 class Output:
     """An unbuffered writer to stdout.
 
-    On a terminal control characters are shown as pictures; elsewhere bytes are exact. Raises
+    On a terminal control characters are shown as pictures; elsewhere bytes are exact, those that a byte model writes
+    and that are not UTF-8 among them. Raises
     ClosedPipe if the reader of the pipe is gone, StorageError if stdout is full or closed.
     """
 
@@ -37,7 +39,7 @@ class Output:
         if self.on_terminal:
             from charlm.reports.visible import visible
             text = visible(text)
-        self._put(text.encode("utf-8", "replace"))
+        self._put(exact_bytes(text))
         self._last = text[-1]
 
     def write_styled(self, text: str) -> None:
@@ -72,8 +74,8 @@ class StyledOutput(Output):
 
 
 def json_record(**fields: object) -> str:
-    """Return one line with a JSON object."""
-    return json.dumps(fields, ensure_ascii=False) + "\n"
+    """Return one line with a JSON object; JSON is UTF-8, so bytes that are not become U+FFFD."""
+    return replace_invalid(json.dumps(fields, ensure_ascii=False)) + "\n"
 
 
 def write_table(fields: Mapping[str, object], *, jsonl: bool) -> None:

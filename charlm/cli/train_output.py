@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.container import is_container
-
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint, Checkpoints
 
 
 def check_output(path: str, texts: list[str], checkpoints: Checkpoints, *, replace: bool, resume_command: str) -> None:
     """Refuse an output that is a text of the run or no model; unless it may be replaced, also one that exists."""
+    from charlm.container import is_container
     files = [text for text in texts if text != "-" and os.path.exists(text)]
     if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
         raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")

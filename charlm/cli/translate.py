@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
     """Write the target of each source: one line in, one line out, in order.
 
     For models trained on `source<TAB>target`. Reads FILE or stdin and answers each line as soon as
-    it is read; the target of an empty line is an empty line.
+    it is read; the target of an empty line, or of one without any known character, is an empty line.
     """
     if n_best > beam:
         raise click.UsageError(f"--n-best {n_best} needs at least --beam {n_best}")
@@ -61,15 +62,21 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
         output, show = aligned(loaded, output, _record if jsonl else None)
 
     def translate(sources: Sequence[Line]) -> list[list[Translation]]:
-        found = iter(translator.translate([line.text for line in sources if line.text], beam=beam,
+        readable = [_is_readable(line.text, translator.source_tokenizer) for line in sources]
+        found = iter(translator.translate([line.text for line in itertools.compress(sources, readable)], beam=beam,
                                           length_penalty=length_penalty))
-        return [next(found) if line.text else [] for line in sources]
+        return [next(found) if is_readable else [] for is_readable in readable]
 
     def show_checked(line: Line, targets: Sequence[Translation]) -> str:
         _warn(lines, line, targets, translator.source_tokenizer)
         return show(line, targets[:n_best])
 
     lines.answer(output, translate, show_checked, error_record if jsonl else empty_line, workers=workers)
+
+
+def _is_readable(source: str, tokenizer: Tokenizer) -> bool:
+    """Return whether a source has any character that the model knows; of others it could only make up a target."""
+    return bool(source) and bool((tokenizer.encode(source) != tokenizer.unknown_id).any())
 
 
 def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokenizer: Tokenizer) -> None:

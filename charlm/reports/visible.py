@@ -8,6 +8,8 @@ _PICTURES[0x7F] = "\u2421"
 # direction can make one line look like another.
 _PICTURES |= dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 
+_PICTURES |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")       # bytes that are not UTF-8
+
 
 def visible(text: str) -> str:
     """Return the text with every control character except newline and tab made visible.

@@ -20,11 +20,12 @@ from charlm.text.remarks import duplicate_remark, overlap_remark, shared_lines
 from charlm.text.spool import LineSpool
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.registry import Extendable
-from charlm.text.tokenizers.word import is_word_vocabulary
+from charlm.text.tokenizers.word import WordTokenizer, is_word_vocabulary, new_words
 from charlm.text.tsv import read_pairs
 
 HELD_OUT = 0.1                          # of the sources
 MAX_HELD_OUT = 2_000                    # sources, unless --validation gives a fraction
+MAX_NEW_WORDS = 0.5                     # of the words of targets, for a model of words to learn
 RATIO_QUANTILE = 0.999                  # of the pairs: a few odd ones do not lengthen every search
 RATIO_OFFSET = 8                        # tokens added to a source, so that short ones do not decide
 
@@ -67,6 +68,16 @@ class PairCorpus:
                 "target_ratio": self.target_ratio, "corpus_digest": self.digest}
 
 
+def _new_words_remark(known: WordTokenizer, targets: Sequence[str]) -> str:
+    """Return how many words a model of words has to learn. Raises CorpusError if it would have to spell."""
+    count, share = new_words(known, targets)
+    if share > MAX_NEW_WORDS and not is_word_vocabulary(targets):
+        raise CorpusError(f"the model writes whole words, and {count} words of these targets, {100 * share:.0f} % of "
+                          "all, are new to it; train a model that spells them with --tokenizer char, without "
+                          "--init-from")
+    return f"new words in the targets, which the model now learns: {count}" if count else ""
+
+
 def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Extendable | None = None,
                       source_tokenizer: str | Tokenizer | Extendable = "nfd", vocabulary_size: int | None = None,
                       validation: float | Text | None = None, otherwise: str = "") -> PairCorpus:
@@ -97,6 +108,8 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     def side(index: int) -> Iterator[str]:
         return (pair[index] for pair in pairs.select(~mask))
 
+    if isinstance(tokenizer, Extendable) and isinstance(tokenizer.known, WordTokenizer):
+        remarks.append(_new_words_remark(tokenizer.known, list(side(1))))
     if tokenizer is None:
         tokenizer = "word" if is_word_vocabulary(side(1)) else "char"
     reads = registry.train(source_tokenizer, side(0), vocabulary_size=None)

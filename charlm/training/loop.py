@@ -23,6 +23,7 @@ from charlm.training.worker import Calls, Interrupted
 
 CHECKPOINT_EVERY = 60.0                 # seconds
 STOPPING = 3.0                          # seconds for the checkpoint, validation and model of an interrupted run
+WIND_DOWN = 0.25                        # of the steps up to the best validation
 LAST_VALIDATION = 2.0                   # of them, at most, for the validation
 Weights = dict[str, torch.Tensor]
 Keep = Callable[[Weights, Validation | None], str]
@@ -186,9 +187,11 @@ class _Loop:
             elif self._checkpoints.is_due():
                 yield from self._checkpoints.try_save(state)
             if self._out_of_patience():
-                return "patience"
+                if state.best is None:
+                    return "patience"
+                self._wind_down()
             if state.step >= self._trainer.run.total_steps:
-                return "finished"
+                return "patience" if self._winds_down() else "finished"
             if self._calls.interrupted():
                 return "interrupted"
             yield self._update()
@@ -202,8 +205,30 @@ class _Loop:
         return step != self._state.validated and (step % self._interval == 0 or step >= self._trainer.run.total_steps)
 
     def _out_of_patience(self) -> bool:
+        """Return True at the step where patience runs out; later ones would only lengthen the run again."""
         state, run = self._state, self._trainer.run
-        return 0 < run.patience <= state.validations_since_best and state.step < run.total_steps
+        if not 0 < run.patience <= state.validations_since_best or state.step >= run.total_steps:
+            return False
+        end = _end_out_of_patience(state.step, state.best.step) if state.best else 0
+        # A run that is repeated with --replan knows its end before.
+        return end < run.total_steps or (state.step, end) in run.lengths
+
+    def _wind_down(self) -> None:
+        """Let the rate fall to zero soon, from the best weights: stopping would waste what a shorter plan gains."""
+        state, trainer = self._state, self._trainer
+        if state.best is None or state.best_weights is None:
+            return
+        self._deadline = None
+        trainer.rewind(state.best_weights)
+        end = _end_out_of_patience(state.step, state.best.step)
+        if (state.step, end) not in trainer.run.lengths:
+            trainer.change_length(state.step, end)
+
+    def _winds_down(self) -> bool:
+        """Return whether the run ends where it does because patience ran out, perhaps in an earlier session."""
+        run, (start, end) = self._trainer.run, self._trainer.run.lengths[-1]
+        bests = range(self._interval, start - run.patience * self._interval + 1, self._interval)
+        return run.patience > 0 and end in {_end_out_of_patience(start, best) for best in bests}
 
     def _update(self) -> Step:
         state, pace = self._state, self._pace
@@ -285,6 +310,15 @@ class _Loop:
         return state.best
 
 
+def _end_out_of_patience(step: int, best: int) -> int:
+    """Return the step at which a run ends whose patience runs out at `step`: WIND_DOWN of the steps to its best follow.
+
+    >>> _end_out_of_patience(1000, 400)
+    1100
+    """
+    return step + max(int(WIND_DOWN * best), 1)
+
+
 def _raise(error: Exception) -> None:
     raise error
 
@@ -316,6 +350,7 @@ def train(trainer: Trainer, *, keep: Keep, interrupted: Callable[[], bool] = lam
           validation_seconds: float = 0.0, preview: Preview | None = None) -> Iterator[Event]:
     """Train until the steps are done, patience runs out or the run is interrupted, keeping the best model.
 
+    When patience runs out, the run goes back to its best weights and lets the rate fall to zero from there.
     `keep(weights, validation)` stores a model and returns its path, or "" if it declines; `validation` is None
     if the run is interrupted before its first one. `checkpoint(state)` stores all that resuming needs: before
     the first update, every `checkpoint_every` seconds, at every validation and at an interruption. A run

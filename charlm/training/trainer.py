@@ -66,6 +66,11 @@ class Trainer:
         self.network.load_weights(weights)
         self._average = WeightAverage(self.network, self.run.averaging)
 
+    def rewind(self, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from weights that `export_weights` returned. The optimizer and the lanes stay as they are."""
+        self.network.load_weights(weights)
+        self._average = WeightAverage(self.network, self.run.averaging)
+
     def update(self, step: int, commit: Callable[[], None] = lambda: None) -> Update:
         """Run one update, counted from 0, or skip it if not finite. Raises DivergedError at the third skip in a row.
 

@@ -28,3 +28,10 @@ def test_the_help_of_temperature_says_which_direction_is_which():
     for verb in ("sample", "fill"):
         words = " ".join(run_in_process("help", verb).text.split())
         assert "Below 1: safer and more repetitive; above 1: more varied; 0: always the likeliest token." in words
+
+
+def test_examples_that_follow_a_file_end_in_programs_that_do_not_buffer():
+    examples = [line for verb in VERBS for line in run_in_process("help", verb).text.splitlines() if "tail -f" in line]
+    assert any("charlm filter --min-bpc" in line for line in examples)
+    for line in examples:
+        assert {part.split()[0] for part in line.split("|")} <= {"tail", "charlm", "jq"}, line     # mawk buffers

@@ -14,6 +14,7 @@ from charlm.cli.output import Output, write_table
 from charlm.errors import StorageError
 from charlm.reports.visible import visible
 from tests.helpers.runners import error_line, run_in_process, run_process, run_shell
+from tests.helpers.texts import BRIEF
 
 CONTROLS = "\x1b[45mred\x00[/]\x7f\x9b\u202e é\r\n"
 
@@ -58,6 +59,21 @@ def test_a_terminal_shows_pictures_and_a_pipe_gets_exact_bytes(on_terminal, wild
     assert screen.decode().removesuffix("\n") == visible(expected).removesuffix("\n")
     assert screen.endswith(b"\n")
     assert not {chr(code) for code in (*range(32), 127, *range(128, 160))} - {"\n", "\t"} & set(screen.decode())
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "bpe"])
+def test_a_model_of_bytes_writes_exact_bytes_in_a_pipe(on_terminal, uniform, train_quietly, verses, tokenizer):
+    from charlm.model import load
+    path = uniform(train_quietly(verses, *BRIEF, "--tokenizer", tokenizer))
+    flags = ["sample", "-m", path, "--seed", 3, "-n", 200]
+    sampled, shown = run_process(*flags).check().stdout, load(str(path)).sample(seed=3, length=200)
+    if tokenizer == "byte":
+        assert len(sampled) == 200
+    assert shown == sampled.decode("utf-8", "replace") and "\ufffd" in shown
+    assert run_process(*flags, "--jsonl").check().records[0]["text"] == shown
+    _, screen = on_terminal(*flags)
+    text = screen.decode()              # valid on a terminal, with one replacement for each invalid byte
+    assert text.rstrip("\n") == visible(sampled.decode("utf-8", "surrogateescape")).rstrip("\n")
 
 
 def test_records_on_a_terminal_hold_no_control_characters(on_terminal, wild_model):

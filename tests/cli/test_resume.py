@@ -326,6 +326,29 @@ def test_flags_of_another_model_than_init_from_are_refused(first, train, flags, 
     assert not (tmp_path / "model").exists()
 
 
+@pytest.fixture
+def words(train, tmp_path):
+    """A model `first` that writes whole words."""
+    (tmp_path / "corpus").write_text("".join(f"s{n}\t{'one two'[n % 2 * 4:][:3]}\n" for n in range(300)))
+    assert train("--hidden", "8", "--layers", "1", "--steps", "2")[0] == 0
+    os.rename(tmp_path / "model", tmp_path / "first")
+    assert load("first").tokenizer.kind == "word"
+
+
+def test_a_model_of_words_is_not_continued_with_targets_to_spell(words, train, tmp_path):
+    (tmp_path / "corpus").write_text("".join(f"s{n}\tspelled{n}\n" for n in range(100)))
+    code, progress = train("--init-from", "first", "--steps", "2")
+    assert code == 4 and "100 % of all, are new to it" in progress and "--tokenizer char" in progress
+    assert progress.count("\n") == 1 and not (tmp_path / "model").exists()
+
+
+def test_a_model_of_words_learns_a_few_new_ones_with_a_word(words, train, tmp_path):
+    (tmp_path / "corpus").write_text("".join(f"s{n}\t{['one', 'two', 'six'][n % 3]}\n" for n in range(99)))
+    code, progress = train("--init-from", "first", "--steps", "2")
+    assert code == 0 and "charlm: warning: new words in the targets, which the model now learns: 1" in progress
+    assert load(str(tmp_path / "model")).tokenizer.size == load("first").tokenizer.size + 1
+
+
 # One writer
 
 

@@ -105,9 +105,16 @@ def test_unknown_characters_are_translated_with_a_warning_for_the_line(pairs_mod
     done = run_in_process("translate", "-m", pairs_model, stdin="ab\na☃b\n日本\nab\n".encode())
     answers = done.text.splitlines()
     assert (done.code, len(answers)) == (0, 4)
-    assert answers[0] == answers[3] and all(answers)
+    assert answers[0] == answers[3] and answers[1] and not answers[2]      # nothing is known of line 3
     what = "characters that no source in the training data has"
     assert done.stderr.splitlines() == [f"charlm: line 2 has {what}", f"charlm: 2 lines have {what}"]
+
+
+@pytest.mark.parametrize("flags, answer", [([], "\n"), (["--n-best", "2"], "\n"), (["--jsonl"], '"targets": []}\n')])
+def test_a_line_of_one_unknown_space_gets_an_empty_answer_and_a_warning(pairs_model, flags, answer):
+    done = run_in_process("translate", "-m", pairs_model, *flags, stdin=b" \n").check()
+    assert done.text.endswith(answer) and done.text.count("\n") == 1
+    assert done.stderr == "charlm: line 1 has characters that no source in the training data has\n"
 
 
 def test_a_line_with_a_tab_is_translated_with_a_warning_for_the_line(pairs_model):
@@ -153,7 +160,7 @@ def test_a_target_is_one_line_whatever_the_tokens_are(lexicon, tmp_path, tokeniz
             model.weights["head.bias"][token] = 10
     save(path, model)
     done = run_in_process("translate", "-m", path, "--beam", 1, stdin=b"a\nab\n")
-    assert (done.code, len(done.text.splitlines())) == (0, 2)
+    assert (done.code, done.stdout.count(b"\n")) == (0, 2)
 
 
 def test_an_alignment_has_a_row_for_each_token_and_all_shares_as_json(pairs_model):

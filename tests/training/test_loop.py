@@ -32,12 +32,12 @@ class Toy:
 
     task = "pairs"
 
-    def __init__(self, *held_out, steps=50, patience=0, held_out_tokens=1, skipped=(), update_takes=(0.0,),
+    def __init__(self, *held_out, steps=50, patience=0, replan="", held_out_tokens=1, skipped=(), update_takes=(0.0,),
                  validation_takes=0.0, done=0):
-        self.run = TrainingConfig(steps=steps, patience=patience)
+        self.run = TrainingConfig(steps=steps, patience=patience, replan=replan)
         self.objective = SimpleNamespace(tokens_per_update=8, characters_per_update=30,
                                          validation_tokens=held_out_tokens, validation_batches=1)
-        self.done, self.validated, self.now = done, [], 1000.0
+        self.done, self.validated, self.rewound, self.now = done, [], [], 1000.0
         self._held_out, self._skipped, self._validation_takes = held_out or (1.0,), skipped, validation_takes
         self._update_takes = itertools.chain(update_takes, itertools.repeat(update_takes[-1]))
 
@@ -60,6 +60,9 @@ class Toy:
     def change_length(self, step, length):
         if length is not None:
             self.run = replace(self.run, replan=f"{self.run.replan},{step}:{length}".strip(","))
+
+    def rewind(self, weights):
+        self.rewound.append((self.done, weights["weight"].item()))
 
     def recover(self):
         """Nothing is ever given up here."""
@@ -305,17 +308,33 @@ def test_an_interruption_before_a_finite_held_out_loss_stores_a_model(toy):
 # Patience
 
 
-def test_a_run_stops_when_patience_runs_out(toy):
+def test_a_run_out_of_patience_decays_briefly_from_its_best_weights(toy):
+    storage, trainer = Storage(), toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2)
+    events = events_of(trainer, keep=storage.keep)
+    assert trainer.rewound == [(20, 10)] and trainer.run.replan == "20:22"      # a quarter of ten steps
+    assert rate_factor(19, trainer.run) > rate_factor(21, trainer.run) > rate_factor(22, trainer.run) == 0
+    assert [(event.step, event.loss) for event in only(Validation, events)][3:] == [(20, 2.4), (22, 0.1)]
+    assert (events[-1].reason, events[-1].loss, events[-1].step) == ("patience", 0.1, 22)
+    assert storage.losses == [3.0, 2.0, 0.1]
+
+
+def test_a_decay_without_improvement_keeps_the_best_model(toy):
     storage = Storage()
-    events = events_of(toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2), keep=storage.keep)
-    assert [event.loss for event in only(Validation, events)] == [3.0, 2.0, 2.5, 2.4]
-    assert (events[-1].reason, events[-1].loss, events[-1].step) == ("patience", 2.0, 20)
-    assert storage.losses == [3.0, 2.0]
+    stopped = events_of(toy(3.0, 2.0, 2.5, 2.4, 2.3, patience=2), keep=storage.keep)[-1]
+    assert (stopped.loss, stopped.step, storage.losses) == (2.0, 22, [3.0, 2.0])
+
+
+def test_a_run_that_knows_its_end_from_replan_makes_the_same_steps(toy):
+    held_out = 3.0, 2.0, 2.5, 2.4, 0.1
+    first, again = toy(*held_out, patience=2), toy(*held_out, patience=2)
+    again.run = replace(again.run, replan="20:22")
+    assert events_of(first)[-1] == events_of(again)[-1]
+    assert (again.rewound, again.run) == (first.rewound, first.run)
 
 
 def test_a_better_validation_restores_patience(toy):
     events = events_of(toy(3.0, 3.5, 2.0, 2.5, 1.0, 1.5, 1.6, patience=2))
-    assert (events[-1].reason, events[-1].step) == ("patience", 35)
+    assert (events[-1].reason, events[-1].step) == ("patience", 35 + 6)
 
 
 def test_patience_of_zero_never_runs_out(toy):
@@ -331,8 +350,8 @@ def test_a_run_out_of_patience_at_its_last_step_is_finished(toy):
 def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
     trainer = toy(2.0, patience=3, done=20)
     events = events_of(trainer, state=state_at(20, validations_since_best=validations_since_best))
-    assert [event.step for event in only(Validation, events)] == [25, 30, 35][:more]
-    assert (events[-1].reason, events[-1].step) == ("patience", 20 + 5 * more)
+    assert [event.step for event in only(Validation, events)][:-1] == [25, 30, 35][:more]
+    assert (events[-1].reason, events[-1].step) == ("patience", 20 + 5 * more + 1)
 
 
 # Resumptions
@@ -345,12 +364,12 @@ def resume_from(state, make, *held_out, **options):
 def test_a_run_interrupted_at_any_step_continues_as_if_uninterrupted(toy):
     held_out = 3.0, 2.0, 2.5, 2.4, 1.0, 5.0, 4.0, 3.0
     whole = events_of(toy(*held_out, patience=3))
-    assert (whole[-1].reason, whole[-1].step) == ("patience", 40)
-    for step in range(1, 40):
+    assert (whole[-1].reason, whole[-1].step) == ("patience", 40 + 6)
+    for step in range(1, 46):
         trainer, storage = toy(*held_out, patience=3), Storage()
         before = events_of(trainer, checkpoint=storage.save,
                            interrupted=lambda trainer=trainer, step=step: trainer.done == step)
-        after = resume_from(storage.done[-1], toy, *held_out, patience=3)
+        after = resume_from(storage.done[-1], toy, *held_out, patience=3, replan=trainer.run.replan)
         assert (before[-1].reason, before[-1].step) == ("interrupted", step)
         assert only(Step | Validation, before + after) == only(Step | Validation, whole), step
         assert after[-1] == whole[-1], step

@@ -16,18 +16,21 @@ _Self = TypeVar("_Self", bound="PieceTokenizer")
 
 
 class PieceDecoder:
-    """A decoder that joins the bytes of pieces. An incomplete character becomes U+FFFD."""
+    """A decoder that joins the bytes of pieces. A byte that is not UTF-8 becomes a lone surrogate (PEP 383).
+
+    So a text can be written as exactly these bytes; `replace_invalid` makes it one that can be shown.
+    """
 
     def __init__(self, pieces: list[bytes]):
         self._pieces = pieces
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     def push(self, ids: Iterable[int]) -> str:
         """Return the characters that these ids complete."""
         return self._decoder.decode(b"".join([self._pieces[index] for index in ids]))
 
     def flush(self) -> str:
-        """Return U+FFFD if the ids end within a character."""
+        """Return the bytes of an unfinished character."""
         return self._decoder.decode(b"", True)
 
 

@@ -39,6 +39,13 @@ def is_word_vocabulary(texts: Iterable[str]) -> bool:
     return len(counts) <= MAX_WORDS and once <= MAX_UNSEEN * counts.total()
 
 
+def new_words(known: WordTokenizer, texts: Iterable[str]) -> tuple[int, float]:
+    """Return how many different words a tokenizer does not know, and their share of all words."""
+    counts = _counts(texts)
+    new = [count for word, count in counts.items() if (known.encode(word) == known.unknown_id).any()]
+    return len(new), sum(new) / max(counts.total(), 1)
+
+
 class _WordDecoder:
     """A decoder that writes a space between words."""
 
