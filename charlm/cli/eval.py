@@ -13,6 +13,7 @@ Examples:
   charlm eval held-out.txt
   charlm eval --window 256 held-out.txt
   charlm eval --adapt held-out.txt
+  charlm eval --adapt full held-out.txt
   charlm eval -m lexicon.charlm lexicon.test.tsv
   zcat held-out.txt.gz | charlm eval -m big.charlm --jsonl -
 """
@@ -23,7 +24,8 @@ Examples:
 @options.model
 @options.option("--window", type=click.IntRange(1), metavar="N",
               help="Score windows of N tokens independently instead of carrying the state through the text.")
-@options.adapt("Also measure the model as it learns from the text while it reads; uses one core.")
+@options.adapt("Also measure the model as it learns from the text while it reads; uses one core. "
+               "full: all its weights learn, with torch.", full=True)
 @options.beam
 @options.jsonl
 @options.errors
@@ -43,8 +45,9 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, adapt
     search fills exactly, and the loss.
 
     With --adapt the model learns from the text while it reads it, each token only after it has been scored:
-    its head, and counts of what followed what. The adapted loss is printed after the others, which stay
-    those of the model as it is.
+    its head, and counts of what followed what. With --adapt full all its weights learn instead of the head
+    alone, which takes longer. The adapted loss is printed after the others, which stay those of the model as
+    it is.
 
     Batches are measured on all cores, except for running text with its state carried, and for --adapt.
     """
@@ -62,6 +65,6 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, adapt
     if adapt and window is not None:
         raise click.UsageError("--adapt carries what it learns through the text; leave --window out")
     texts = [Text(file, errors, message) for file in files]
-    request = EvaluationRequest(texts, message, window, beam, workers, adapt=bool(adapt))
+    request = EvaluationRequest(texts, message, window, beam, workers, adapt=adapt)
     metrics = implementation(EVALUATORS, loaded.task)(loaded, request)
     write_table(metrics, jsonl=jsonl)

@@ -31,7 +31,8 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 @options.option("--level", type=click.Choice(["token", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per line, or for the whole input.")
 @options.carry
-@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
+@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core. "
+               "full: all weights learn, with torch.", full=True)
 @options.jsonl
 @options.errors
 @options.device
@@ -53,7 +54,7 @@ def command(file: str | None, model: str | None, level: str, carry: bool, adapt:
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
-    scorer = loaded.scorer(carry=carry, adapt=bool(adapt))
+    scorer = loaded.scorer(carry=carry, adapt=adapt)
 
     def score(valid: Sequence[Line]) -> Sequence[TextScore]:
         return scorer.score([line.text_for(scorer) for line in valid])
