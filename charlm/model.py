@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from charlm.config import SamplingConfig
-from charlm.contract import IntArray
+from charlm.contract import IntArray, Tokenizer
 from charlm.contract import Network as AnyNetwork
-from charlm.contract import Tokenizer
 from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.generation import generate
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length

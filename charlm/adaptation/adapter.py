@@ -67,7 +67,8 @@ class Adapter:
 
     def restart(self, lanes: int = 1) -> None:
         """Begin new texts, one in each lane, with everything that has been learned."""
-        self._recent = np.full((lanes, ORDERS), self._size, np.int64)   # the nearest first; V before the beginning
+        # The nearest first; V before the beginning.
+        self._recent: IntArray = np.full((lanes, ORDERS), self._size, np.int64)
 
     def distributions(self, states: IntArray | FloatArray) -> Integers:
         """Return whole weights (L, V), proportional to the probabilities of each lane's next token.

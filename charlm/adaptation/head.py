@@ -17,6 +17,7 @@ from charlm.contract import FloatArray, IntArray
 STATE_SCALE = 127                       # of hidden states that fit 8 bits
 FINE_SCALE = 1 << 14                    # so fine that float rounding in the network moves no score visibly
 ERROR_SCALE = 1 << 16
+_LEAST_ERROR = ERROR_SCALE / 256        # of a token in a block, for its row to learn
 _STATE_LIMIT = 64                       # of hidden states; only relu cells exceed 1
 _WEIGHT_LIMIT = 64                      # of weights and biases
 _SECOND_MOMENT = 0.999                  # decay of Adam's second moment (Kingma and Ba 2015)
@@ -62,7 +63,7 @@ class AdaptiveHead:
         return exp(logits)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
-        """Take one step towards the tokens (N,) that followed; rows without error keep their weights.
+        """Take one step towards the tokens (N,) that followed; a row whose errors are tiny keeps its weights.
 
         The gradient is that for states minus their mean so far, which Adam's diagonal scaling suits better.
         """
@@ -73,7 +74,7 @@ class AdaptiveHead:
         inputs[:, :-1] -= mean
         errors = np.rint(probabilities * ERROR_SCALE)
         errors[np.arange(len(tokens)), tokens] -= ERROR_SCALE
-        rows = np.flatnonzero(errors.any(axis=0))
+        rows = np.flatnonzero((np.abs(errors) >= _LEAST_ERROR).any(axis=0))
         every = len(rows) == len(self._weights)
         index = slice(None) if every else rows
         gradient = errors[:, index].T @ inputs

@@ -10,9 +10,10 @@ from charlm.adaptation.adapter import Adapter
 from charlm.adaptation.counts import ORDERS
 from charlm.adaptation.head import quantise_states
 from charlm.config import ModelConfig
-from charlm.contract import FloatArray, IntArray, RowIndex, State
+from charlm.contract import FloatArray, IntArray, RowIndex
 from charlm.inference.network import Network
 from charlm.inference.scoring import LOGITS
+from charlm.inference.state import State
 
 
 @dataclass(frozen=True, eq=False)

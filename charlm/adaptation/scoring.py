@@ -10,7 +10,7 @@ import numpy as np
 from charlm.adaptation.adapter import Adapter
 from charlm.adaptation.exact import Floats
 from charlm.adaptation.head import quantise_states
-from charlm.contract import FloatArray, IntArray, Tokenizer
+from charlm.contract import BoolArray, FloatArray, IntArray, Tokenizer
 from charlm.errors import CorpusError
 from charlm.inference.line_scoring import Scorer, TextScore
 from charlm.inference.network import Network
@@ -84,27 +84,9 @@ class AdaptiveReader(Reader):
                 yield self.nats(group[0][1:])
                 continue
             targets = np.concatenate([row[1:] for row in group])
-            lengths = np.array([len(row) - 1 for row in group])
-            ends = np.cumsum(lengths)
-            starts = np.zeros(len(targets) + 1, bool)
-            starts[ends - lengths] = True
-            nats = self._adapter.nats(np.concatenate(self._states(group)), targets, starts[:-1])
-            yield from np.split(add_unknown(nats, targets, self._tokenizer), ends[:-1])
-
-    def _states(self, rows: Rows) -> list[Floats]:
-        """Return the scaled hidden states after every id but the last of each row, from batches of similar length."""
-        lengths = np.array([len(row) - 1 for row in rows])
-        order = np.argsort(lengths, kind="stable")
-        states: list[Floats] = [np.zeros((0, 0))] * len(rows)
-        for batch in batch_by_length(lengths[order], ROWS):
-            indices = order[batch]
-            ids = padded([rows[index] for index in indices], 0)
-            if ids.shape[1] < 2:
-                continue
-            hidden, _ = self._network.hidden(ids[:, :-1], self._network.start(len(ids)))
-            for index, row in zip(indices, hidden, strict=True):
-                states[index] = quantise_states(row[:lengths[index]])
-        return [state for state in states if state.size]
+            states = np.concatenate(row_states(self._network, group))
+            nats = add_unknown(self._adapter.nats(states, targets, start_mask(group)), targets, self._tokenizer)
+            yield from np.split(nats, np.cumsum([len(row) - 1 for row in group[:-1]]))
 
 
 class AdaptiveCarriedScorer(Scorer):
@@ -129,7 +111,8 @@ class AdaptiveRowScorer(Scorer):
         """Return the score of each text."""
         start = [self._tokenizer.start_id]
         rows = [np.concatenate([start, self._tokenizer.encode(text)]).astype(np.int64) for text in texts]
-        return [TextScore(text, row[1:], nats) for text, row, nats in zip(texts, rows, self._reader.rows(rows), strict=True)]
+        return [TextScore(text, row[1:], nats)
+                for text, row, nats in zip(texts, rows, self._reader.rows(rows), strict=True)]
 
 
 class AdaptiveLineScorer(AdaptiveRowScorer):
@@ -159,6 +142,32 @@ class AdaptiveLineScorer(AdaptiveRowScorer):
         if not tab:
             return "with --adapt a line needs its label: label<TAB>text"
         return "" if label in self._labels.names else f"label {label!r} is not one of the model's"
+
+
+def row_states(network: Network, rows: Rows) -> list[Floats]:
+    """Return the scaled hidden states (T, H) after every id but the last of each row (T + 1,)."""
+    lengths = np.array([len(row) - 1 for row in rows])
+    order = np.argsort(lengths, kind="stable")
+    states: list[Floats] = [np.zeros((0, network.config.hidden_size))] * len(rows)
+    for batch in batch_by_length(lengths[order], ROWS):
+        indices = order[batch]
+        ids = padded([rows[index] for index in indices], 0)[:, :-1]
+        state, pieces = network.start(len(ids)), []
+        for start in range(0, ids.shape[1], WINDOW):
+            hidden, state = network.hidden(ids[:, start:start + WINDOW], state)
+            pieces.append(quantise_states(hidden))
+        for at, index in enumerate(indices):
+            if lengths[index]:
+                states[index] = np.concatenate([piece[at] for piece in pieces])[:lengths[index]]
+    return states
+
+
+def start_mask(rows: Rows) -> BoolArray:
+    """Return a mask of the ids of all rows but their first: True for the first one that is left of each row."""
+    lengths = np.array([len(row) - 1 for row in rows])
+    mask = np.zeros(int(lengths.sum()) + 1, bool)
+    mask[np.cumsum(lengths) - lengths] = True
+    return mask[:-1]
 
 
 def _groups(rows: Rows, tokens: int) -> Iterator[list[IntArray]]:

@@ -92,7 +92,8 @@ class Network:
         x = hidden.swapaxes(0, 1)                                       # (T, B, H)
         logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
         logits += self._head_bias
-        return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1)
+        result: FloatArray = logits.reshape(*x.shape[:2], -1).swapaxes(0, 1)
+        return result
 
     def hidden(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
         """Read tokens (B, T); return the head's input (B, T, H) after each, and the new state."""

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from charlm.adaptation.adapter import Adapter
-from charlm.adaptation.scoring import Reader, Rows
+from charlm.adaptation.scoring import Reader, Rows, start_mask
 from charlm.config import ModelConfig
 from charlm.contract import BoolArray, FloatArray, IntArray, Tensors
 from charlm.inference.network import Network as NumpyNetwork
@@ -151,9 +151,8 @@ class DynamicReader(Reader):
         if not rows:
             return
         inputs, targets = (np.concatenate([row[cut] for row in rows]) for cut in (slice(-1), slice(1, None)))
-        starts = np.concatenate([np.arange(len(row) - 1) == 0 for row in rows])
-        ends = np.cumsum([len(row) - 1 for row in rows])
-        yield from np.split(self._read(_Tokens(inputs, targets, starts)), ends[:-1])
+        nats = self._read(_Tokens(inputs, targets, start_mask(rows)))
+        yield from np.split(nats, np.cumsum([len(row) - 1 for row in rows[:-1]]))
 
     def _read(self, tokens: _Tokens) -> FloatArray:
         """Return the nats (T,) of tokens, from at most LOGITS logits at once."""
