@@ -98,7 +98,10 @@ class AdaptiveCarriedScorer(Scorer):
     def score(self, texts: Sequence[str]) -> list[TextScore]:
         """Return the score of each text, given all texts before it."""
         rows = [self._tokenizer.encode(text).astype(np.int64) for text in texts]
-        return [TextScore(text, row, self._reader.nats(row)) for text, row in zip(texts, rows, strict=True)]
+        if not rows:
+            return []
+        nats = np.split(self._reader.nats(np.concatenate(rows)), np.cumsum([len(row) for row in rows[:-1]]))
+        return [TextScore(*score) for score in zip(texts, rows, nats, strict=True)]
 
 
 class AdaptiveRowScorer(Scorer):
