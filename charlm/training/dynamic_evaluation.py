@@ -26,8 +26,8 @@ from charlm.nn.network import Network
 from charlm.nn.state import State
 from charlm.training.environment import set_up
 
-# Chosen on tinyshakespeare's last tenth (static 1.3786, adapted with counts 1.2430 nats) and kept for texts in Italian and
-# Perl, where no other choice tried was more than 0.002 nats better; see docs/measurements.md.
+# Chosen on tinyshakespeare's last tenth (static 1.3786, adapted with counts 1.2430 nats) and kept for texts in Italian
+# and Perl, where no other choice tried was more than 0.002 nats better; see docs/measurements.md.
 SEGMENT = 32                            # tokens after which the weights learn
 RATE = 1e-4                             # step of RMSprop
 OUTER_RATE = 1.2e-3                     # step for embedding and head
