@@ -105,7 +105,8 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
         texts = [f"{label}{TAB}{text}" if labelled else text for label, text in batch]
         scores, adapted = scorer.score(texts), adaptive.score(texts) if adaptive else ()
         best = classifier.posteriors([text for _, text in batch]).argmax(axis=1) if classifier else ()
-        return (len(scores), sum(score.bits for score in scores), sum(score.bits for score in adapted), sum(len(score.ids) for score in scores),
+        return (len(scores), sum(score.bits for score in scores), sum(score.bits for score in adapted),
+                sum(len(score.ids) for score in scores),
                 sum(score.characters for score in scores),
                 sum(model.labels[index] != batch[row][0] for row, index in enumerate(best)))
 
