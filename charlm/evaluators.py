@@ -37,7 +37,7 @@ class EvaluationRequest:
     window: int | None = None           # tokens of independent windows of running text; None carries the state
     beam: int = 5
     workers: int = 1                    # processes that measure batches side by side
-    adapt: bool = False                 # also measure the model as it learns from the texts
+    adapt: str = ""                     # also measure the model as it learns: `head`, or `full` for all weights
 
     def refuse_empty(self, count: int) -> None:
         """Raise CorpusError if nothing was read."""
@@ -87,9 +87,7 @@ def _scores(model: LanguageModel, request: EvaluationRequest,
     """Yield the nats of the tokens of a text without and with adaptation; the same twice if it is not asked for."""
     network = model.reproducible_network
     if request.adapt:
-        from charlm.adaptation.scoring import AdaptiveReader
-        reader = AdaptiveReader(network, model.tokenizer, model.adapter())
-        return map(reader.both, regroup(pieces, WINDOW))
+        return map(model.adaptive_reader(request.adapt).both, regroup(pieces, WINDOW))
     scores = (score_windows(network, model.tokenizer, pieces, window=request.window, workers=request.workers)
               if request.window else score_carried(network, model.tokenizer, pieces))
     return ((nats, nats) for nats in scores)
@@ -103,7 +101,7 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
              if keeps_blank or line[1].strip())
     scorer, classifier = model.scorer(), model.classifier() if labelled else None
 
-    adaptive = model.scorer(adapt=True) if request.adapt else None
+    adaptive = model.scorer(adapt=request.adapt) if request.adapt else None
 
     def measure(batch: list[tuple[str, str]]) -> tuple[int, float, float, int, int, int]:
         texts = [f"{label}{TAB}{text}" if labelled else text for label, text in batch]

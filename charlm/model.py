@@ -35,6 +35,7 @@ from charlm.text.tsv import TAB
 
 if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
     from charlm.adaptation.adapter import Adapter
+    from charlm.adaptation.scoring import Reader
     from charlm.inference.alignment import Alignment
     from charlm.inference.classification import Classifier
     from charlm.inference.infilling import Infiller
@@ -99,10 +100,21 @@ class LanguageModel:
             raise UsageError("--adapt runs on a CPU; leave --device out")
         return Adapter(*self.reproducible_network.head, self.stored.adaptation, state_scale=FINE_SCALE)
 
-    def scorer(self, *, carry: bool = False, adapt: bool = False) -> Scorer:
+    def adaptive_reader(self, adapt: bool | str = True) -> Reader:
+        """Return a reader that learns from what it reads: head and counts or, for "full", all weights, with torch."""
+        if adapt not in (True, "head", "full"):
+            raise OptionError("adapt", "--adapt", f'must be True, "head" or "full", not {adapt!r}')
+        adapter = self.adapter()
+        if adapt == "full":
+            from charlm.training.dynamic_evaluation import DynamicReader
+            return DynamicReader(self.stored, self.reproducible_network)
+        from charlm.adaptation.scoring import AdaptiveReader
+        return AdaptiveReader(self.reproducible_network, self.tokenizer, adapter)
+
+    def scorer(self, *, carry: bool = False, adapt: bool | str = False) -> Scorer:
         """Return a scorer of lines, which reads them as one text with `carry` and learns from them with `adapt`.
 
-        Raises UsageError.
+        `adapt` is that of `adaptive_reader`. Raises UsageError.
         """
         from charlm.inference.line_scoring import make_scorer
         self._require("score")
@@ -110,7 +122,7 @@ class LanguageModel:
             raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
         if adapt:
             from charlm.adaptation.scoring import make_adaptive_scorer
-            return make_adaptive_scorer(self.reproducible_network, self.tokenizer, self.adapter(), self.stored.labels,
+            return make_adaptive_scorer(self.adaptive_reader(adapt), self.tokenizer, self.stored.labels,
                                         lines=self.task_row.by_line, carry=carry)
         return make_scorer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from charlm.adaptation.counts import ORDERS, ContextCounts, Contexts, find_contexts
 from charlm.adaptation.exact import Floats, Integers, shares
-from charlm.adaptation.head import STATE_SCALE, AdaptiveHead
+from charlm.adaptation.head import STATE_SCALE, AdaptiveHead, GivenLogits
 from charlm.adaptation.mixing import Mixer, Mixture
 from charlm.config import AdaptationSettings
 from charlm.contract import BoolArray, FloatArray, IntArray
@@ -49,13 +49,21 @@ class Adapter:
                  state_scale: int = STATE_SCALE):
         """Begin with a network's head (V, H) and bias (V,), which read hidden states times `state_scale`."""
         self._size = len(head)
-        self._head, self._mixer = AdaptiveHead(head, bias, settings, state_scale), Mixer(settings)
+        self._head: AdaptiveHead | GivenLogits = AdaptiveHead(head, bias, settings, state_scale)
+        self._mixer = Mixer(settings)
         self._counts = ContextCounts(self._size)
         self._pending: list[_Predictions] = []
         self._tokens: list[IntArray] = []
         self._waiting = 0                                               # tokens to learn from
         self._last: _Predictions | None = None
         self.restart(lanes)
+
+    @classmethod
+    def of_logits(cls, size: int, settings: AdaptationSettings) -> Adapter:
+        """Return an adapter that reads logits (N, V) in place of states: counts for a network that learns elsewhere."""
+        adapter = cls(np.zeros((size, 1)), np.zeros(size), settings)
+        adapter._head = GivenLogits()
+        return adapter
 
     def restart(self, lanes: int = 1) -> None:
         """Begin new texts, one in each lane, with everything that has been learned."""

@@ -92,5 +92,20 @@ class AdaptiveHead:
         self._weights[index] = self._rounded(weights + change)
 
 
+class GivenLogits:
+    """The place of a head that learns elsewhere: its inputs are logits."""
+
+    def inputs(self, states: IntArray | FloatArray) -> Floats:
+        """Return logits (N, V) as float64."""
+        return states.astype(np.float64)
+
+    def likelihoods(self, inputs: Floats) -> Floats:
+        """Return e^logit of every token over that of the likeliest, (N, V)."""
+        return exp(inputs - inputs.max(axis=1, keepdims=True))
+
+    def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
+        """Learn nothing."""
+
+
 def _bits(count: int) -> int:
     return math.ceil(math.log2(count))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -24,8 +25,21 @@ STATES = 4_000_000                      # hidden states in memory at once, as nu
 Rows = Sequence[IntArray]
 
 
-class AdaptiveReader:
-    """Reads one text piece by piece, carries the network's state, and learns."""
+class Reader(Protocol):
+    """Reads texts and learns from them, each token after it has been scored."""
+
+    def nats(self, ids: IntArray) -> FloatArray:
+        """Read the next piece (T,) of one text, with the state carried; return the nats of every token, (T,)."""
+
+    def both(self, ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Read the next piece (T,) of one text; return the nats of every token without and with adaptation."""
+
+    def rows(self, rows: Rows) -> Iterator[FloatArray]:
+        """Yield the nats of every id of each row except the first, which is only read, from an empty state."""
+
+
+class AdaptiveReader(Reader):
+    """Carries the network's state, while the head and the counts of an adapter learn."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer, adapter: Adapter):
         self._network, self._tokenizer, self._adapter = network, tokenizer, adapter
@@ -61,39 +75,13 @@ class AdaptiveReader:
             self._before = targets[-1]
             yield hidden, add_unknown(self._adapter.nats(quantise_states(hidden[0]), targets), targets, self._tokenizer)
 
-
-class AdaptiveCarriedScorer(Scorer):
-    """Scores consecutive texts, which end where tokens do, as one text."""
-
-    def __init__(self, network: Network, tokenizer: Tokenizer, adapter: Adapter):
-        self._reader, self._tokenizer = AdaptiveReader(network, tokenizer, adapter), tokenizer
-
-    def score(self, texts: Sequence[str]) -> list[TextScore]:
-        """Return the score of each text, given all texts before it."""
-        rows = [self._tokenizer.encode(text).astype(np.int64) for text in texts]
-        return [TextScore(text, row, self._reader.nats(row)) for text, row in zip(texts, rows, strict=True)]
-
-
-class AdaptiveRowScorer(Scorer):
-    """Scores each text from an empty state, with what was learned from all texts before it."""
-
-    def __init__(self, network: Network, tokenizer: Tokenizer, adapter: Adapter):
-        self._network, self._tokenizer, self._adapter = network, tokenizer, adapter
-        self._reader = AdaptiveReader(network, tokenizer, adapter)
-
-    def score(self, texts: Sequence[str]) -> list[TextScore]:
-        """Return the score of each text."""
-        start = [self._tokenizer.start_id]
-        rows = [np.concatenate([start, self._tokenizer.encode(text)]).astype(np.int64) for text in texts]
-        return [TextScore(text, row[1:], nats) for text, row, nats in zip(texts, rows, self.nats(rows), strict=True)]
-
-    def nats(self, rows: Rows) -> Iterator[FloatArray]:
+    def rows(self, rows: Rows) -> Iterator[FloatArray]:
         """Yield the nats of every id of each row except the first, which is only read."""
         width = self._network.config.hidden_size
         for group in _groups(rows, max(STATES // width, WINDOW)):
             if len(group) == 1:
-                self._reader.restart(int(group[0][0]))
-                yield self._reader.nats(group[0][1:])
+                self.restart(int(group[0][0]))
+                yield self.nats(group[0][1:])
                 continue
             targets = np.concatenate([row[1:] for row in group])
             states = np.concatenate(row_states(self._network, group))
@@ -101,13 +89,42 @@ class AdaptiveRowScorer(Scorer):
             yield from np.split(nats, np.cumsum([len(row) - 1 for row in group[:-1]]))
 
 
+class AdaptiveCarriedScorer(Scorer):
+    """Scores consecutive texts, which end where tokens do, as one text."""
+
+    def __init__(self, reader: Reader, tokenizer: Tokenizer):
+        self._reader, self._tokenizer = reader, tokenizer
+
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """Return the score of each text, given all texts before it."""
+        rows = [self._tokenizer.encode(text).astype(np.int64) for text in texts]
+        if not rows:
+            return []
+        nats = np.split(self._reader.nats(np.concatenate(rows)), np.cumsum([len(row) for row in rows[:-1]]))
+        return [TextScore(*score) for score in zip(texts, rows, nats, strict=True)]
+
+
+class AdaptiveRowScorer(Scorer):
+    """Scores each text from an empty state, with what was learned from all texts before it."""
+
+    def __init__(self, reader: Reader, tokenizer: Tokenizer):
+        self._reader, self._tokenizer = reader, tokenizer
+
+    def score(self, texts: Sequence[str]) -> list[TextScore]:
+        """Return the score of each text."""
+        start = [self._tokenizer.start_id]
+        rows = [np.concatenate([start, self._tokenizer.encode(text)]).astype(np.int64) for text in texts]
+        return [TextScore(text, row[1:], nats)
+                for text, row, nats in zip(texts, rows, self._reader.rows(rows), strict=True)]
+
+
 class AdaptiveLineScorer(AdaptiveRowScorer):
     """Scores lines, given without line breaks, with a model of lines; labelled ones given their labels."""
 
     includes_line_end = False
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, adapter: Adapter, labels: Labels | None):
-        super().__init__(network, tokenizer, adapter)
+    def __init__(self, reader: Reader, tokenizer: Tokenizer, labels: Labels | None):
+        super().__init__(reader, tokenizer)
         self._labels = labels
 
     def score(self, texts: Sequence[str]) -> list[TextScore]:
@@ -118,7 +135,7 @@ class AdaptiveLineScorer(AdaptiveRowScorer):
         rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text),
                              self._labels.index(label) if self._labels else None) for label, _, text in split]
         return [TextScore(text + NEWLINE, row[1:], nats)
-                for (_, _, text), row, nats in zip(split, rows, self.nats(rows), strict=True)]
+                for (_, _, text), row, nats in zip(split, rows, self._reader.rows(rows), strict=True)]
 
     def problem(self, text: str) -> str:
         """Return an error message if the line has no label that the model knows, else an empty string."""
@@ -171,10 +188,9 @@ def _groups(rows: Rows, tokens: int) -> Iterator[list[IntArray]]:
         yield group
 
 
-def make_adaptive_scorer(network: Network, tokenizer: Tokenizer, adapter: Adapter, labels: Labels | None = None, *,
+def make_adaptive_scorer(reader: Reader, tokenizer: Tokenizer, labels: Labels | None = None, *,
                          lines: bool = False, carry: bool = False) -> Scorer:
     """Return the adaptive counterpart of `charlm.inference.line_scoring.make_scorer`."""
     if lines:
-        return AdaptiveLineScorer(network, tokenizer, adapter, labels)
-    scorer: Callable[..., Scorer] = AdaptiveCarriedScorer if carry else AdaptiveRowScorer
-    return scorer(network, tokenizer, adapter)
+        return AdaptiveLineScorer(reader, tokenizer, labels)
+    return AdaptiveCarriedScorer(reader, tokenizer) if carry else AdaptiveRowScorer(reader, tokenizer)

@@ -14,6 +14,7 @@ Examples:
   charlm eval --window 256 held-out.txt
   charlm eval --adapt held-out.txt
   charlm eval --breakdown --training-text corpus.txt held-out.txt | column -t -s "$(printf '\\t')"
+  charlm eval --adapt full held-out.txt
   charlm eval -m lexicon.charlm lexicon.test.tsv
   zcat held-out.txt.gz | charlm eval -m big.charlm --jsonl -
 """
@@ -24,7 +25,8 @@ Examples:
 @options.model
 @options.option("--window", type=click.IntRange(1), metavar="N",
               help="Score windows of N tokens independently instead of carrying the state through the text.")
-@options.adapt("Also measure the model as it learns from the text while it reads; uses one core.")
+@options.adapt("Also measure the model as it learns from the text while it reads; uses one core. "
+               "full: all its weights learn, with torch.", full=True)
 @options.option("--breakdown", is_flag=True,
               help="Write where the model goes wrong instead of how often.")
 @options.option("--training-text", metavar="FILE",
@@ -54,8 +56,9 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
     how many lines of each label, a row, were given which label, a column.
 
     With --adapt the model learns from the text while it reads it, each token only after it has been scored:
-    its head, and counts of what followed what. The adapted loss is printed after the others, which stay
-    those of the model as it is.
+    its head, and counts of what followed what. With --adapt full all its weights learn instead of the head
+    alone, which takes longer. The adapted loss is printed after the others, which stay those of the model as
+    it is.
 
     Batches are measured on all cores, except for running text with its state carried, and for --adapt.
     """
@@ -77,7 +80,7 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
     if breakdown and (window is not None or adapt):
         raise click.UsageError("--breakdown takes neither --window nor --adapt; it carries the state through the text")
     request = EvaluationRequest([Text(file, errors, message) for file in files], message, window, beam, workers,
-                                adapt=bool(adapt))
+                                adapt=adapt)
     if breakdown:
         training = None if training_text is None else Text(training_text, errors, message)
         write_rows(implementation(BREAKDOWNS, loaded.task)(loaded, request, training), jsonl=jsonl)

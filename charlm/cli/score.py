@@ -34,7 +34,8 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
               help="Write one record per token, per word, per line, or for the whole input.")
 @options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
 @options.carry
-@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
+@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core. "
+               "full: all weights learn, with torch.", full=True)
 @options.jsonl
 @options.errors
 @options.device
@@ -64,7 +65,7 @@ def command(file: str | None, model: str | None, level: str, more: bool, carry: 
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
-    scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=bool(adapt))
+    scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=adapt)
 
     def score(valid: Sequence[Line]) -> Sequence[TextScore]:
         return scorer.score([line.text_for(scorer) for line in valid])

@@ -41,7 +41,8 @@ def static(model, ids):
 
 
 @pytest.mark.parametrize("cell, architecture", [
-    ("lstm", {}), ("gru", {"encoder": "bidirectional", "window": 24, "source_vocabulary_size": SIZE}), ("rnn", {"tied": True, "embedding_size": 10})])
+    ("lstm", {}), ("gru", {"encoder": "bidirectional", "window": 24, "source_vocabulary_size": SIZE}),
+    ("rnn", {"tied": True, "embedding_size": 10})])
 def test_no_prediction_depends_on_its_target_or_what_follows(cell, architecture):
     model = build(cell, **architecture)
     ids = text(3 * SEGMENT + 5)
