@@ -1,11 +1,13 @@
 """`charlm info`: the description of a model, and the refusal of files that are not models."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 
-from charlm.modelfile import load
+from charlm.modelfile import load, save
+from charlm.provenance import Provenance
 from tests.helpers.runners import error_line, run_in_process, run_process
 from tests.helpers.texts import BRIEF
 
@@ -109,3 +111,29 @@ def test_info_names_the_first_twenty_of_many_labels(tmp_path):
     run_in_process("train", "many.tsv", "--labels", "-o", "m.charlm", *BRIEF, "--quiet").check()
     labels = json.loads(run_in_process("info", tmp_path / "m.charlm", "--jsonl").stdout)["labels"]
     assert labels == "21: " + ", ".join(f"label {number:02}" for number in range(20)) + ", …"
+
+
+def test_info_as_a_record_has_the_whole_history(pairs_model):
+    info = json.loads(run_in_process("info", pairs_model, "--jsonl").stdout)
+    history = info["history"]
+    assert history["steps"] == list(range(1, info["steps"] + 1)) and len(history["loss"]) == len(history["steps"])
+    assert history["held_out_error_rate"][history["held_out_steps"].index(info["step"])] == pytest.approx(
+        info["word_error_rate"], rel=1e-5)
+    assert "→" in history["samples"][0]["text"] and info["provenance"]["date"] == "2017-07-14T02:40:00Z"
+
+
+def test_info_shows_where_a_model_comes_from_in_one_line_each(model, tmp_path):
+    came = Provenance("0.2.0", command="charlm train 'a\nb\tc'", corpus=("a\nb",), seconds=75.2)
+    save(str(tmp_path / "m.charlm"), dataclasses.replace(load(str(model)), provenance=came))
+    rows = dict(line.split("\t") for line in run_in_process("info", "m.charlm").text.splitlines())
+    assert (rows["command"], rows["corpus"]) == ("charlm train 'a\\nb\\tc'", "a\\nb")
+    first, last = load(str(model)).history.held_out_loss[[0, -1]]
+    assert f" {first:.4f} → {last:.4f}, least " in rows["held_out_curve"]
+
+
+def test_a_terminal_gets_aligned_names_and_units():
+    from charlm.cli.info import _aligned
+    fields = {"steps": 12_000, "word_error_rate": 0.021, "seconds": 75.2, "warmup": 50, "clip": 1.0, "charlm": "0.2.0"}
+    assert _aligned(fields).splitlines() == [
+        "steps            12,000 updates", "word error rate  2.1 %", "seconds          75.2 s (1:15)",
+        "warmup           50 updates", "clip             1", "charlm           0.2.0"]
