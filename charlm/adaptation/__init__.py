@@ -1,0 +1,1 @@
+"""Adaptation: a head and context counts that learn while they read, in arithmetic with equal bits on every machine."""

@@ -1,0 +1,94 @@
+"""A linear head that learns while it reads: softmax regression on hidden states, by Adam without momentum.
+
+Its weights are whole numbers in units of a power of two, and so are hidden states and errors: every product of
+matrices is a sum of whole numbers below 2^53, with the same bits in whatever order BLAS adds them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from charlm.adaptation.exact import Floats, exp
+from charlm.config import AdaptationSettings
+from charlm.contract import FloatArray, IntArray
+
+STATE_SCALE = 127                       # of hidden states
+STATE_LIMIT = (1 << 15) - 1             # of scaled states; only those of relu cells exceed 127
+ERROR_SCALE = 1 << 16
+_WEIGHT_LIMIT = 64                      # of weights and biases
+_SECOND_MOMENT = 0.999                  # decay of Adam's second moment (Kingma and Ba 2015)
+_EPSILON = 1.0                          # in units of 1 / (ERROR_SCALE * STATE_SCALE)
+
+
+def quantise_states(hidden: FloatArray) -> FloatArray:
+    """Return hidden states as whole numbers, h * 127 rounded."""
+    scaled: FloatArray = np.clip(np.rint(hidden * np.float32(STATE_SCALE)), -STATE_LIMIT, STATE_LIMIT)
+    return scaled
+
+
+class AdaptiveHead:
+    """Head and bias (V, H + 1), whose last column is multiplied by a constant state."""
+
+    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings):
+        self._settings = settings
+        inputs = head.shape[1] + 1
+        # 52 bits hold the sum of `inputs` products of a weight and a state.
+        self._unit = 2.0 ** -(52 - _bits(_WEIGHT_LIMIT) - _bits(STATE_LIMIT) - _bits(inputs))
+        weights = np.concatenate([head, bias[:, None]], axis=1).astype(np.float64)
+        self._first = self._rounded(weights / self._unit)
+        self._weights = self._first.copy()
+        self._squares = np.zeros_like(self._weights)        # Adam's second moment
+        self._missing = np.ones((len(head), 1))             # its weight that is still on the zero it began with
+        self._sum, self._read = np.zeros(inputs - 1), 0     # of all states read
+
+    def _rounded(self, weights: Floats) -> Floats:
+        limit = _WEIGHT_LIMIT / self._unit
+        return np.clip(np.rint(weights), -limit, limit)
+
+    def inputs(self, states: IntArray | FloatArray) -> Floats:
+        """Return states (N, H) with the constant one, (N, H + 1)."""
+        inputs = np.empty((len(states), states.shape[1] + 1))
+        inputs[:, :-1] = states
+        inputs[:, -1] = STATE_SCALE
+        return inputs
+
+    def likelihoods(self, inputs: Floats) -> Floats:
+        """Return e^logit of every token over that of the likeliest, (N, V)."""
+        logits: Floats = (inputs @ self._weights.T) * (self._unit / STATE_SCALE)
+        logits -= logits.max(axis=1, keepdims=True)
+        return exp(logits)
+
+    def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
+        """Take one step towards the tokens (N,) that followed; rows without error keep their weights.
+
+        The gradient is that for states minus their mean so far, which Adam's diagonal scaling suits better.
+        """
+        self._sum += inputs[:, :-1].sum(axis=0)
+        self._read += len(inputs)
+        mean = np.rint(self._sum / self._read)
+        inputs = inputs.copy()
+        inputs[:, :-1] -= mean
+        errors = np.rint(probabilities * ERROR_SCALE)
+        errors[np.arange(len(tokens)), tokens] -= ERROR_SCALE
+        rows = np.flatnonzero(errors.any(axis=0))
+        every = len(rows) == len(self._weights)
+        index = slice(None) if every else rows
+        gradient = errors[:, index].T @ inputs
+        squares = self._squares[index]
+        squares *= _SECOND_MOMENT
+        squares += (1 - _SECOND_MOMENT) * (gradient * gradient)
+        self._squares[index] = squares
+        self._missing[index] *= _SECOND_MOMENT
+        gradient *= self._settings.head_rate / self._unit
+        gradient /= np.sqrt(squares / (1 - self._missing[index])) + _EPSILON
+        weights = self._weights[index]
+        step = np.rint(gradient)
+        step[:, -1] -= np.rint(step[:, :-1] @ mean / STATE_SCALE)
+        change = self._settings.head_pull * (self._first[index] - weights) - step
+        self._weights[index] = self._rounded(weights + change)
+
+
+def _bits(count: int) -> int:
+    return math.ceil(math.log2(count))
