@@ -93,7 +93,7 @@ class LineReader:
     descriptor: int | None = None       # to wait for input; None if reading never has to wait, e.g. for a file on disk
 
     def __init__(self, file: str | None, errors: str):
-        self._source, self._errors = _source(file), errors
+        self._source, self._errors = source_of(file), errors
         self.count = 0                  # lines read so far
         self._counts: dict[str, int] = {}                   # lines reported so far, by kind
         self._reports: list[_Report] = []                   # of the batch that is being answered
@@ -230,7 +230,7 @@ def _descriptor(stream: BinaryIO) -> int | None:
     return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
 
 
-def _source(file: str | None) -> str:
+def source_of(file: str | None) -> str:
     """Return the file, or `-` for stdin. Raises UsageError if stdin is a terminal."""
     if file is not None:
         return file

@@ -172,6 +172,10 @@ device = option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", s
 carry = option("--carry", is_flag=True,
                help="Carry the model state across lines instead of scoring each line independently; uses one core.")
 
+binary_output = option("-o", "--output", metavar="FILE", help="Write this file, when all is done, instead of stdout.")
+
+quiet = option("--quiet", is_flag=True, help="Show errors only.")
+
 threads = option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.",
                  group="machine")
 

@@ -115,7 +115,7 @@ def _task_options(command: Any) -> Any:
 @options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                 help="auto: a GPU if there is one.", group="machine")
 @options.threads
-@options.option("--quiet", is_flag=True, help="Show errors only.")
+@options.quiet
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
 
