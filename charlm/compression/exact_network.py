@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.compression.exact_matrix import LEVELS, ExactMatrix, exact_projection
-from charlm.compression.exact_tables import SIGMOID_STEPS, SIGMOID_ZERO, sigmoid_table
+from charlm.compression.exact_tables import SIGMOID_STEPS, SIGMOID_ZERO, sigmoid_table, tanh_table
 from charlm.config import ModelConfig
 from charlm.contract import IntArray, RowIndex, Tensors
 from charlm.errors import UsageError
@@ -21,6 +21,11 @@ UNIT = 1 << 14                          # cell states are integers; this one sta
 RELU_LIMIT = 64                         # hidden states of relu are clipped here
 _MAX_ARGUMENT = 1 << 30                 # of the sigmoid, in entries of its table
 Floats = NDArray[np.float32]
+
+# float32, because NumPy before 2.0 computes with a Python number in the array's type too, but slower.
+_ONE_UNIT, _TWO_UNITS = np.float32(UNIT), np.float32(2 * UNIT)
+_ENTRIES = np.float32(2 * SIGMOID_STEPS / UNIT)     # of tanh's table for a cell state of 1 / UNIT
+_ZERO = np.float32(SIGMOID_ZERO + 0.5)              # entries are rounded by rounding down
 
 
 def largest_state(config: ModelConfig) -> int:
@@ -34,10 +39,7 @@ def _entries(values: NDArray[np.float64], bias: NDArray[np.float64], factor: NDA
 
 
 class ExactLayer:
-    """One recurrent layer of L lanes. Layer 0 has a row of gate inputs for each token, others an input of H integers.
-
-    `state` (L, 2H) is what the next layer, if any, reads from this layer's `inputs` half, and this layer's own h.
-    """
+    """One recurrent layer of L lanes. Layer 0 has a row of gate inputs for each token, others an input of H integers."""
 
     gates = 1
 
@@ -46,7 +48,7 @@ class ExactLayer:
             weights[f"{name}.{part}_l0"].astype(np.float64)
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         self.size, self._largest = self._hh.shape[1], largest
-        self._table = sigmoid_table()
+        self._sigmoids, self._tanh_levels = sigmoid_table(), tanh_table(LEVELS)
         self._build(embedding)
 
     def _build(self, embedding: Floats | None) -> None:
@@ -55,33 +57,30 @@ class ExactLayer:
 
     def start(self, lanes: int) -> None:
         """Forget everything, with this many lanes."""
-        width = self.gates * self.size
-        self._gates, self._projected = (np.empty((lanes, width), np.float32) for _ in range(2))
+        size, width = self.size, self.gates * self.size
+        self._gates, self._values = (np.empty((lanes, width), np.float32) for _ in range(2))
         self._index = np.empty((lanes, width), np.intp)
-        self.joined = np.zeros((lanes, 2 * self.size), np.float32)      # the input, then the hidden state
-        self.inputs, self.hidden = self.joined[:, :self.size], self.joined[:, self.size:]
-        self.own = np.zeros((lanes, self.size), np.float32)             # h, contiguous
-        self.memory = np.zeros((lanes, self.size), np.float32)          # in units of 1 / UNIT
+        self._joined = np.zeros((lanes, 2 * size), np.float32)
+        self.inputs, self.hidden = self._joined[:, :size], self._joined[:, size:]   # integers; hidden is the output
+        self._memory = np.zeros((lanes, size), np.float32)                          # in units of 1 / UNIT
+        self._parts = [self._values[:, at:at + size] for at in range(0, width, size)]
+        self._gate_parts = [self._gates[:, at:at + size] for at in range(0, width, size)]
+        self._first_index = self._index[:, :size]
 
     def forget(self, rows: RowIndex) -> None:
         """Start these lanes afresh."""
-        for part in (self.joined, self.own, self.memory):
-            part[rows] = 0
+        self._joined[rows] = 0
+        self._memory[rows] = 0
 
     def select(self, rows: RowIndex) -> None:
         """Keep these lanes, in this order."""
-        kept = [part[rows] for part in (self.joined, self.own, self.memory)]
-        self.start(len(kept[0]))
-        self.joined[:], self.own[:], self.memory[:] = kept
+        joined, memory = self._joined[rows], self._memory[rows]
+        self.start(len(joined))
+        self._joined[:], self._memory[:] = joined, memory
 
     def step(self, tokens: IntArray | None) -> None:
-        """Read a token a lane, or without any what is in `inputs`; the new h is in `own` and `hidden`."""
+        """Read a token a lane, or without any what is in `inputs`; the new h is in `hidden`."""
         raise NotImplementedError
-
-    def _sigmoids(self, arguments: Floats, out: Floats) -> Floats:
-        index = self._index[:, :arguments.shape[1]]
-        np.copyto(index, arguments, casting="unsafe")
-        return np.take(self._table, index, out=out, mode="clip")
 
     def _check(self, *bounds: float) -> None:
         if not sum(bounds) < _MAX_ARGUMENT:
@@ -104,15 +103,19 @@ class _Joined(ExactLayer):
         self._check(float(np.abs(self._rows).max()), self._matrix.bound * float(self._scale.max()))
 
     def _gate_order(self) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return the order of the gate rows and the factor of each: a tanh is 2 sigmoid(2x) - 1."""
+        """Return the order of the gate rows and the factor of each: tanh(x) is 2 sigmoid(2x) - 1."""
         raise NotImplementedError
 
     def _read(self, tokens: IntArray | None) -> Floats:
         """Return the gate inputs in entries of the table."""
-        gates = self._gates
-        self._matrix.multiply(self.joined if tokens is None else self.own, gates)
+        gates, rows = self._gates, self._rows
+        if tokens is None:
+            self._matrix.multiply(self._joined, gates)
+        else:
+            self._matrix.multiply(self.hidden, gates)
+            rows = rows.take(tokens, axis=0, out=self._values, mode="clip")
         gates *= self._scale
-        gates += self._rows if tokens is None else np.take(self._rows, tokens, axis=0, out=self._projected, mode="clip")
+        gates += rows
         return gates
 
 
@@ -127,25 +130,21 @@ class ExactLSTM(_Joined):
 
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
-        size, cell = self.size, self.memory
-        values = self._sigmoids(self._read(tokens), self._projected)
-        i, f, o, g = (values[:, start:start + size] for start in range(0, 4 * size, size))
-        g *= 2 * UNIT
-        g -= UNIT
+        cell, hidden, (i, f, o, g) = self._memory, self.hidden, self._parts
+        np.copyto(self._index, self._read(tokens), casting="unsafe")
+        self._sigmoids.take(self._index, out=self._values, mode="clip")
+        g *= _TWO_UNITS
+        g -= _ONE_UNIT
         g *= i
         cell *= f
         cell += g
         np.rint(cell, out=cell)
-        arguments = self._gates[:, :size]
-        np.multiply(cell, np.float32(2 * SIGMOID_STEPS / UNIT), out=arguments)
-        np.clip(arguments, -SIGMOID_ZERO, SIGMOID_ZERO, out=arguments)
-        arguments += SIGMOID_ZERO + 0.5
-        tanh = self._sigmoids(arguments, self.own)
-        tanh *= 2 * LEVELS
-        tanh -= LEVELS
-        tanh *= o
-        np.rint(tanh, out=tanh)
-        self.hidden[:] = tanh
+        np.multiply(cell, _ENTRIES, out=g)
+        g += _ZERO
+        np.copyto(self._first_index, g, casting="unsafe")
+        self._tanh_levels.take(self._first_index, out=hidden, mode="clip")
+        hidden *= o
+        np.rint(hidden, out=hidden)
 
 
 class ExactRNN(_Joined):
@@ -156,11 +155,9 @@ class ExactRNN(_Joined):
 
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
-        tanh = self._sigmoids(self._read(tokens), self.own)
-        tanh *= 2 * LEVELS
-        tanh -= LEVELS
-        np.rint(tanh, out=tanh)
-        self.hidden[:] = tanh
+        np.copyto(self._index, self._read(tokens), casting="unsafe")
+        self._tanh_levels.take(self._index, out=self.hidden, mode="clip")
+        np.rint(self.hidden, out=self.hidden)
 
 
 class ExactReluRNN(_Joined):
@@ -172,14 +169,13 @@ class ExactReluRNN(_Joined):
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
         gates = self._read(tokens)
-        gates -= SIGMOID_ZERO + 0.5
-        np.clip(gates, 0, self._largest, out=self.own)
-        np.rint(self.own, out=self.own)
-        self.hidden[:] = self.own
+        gates -= _ZERO
+        np.clip(gates, 0, self._largest, out=self.hidden)
+        np.rint(self.hidden, out=self.hidden)
 
 
 class ExactGRU(ExactLayer):
-    """Gated recurrent unit, as `charlm.inference.cells.GRULayer`; h itself is kept in units of 2^-14."""
+    """Gated recurrent unit, as `charlm.inference.cells.GRULayer`; h itself is kept in units of 1 / UNIT."""
 
     gates = 3
 
@@ -190,6 +186,7 @@ class ExactGRU(ExactLayer):
         self._recurrent = ExactMatrix(self._hh, self._largest)
         self._recurrent_scale = (self._recurrent.scale * factor / LEVELS).astype(np.float32)
         self._candidate_bias = (self._bias_hh[2 * size:] * factor[2 * size:]).astype(np.float32)
+        self._tanh_units = tanh_table(UNIT)
         bias, bound = self._bias_ih + outside, self._recurrent.bound * float(self._recurrent_scale.max())
         if embedding is None:
             self._input = ExactMatrix(self._ih, self._largest)
@@ -202,32 +199,34 @@ class ExactGRU(ExactLayer):
 
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
-        size, gates, recurrent, hidden = self.size, self._gates, self._projected, self.memory
+        gates, recurrent, exact = self._gates, self._values, self._memory
+        reset, update, candidate = self._gate_parts
         if tokens is None:
             self._input.multiply(self.inputs, gates)
             gates *= self._input_scale
             gates += self._rows
         else:
-            np.take(self._rows, tokens, axis=0, out=gates, mode="clip")
-        self._recurrent.multiply(self.own, recurrent)
+            self._rows.take(tokens, axis=0, out=gates, mode="clip")
+        self._recurrent.multiply(self.hidden, recurrent)
         recurrent *= self._recurrent_scale
-        sums, candidate = gates[:, :2 * size], gates[:, 2 * size:]
-        sums += recurrent[:, :2 * size]
-        values = self._sigmoids(sums, np.empty_like(sums))
-        reset = recurrent[:, 2 * size:]
-        reset += self._candidate_bias
-        reset *= values[:, :size]
-        candidate += reset
-        new = self._sigmoids(candidate, self.own)
-        new *= 2 * UNIT
-        new -= UNIT
-        hidden -= new
-        hidden *= values[:, size:]
-        hidden += new
-        np.rint(hidden, out=hidden)
-        np.multiply(hidden, np.float32(LEVELS / UNIT), out=self.own)
-        np.rint(self.own, out=self.own)
-        self.hidden[:] = self.own
+        for gate, product in zip((reset, update), self._parts[:2], strict=True):
+            gate += product
+            self._look_up(self._sigmoids, gate, gate)
+        reset_product = self._parts[2]
+        reset_product += self._candidate_bias
+        reset_product *= reset
+        candidate += reset_product
+        self._look_up(self._tanh_units, candidate, candidate)
+        exact -= candidate
+        exact *= update
+        exact += candidate
+        np.rint(exact, out=exact)
+        np.multiply(exact, np.float32(LEVELS / UNIT), out=self.hidden)
+        np.rint(self.hidden, out=self.hidden)
+
+    def _look_up(self, table: Floats, arguments: Floats, out: Floats) -> None:
+        np.copyto(self._first_index, arguments, casting="unsafe")
+        table.take(self._first_index, out=out, mode="clip")
 
 
 def _layer_class(config: ModelConfig) -> type[ExactLayer]:
@@ -266,11 +265,11 @@ class ExactNetwork:
         """Read a token a lane (L,); return the last layer's hidden states, integers (L, H), valid until the next."""
         first, *others = self._layers
         first.step(tokens)
-        output = first.own
+        output = first.hidden
         for layer in others:
             layer.inputs[:] = output
             layer.step(None)
-            output = layer.own
+            output = layer.hidden
         return output
 
 

@@ -49,6 +49,13 @@ def sigmoid_table() -> NDArray[np.float32]:
 
 
 @functools.cache
+def tanh_table(factor: int) -> NDArray[np.float32]:
+    """Return factor * tanh(x / 2), as 2 sigmoid(x) - 1, for the same x."""
+    table: NDArray[np.float32] = sigmoid_table() * np.float32(2 * factor) - np.float32(factor)
+    return table
+
+
+@functools.cache
 def exp_table() -> NDArray[np.int64]:
     """Return exp(-i / EXP_STEPS) * EXP_ONE for i = 0, 1, 2 ..., rounded down to integers; the last entry is 0."""
     powers = _powers(exp_of_step(EXP_STEPS), EXP_SIZE)
