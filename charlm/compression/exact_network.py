@@ -49,7 +49,8 @@ class ExactLayer:
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         self.size, self._largest = self._hh.shape[1], largest
         self._sigmoids, self._tanh_levels = sigmoid_table(), tanh_table(LEVELS)
-        self._build(embedding)
+        with np.errstate(over="ignore"):        # infinities are refused
+            self._build(embedding)
 
     def _build(self, embedding: Floats | None) -> None:
         """Prepare matrices and tables."""
