@@ -363,14 +363,21 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class AdaptationSettings:
-    """How `--adapt` learns while it reads; a model file holds the settings that suit the model."""
+    """How a model learns while it reads, with `--adapt`; training finds the values that suit the model."""
 
-    head_rate: float = option(0.002, "head_rate", low=0, high=1)            # step of Adam
-    head_pull: float = option(0.003, "head_pull", low=0, high=1)            # share of the way back that a step takes
-    count_weight: float = option(0.1, "count_weight", low=0, high=1)        # of each order of contexts at the beginning
-    concentration: float = option(3.0, "concentration", low=0.01, high=1000)    # counts that the network's word weighs
-    mixing_rate: float = option(0.03, "mixing_rate", low=0, high=1)         # step of the counts' weights
+    head_rate: float = option(0.002, "head_rate", low=0, high=1)        # step of Adam
+    head_pull: float = option(0.003, "head_pull", low=0, high=1)        # share of the way back to the first weights
+    count_weight: float = option(0.1, "count_weight", low=0, high=1)    # of each order of contexts at the beginning
+    concentration: float = option(3.0, "concentration", low=0.01, high=1000)    # counts that the head's opinion weighs
+    mixing_rate: float = option(0.03, "mixing_rate", low=0, high=1)     # step of the weights of contexts
 
     def __post_init__(self) -> None:
         """Raise OptionError for a value out of its bounds."""
         check_options(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> AdaptationSettings:
+        """Rebuild settings from plain values. Raises UsageError unless the keys are exactly the fields."""
+        _require(isinstance(values, dict) and set(values) == {one.name for one in fields(cls)},
+                 "adaptation has missing or unknown entries")
+        return cls(**values)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import CharlmError, ModelFileError
 
-FORMAT = 3
+FORMAT = 4
 MAX_HEADER = 1 << 20                    # bytes
 _KEY = "charlm"
 _PREFIX = b'{"__metadata__":{"charlm":"{\\"checksum\\":\\"'

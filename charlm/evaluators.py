@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from charlm.contract import IntArray
+import numpy as np
+
+from charlm.contract import FloatArray, IntArray
 from charlm.errors import CorpusError
 from charlm.inference.evaluation import PairMetrics, evaluate_gaps, evaluate_pairs
 from charlm.inference.parallel import map_in_order
-from charlm.inference.scoring import nats_to_bits, perplexity
-from charlm.inference.text_scoring import score_carried, score_windows
+from charlm.inference.scoring import WINDOW, nats_to_bits, perplexity
+from charlm.inference.text_scoring import regroup, score_carried, score_windows
 from charlm.model import LanguageModel
 from charlm.text.line_corpus import read_lines
 from charlm.text.reading import Text
@@ -35,6 +37,7 @@ class EvaluationRequest:
     window: int | None = None           # tokens of independent windows of running text; None carries the state
     beam: int = 5
     workers: int = 1                    # processes that measure batches side by side
+    adapt: bool = False                 # also measure the model as it learns from the texts
 
     def refuse_empty(self, count: int) -> None:
         """Raise CorpusError if nothing was read."""
@@ -45,6 +48,10 @@ class EvaluationRequest:
 def _loss(nats_per_token: float, bits_per_character: float, tokens: int, characters: int) -> Metrics:
     return {"nats_per_token": nats_per_token, "bits_per_character": bits_per_character,
             "perplexity": perplexity(nats_per_token), "tokens": tokens, "characters": characters}
+
+
+def _adapted(nats: float, tokens: int, characters: int) -> Metrics:
+    return {"adapted_nats_per_token": nats / tokens, "adapted_bits_per_character": nats_to_bits(nats) / characters}
 
 
 def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
@@ -63,18 +70,29 @@ def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
             unknown += int((ids == model.tokenizer.unknown_id).sum())
             yield ids
 
-    network = model.reproducible_network
-    scores = (score_windows(network, model.tokenizer, encoded(), window=request.window, workers=request.workers)
-              if request.window
-              else score_carried(network, model.tokenizer, encoded()))
-    nats, tokens = 0.0, 0
-    for batch in scores:
-        nats += float(batch.sum())
-        tokens += len(batch)
+    totals, tokens = np.zeros(2), 0                         # nats without and with adaptation
+    for static, adapted in _scores(model, request, encoded()):
+        totals += static.sum(), adapted.sum()
+        tokens += len(static)
     request.refuse_empty(tokens)
     if unknown:
         request.warn(f"warning: {unknown} of {characters} characters are unknown to the model")
-    return _loss(nats / tokens, nats_to_bits(nats) / characters, tokens, characters)
+    nats, adapted_nats = totals.tolist()
+    return {**_loss(nats / tokens, nats_to_bits(nats) / characters, tokens, characters),
+            **(_adapted(adapted_nats, tokens, characters) if request.adapt else {})}
+
+
+def _scores(model: LanguageModel, request: EvaluationRequest,
+            pieces: Iterator[IntArray]) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield the nats of the tokens of a text without and with adaptation; the same twice if it is not asked for."""
+    network = model.reproducible_network
+    if request.adapt:
+        from charlm.adaptation.scoring import AdaptiveReader
+        reader = AdaptiveReader(network, model.tokenizer, model.adapter())
+        return map(reader.both, regroup(pieces, WINDOW))
+    scores = (score_windows(network, model.tokenizer, pieces, window=request.window, workers=request.workers)
+              if request.window else score_carried(network, model.tokenizer, pieces))
+    return ((nats, nats) for nats in scores)
 
 
 def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
@@ -83,19 +101,25 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in request.texts)
     scorer, classifier = model.scorer(), model.classifier() if labelled else None
 
-    def measure(batch: list[tuple[str, str]]) -> tuple[int, float, int, int, int]:
-        scores = scorer.score([f"{label}{TAB}{text}" if labelled else text for label, text in batch])
+    adaptive = model.scorer(adapt=True) if request.adapt else None
+
+    def measure(batch: list[tuple[str, str]]) -> tuple[int, float, float, int, int, int]:
+        texts = [f"{label}{TAB}{text}" if labelled else text for label, text in batch]
+        scores, adapted = scorer.score(texts), adaptive.score(texts) if adaptive else ()
         best = classifier.posteriors([text for _, text in batch]).argmax(axis=1) if classifier else ()
-        return (len(scores), sum(score.bits for score in scores), sum(len(score.ids) for score in scores),
+        return (len(scores), sum(score.bits for score in scores), sum(score.bits for score in adapted),
+                sum(len(score.ids) for score in scores),
                 sum(score.characters for score in scores),
                 sum(model.labels[index] != batch[row][0] for row, index in enumerate(best)))
 
     batches = iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), [])
     measured = [found for _, found in map_in_order(measure, batches, workers=request.workers)]
-    count, bits, tokens, characters, missed = map(sum, zip(*measured, strict=True)) if measured else (0,) * 5
+    count, bits, adapted_bits, tokens, characters, missed = (
+        map(sum, zip(*measured, strict=True)) if measured else (0,) * 6)
     request.refuse_empty(count)
     rates = {"label_error_rate": missed / count} if labelled else {}
-    return {**rates, "lines": count, **_loss(bits * math.log(2) / tokens, bits / characters, tokens, characters)}
+    return {**rates, "lines": count, **_loss(bits * math.log(2) / tokens, bits / characters, tokens, characters),
+            **(_adapted(adapted_bits * math.log(2), tokens, characters) if request.adapt else {})}
 
 
 def evaluate_translations(model: LanguageModel, request: EvaluationRequest) -> Metrics:

@@ -15,9 +15,11 @@ from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from charlm.config import SamplingConfig
+from charlm.contract import IntArray, Tokenizer
 from charlm.contract import Network as AnyNetwork
-from charlm.contract import Tokenizer
 from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.generation import generate
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
@@ -28,6 +30,7 @@ from charlm.modelfile import load as load_file
 from charlm.tasks import TASKS, Task
 
 if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
+    from charlm.adaptation.adapter import Adapter
     from charlm.inference.classification import Classifier
     from charlm.inference.infilling import Infiller
     from charlm.inference.line_scoring import Scorer, TextScore
@@ -82,12 +85,27 @@ class LanguageModel:
         """The network that gives a row the same bits in any batch, as samples need."""
         return Network(self.stored.config, self.stored.weights)
 
-    def scorer(self, *, carry: bool = False) -> Scorer:
-        """Return a scorer of lines; with `carry` it reads them as one text. Raises UsageError."""
+    def adapter(self) -> Adapter:
+        """Return an adapter of the head that has learned nothing yet, for the network's hidden states on a CPU."""
+        from charlm.adaptation.adapter import Adapter
+        from charlm.adaptation.head import FINE_SCALE
+        if self._device != "cpu":
+            raise UsageError("--adapt runs on a CPU; leave --device out")
+        return Adapter(*self.reproducible_network.head, self.stored.adaptation, state_scale=FINE_SCALE)
+
+    def scorer(self, *, carry: bool = False, adapt: bool = False) -> Scorer:
+        """Return a scorer of lines, which reads them as one text with `carry` and learns from them with `adapt`.
+
+        Raises UsageError.
+        """
         from charlm.inference.line_scoring import make_scorer
         self._require("score")
         if carry and self.task_row.by_line:
             raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
+        if adapt:
+            from charlm.adaptation.scoring import make_adaptive_scorer
+            return make_adaptive_scorer(self.reproducible_network, self.tokenizer, self.adapter(), self.stored.labels,
+                                        lines=self.task_row.by_line, carry=carry)
         return make_scorer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry)
 
     def classifier(self, *, uniform_prior: bool = False) -> Classifier:
@@ -122,25 +140,44 @@ class LanguageModel:
         return max_line_length(self.stored.training)
 
     def generate(self, prompt: str, config: SamplingConfig, *, length: int, seed: int, samples: range = range(1),
-                 stop: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
-        """Yield (sample index, piece of text) of running text after a prompt, at most `length` tokens a sample."""
-        return generate(self.reproducible_network, self.tokenizer, self.tokenizer.encode(prompt), config,
-                        length=length, seed=seed, samples=samples, stop=stop)
+                 stop: Sequence[str] = (), adapt: bool = False) -> Iterator[tuple[int, str]]:
+        """Yield (sample index, piece of text) of running text after a prompt, at most `length` tokens a sample.
 
-    def sample(self, prompt: str = "", *, length: int | None = None, seed: int | None = None, **sampling: Any) -> str:
-        """Return new text after a prompt, which is not repeated: 500 tokens by default, or up to the end of a line."""
-        return "".join(self.stream(prompt, length=length, seed=seed, **sampling))
+        With `adapt` the model first learns from the prompt.
+        """
+        ids = self.tokenizer.encode(prompt)
+        network: AnyNetwork = self._adapted_to(ids) if adapt else self.reproducible_network
+        return generate(network, self.tokenizer, ids, config, length=length, seed=seed, samples=samples, stop=stop)
 
-    def stream(self, prompt: str = "", *, length: int | None = None, seed: int | None = None,
+    def _adapted_to(self, ids: IntArray) -> AnyNetwork:
+        """Return the network of running text after it has learned from these ids."""
+        from charlm.adaptation.network import AdaptedNetwork
+        from charlm.adaptation.scoring import AdaptiveReader
+        if self.task_row.by_line:
+            raise UsageError(f"--adapt of sample is for models of running text, not for {self.task_row.model_phrase}")
+        adapter = self.adapter()
+        AdaptiveReader(self.reproducible_network, self.tokenizer, adapter).nats(ids.astype(np.int64))
+        adapter.flush()
+        return AdaptedNetwork(self.reproducible_network, adapter)
+
+    def sample(self, prompt: str = "", *, length: int | None = None, seed: int | None = None, adapt: bool = False,
+               **sampling: Any) -> str:
+        """Return new text after a prompt, which is not repeated: 500 tokens by default, or up to the end of a line.
+
+        With `adapt` a model of running text first learns from the prompt.
+        """
+        return "".join(self.stream(prompt, length=length, seed=seed, adapt=adapt, **sampling))
+
+    def stream(self, prompt: str = "", *, length: int | None = None, seed: int | None = None, adapt: bool = False,
                **sampling: Any) -> Iterator[str]:
         """Yield what `sample` returns, piece by piece as it is generated; a line comes whole."""
         self._require("sample")
         _check_text(prompt, "stream", "prompt")
-        if self.task_row.by_line:
+        if self.task_row.by_line and not adapt:
             line, = self.lines(1, prefix=prompt, length=length, seed=seed, **sampling)
             return iter([line[len(prompt):]])
         pieces = self.generate(prompt, _sampling(sampling), length=_count(length, "length", LENGTH),
-                               seed=_seed(seed))
+                               seed=_seed(seed), adapt=adapt)
         return (text for _, text in pieces)
 
     def lines(self, count: int, *, prefix: str = "", label: str | None = None, unique: bool = False,

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, ModelConfig
+from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, AdaptationSettings, ModelConfig
 from charlm.container import open_container, peek_metadata, pieces, read_header, read_tensor
 from charlm.contract import Tensors, Tokenizer
 from charlm.errors import CharlmError, ModelFileError
@@ -24,7 +24,7 @@ from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
-METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "training"}
+METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "adaptation", "training"}
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
@@ -43,6 +43,7 @@ class Model:
     separate_source: Tokenizer | None = None        # tokenizer of the sources of pairs
     labels: Labels | None = None
     line_hashes: LineHashes | None = None           # of the lines that it was trained on
+    adaptation: AdaptationSettings = AdaptationSettings()       # of `--adapt`
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -55,7 +56,8 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
     source = model.separate_source
     metadata = {"task": TASKS[model.task].stored_as, "model": model.config.to_json(),
                 "tokenizer": {"kind": model.tokenizer.kind}, "source_tokenizer": source and {"kind": source.kind},
-                "labels": model.labels and model.labels.to_json(), "training": model.training}
+                "labels": model.labels and model.labels.to_json(), "adaptation": asdict(model.adaptation),
+                "training": model.training}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
         tensors[HASHES] = model.line_hashes.tensor
@@ -127,7 +129,7 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
     weights = {name: read(name) for name in parts.config.parameter_shapes()}
     model = Model(parts.config, tokenizer(parts.kind, ""), weights, metadata["training"], parts.task.name,
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
-                  LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None)
+                  LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None, parts.adaptation)
     check_sizes(model)
     return model
 
@@ -141,6 +143,7 @@ class _Parts:
     kind: str                           # of the tokenizer
     source_kind: str | None             # of the sources' tokenizer
     labels: Labels | None
+    adaptation: AdaptationSettings
 
     def other_tensors(self) -> dict[str, tuple[str, int]]:
         """Return the dtype and number of dimensions of each tensor that is not a weight."""
@@ -152,6 +155,7 @@ class _Parts:
 
 def _parse(metadata: dict[str, Any]) -> _Parts:
     """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
+    metadata = {"adaptation": asdict(AdaptationSettings()), **metadata}     # which formats before 4 have not
     if set(metadata) != METADATA or not isinstance(metadata["training"], dict):
         raise ModelFileError("its metadata has missing or unknown parts")
     labels, source = metadata["labels"], metadata["source_tokenizer"]
@@ -163,6 +167,7 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
         raise ModelFileError("its task has no labels")
     try:
         config = ModelConfig.from_json(metadata["model"])
+        adaptation = AdaptationSettings.from_json(metadata["adaptation"])
     except CharlmError as error:
         raise ModelFileError(str(error)) from None
     if (source is not None) != task.has_source_tokenizer:
@@ -173,7 +178,7 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
     return _Parts(task, config,
                   _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
                   None if source is None else _kind(source, SOURCE_TOKENIZERS),
-                  None if labels is None else Labels.from_json(labels))
+                  None if labels is None else Labels.from_json(labels), adaptation)
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:

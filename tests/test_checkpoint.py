@@ -317,7 +317,7 @@ def test_an_invalid_generation_is_refused(output, generation):
 
 @pytest.mark.parametrize("metadata", [{"run": []}, {"run": None}, {"run": "x"}, {"run": 0}, {"run": ...},
                                       {"model": ...}, {"model": []}, {"more": 1},
-                                      {"task": "stream"}, {"format": 4}, {"format": 0}, {"format": None}], ids=str)
+                                      {"task": "stream"}, {"format": 5}, {"format": 0}, {"format": None}], ids=str)
 def test_malformed_metadata_is_refused(output, metadata):
     forged(output, **metadata)
     with pytest.raises(ModelFileError):

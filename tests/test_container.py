@@ -49,7 +49,7 @@ def test_a_packed_container_is_read_back(tmp_path):
     with open(path, "rb") as file:
         header = read_header(file)
         assert header.metadata["colour"] == {"red": [1, 2.5, None]}
-        assert header.metadata["format"] == 3
+        assert header.metadata["format"] == 4
         assert set(header.entries) == set(TENSORS)
         for name, values in TENSORS.items():
             tensor = read_tensor(file, header, name)
@@ -76,7 +76,7 @@ def test_safetensors_reads_a_container(tmp_path):
         assert set(file.keys()) == set(TENSORS)
         assert all((file.get_tensor(name) == values).all() for name, values in TENSORS.items())
         metadata = json.loads(file.metadata()["charlm"])
-    assert (metadata["x"], metadata["format"], len(metadata["checksum"])) == ("é\n", 3, 64)
+    assert (metadata["x"], metadata["format"], len(metadata["checksum"])) == ("é\n", 4, 64)
 
 
 def test_the_checksum_is_blake2b_of_the_file_with_zeros_as_checksum():
@@ -254,15 +254,15 @@ def test_unknown_metadata_is_refused(tmp_path, outer):
     assert "unknown entries" in refusal(tmp_path, built(outer=outer))
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_this_format_and_older_ones_are_read(tmp_path, version):
     assert read(tmp_path, built(metadata=f'"format":{version}')).metadata["format"] == version
 
 
-@pytest.mark.parametrize("version", [4, 5, 999, (1 << 53) - 1])
+@pytest.mark.parametrize("version", [5, 6, 999, (1 << 53) - 1])
 def test_a_newer_format_is_refused_naming_both_versions(tmp_path, version):
     message = refusal(tmp_path, built(metadata=f'"format":{version}'))
-    assert f"format {version} " in message and "format 3," in message and "upgrade" in message
+    assert f"format {version} " in message and "format 4," in message and "upgrade" in message
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "1.0", "true", "null", '"1"', "[1]", "NaN", "1e999", str(1 << 53)])

@@ -18,8 +18,9 @@ FLOORS = {"__main__": 5, "cli": 5, "": 5, "evaluators": 4, "previews": 4, "model
           "nn": 3, "adaptation": 3,
           "inference": 3, "modelfile": 2, "checkpoint": 2, "container": 2, "storage": 2, "lock": 2, "text": 1,
           "version": 0, "contract": 0, "tasks": 0, "registry": 0, "config": 0, "events": 0, "errors": 0}
-BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("previews", "model"), ("training", "nn"), ("adaptation", "inference"),
-          ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"), ("checkpoint", "container"),
+BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("previews", "model"), ("training", "nn"),
+          ("training", "inference"), ("training", "adaptation"), ("adaptation", "inference"),
+          ("modelfile", "container"), ("modelfile", "storage"), ("checkpoint", "container"),
           ("checkpoint", "storage"), ("config", "errors"), ("contract", "config"), ("events", "tasks")}
 HEAVY = {"torch", "numpy", "rich", "sentencepiece", "safetensors"}
 

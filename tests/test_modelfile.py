@@ -313,15 +313,15 @@ def test_missing_metadata_is_refused(tmp_path, part):
 
 
 def test_a_newer_model_is_refused_naming_both_versions(tmp_path):
-    message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=4)))
-    assert "format 4 " in message and "format 3," in message
+    message = refusal(tmp_path, rewritten(lambda metadata, header: metadata.update(format=5)))
+    assert "format 5 " in message and "format 4," in message
 
 
 def test_a_newer_model_is_recognised_whatever_its_metadata(tmp_path):
     def change(metadata, header):
-        metadata.update(format=4, optimizer={"kind": "new"}, model=[])
+        metadata.update(format=5, optimizer={"kind": "new"}, model=[])
         header["more"] = header.pop("head.bias")
-    assert "format 4 " in refusal(tmp_path, rewritten(change))
+    assert "format 5 " in refusal(tmp_path, rewritten(change))
 
 
 # Tasks.
@@ -446,7 +446,7 @@ def test_a_file_of_format_1_is_a_text_model_with_the_same_weights(tmp_path):
 def test_a_model_of_format_1_is_saved_in_the_present_format(tmp_path):
     model = load(put(tmp_path, old_file(random_weights(SMALL))))
     save(str(tmp_path / "new.charlm"), model)
-    assert b'\\"format\\":3,' in (tmp_path / "new.charlm").read_bytes()
+    assert b'\\"format\\":4,' in (tmp_path / "new.charlm").read_bytes()
     again = load(str(tmp_path / "new.charlm"))
     assert again.config == SMALL and all((again.weights[name] == values).all() for name,
                                          values in model.weights.items())

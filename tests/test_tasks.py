@@ -37,7 +37,7 @@ def test_what_no_model_file_says_is_no_task(stored):
     assert stored_task(stored, labelled=False) is None
 
 
-def test_running_text_is_stored_under_its_name_in_formats_1_to_3():
+def test_running_text_is_stored_under_its_name_in_formats_1_to_4():
     assert stored_task("stream", labelled=False) is TASKS[DEFAULT] and DEFAULT == "text"
     assert DEFAULT_FOR_TSV == "pairs"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from charlm.adaptation.counts import ORDERS, ContextCounts, Contexts, find_contexts
 from charlm.adaptation.exact import Floats, Integers, shares
-from charlm.adaptation.head import AdaptiveHead
+from charlm.adaptation.head import STATE_SCALE, AdaptiveHead
 from charlm.adaptation.mixing import Mixer, Mixture
 from charlm.config import AdaptationSettings
 from charlm.contract import BoolArray, FloatArray, IntArray
@@ -45,10 +45,11 @@ class Adapter:
     share what is learned; each has its context alone. Learning takes place whenever 32 tokens have been read.
     """
 
-    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings, lanes: int = 1):
-        """Begin with a network's head (V, H) and bias (V,)."""
+    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings, lanes: int = 1, *,
+                 state_scale: int = STATE_SCALE):
+        """Begin with a network's head (V, H) and bias (V,), which read hidden states times `state_scale`."""
         self._size = len(head)
-        self._head, self._mixer = AdaptiveHead(head, bias, settings), Mixer(settings)
+        self._head, self._mixer = AdaptiveHead(head, bias, settings, state_scale), Mixer(settings)
         self._counts = ContextCounts(self._size)
         self._pending: list[_Predictions] = []
         self._tokens: list[IntArray] = []
@@ -58,7 +59,8 @@ class Adapter:
 
     def restart(self, lanes: int = 1) -> None:
         """Begin new texts, one in each lane, with everything that has been learned."""
-        self._recent = np.full((lanes, ORDERS), self._size, np.int64)   # the nearest first; V before the beginning
+        # The nearest first; V before the beginning.
+        self._recent: IntArray = np.full((lanes, ORDERS), self._size, np.int64)
 
     def distributions(self, states: IntArray | FloatArray) -> Integers:
         """Return whole weights (L, V), proportional to the probabilities of each lane's next token.
@@ -67,6 +69,10 @@ class Adapter:
         """
         self._last = self._predict(states, self._recent)
         return self._last.mixture.weights
+
+    def predict(self, states: IntArray | FloatArray, recent: IntArray) -> Integers:
+        """Return whole weights (N, V) after states (N, H) and the last tokens (N, ORDERS), the nearest first."""
+        return self._predict(states, recent).mixture.weights
 
     def learn(self, tokens: IntArray) -> None:
         """Read the tokens (L,) that the last `distributions` predicted."""
@@ -114,7 +120,12 @@ class Adapter:
         self._pending.append(predictions)
         self._tokens.append(tokens)
         self._waiting += len(tokens)
-        if self._waiting < BLOCK:
+        if self._waiting >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Learn from what has been read, even if it is less than a block."""
+        if not self._waiting:
             return
         block, tokens = _Predictions.joined(self._pending), np.concatenate(self._tokens)
         self._head.learn(block.inputs, shares(block.mixture.weights), tokens)

@@ -14,28 +14,30 @@ from charlm.adaptation.exact import Floats, exp
 from charlm.config import AdaptationSettings
 from charlm.contract import FloatArray, IntArray
 
-STATE_SCALE = 127                       # of hidden states
-STATE_LIMIT = (1 << 15) - 1             # of scaled states; only those of relu cells exceed 127
+STATE_SCALE = 127                       # of hidden states that fit 8 bits
+FINE_SCALE = 1 << 14                    # so fine that float rounding in the network moves no score visibly
 ERROR_SCALE = 1 << 16
+_LEAST_ERROR = ERROR_SCALE / 256        # of a token in a block, for its row to learn
+_STATE_LIMIT = 64                       # of hidden states; only relu cells exceed 1
 _WEIGHT_LIMIT = 64                      # of weights and biases
 _SECOND_MOMENT = 0.999                  # decay of Adam's second moment (Kingma and Ba 2015)
-_EPSILON = 1.0                          # in units of 1 / (ERROR_SCALE * STATE_SCALE)
+_EPSILON = 1e-8                         # relative to the largest gradient of one token
 
 
-def quantise_states(hidden: FloatArray) -> FloatArray:
-    """Return hidden states as whole numbers, h * 127 rounded."""
-    scaled: FloatArray = np.clip(np.rint(hidden * np.float32(STATE_SCALE)), -STATE_LIMIT, STATE_LIMIT)
-    return scaled
+def quantise_states(hidden: FloatArray, scale: int = FINE_SCALE) -> Floats:
+    """Return hidden states as whole numbers, h * scale rounded."""
+    limit = _STATE_LIMIT * scale
+    return np.clip(np.rint(hidden.astype(np.float64) * scale), -limit, limit)
 
 
 class AdaptiveHead:
     """Head and bias (V, H + 1), whose last column is multiplied by a constant state."""
 
-    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings):
-        self._settings = settings
+    def __init__(self, head: FloatArray, bias: FloatArray, settings: AdaptationSettings, scale: int):
+        self._settings, self._scale = settings, scale
         inputs = head.shape[1] + 1
         # 52 bits hold the sum of `inputs` products of a weight and a state.
-        self._unit = 2.0 ** -(52 - _bits(_WEIGHT_LIMIT) - _bits(STATE_LIMIT) - _bits(inputs))
+        self._unit = 2.0 ** -(52 - _bits(_WEIGHT_LIMIT) - _bits(_STATE_LIMIT * scale) - _bits(inputs))
         weights = np.concatenate([head, bias[:, None]], axis=1).astype(np.float64)
         self._first = self._rounded(weights / self._unit)
         self._weights = self._first.copy()
@@ -51,17 +53,17 @@ class AdaptiveHead:
         """Return states (N, H) with the constant one, (N, H + 1)."""
         inputs = np.empty((len(states), states.shape[1] + 1))
         inputs[:, :-1] = states
-        inputs[:, -1] = STATE_SCALE
+        inputs[:, -1] = self._scale
         return inputs
 
     def likelihoods(self, inputs: Floats) -> Floats:
         """Return e^logit of every token over that of the likeliest, (N, V)."""
-        logits: Floats = (inputs @ self._weights.T) * (self._unit / STATE_SCALE)
+        logits: Floats = (inputs @ self._weights.T) * (self._unit / self._scale)
         logits -= logits.max(axis=1, keepdims=True)
         return exp(logits)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
-        """Take one step towards the tokens (N,) that followed; rows without error keep their weights.
+        """Take one step towards the tokens (N,) that followed; a row whose errors are tiny keeps its weights.
 
         The gradient is that for states minus their mean so far, which Adam's diagonal scaling suits better.
         """
@@ -72,7 +74,7 @@ class AdaptiveHead:
         inputs[:, :-1] -= mean
         errors = np.rint(probabilities * ERROR_SCALE)
         errors[np.arange(len(tokens)), tokens] -= ERROR_SCALE
-        rows = np.flatnonzero(errors.any(axis=0))
+        rows = np.flatnonzero((np.abs(errors) >= _LEAST_ERROR).any(axis=0))
         every = len(rows) == len(self._weights)
         index = slice(None) if every else rows
         gradient = errors[:, index].T @ inputs
@@ -82,10 +84,10 @@ class AdaptiveHead:
         self._squares[index] = squares
         self._missing[index] *= _SECOND_MOMENT
         gradient *= self._settings.head_rate / self._unit
-        gradient /= np.sqrt(squares / (1 - self._missing[index])) + _EPSILON
+        gradient /= np.sqrt(squares / (1 - self._missing[index])) + _EPSILON * ERROR_SCALE * self._scale
         weights = self._weights[index]
         step = np.rint(gradient)
-        step[:, -1] -= np.rint(step[:, :-1] @ mean / STATE_SCALE)
+        step[:, -1] -= np.rint(step[:, :-1] @ mean / self._scale)
         change = self._settings.head_pull * (self._first[index] - weights) - step
         self._weights[index] = self._rounded(weights + change)
 

@@ -44,15 +44,15 @@ def command(file: str | None, model: str | None, output: str | None, no_adapt: b
     be decompressed alone. Nothing is learned from one line for the next, and there is no checksum.
     """
     options.limit_threads(None)
-    from charlm.cli.models import find_model
-    from charlm.modelfile import load
+    from charlm.cli.models import find_model, load_model
     path = find_model(model, "compress")
+    stored = load_model(path, "compress").stored
     if lines:
         if options.is_given("lanes") or output:
             raise click.UsageError(f"--lines cannot be combined with {'-o' if output else '--lanes'}")
-        _compress_lines(file, load(path))
+        _compress_lines(file, stored)
     else:
-        totals = _compress(file, path, load(path), output, lanes=lanes, adaptive=not no_adapt)
+        totals = _compress(file, path, stored, output, lanes=lanes, adaptive=not no_adapt)
         if not quiet:
             import os
             for line in report(totals, os.path.getsize(path)):

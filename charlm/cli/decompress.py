@@ -58,12 +58,12 @@ class _Blocks:
     def __iter__(self) -> Iterator[bytes]:
         from charlm.compression.archive import Decompressor
         from charlm.compression.predictor import Predictor
-        from charlm.modelfile import load
+        from charlm.cli.models import load_model
         try:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
             path = _find_model(self._model, settings.model)
-            predictor = Predictor(load(path), lanes=settings.lanes, adaptive=settings.adaptive)
+            predictor = Predictor(load_model(path, "decompress").stored, lanes=settings.lanes, adaptive=settings.adaptive)
             yield from decompressor.blocks(predictor)
         except ArchiveError as error:
             raise ArchiveError(f"{self._name}: {error}") from None

@@ -39,12 +39,13 @@ Examples:
               help="Score by contrast with a general model: bits per character of -m minus those of MODEL.")
 @options.option("--with-score", is_flag=True, help="Write score<TAB>line.")
 @options.carry
+@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
 @options.errors
 @options.device
 @options.cores
 def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc: float | None,
-            keep: str | None, contrast: str | None, with_score: bool, carry: bool, errors: str,
-            device: str, threads: int | None) -> None:
+            keep: str | None, contrast: str | None, with_score: bool, carry: bool, adapt: str,
+            errors: str, device: str, threads: int | None) -> None:
     """Keep the lines whose score is within bounds, in order and unchanged to the byte.
 
     The score is bits per character, as `charlm score` prints them, or with --contrast the difference
@@ -55,9 +56,9 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     quota = _quota(keep)
     if max_bpc is None and min_bpc is None and quota is None:
         raise click.UsageError("no condition given; give --max-bpc, --min-bpc or --keep")
-    workers = options.set_up_cores(threads, device, carry=carry)
+    workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     lines, output = LineReader(file, errors), Output()
-    scorer = _Scorer(model, contrast, carry=carry, device=device)
+    scorer = _Scorer(model, contrast, carry=carry, adapt=bool(adapt), device=device)
 
     def passes(batch: list[Line]) -> list[tuple[bytes, float]]:
         scored = lines.map_valid(batch, scorer.scores, scorer.problem)
@@ -96,11 +97,11 @@ def _quota(keep: str | None) -> Callable[[int], int] | None:
 class _Scorer:
     """Scores lines by one model, or by the difference between two."""
 
-    def __init__(self, model: str | None, contrast: str | None, *, carry: bool, device: str):
+    def __init__(self, model: str | None, contrast: str | None, *, carry: bool, adapt: bool, device: str):
         from charlm.cli.models import load_model
         models = [load_model(model, "filter", besides=contrast, device=device)]
         models += [] if contrast is None else [load_model(contrast, "filter", device=device)]
-        self._scorers = [loaded.scorer(carry=carry) for loaded in models]
+        self._scorers = [loaded.scorer(carry=carry, adapt=adapt) for loaded in models]
 
     def scores(self, lines: Sequence[Line]) -> list[float]:
         """Return bits per character, minus those of the general model if there is one."""

@@ -153,7 +153,7 @@ model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once
 def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
     """Return the decorator of a command that takes [FILE] and, before its own options, the model to use."""
     file = click.argument("file", required=False, metavar="[FILE]")
-    return lambda function: click.command(name, epilog=examples)(file(model(function)))
+    return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(file(model(function)))
 
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")
@@ -175,6 +175,43 @@ carry = option("--carry", is_flag=True,
 binary_output = option("-o", "--output", metavar="FILE", help="Write this file, when all is done, instead of stdout.")
 
 quiet = option("--quiet", is_flag=True, help="Show errors only.")
+
+
+class AdaptCommand(click.Command):
+    """A command with `--adapt`, whose value can be left out: `--adapt FILE` has none, `--adapt full` has one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words after the verb."""
+        words, left = [], list(args)
+        while left and left[0] != "--":
+            word = left.pop(0)
+            if word == "--adapt":
+                word += "=full" if left[:1] == ["full"] and left.pop(0) else "=head"
+            words.append(word)
+        return super().parse_args(ctx, words + left)
+
+
+class _Adaptation(click.ParamType):
+    """What adapts: the head and counts, or with `full` all weights."""
+
+    name = "adaptation"
+
+    def __init__(self, *, full: bool):
+        self._full = full
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return `head`, `full`, or an empty string for a variable that turns it off."""
+        if value in ("head", "full"):
+            if value == "full" and not self._full:
+                self.fail("full is for eval and score; this command takes --adapt alone", param, ctx)
+            return str(value)
+        return "head" if click.BOOL.convert(value, param, ctx) else ""
+
+
+def adapt(help: str, *, full: bool = False) -> Callable[[Any], Any]:
+    """Return the decorator that adds `--adapt` to an `AdaptCommand`: `head`, `full` if that is allowed, or empty."""
+    return option("--adapt", type=_Adaptation(full=full), default="", metavar="[full]" if full else "", help=help)
+
 
 threads = option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Processor threads to use.",
                  group="machine")

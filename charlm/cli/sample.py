@@ -16,13 +16,15 @@ Examples:
   charlm sample --temp 0.8
   charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
   charlm sample -N 20 -n 200 --jsonl | jq -r .text
+  charlm sample --adapt -f letters.txt --no-echo
   printf 'Once upon a time' | charlm sample -f - --stop '.'
   charlm sample -m names.charlm -N 20 --unique --novel --prefix Jo
   charlm sample -m surnames.charlm --label Irish -N 5 --match '^O'
 """
 
 
-@click.command("sample", epilog=EXAMPLES, context_settings={"allow_extra_args": True})
+@click.command("sample", epilog=EXAMPLES, cls=options.AdaptCommand,
+               context_settings={"allow_extra_args": True})
 @options.model
 @options.sampling_options
 @options.option("-n", "--length", type=click.IntRange(0),
@@ -33,6 +35,7 @@ Examples:
 @options.option("-p", "--prompt", "--prefix", "prompt", metavar="TEXT",
               help="Text to continue; with a line model, the beginning of each line.")
 @options.option("-f", "--prompt-file", metavar="FILE", help="Continue the text of a file; - is stdin.")
+@options.adapt("Learn from the prompt before writing; for models of running text.")
 @options.option("--no-echo", is_flag=True, help="Write only the new text, not the prompt.")
 @options.option("--stop", metavar="TEXT", multiple=True, help="Stop before this text; can be given several times.")
 @options.option("--label", metavar="NAME",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from charlm.cli.output import Output, json_record
 from charlm.cli.sampling import SampleRequest, choose_seed, warn_about_unknown
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, UsageError
 
 if TYPE_CHECKING:
     from charlm.inference.line_sampling import SampledLine
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def sample(model: LanguageModel, request: SampleRequest, output: Output, prompt: str) -> None:
     """Write `num_samples` lines that begin with the prompt. Raises CharlmError if too few are found."""
     from charlm.inference.line_sampling import LineSamplingConfig
+    if request.adapt:
+        raise UsageError(f"--adapt of sample is for models of running text, not for {model.task_row.model_phrase}")
     prefix = prompt.removesuffix("\n") if request.prompt_file else prompt
     max_length = model.max_line_length() if request.length is None else request.length
     lines_config = LineSamplingConfig(request.sampling, 0, max_length, prefix, request.label, request.stop)

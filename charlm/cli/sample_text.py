@@ -26,7 +26,8 @@ def sample(model: LanguageModel, request: SampleRequest, output: Output, prompt:
     echo = "" if request.no_echo or not length else prompt
     for first in range(0, request.num_samples, MAX_BATCH):
         indices = range(first, min(first + MAX_BATCH, request.num_samples))
-        pieces = model.generate(prompt, request.sampling, length=length, seed=seed, samples=indices, stop=request.stop)
+        pieces = model.generate(prompt, request.sampling, length=length, seed=seed, samples=indices, stop=request.stop,
+                                adapt=bool(request.adapt))
         if not request.jsonl:
             _write(output, indices, pieces, echo, separate=request.num_samples > 1)
             continue

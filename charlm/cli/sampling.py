@@ -23,6 +23,7 @@ class SampleRequest:
     num_samples: int
     prompt: str | None
     prompt_file: str | None
+    adapt: str
     no_echo: bool
     stop: tuple[str, ...]
     label: str | None

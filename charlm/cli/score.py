@@ -20,6 +20,7 @@ Examples:
   charlm score suspicious.log | sort -rn | head
   charlm score --level token --jsonl < verse.txt
   charlm score --level total --carry held-out.txt
+  charlm score --adapt < server.log | sort -rn | head
   tail -f server.log | charlm score | awk '$1 > 4'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
@@ -30,12 +31,13 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 @options.option("--level", type=click.Choice(["token", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per line, or for the whole input.")
 @options.carry
+@options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
 @options.jsonl
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, level: str, carry: bool, jsonl: bool, errors: str,
-            device: str, threads: int | None) -> None:
+def command(file: str | None, model: str | None, level: str, carry: bool, adapt: str, jsonl: bool,
+            errors: str, device: str, threads: int | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
     Reads FILE or stdin and answers each line as soon as it is read. The end of a line counts as a
@@ -45,13 +47,13 @@ def command(file: str | None, model: str | None, level: str, carry: bool, jsonl:
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
-    line without a tab by the mixture of all labels.
+    line without a tab by the mixture of all labels; with --adapt every line needs its label.
     """
-    workers = options.set_up_cores(threads, device, carry=carry)
+    workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     from charlm.cli.models import load_model
     lines, output = LineReader(file, errors), Output()
     loaded = load_model(model, "score", device=device)
-    scorer = loaded.scorer(carry=carry)
+    scorer = loaded.scorer(carry=carry, adapt=bool(adapt))
 
     def score(valid: Sequence[Line]) -> Sequence[TextScore]:
         return scorer.score([line.text_for(scorer) for line in valid])

@@ -14,7 +14,6 @@ from charlm.adaptation.adapter import Adapter
 from charlm.compression.exact_network import ExactNetwork, head_of, largest_state
 from charlm.compression.frequencies import StaticHead, to_frequencies
 from charlm.compression.spelling import Spelling
-from charlm.config import AdaptationSettings
 from charlm.contract import IntArray, RowIndex
 from charlm.errors import UsageError
 from charlm.modelfile import Model
@@ -52,7 +51,7 @@ class Predictor:
     def _make_head(self) -> Head:
         weight, bias = head_of(self._model.config, self._model.weights)
         if self._adaptive:
-            return Adapter(weight, bias, AdaptationSettings(), self.lanes)
+            return Adapter(weight, bias, self._model.adaptation, self.lanes)
         return StaticHead(weight, bias, largest_state(self._model.config))
 
     def begin_block(self) -> None:

@@ -36,6 +36,11 @@ class Network:
             self._bridge = np.ascontiguousarray(weights["bridge.weight"].T)
             self._bridge_bias = weights["bridge.bias"]
 
+    @property
+    def head(self) -> tuple[FloatArray, FloatArray]:
+        """The head's matrix (V, H) and bias (V,)."""
+        return self._head.T, self._head_bias
+
     def start(self, batch: int) -> State:
         """Return the state of `batch` rows that have read nothing."""
         layers = tuple(layer.initial_state(batch) for layer in self._layers)
@@ -78,17 +83,31 @@ class Network:
 
     def step(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
         """Read tokens (B, T); return logits (B, T, V) for the token after each, and the new state."""
+        hidden, state = self.hidden(tokens, state)
+        return self.logits(hidden), state
+
+    def logits(self, hidden: FloatArray) -> FloatArray:
+        """Return the logits (B, T, V) of hidden states (B, T, H)."""
+        multiply = self._matmul if hidden.shape[1] == 1 else matmul
+        x = hidden.swapaxes(0, 1)                                       # (T, B, H)
+        logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
+        logits += self._head_bias
+        result: FloatArray = logits.reshape(*x.shape[:2], -1).swapaxes(0, 1)
+        return result
+
+    def hidden(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
+        """Read tokens (B, T); return the head's input (B, T, H) after each, and the new state."""
         if state.window_tokens is None:
             return self._decode(tokens, state)
-        logits, at = [], 0
+        outputs, at = [], 0
         while at < tokens.shape[1]:
             # For one token, rows are encoded one by one, so that their bits do not depend on the batch.
             state = self.advance_window(state, batch_size=1 if tokens.shape[1] == 1 else len(tokens))
             piece = tokens[:, at:at + self.config.window - state.tokens_in_window]
             new, state = self._decode(piece, state)
-            logits.append(new)
+            outputs.append(new)
             at += piece.shape[1]
-        return np.concatenate(logits, axis=1), state
+        return np.concatenate(outputs, axis=1), state
 
     def advance_window(self, state: State, *, batch_size: int) -> State:
         """If the window is full, encode it as the new memory, `batch_size` rows at once, and start an empty window."""
@@ -103,7 +122,7 @@ class Network:
         return State(state.layers, Memory.join(memories), state.window_tokens[:, :0])
 
     def _decode(self, tokens: IntArray, state: State) -> tuple[FloatArray, State]:
-        """Read tokens (B, T) that lie within one window; return logits (B, T, V) and the new state."""
+        """Read tokens (B, T) that lie within one window; return the head's input (B, T, H) and the new state."""
         multiply = self._matmul if tokens.shape[1] == 1 else matmul
         x, layers = self._table[tokens.T], []                           # (T, B, G*H)
         for number, (layer, hidden_state) in enumerate(zip(self._layers, state.layers, strict=True)):
@@ -112,7 +131,5 @@ class Network:
             layers.append(hidden_state)
         if state.memory is not None:
             x = self._context.forward(x, state.memory, multiply)
-        logits = multiply(x.reshape(-1, x.shape[-1]), self._head)
-        logits += self._head_bias
         window = None if state.window_tokens is None else np.concatenate([state.window_tokens, tokens], axis=1)
-        return logits.reshape(*x.shape[:2], -1).swapaxes(0, 1), State(tuple(layers), state.memory, window)
+        return x.swapaxes(0, 1), State(tuple(layers), state.memory, window)

@@ -32,8 +32,12 @@ def token_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> F
     """Return -log p of each target (...) in nats, float64, from logits (..., V)."""
     largest = logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64)) + largest[..., 0]
-    nats: FloatArray = log_sum - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    if tokenizer.unknown_id is not None:    # its probability is divided evenly among all unknown characters
+    return add_unknown(log_sum - np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0], targets, tokenizer)
+
+
+def add_unknown(nats: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> FloatArray:
+    """Return nats of targets, in place: <unk>'s probability is divided evenly among all unknown characters."""
+    if tokenizer.unknown_id is not None:
         nats[targets == tokenizer.unknown_id] += tokenizer.unknown_surprisal
     return nats
 

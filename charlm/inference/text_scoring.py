@@ -11,7 +11,7 @@ from charlm.inference.parallel import map_in_order
 from charlm.inference.scoring import LOGITS, WINDOW, score_rows, token_nats
 
 
-def _regroup(pieces: Iterable[IntArray], size: int) -> Iterator[IntArray]:
+def regroup(pieces: Iterable[IntArray], size: int) -> Iterator[IntArray]:
     """Yield the ids of all pieces in arrays of `size`; the last may be shorter."""
     held, count = [], 0
     for piece in pieces:
@@ -48,7 +48,7 @@ class StatefulReader:
 
 def score_carried(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntArray]) -> Iterator[FloatArray]:
     """Yield the nats of every token of one long text, in order, carrying the state from start to end."""
-    return map(StatefulReader(network, tokenizer).nats, _regroup(pieces, WINDOW))
+    return map(StatefulReader(network, tokenizer).nats, regroup(pieces, WINDOW))
 
 
 def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntArray], *,
@@ -56,7 +56,7 @@ def score_windows(network: Network, tokenizer: Tokenizer, pieces: Iterable[IntAr
     """Yield the nats of every token if each window follows one token alone, as Karpathy's char-rnn and nanoGPT do."""
     def blocks() -> Iterator[IntArray]:
         before = tokenizer.start_id
-        for block in _regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
+        for block in regroup(pieces, max(LOGITS // tokenizer.size // window, 1) * window):
             yield np.concatenate([[before], block]).astype(np.int64)
             before = block[-1]
 

@@ -14,6 +14,7 @@ from charlm.errors import DivergedError, StorageError, UsageError
 from charlm.events import Event, Planned, Resumed, Sampled, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
 from charlm.text.corpora import Corpus
+from charlm.training.adaptation import store_adaptation
 from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve, warning
 from charlm.training.distributed import ProcessGroup
@@ -177,6 +178,8 @@ class _RunningSession:
         """Yield the loop's events and previews; at the end add the resume command or remove the checkpoints."""
         session, checkpoints = self._session, self._session.checkpoints
         for event in self._trained(state, timed):
+            if isinstance(event, Stopped) and event.reason != "interrupted":
+                yield from self._store_adaptation(event.path)
             if isinstance(event, Stopped) and checkpoints:
                 if event.reason == "interrupted":
                     event = dataclasses.replace(event, resume_command=session.resume_command)
@@ -209,6 +212,19 @@ class _RunningSession:
             if not (checkpoints and checkpoints.exist()):
                 raise
             raise type(error)(f"{error}; resume from the last checkpoint with: {session.resume_command}") from None
+
+    def _store_adaptation(self, path: str) -> Iterator[Warned]:
+        """Store the settings of --adapt; a run that is stopped meanwhile leaves the model with the usual ones."""
+        if not path:
+            return
+        # Only one process has a path, so it cannot ask the others whether to stop.
+        calls = self._calls if self._session.process_group.size == 1 else Calls()
+        try:
+            calls.run(lambda commit: store_adaptation(path, self._corpus, commit))
+        except Interrupted:
+            return
+        except StorageError as error:
+            yield Warned(f"{error}; the model is stored with the usual settings of --adapt")
 
     def _remove_checkpoints(self, checkpoints: Checkpoints) -> Iterator[Warned]:
         """Remove the checkpoints of a finished run."""
