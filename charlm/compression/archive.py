@@ -6,7 +6,7 @@
 
 A kind is CODED (`size` tokens), STORED or DEFLATED (`size` bytes); RESTART is added if the model forgets everything
 after it. A check is the first 4 bytes of the BLAKE2b digest of all bytes so far, of the text or of the file; so the
-checks of the file cover the header too, and damage is found before anything is decoded. The digest is BLAKE2b-128 of
+checks of the file cover the header too, and damage is found before anything is decoded. The digest is BLAKE2b-96 of
 both digests. A varint has 7 bits a byte, the lowest first, and the highest bit set in all bytes but the last.
 """
 
@@ -28,7 +28,7 @@ MAX_LANES = 256
 BLOCK = 1 << 17                         # bytes of text in a block: about 32 kB of code
 _LANE_BLOCK = 1 << 14                   # bytes of text of a lane, at least
 END, CODED, STORED, DEFLATED, RESTART = 0, 1, 2, 3, 4
-_CHECK, _DIGEST = 4, 16                 # bytes
+_CHECK, _DIGEST = 4, 12                 # bytes
 _MAX_ESCAPES = 4                        # a block with more than one escape in four tokens is not coded
 _SLACK = 64                             # bytes by which a code may be longer than its block
 

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.runners import error_line, run_in_process, run_process, run_shell
 from tests.helpers.texts import VERSES
 
-TEXT = VERSES[:600].encode()
+TEXT = VERSES.encode()[:600]
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ def test_a_cut_file_is_refused_and_nothing_is_written(file, tmp_path, length):
 def test_partial_keeps_what_came_before_the_damage(file, tmp_path, monkeypatch):
     from charlm.compression import archive
     monkeypatch.setattr(archive, "BLOCK", 200)
+    monkeypatch.setattr(archive, "_LANE_BLOCK", 200)
     run_in_process("compress", "-m", "m.charlm", "text", "-o", "text.clz").check()
     (tmp_path / "cut").write_bytes((tmp_path / "text.clz").read_bytes()[:-30])
     error_line(run_in_process("decompress", "-m", "m.charlm", "cut", "-o", "out", "--partial"), 3)

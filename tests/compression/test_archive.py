@@ -25,7 +25,7 @@ HOSTILE = {
     "random bytes": random_bytes(500), "every byte": bytes(range(256)), "every UTF-8 length": LENGTHS * 5,
     "cut characters": "é€😀".encode()[:-1] + TEXT[:200] + b"\xc3", "a surrogate": b"\xed\xb2\x80 and \xc0\x80" + TEXT,
     "some unknown characters": "ten green bottles – señor Ωmega, ".encode() * 20, "\0 in text": b"a\0" * 50}
-LAST = 1 + 1 + 16                       # bytes after the last block: its kind, the length of the text, the digest
+LAST = 1 + 1 + 12                       # bytes after the last block: its kind, the length of the text, the digest
 KINDS = ["char", "byte", "bpe", "unigram"]
 
 
