@@ -4,6 +4,7 @@
       UsageError                2   invalid flags or arguments
         OptionError             2   a value that an option does not accept
       ModelFileError            3   invalid model file or checkpoint
+      ArchiveError              3   damaged compressed file, or one of another model
       CorpusError               4   unusable text
       DivergedError             5   no finite loss in training
       StorageError              6   output not written
@@ -34,6 +35,11 @@ class OptionError(UsageError):
 
 class ModelFileError(CharlmError):
     """Raised for a file that is not a valid model or checkpoint of a supported format."""
+    exit_code = 3
+
+
+class ArchiveError(CharlmError):
+    """Raised for a file or line that `compress` did not write, that is damaged, or that needs another model."""
     exit_code = 3
 
 

@@ -109,6 +109,15 @@ def peek(path: str) -> Task | None:
         return None
 
 
+def checksum(path: str) -> bytes:
+    """Return the checksum that a model file states, which `load` verifies. Raises ModelFileError if it states none."""
+    with open_container(path) as file:
+        try:
+            return bytes.fromhex(peek_metadata(file)["checksum"])
+        except (KeyError, TypeError, ValueError):
+            raise ModelFileError("it states no checksum") from None
+
+
 def _upgrade(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return metadata of an older format as the present format spells it."""
     if metadata["format"] == 1 and isinstance(metadata.get("model"), dict):

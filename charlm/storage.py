@@ -54,10 +54,15 @@ def _write_new(path: str, pieces: Iterable[Buffer]) -> None:
 
 
 def write_durably(path: str, *pieces: Buffer) -> None:
+    """Replace `path` by the joined pieces; see `write_stream_durably`."""
+    write_stream_durably(path, pieces)
+
+
+def write_stream_durably(path: str, pieces: Iterable[Buffer]) -> None:
     """Replace `path` by the joined pieces: write and fsync a temporary file beside it, rename it, fsync the directory.
 
     A symbolic link is followed: the file it points to is replaced. Raises StorageError; the old file, if any, is then
-    untouched, unless only the fsync of the directory failed. No temporary file remains.
+    untouched, unless only the fsync of the directory failed. No temporary file remains. Other errors of `pieces` pass.
     """
     target = os.path.realpath(path)
     temporary = _temporary_path(target, secrets.token_hex(_TOKEN_DIGITS // 2))

@@ -35,13 +35,15 @@ class Task:
 
 
 _TEXT_VERBS = ("sample", "score", "filter", "eval", "view", "next")
+_COMPRESS = ("compress", "decompress")
 _ROWS = (
-    Task("text", "Running text, tabs and all.", "stream", _TEXT_VERBS, "sample --temp 0.8",
+    Task("text", "Running text, tabs and all.", "stream", (*_TEXT_VERBS, *_COMPRESS), "sample --temp 0.8",
          reads_windows=True, ends_with_eos=False),
     Task("pairs", "Lines of source<TAB>target, for `translate`. Default for .tsv files and for files that begin "
          "with such lines.", "pairs", ("translate", "eval"), "translate", default_encoder="bidirectional",
          reads_source=True, has_source_tokenizer=True),
-    Task("lines", "Independent lines: names, records, verses.", "lines", _TEXT_VERBS, "sample -N 10", by_line=True),
+    Task("lines", "Independent lines: names, records, verses.", "lines", (*_TEXT_VERBS, *_COMPRESS), "sample -N 10",
+         by_line=True),
     Task("labels", "Lines of label<TAB>text, each conditioned on its label, for `sample --label` and `classify`.",
          "lines", ("classify", *_TEXT_VERBS), "sample -N 10", by_line=True, has_labels=True),
     Task("fill", "Running text with random gaps to learn from, for `fill`.", "fill", ("fill", "eval"), "fill --gap ___",

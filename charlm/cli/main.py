@@ -20,6 +20,8 @@ VERBS = {                               # each verb, in the order of help, with 
     "translate": "Write the target of each source.",
     "fill": "Fill the gaps in each line.",
     "eval": "Measure how well a model predicts held-out data.",
+    "compress": "Make any file smaller, exactly.",
+    "decompress": "Restore a compressed file.",
     "tokenize": "Write the token ids of each line.",
     "detokenize": "Write the text of lines of token ids.",
     "view": "Show a text as a model sees it.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
-from charlm.errors import ModelFileError, UsageError
+from charlm.errors import ArchiveError, ModelFileError, UsageError
 from charlm.tasks import tasks_for
 
 if TYPE_CHECKING:
@@ -47,6 +48,17 @@ def load_model(path: str | None, verb: str = "", *, besides: str | None = None, 
         raise ModelFileError(f"{found} is {model.task_row.model_phrase}; it works with charlm "
                              f"{', '.join(model.task_row.verbs)}; train one for {verb} with {flags}")
     return model
+
+
+def find_model_of(digest: bytes) -> str:
+    """Return the `*.charlm` in this folder whose checksum begins with a digest, named on stderr. Raises ArchiveError."""
+    from charlm.modelfile import checksum
+    for name in sorted(filter(os.path.isfile, glob.glob("*.charlm"))):
+        with contextlib.suppress(ModelFileError):
+            if checksum(name).startswith(digest):
+                message(f"using {name}")
+                return name
+    raise ArchiveError(f"it was made with model {digest.hex()}, which is not in this directory; name it with -m")
 
 
 def default_output(corpus: str) -> str:

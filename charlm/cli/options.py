@@ -172,6 +172,11 @@ device = option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", s
 carry = option("--carry", is_flag=True,
                help="Carry the model state across lines instead of scoring each line independently; uses one core.")
 
+binary_output = option("-o", "--output", metavar="FILE", help="Write this file, when all is done, instead of stdout.")
+
+quiet = option("--quiet", is_flag=True, help="Show errors only.")
+
+
 class AdaptCommand(click.Command):
     """A command with `--adapt`, whose value can be left out: `--adapt FILE` has none, `--adapt full` has one."""
 

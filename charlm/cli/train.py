@@ -123,7 +123,7 @@ def _task_options(command: Any) -> Any:
 @options.threads
 @options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
                 "their time; with --resume, go on in it.")
-@options.option("--quiet", is_flag=True, help="Show errors only.")
+@options.quiet
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
 

@@ -47,8 +47,11 @@ def shell_argument(source: str) -> str:
 
 
 @contextmanager
-def open_bytes(source: str) -> Iterator[BinaryIO]:
-    """Open a path or `-` for bytes, decompressed by ending. Raises CorpusError, or UsageError if `-` is a terminal."""
+def open_bytes(source: str, *, raw: bool = False) -> Iterator[BinaryIO]:
+    """Open a path or `-` for bytes, decompressed by ending unless `raw`.
+
+    Raises CorpusError, or UsageError if `-` is a terminal.
+    """
     if source == STDIN:
         if sys.stdin is None or sys.stdin.closed:
             raise CorpusError("standard input is closed; name a file instead of -")
@@ -56,7 +59,7 @@ def open_bytes(source: str) -> Iterator[BinaryIO]:
             raise UsageError("standard input is a terminal; pipe text into it or name a file")
         yield sys.stdin.buffer
         return
-    opener = COMPRESSED.get(os.path.splitext(source)[1].lower(), open)
+    opener = open if raw else COMPRESSED.get(os.path.splitext(source)[1].lower(), open)
     try:
         stream = opener(source, "rb")
     except (OSError, ValueError) as error:

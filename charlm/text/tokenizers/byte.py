@@ -56,6 +56,16 @@ class PieceTokenizer:
     def __init__(self, pieces: list[bytes]):
         self._pieces = pieces
 
+    def spelled(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of these ids, which need not be UTF-8."""
+        return b"".join([self._pieces[index] for index in ids])
+
+    @property
+    def byte_ids(self) -> list[int]:
+        """The id of each byte from 0 to 255 as a piece. Raises KeyError if one has none."""
+        found = {piece: index for index, piece in reversed([*enumerate(self._pieces)]) if len(piece) == 1}
+        return [found[bytes([value])] for value in range(256)]
+
     def extended(self: _Self, chunks: Iterable[str]) -> _Self:
         """Return this tokenizer."""
         return self

@@ -1,0 +1,111 @@
+"""`charlm decompress`: the file that `charlm compress` made smaller, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import click
+
+from charlm.cli import options
+from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.output import Output
+from charlm.errors import ArchiveError
+
+EXAMPLES = """\b
+Examples:
+  charlm decompress server.log.clz > server.log
+  charlm decompress -m english.charlm notes.tar.clz | tar x
+  charlm decompress --partial damaged.clz -o what-was-whole.txt
+  charlm decompress --lines -m names.charlm < names.base64
+"""
+
+
+@options.model_command("decompress", EXAMPLES)
+@options.binary_output
+@options.option("--partial", is_flag=True, help="If the file is damaged, keep in -o FILE what came before the damage.")
+@options.option("--lines", is_flag=True, help="Decompress the lines of `charlm compress --lines`.")
+def command(file: str | None, model: str | None, output: str | None, partial: bool, lines: bool) -> None:
+    """Restore what `charlm compress` compressed, with the same model.
+
+    Without -m, the model that the file was made with is looked for in this directory. A damaged or
+    incomplete file is refused with exit code 3. Then no -o FILE is written, except with --partial; on
+    stdout, everything before the damage has been written. Each block of about 128 kB is checked before
+    it is written.
+    """
+    options.limit_threads(None)
+    if lines:
+        if partial or output:
+            raise click.UsageError(f"--lines cannot be combined with {'-o' if output else '--partial'}")
+        return _decompress_lines(file, model)
+    if partial and not output:
+        raise click.UsageError("--partial is for -o FILE; on stdout, everything before the damage is written anyway")
+    from charlm.cli.binary import open_input, write_binary
+    from charlm.text.reading import source_name
+    with open_input(file) as read:
+        blocks = _Blocks(read, model, source_name(file or "-"))
+        write_binary(output, blocks.until_damage() if partial else iter(blocks), text=True)
+    if blocks.damage:
+        raise blocks.damage
+
+
+class _Blocks:
+    """The blocks of a compressed file, with the name of the file in every error."""
+
+    def __init__(self, read: Callable[[int], bytes], model: str | None, name: str):
+        self._read, self._model, self._name = read, model, name
+        self.damage: ArchiveError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        from charlm.compression.archive import Decompressor
+        from charlm.compression.predictor import Predictor
+        from charlm.cli.models import load_model
+        try:
+            decompressor = Decompressor(self._read)
+            settings = decompressor.settings
+            path = _find_model(self._model, settings.model)
+            predictor = Predictor(load_model(path, "decompress").stored, lanes=settings.lanes, adaptive=settings.adaptive)
+            yield from decompressor.blocks(predictor)
+        except ArchiveError as error:
+            raise ArchiveError(f"{self._name}: {error}") from None
+
+    def until_damage(self) -> Iterator[bytes]:
+        """Yield the blocks before the damage, which is then in `damage`."""
+        try:
+            yield from self
+        except ArchiveError as error:
+            self.damage = error
+
+
+def _find_model(path: str | None, digest: bytes) -> str:
+    """Return the model of a compressed file. Raises ArchiveError for another one, or if there is none here."""
+    from charlm.cli.models import find_model_of
+    from charlm.modelfile import checksum
+    if path is None:
+        return find_model_of(digest)
+    given = checksum(path)[:len(digest)]
+    if given != digest:
+        raise ArchiveError(f"it was made with model {digest.hex()}, and {path} is model {given.hex()}")
+    return path
+
+
+def _decompress_lines(file: str | None, model: str | None) -> None:
+    from charlm.cli.models import load_model
+    from charlm.compression.predictor import Predictor
+    from charlm.compression.short_lines import LineCoder, check_line
+    coder = LineCoder(Predictor(load_model(model, "decompress").stored))
+    lines, output = LineReader(file, "replace"), Output()
+
+    def decompress(batch: list[Line]) -> tuple[bytes, ArchiveError | None]:
+        """Return the text of lines up to the first that is wrong, and the error about that one."""
+        found = []
+        for text, line in zip(coder.decompress([line.data.rstrip(b"\r\n") for line in batch]), batch, strict=True):
+            try:
+                found.append(check_line(text, line.number) + line.end.encode())
+            except ArchiveError as error:
+                return b"".join(found), error
+        return b"".join(found), None
+
+    for text, error in lines.map_batches(decompress):
+        output.write_bytes(text)
+        if error:
+            raise error

@@ -1,0 +1,252 @@
+"""The compressed file: a header, blocks that each prove themselves, and a digest of the whole.
+
+    header    "CLZ", version, settings (varint: 2 * lanes + adaptive), first 8 bytes of the model file's checksum
+    block     kind, size (varint), length of the code (varint), check of the text, code, check of the file
+    end       0, length of the text (varint), digest
+
+A kind is CODED (`size` tokens), STORED or DEFLATED (`size` bytes); RESTART is added if the model forgets everything
+after it. A check is the first 4 bytes of the BLAKE2b digest of all bytes so far, of the text or of the file; so the
+checks of the file cover the header too, and damage is found before anything is decoded. The digest is BLAKE2b-96 of
+both digests. A varint has 7 bits a byte, the lowest first, and the highest bit set in all bytes but the last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from charlm.compression.blocks import BlockCoder
+from charlm.compression.predictor import Predictor
+from charlm.errors import ArchiveError
+
+MAGIC, VERSION = b"CLZ", 1
+MODEL_BYTES = 8                         # of the model's digest
+MAX_LANES = 256
+BLOCK = 1 << 17                         # bytes of text in a block: about 32 kB of code
+_LANE_BLOCK = 1 << 14                   # bytes of text of a lane, at least
+END, CODED, STORED, DEFLATED, RESTART = 0, 1, 2, 3, 4
+_CHECK, _DIGEST = 4, 12                 # bytes
+_MAX_ESCAPES = 4                        # a block with more than one escape in four tokens is not coded
+_SLACK = 64                             # bytes by which a code may be longer than its block
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a compressed file, and the model that it was made with."""
+
+    model: bytes                        # MODEL_BYTES of its digest
+    lanes: int = 1
+    adaptive: bool = True
+
+    def header(self) -> bytes:
+        """Return the header of a file."""
+        return MAGIC + bytes([VERSION]) + _varint(2 * self.lanes + self.adaptive) + self.model
+
+    @property
+    def block(self) -> int:
+        """The bytes of text in a block."""
+        return max(BLOCK, self.lanes * _LANE_BLOCK)
+
+
+@dataclass
+class Totals:
+    """The sizes of a file that was compressed."""
+
+    text: int = 0                       # bytes
+    characters: int = 0                 # a byte that is no UTF-8 counts as one
+    code: int = 0                       # bytes
+
+
+def _varint(value: int) -> bytes:
+    """Return a number in 7-bit groups, the lowest first.
+
+    >>> _varint(300)
+    b'\\xac\\x02'
+    """
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+class _Digests:
+    """The digests of text and file so far."""
+
+    def __init__(self) -> None:
+        self.text, self.file = hashlib.blake2b(digest_size=32), hashlib.blake2b(digest_size=32)
+
+    @property
+    def whole(self) -> bytes:
+        return hashlib.blake2b(self.file.digest() + self.text.digest(), digest_size=_DIGEST).digest()
+
+
+def split_blocks(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    """Yield blocks of at most `size` bytes, cut between characters, from a `read` that may return fewer than asked."""
+    held = b""
+    while chunk := read(size - len(held)):
+        held += chunk
+        if len(held) == size:
+            cut = _character_end(held)
+            yield held[:cut]
+            held = held[cut:]
+    if held:
+        yield held
+
+
+def _character_end(data: bytes) -> int:
+    """Return the length without an incomplete character at the end.
+
+    >>> _character_end("né".encode()), _character_end("né".encode()[:-1]), _character_end(b"n\\x80\\x80")
+    (3, 1, 3)
+    """
+    for back in range(1, min(4, len(data))):
+        byte = data[-back]
+        if byte >= 0xC0:
+            return len(data) if back >= 2 + (byte >= 0xE0) + (byte >= 0xF0) else len(data) - back
+        if byte < 0x80:
+            break
+    return len(data)
+
+
+class Compressor:
+    """Makes a compressed file, piece by piece."""
+
+    def __init__(self, predictor: Predictor, settings: Settings):
+        self._settings, self._coder, self._digests = settings, BlockCoder(predictor), _Digests()
+        self.totals = Totals()
+
+    def pieces(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
+        """Yield the file of the text that `read` returns."""
+        yield self._file(self._settings.header())
+        for data in split_blocks(read, self._settings.block):
+            yield self._block(data)
+        end = self._file(bytes([END]) + _varint(self.totals.text))
+        self.totals.code += _DIGEST
+        yield end + self._digests.whole
+
+    def _file(self, data: bytes) -> bytes:
+        self._digests.file.update(data)
+        self.totals.code += len(data)
+        return data
+
+    def _block(self, data: bytes) -> bytes:
+        self._digests.text.update(data)
+        self.totals.text += len(data)
+        self.totals.characters += len(data.decode("utf-8", "surrogateescape"))
+        kind, size, code = self._code(data)
+        block = self._file(bytes([kind]) + _varint(size) + _varint(len(code))
+                           + self._digests.text.digest()[:_CHECK] + code)
+        return block + self._file(self._digests.file.digest()[:_CHECK])
+
+    def _code(self, data: bytes) -> tuple[int, int, bytes]:
+        """Return kind, size and code of a block."""
+        spelling = self._coder.predictor.spelling
+        spelled = spelling.spell(data)
+        exact = spelling.join(spelled.tokens, iter(spelled.escapes.values())) == data
+        restart = 0
+        if exact and len(spelled.escapes) * _MAX_ESCAPES <= len(spelled.tokens):
+            code = self._coder.encode(spelled)
+            if len(code) <= len(data):
+                return CODED, len(spelled.tokens), code
+            self._coder.restart()
+            restart = RESTART
+        deflated = zlib.compress(data, 9)
+        if len(deflated) < len(data):
+            return DEFLATED + restart, len(data), deflated
+        return STORED + restart, len(data), data
+
+
+class _Source:
+    """The bytes of a compressed file, in order, added to the digest of the file."""
+
+    def __init__(self, read: Callable[[int], bytes], digests: _Digests):
+        self._read, self._digests = read, digests
+
+    def take(self, count: int, *, part: str = "it is cut short") -> bytes:
+        """Return exactly `count` bytes. Raises ArchiveError at the end of the file."""
+        data = self.raw(count)
+        if len(data) < count:
+            raise ArchiveError(part)
+        self._digests.file.update(data)
+        return data
+
+    def raw(self, count: int) -> bytes:
+        """Return at most `count` bytes, fewer only at the end of the file; they are not digested."""
+        data = b""
+        while len(data) < count and (more := self._read(count - len(data))):
+            data += more
+        return data
+
+    def varint(self, largest: int) -> int:
+        """Return a number. Raises ArchiveError if it is larger than `largest`."""
+        value = shift = 0
+        while True:
+            byte, = self.take(1)
+            value |= (byte & 0x7F) << shift
+            if value > largest or shift > 63:
+                raise ArchiveError("it is damaged")
+            if byte < 0x80:
+                return value
+            shift += 7
+
+
+class Decompressor:
+    """Reads a compressed file. Everything that is wrong with it raises ArchiveError before its text is yielded."""
+
+    def __init__(self, read: Callable[[int], bytes]):
+        self._digests = _Digests()
+        self._source = _Source(read, self._digests)
+        self._length = 0
+        self.settings = self._header()
+
+    def _header(self) -> Settings:
+        magic = self._source.take(len(MAGIC) + 1, part="not a charlm compressed file")
+        if magic[:-1] != MAGIC:
+            raise ArchiveError("not a charlm compressed file")
+        if magic[-1] != VERSION:
+            raise ArchiveError(f"its format is {magic[-1]}, this charlm reads {VERSION}")
+        settings = self._source.varint(2 * MAX_LANES + 1)
+        if settings < 2:
+            raise ArchiveError("it is damaged")
+        return Settings(self._source.take(MODEL_BYTES), settings >> 1, bool(settings & 1))
+
+    def blocks(self, predictor: Predictor) -> Iterator[bytes]:
+        """Yield the text, block by block."""
+        coder = BlockCoder(predictor)
+        while kind := self._source.take(1)[0]:
+            yield self._block(kind, coder)
+        length = self._source.varint(1 << 62)
+        whole = self._digests.whole
+        if self._source.raw(_DIGEST) != whole or length != self._length or self._source.raw(1):
+            raise ArchiveError("its end is damaged or missing")
+
+    def _block(self, kind: int, coder: BlockCoder) -> bytes:
+        size, length = (self._source.varint(self.settings.block + extra) for extra in (0, _SLACK))
+        check, code = self._source.take(_CHECK), self._source.take(length)
+        expected = self._digests.file.digest()[:_CHECK]
+        if self._source.take(_CHECK) != expected:
+            raise ArchiveError("it is damaged")
+        data = _decoded(kind & ~RESTART, size, code, coder)
+        if kind & RESTART:
+            coder.restart()
+        self._digests.text.update(data)
+        self._length += len(data)
+        if self._digests.text.digest()[:_CHECK] != check:
+            raise ArchiveError("a block decodes to another text than was compressed")
+        return data
+
+
+def _decoded(kind: int, size: int, code: bytes, coder: BlockCoder) -> bytes:
+    if kind == CODED:
+        return coder.decode(code, size)
+    data = code
+    if kind == DEFLATED:
+        with contextlib.suppress(zlib.error):
+            data = zlib.decompressobj().decompress(code, size + 1)
+    if kind not in (STORED, DEFLATED) or len(data) != size:
+        raise ArchiveError("it is damaged")
+    return data
