@@ -17,11 +17,11 @@ from charlm.training.deadline import Deadline
 from charlm.training.distributed import ProcessGroup
 from charlm.training.options import TrainingOptions
 from charlm.training.run import Run
-from charlm.training.scaling import expected_text_loss, relative_cost, text_dropout
+from charlm.training.scaling import expected_loss_at, expected_text_loss, relative_cost, text_dropout
 from charlm.training.speed import Speed, measure
 from charlm.training.trainer import Trainer
 from charlm.training.worker import Calls, Interrupted
-from charlm.training.yardstick import text_yardstick
+from charlm.training.yardstick import text_yardsticks
 
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768)
 MIN_MEASURED = 1.0                      # seconds spent on measuring one speed
@@ -54,8 +54,8 @@ def expected_loss(run: Run, corpus: Corpus, passes: float) -> float | None:
     """Return the held-out loss that the law expects, in nats per token; None where it says nothing."""
     if not (isinstance(corpus, TextCorpus) and follows_the_law(run)):
         return None
-    yardstick = text_yardstick(corpus.train, corpus.validation, corpus.tokenizer.size)
-    return expected_text_loss(yardstick, len(corpus.train), run.model.hidden_size, passes)
+    yardsticks = text_yardsticks(corpus.train, corpus.validation, corpus.tokenizer.size)
+    return expected_loss_at(yardsticks, len(corpus.train), run.model.hidden_size, passes, run.config.steps)
 
 
 def best_text_size(tokens: int, passes: float, measured: int) -> int:

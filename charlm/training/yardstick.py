@@ -1,4 +1,4 @@
-"""The n-gram loss of a text, from which `scaling.expected_text_loss` expects the loss of a network."""
+"""The n-gram losses of a text, from which `scaling.expected_loss_at` expects the loss of a network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from charlm.contract import IntArray
 from charlm.inference.ngrams import ngram_nats
 from charlm.text.token_cache import TokenCache
+from charlm.training.scaling import Yardsticks
 
 # A network learns less from a short text than n-grams do: those of an eighth of it predict the network's loss best.
 SHARE = 8
@@ -15,13 +16,15 @@ MAX_TRAIN, MAX_HELD_OUT = 125_000, 100_000      # tokens
 STRETCHES = 100                         # evenly spaced, because texts change their subject on the way
 
 
-def text_yardstick(train: TokenCache, held_out: TokenCache, size: int) -> float:
-    """Return the held-out nats per token of an n-gram model of a part of the text, in about half a second at most.
+def text_yardsticks(train: TokenCache, held_out: TokenCache, size: int) -> Yardsticks:
+    """Return the held-out losses of n-gram models of a part of the text, in about half a second at most.
 
     `size` is the number of token ids.
     """
-    return float(ngram_nats(_spread(train, min(len(train) // SHARE, MAX_TRAIN)),
-                            _spread(held_out, min(len(held_out), MAX_HELD_OUT)), size, order=ORDER).mean())
+    known = _spread(train, min(len(train) // SHARE, MAX_TRAIN))
+    unknown = _spread(held_out, min(len(held_out), MAX_HELD_OUT))
+    losses = (float(ngram_nats(known, unknown, size, order=order).mean()) for order in (ORDER, 2))
+    return Yardsticks(*losses, size)
 
 
 def _spread(tokens: TokenCache, wanted: int) -> IntArray:

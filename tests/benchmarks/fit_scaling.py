@@ -204,7 +204,7 @@ def merge(corpora: Path, tables: list[Path]) -> None:
     from text_grid import Corpora
 
     from charlm.text.token_cache import TokenCache
-    from charlm.training.yardstick import text_yardstick
+    from charlm.training.yardstick import text_yardsticks
 
     texts, yardsticks = Corpora(corpora), {}
     with RUNS.open("w", encoding="utf-8", newline="") as file:
@@ -215,7 +215,7 @@ def merge(corpora: Path, tables: list[Path]) -> None:
             if name not in yardsticks:
                 data = texts.load(name)
                 parts = (TokenCache([part], vocabulary_size=data.vocabulary) for part in (data.train, data.held_out))
-                yardsticks[name] = text_yardstick(*parts, data.vocabulary)
+                yardsticks[name] = text_yardsticks(*parts, data.vocabulary).ngrams
             writer.writerow(row | {"yardstick": f"{yardsticks[name]:.4f}"})
 
 

@@ -11,20 +11,56 @@ import pytest
 from charlm.inference.ngrams import ngram_nats
 from charlm.text.token_cache import TokenCache
 from charlm.training import scaling, yardstick
-from charlm.training.scaling import MAX_DROPOUT, expected_text_loss, text_dropout, useful_passes
+from charlm.training.scaling import (
+    MAX_DROPOUT,
+    Yardsticks,
+    expected_loss_at,
+    expected_short_loss,
+    expected_text_loss,
+    text_dropout,
+    useful_passes,
+)
 
 TOKENS, SIZES = (10 ** 3, 10 ** 4, 10 ** 5, 10 ** 6, 10 ** 7, 10 ** 9), (48, 64, 128, 256, 512, 1024)
 PASSES = [0.05 * 1.2 ** power for power in range(40)]
-FIT = Path(__file__).parents[1] / "benchmarks" / "fit_scaling.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def fit_scaling():
     """The benchmark that fits the law."""
-    spec = importlib.util.spec_from_file_location("fit_scaling", FIT)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("fit_scaling")
+
+
+def test_numbers_of_short_runs_are_those_of_the_fit_and_of_the_formula():
+    short_runs = benchmark("short_runs")
+    runs = short_runs.read_runs()
+    for name, value in short_runs.fit(runs).items():
+        assert getattr(scaling, name) == pytest.approx(value, abs=0.0011), name
+    factors, _ = short_runs.design(runs)
+    numbers = [getattr(scaling, name) for name in short_runs.NUMBERS]
+    losses = runs["bigrams"] * np.exp(factors @ [np.log(numbers[0]), *numbers[1:]])
+    for index, loss in enumerate(losses):
+        row = {name: values[index] for name, values in runs.items()}
+        yardsticks = Yardsticks(row["yardstick"], row["bigrams"], row["vocabulary"])
+        assert expected_short_loss(yardsticks, row["train_tokens"], row["hidden"], row["steps"]) == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("tokens, size", [(10 ** 5, 64), (10 ** 6, 64), (10 ** 6, 128), (10 ** 7, 256)])
+def test_expected_loss_falls_from_the_short_law_to_the_long_one(tokens, size):
+    yardsticks = Yardsticks(1.7, 2.7, 110)
+    steps = np.geomspace(60, 2000, 60).astype(int).tolist()
+    losses = [expected_loss_at(yardsticks, tokens, size, step * 2048 / tokens, step) for step in steps]
+    assert all(b < a * 1.01 for a, b in itertools.pairwise(losses))
+    assert losses[0] == expected_short_loss(yardsticks, tokens, size, 60) > 2.3
+    assert losses[-1] == expected_text_loss(1.7, tokens, size, steps[-1] * 2048 / tokens)
 
 
 def test_numbers_of_the_law_are_those_of_the_fit(fit_scaling):
@@ -76,11 +112,12 @@ def test_yardstick_samples_the_whole_text_and_not_its_beginning():
     train = TokenCache(parts, vocabulary_size=4)
     for part in parts:
         held_out = TokenCache([part[:200_000]], vocabulary_size=4)
-        assert yardstick.text_yardstick(train, held_out, 4) == pytest.approx(np.log(2), abs=0.15)
+        assert yardstick.text_yardsticks(train, held_out, 4).ngrams == pytest.approx(np.log(2), abs=0.15)
 
 
 def test_yardstick_is_an_ngram_model_of_an_eighth_of_the_text():
     ids = np.resize(np.arange(7), 8 * 90)
     held_out = ids[:90]
-    assert yardstick.text_yardstick(TokenCache([ids], vocabulary_size=7), TokenCache([held_out], vocabulary_size=7),
-                                    7) == pytest.approx(ngram_nats(ids[:90], held_out, 7, order=8).mean())
+    found = yardstick.text_yardsticks(*(TokenCache([part], vocabulary_size=7) for part in (ids, held_out)), 7)
+    assert found.ngrams == pytest.approx(ngram_nats(ids[:90], held_out, 7, order=8).mean())
+    assert found.bigrams == pytest.approx(ngram_nats(ids[:90], held_out, 7, order=2).mean())
