@@ -1,4 +1,4 @@
-"""The panels of a page, made by a model: a text with its chosen units, the course of the run, the confusion of labels."""
+"""The panels of a page, made by a model: a text with chosen units, the course of its run, the confusion of labels."""
 
 from __future__ import annotations
 

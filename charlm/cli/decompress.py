@@ -56,9 +56,9 @@ class _Blocks:
         self.damage: ArchiveError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        from charlm.cli.models import load_model
         from charlm.compression.archive import Decompressor
         from charlm.compression.predictor import Predictor
-        from charlm.cli.models import load_model
         try:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings

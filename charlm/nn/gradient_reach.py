@@ -15,7 +15,6 @@ from charlm.errors import CorpusError
 from charlm.nn.network import Network
 from charlm.nn.state import State
 
-
 ROWS = 16                               # places in a text
 BEFORE = 100                            # tokens that are read before the steps, so that the state is a usual one
 

@@ -21,7 +21,7 @@ def test_every_model_has_its_norms_step_by_step(gradients, model, lines_model):
 
 
 def test_labelled_lines_and_short_texts_work_with_fewer_steps(labels_model):
-    result = run_in_process("view", "--gradients", "-m", labels_model, "--jsonl", stdin="Irish\tO'Ban\n".encode())
+    result = run_in_process("view", "--gradients", "-m", labels_model, "--jsonl", stdin=b"Irish\tO'Ban\n")
     assert len(result.check().records[0]["norms"]) == 6         # a label, five letters, the end
     refused = run_in_process("view", "--gradients", "-m", labels_model, stdin=b"")
     assert "too short" in error_line(refused, 4)
