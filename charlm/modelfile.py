@@ -109,7 +109,7 @@ def peek(path: str) -> Task | None:
         return None
 
 
-def checksum(path: str) -> bytes:
+def stated_checksum(path: str) -> bytes:
     """Return the checksum that a model file states, which `load` verifies. Raises ModelFileError if it states none."""
     with open_container(path) as file:
         try:

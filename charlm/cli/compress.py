@@ -64,9 +64,9 @@ def _compress(file: str | None, path: str, model: Model, output: str | None, *, 
     from charlm.cli.binary import open_input, write_binary
     from charlm.compression.archive import MODEL_BYTES, Compressor, Settings
     from charlm.compression.predictor import Predictor
-    from charlm.modelfile import checksum
+    from charlm.modelfile import stated_checksum
     predictor = Predictor(model, lanes=lanes, adaptive=adaptive)
-    compressor = Compressor(predictor, Settings(checksum(path)[:MODEL_BYTES], lanes, adaptive))
+    compressor = Compressor(predictor, Settings(stated_checksum(path)[:MODEL_BYTES], lanes, adaptive))
     with open_input(file) as read:
         write_binary(output, compressor.pieces(read))
     return compressor.totals

@@ -63,7 +63,8 @@ class _Blocks:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
             path = _find_model(self._model, settings.model)
-            predictor = Predictor(load_model(path, "decompress").stored, lanes=settings.lanes, adaptive=settings.adaptive)
+            model = load_model(path, "decompress").stored
+            predictor = Predictor(model, lanes=settings.lanes, adaptive=settings.adaptive)
             yield from decompressor.blocks(predictor)
         except ArchiveError as error:
             raise ArchiveError(f"{self._name}: {error}") from None
@@ -79,10 +80,10 @@ class _Blocks:
 def _find_model(path: str | None, digest: bytes) -> str:
     """Return the model of a compressed file. Raises ArchiveError for another one, or if there is none here."""
     from charlm.cli.models import find_model_of
-    from charlm.modelfile import checksum
+    from charlm.modelfile import stated_checksum
     if path is None:
         return find_model_of(digest)
-    given = checksum(path)[:len(digest)]
+    given = stated_checksum(path)[:len(digest)]
     if given != digest:
         raise ArchiveError(f"it was made with model {digest.hex()}, and {path} is model {given.hex()}")
     return path

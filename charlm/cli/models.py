@@ -51,11 +51,11 @@ def load_model(path: str | None, verb: str = "", *, besides: str | None = None, 
 
 
 def find_model_of(digest: bytes) -> str:
-    """Return the `*.charlm` in this folder whose checksum begins with a digest, named on stderr. Raises ArchiveError."""
-    from charlm.modelfile import checksum
+    """Return the `*.charlm` here whose checksum begins with a digest, named on stderr. Raises ArchiveError."""
+    from charlm.modelfile import stated_checksum
     for name in sorted(filter(os.path.isfile, glob.glob("*.charlm"))):
         with contextlib.suppress(ModelFileError):
-            if checksum(name).startswith(digest):
+            if stated_checksum(name).startswith(digest):
                 message(f"using {name}")
                 return name
     raise ArchiveError(f"it was made with model {digest.hex()}, which is not in this directory; name it with -m")
