@@ -101,8 +101,8 @@ def _task_options(command: Any) -> Any:
 @click.command("train", cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @options.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
-@options.option("--force", is_flag=True, help="Replace an existing model. With --resume: start a run if there is none "
-                "to resume.")
+@options.option("--force", is_flag=True, help="Replace an existing model. With --resume: start a run where there is "
+                "nothing to resume.")
 @_task_options
 @options.config_options(CorpusConfig, "reading", fixed=False)
 @options.config_options(TrainingOptions, "training", fixed=False)
@@ -220,6 +220,18 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
                       None if silent else preview, checkpoints, request.checkpoint_every, request.resume_command,
                       request.repeat_command, process_group or SINGLE_PROCESS)
     _train(corpus, task, start.training_options(request.training), session, quiet=silent)
+    if not silent:
+        _compare(request, start)
+
+
+def _compare(request: _Request, start: StartingPoint) -> None:
+    """Say how the text of the model that the run began with fares, if that text is there."""
+    from charlm.modelfile import load
+    if start.initial is None or request.init_from is None:
+        return
+    from charlm.old_text import comparison
+    if line := comparison(request.init_from, start.initial, load(request.path)):
+        message(line)
 
 
 def _ignore(text: str) -> None:
