@@ -104,8 +104,8 @@ def _task_options(command: Any) -> Any:
 @click.command("train", cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @options.option("-o", "--output", metavar="FILE", help="Model to write. Default: <corpus>.charlm here.")
-@options.option("--force", is_flag=True, help="Replace an existing model. With --resume: start a run if there is none "
-                "to resume.")
+@options.option("--force", is_flag=True, help="Replace an existing model. With --resume: start a run where there is "
+                "nothing to resume.")
 @_task_options
 @options.config_options(CorpusConfig, "reading", fixed=False)
 @options.config_options(TrainingOptions, "training", fixed=False)
@@ -225,9 +225,12 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
         from charlm.training.distributed import SINGLE_PROCESS
         from charlm.training.session import Session
     session = Session(request.path, request.device, request.threads, request.began, lambda: False, start, reading,
-                      preview if is_main else None, checkpoints, request.checkpoint_every, request.resume_command,
-                      request.repeat_command, process_group or SINGLE_PROCESS, _provenance(request, start))
+                      preview if is_main else None, checkpoints, request.checkpoint_every,
+                      request.resume_command, request.repeat_command, process_group or SINGLE_PROCESS,
+                      _provenance(request, start))
     _train(corpus, task, start.training_options(request.training), session, _progress(request, silent, is_main=is_main))
+    if not silent:
+        _compare(request, start)
 
 
 def _provenance(request: _Request, start: StartingPoint) -> Provenance:
@@ -235,6 +238,16 @@ def _provenance(request: _Request, start: StartingPoint) -> Provenance:
     from charlm.modelfile import content_digest
     return provenance_of(["charlm", *sys.argv[1:]], request.texts, init_from=request.init_from or "",
                          init_digest=content_digest(start.initial) if start.initial else "")
+
+
+def _compare(request: _Request, start: StartingPoint) -> None:
+    """Say how the text of the model that the run began with fares, if that text is there."""
+    from charlm.modelfile import load
+    if start.initial is None or request.init_from is None:
+        return
+    from charlm.old_text import comparison
+    if line := comparison(request.init_from, start.initial, load(request.path)):
+        message(line)
 
 
 def _ignore(text: str) -> None:

@@ -46,7 +46,7 @@ def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[st
         return checkpoint
     if not force:
         raise click.UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start "
-                               "one whenever there is none to resume")
+                               "one where there is nothing to resume")
     report("no checkpoint yet; starting from scratch with the options of this command")
     return None
 

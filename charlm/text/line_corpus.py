@@ -143,7 +143,7 @@ class _Parts:
 
     lines: LineSpool
     mask: BoolArray                     # of the lines that are held out
-    other: LineSpool | None             # a held-out text of its own
+    other: LineSpool | None             # a separate held-out text
     read: int                           # lines, those that are left out among them
     blank: int                          # lines that are left out
 

@@ -1,4 +1,4 @@
-"""What a user should know about a corpus before training on it: a held-out text that is not held out, duplicates.
+"""Remarks on a corpus for its user: a held-out text that is learned, blank lines, duplicates.
 
 A remark is one line, or an empty string where there is nothing to say.
 """

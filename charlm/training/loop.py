@@ -23,7 +23,7 @@ from charlm.training.worker import Calls, Interrupted
 
 CHECKPOINT_EVERY = 60.0                 # seconds
 STOPPING = 3.0                          # seconds for the checkpoint, validation and model of an interrupted run
-WIND_DOWN = 0.25                        # of the steps up to the best validation
+WIND_DOWN = 0.5                         # of the steps up to the best validation
 LAST_VALIDATION = 2.0                   # of them, at most, for the validation
 Weights = dict[str, torch.Tensor]
 Keep = Callable[[Weights, Validation | None], str]
@@ -314,7 +314,7 @@ def _end_out_of_patience(step: int, best: int) -> int:
     """Return the step at which a run ends whose patience runs out at `step`: WIND_DOWN of the steps to its best follow.
 
     >>> _end_out_of_patience(1000, 400)
-    1100
+    1200
     """
     return step + max(int(WIND_DOWN * best), 1)
 

@@ -349,6 +349,24 @@ def test_a_model_of_words_learns_a_few_new_ones_with_a_word(words, train, tmp_pa
     assert load(str(tmp_path / "model")).tokenizer.size == load("first").tokenizer.size + 1
 
 
+@pytest.mark.parametrize("task", ["--text", "--lines", "--labels", "--pairs", "--fill"])
+def test_init_from_says_how_the_old_text_fares_if_it_is_there(corpus, train, tmp_path, task):
+    field = "\t" if task in ("--labels", "--pairs") else " "
+    old, new = ("".join(f"{'ab'[n % 2]}{field}{word} {n}\n" for n in range(90)) for word in ("cat", "çæt"))
+    (tmp_path / "corpus").write_text(old, encoding="utf-8")
+    assert train(*FLAGS, task, "-o", "first.charlm")[0] == 0
+    os.rename(tmp_path / "corpus", tmp_path / "first.txt")
+    (tmp_path / "corpus").write_text(new, encoding="utf-8")
+    code, progress = train("--init-from", "first.charlm", "--steps", "2")
+    words = progress.splitlines()[-1].split()
+    assert code == 0 and "charlm: held-out part of first.txt, from which first.charlm learned: " in progress
+    before, after = float(words[words.index("learned:") + 1]), float(words[words.index("before,") + 1])
+    trained = load("first.charlm").training["bits_per_character"]
+    assert before != after and (task == "--fill" or before == pytest.approx(trained, abs=1e-3))
+    (tmp_path / "first.txt").write_text(old + "x\ty\n", encoding="utf-8")     # no longer what it learned
+    assert "held-out part of" not in train("--init-from", "first.charlm", "--steps", "2", "--force")[1]
+
+
 # One writer
 
 

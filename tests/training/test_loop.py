@@ -311,30 +311,30 @@ def test_an_interruption_before_a_finite_held_out_loss_stores_a_model(toy):
 def test_a_run_out_of_patience_decays_briefly_from_its_best_weights(toy):
     storage, trainer = Storage(), toy(3.0, 2.0, 2.5, 2.4, 0.1, patience=2)
     events = events_of(trainer, keep=storage.keep)
-    assert trainer.rewound == [(20, 10)] and trainer.run.replan == "20:22"      # a quarter of ten steps
-    assert rate_factor(19, trainer.run) > rate_factor(21, trainer.run) > rate_factor(22, trainer.run) == 0
-    assert [(event.step, event.loss) for event in only(Validation, events)][3:] == [(20, 2.4), (22, 0.1)]
-    assert (events[-1].reason, events[-1].loss, events[-1].step) == ("patience", 0.1, 22)
+    assert trainer.rewound == [(20, 10)] and trainer.run.replan == "20:25"      # half of ten steps
+    assert rate_factor(19, trainer.run) > rate_factor(24, trainer.run) > rate_factor(25, trainer.run) == 0
+    assert [(event.step, event.loss) for event in only(Validation, events)][3:] == [(20, 2.4), (25, 0.1)]
+    assert (events[-1].reason, events[-1].loss, events[-1].step) == ("patience", 0.1, 25)
     assert storage.losses == [3.0, 2.0, 0.1]
 
 
 def test_a_decay_without_improvement_keeps_the_best_model(toy):
     storage = Storage()
     stopped = events_of(toy(3.0, 2.0, 2.5, 2.4, 2.3, patience=2), keep=storage.keep)[-1]
-    assert (stopped.loss, stopped.step, storage.losses) == (2.0, 22, [3.0, 2.0])
+    assert (stopped.loss, stopped.step, storage.losses) == (2.0, 25, [3.0, 2.0])
 
 
 def test_a_run_that_knows_its_end_from_replan_makes_the_same_steps(toy):
     held_out = 3.0, 2.0, 2.5, 2.4, 0.1
     first, again = toy(*held_out, patience=2), toy(*held_out, patience=2)
-    again.run = replace(again.run, replan="20:22")
+    again.run = replace(again.run, replan="20:25")
     assert events_of(first)[-1] == events_of(again)[-1]
     assert (again.rewound, again.run) == (first.rewound, first.run)
 
 
 def test_a_better_validation_restores_patience(toy):
     events = events_of(toy(3.0, 3.5, 2.0, 2.5, 1.0, 1.5, 1.6, patience=2))
-    assert (events[-1].reason, events[-1].step) == ("patience", 35 + 6)
+    assert (events[-1].reason, events[-1].step) == ("patience", 35 + 12)
 
 
 def test_patience_of_zero_never_runs_out(toy):
@@ -351,7 +351,7 @@ def test_patience_counts_across_a_resumption(toy, validations_since_best, more):
     trainer = toy(2.0, patience=3, done=20)
     events = events_of(trainer, state=state_at(20, validations_since_best=validations_since_best))
     assert [event.step for event in only(Validation, events)][:-1] == [25, 30, 35][:more]
-    assert (events[-1].reason, events[-1].step) == ("patience", 20 + 5 * more + 1)
+    assert (events[-1].reason, events[-1].step) == ("patience", 20 + 5 * more + 2)
 
 
 # Resumptions
@@ -363,13 +363,13 @@ def resume_from(state, make, *held_out, **options):
 
 def test_a_run_interrupted_at_any_step_continues_as_if_uninterrupted(toy):
     held_out = 3.0, 2.0, 2.5, 2.4, 1.0, 5.0, 4.0, 3.0
-    whole = events_of(toy(*held_out, patience=3))
-    assert (whole[-1].reason, whole[-1].step) == ("patience", 40 + 6)
-    for step in range(1, 46):
-        trainer, storage = toy(*held_out, patience=3), Storage()
+    whole = events_of(toy(*held_out, patience=2))
+    assert (whole[-1].reason, whole[-1].step) == ("patience", 20 + 5)
+    for step in range(1, 25):
+        trainer, storage = toy(*held_out, patience=2), Storage()
         before = events_of(trainer, checkpoint=storage.save,
                            interrupted=lambda trainer=trainer, step=step: trainer.done == step)
-        after = resume_from(storage.done[-1], toy, *held_out, patience=3, replan=trainer.run.replan)
+        after = resume_from(storage.done[-1], toy, *held_out, patience=2, replan=trainer.run.replan)
         assert (before[-1].reason, before[-1].step) == ("interrupted", step)
         assert only(Step | Validation, before + after) == only(Step | Validation, whole), step
         assert after[-1] == whole[-1], step
