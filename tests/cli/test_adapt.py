@@ -67,7 +67,7 @@ def test_a_sample_takes_up_the_manner_of_its_prompt(model):
 
 
 @pytest.mark.parametrize("arguments, problem", [
-    (["score", "--adapt", "full"], "full is for eval and score"),
+    (["filter", "--adapt", "full", "--max-bpc", "1"], "full is for eval and score"),
     (["sample", "--adapt=full"], "full is for eval and score"),
     (["filter", "--adapt=head=1", "--max-bpc", "1"], "--adapt"),
     (["eval", "--adapt", "--window", "5", "x"], "leave --window out")])
