@@ -32,7 +32,7 @@ def adapter_of(network):
 
 
 def scorer_of(network, tokenizer, **options):
-    return make_adaptive_scorer(network, tokenizer, adapter_of(network), **options)
+    return make_adaptive_scorer(AdaptiveReader(network, tokenizer, adapter_of(network)), tokenizer, **options)
 
 
 @pytest.mark.parametrize("options", CELLS, ids=str)

@@ -48,9 +48,9 @@ def test_what_was_surprising_becomes_normal(lines_model):
     done = run_process("score", "-m", lines_model, "--adapt", stdin=text)
     done.check()
     rates = [float(line.split("\t")[0]) for line in done.stdout.decode().splitlines()]
-    assert len(rates) == 30 and rates[-1] < rates[0] / 2
-    kept = run_in_process("filter", "-m", lines_model, "--adapt", "--max-bpc", str(rates[0] / 2), stdin=text)
-    assert 0 < kept.check().text.count("\n") == sum(rate <= rates[0] / 2 for rate in rates)
+    assert len(rates) == 30 and rates[-1] < 0.75 * rates[0]
+    kept = run_in_process("filter", "-m", lines_model, "--adapt", "--max-bpc", str(0.8 * rates[0]), stdin=text)
+    assert 0 < kept.check().text.count("\n") == sum(rate <= 0.8 * rates[0] for rate in rates)
 
 
 def test_a_label_is_needed_to_adapt(labels_model, labelled_names):
@@ -67,7 +67,7 @@ def test_a_sample_takes_up_the_manner_of_its_prompt(model):
 
 
 @pytest.mark.parametrize("arguments, problem", [
-    (["score", "--adapt", "full"], "full is for eval and score"),
+    (["filter", "--adapt", "full", "--max-bpc", "1"], "full is for eval and score"),
     (["sample", "--adapt=full"], "full is for eval and score"),
     (["filter", "--adapt=head=1", "--max-bpc", "1"], "--adapt"),
     (["eval", "--adapt", "--window", "5", "x"], "leave --window out")])
