@@ -58,7 +58,7 @@ class Sample(NamedTuple):
 
 
 class Thinned(Generic[Row]):
-    """At most `capacity` rows for a series of any length: its first row, then one for each of its equal stretches.
+    """A series of any length in at most `capacity` rows: its first row, then one for each of its equal stretches.
 
     The stretches double in length when the rows run out; the last one is as long as the series has come. `merge(a, b,
     n)` returns the row of a stretch of n rows, from the row `a` of its first n - 1 and from its last one, `b`.

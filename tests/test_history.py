@@ -176,3 +176,14 @@ def test_metadata_names_a_history_or_none(tmp_path, value):
     (tmp_path / "file.charlm").write_bytes(pack(metadata | {"history": value}, tensors))
     with pytest.raises(ModelFileError, match="missing or unknown parts"):
         load(str(tmp_path / "file.charlm"))
+
+
+def test_a_history_longer_than_any_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    metadata, tensors = parts_of(constant_model(0.5))
+    grown = {f"history.{name}": np.arange(1, MAX_POINTS + 2).astype("u4" if name == "steps" else "f4")
+             for name in ("steps", "loss", "gradient_norm", "learning_rate", "seconds")}
+    path = tmp_path / "file.charlm"
+    path.write_bytes(pack(metadata | {"history": True}, tensors | invalid_tensors({}) | grown))
+    monkeypatch.setattr("charlm.modelfile.read_tensor", lambda *_: pytest.fail("a tensor was read"))
+    with pytest.raises(ModelFileError, match="more than 1000 values of history"):
+        load(str(path))

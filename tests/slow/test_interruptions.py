@@ -86,13 +86,13 @@ class Work:
         self.model, self.tensors = self.take_result()
 
     def take_result(self):
-        """Return the bytes of the model and the tensors of the last checkpoint, and remove both files."""
+        """Return the bytes of the model and all that repeats of the last checkpoint's tensors, and remove both files."""
         os.rename(self.folder / "last", self.folder / "m.checkpoint-a")
         tensors = Checkpoints(str(self.folder / "m")).newest(print).tensors
         (self.folder / "m.checkpoint-a").unlink()
         model = (self.folder / "model").read_bytes()
         (self.folder / "model").unlink()
-        return model, {name: values.tobytes() for name, values in tensors.items()}
+        return model, {name: values.tobytes() for name, values in tensors.items() if name != "history.seconds"}
 
     def stderr(self):
         """Return the stderr of the last run."""
