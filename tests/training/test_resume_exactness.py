@@ -120,9 +120,10 @@ def test_no_number_of_the_state_can_be_left_out(rich):
 
 def test_no_part_of_the_metadata_can_be_left_out(rich):
     whole = rich[1].checkpoints[20]
-    assert len(whole.run) == 8 and len(whole.model) == 6
+    assert len(whole.run) == 8 and len(whole.model) == 7
     for table in ("run", "model"):
-        for part in getattr(whole, table):
+        # The settings of adaptation are found when a run has ended, so older checkpoints without them can be resumed.
+        for part in getattr(whole, table).keys() - {"adaptation"}:
             left = {name: value for name, value in getattr(whole, table).items() if name != part}
             with pytest.raises(ModelFileError):
                 parse_run(dataclasses.replace(whole, **{table: left}))
