@@ -41,7 +41,8 @@ def test_a_larger_network_reads_less():
 
 
 @pytest.mark.parametrize("name, value", [("head_rate", -1e-9), ("head_rate", 2), ("concentration", 0),
-                                         ("head_pull", "1"), ("count_weight", None), ("mixing_rate", float("nan")), ("head_rate", True)])
+                                         ("head_pull", "1"), ("count_weight", None), ("mixing_rate", float("nan")),
+                                         ("head_rate", True)])
 def test_settings_out_of_bounds_are_refused(name, value):
     from charlm.errors import UsageError
     with pytest.raises(UsageError, match=name):

@@ -120,7 +120,7 @@ def test_no_number_of_the_state_can_be_left_out(rich):
 
 def test_no_part_of_the_metadata_can_be_left_out(rich):
     whole = rich[1].checkpoints[20]
-    assert len(whole.run) == 9 and len(whole.model) == 8
+    assert len(whole.run) == 9 and len(whole.model) == 9
     for table in ("run", "model"):
         for part in getattr(whole, table):
             left = {name: value for name, value in getattr(whole, table).items() if name != part}
