@@ -86,7 +86,7 @@ class Work:
         self.model, self.tensors = self.take_result()
 
     def take_result(self):
-        """Return the bytes of the model and all that repeats of the last checkpoint's tensors, and remove both files."""
+        """Return the bytes of the model and what repeats of the last checkpoint's tensors, and remove both files."""
         os.rename(self.folder / "last", self.folder / "m.checkpoint-a")
         tensors = Checkpoints(str(self.folder / "m")).newest(print).tensors
         (self.folder / "m.checkpoint-a").unlink()
