@@ -23,6 +23,7 @@ from charlm.reports.visible import visible
 
 REFRESH_INTERVAL = 0.25                 # seconds
 SMOOTHING = 0.05                        # weight of the newest loss in the moving average
+EXPECTED_ERROR = 0.05                   # of an expected loss, as a share of it, on a text new to the law
 MAX_SAMPLE_LINES = 6
 _LOSSES, _RATES = "  {:.4f} → {:.4f}", "  {:.2f} → {:.2f} %"        # the first and the last figure of a curve
 ECHO = "^C"                             # the terminal echoes it after the panel: leave room, lest it wrap
@@ -140,7 +141,7 @@ class LivePanel:
         duration = "" if plan.seconds is None else f", about {format_duration(plan.seconds)}"
         length = f"{plan.steps:,} steps, {plan.epochs:.3g} epochs{duration}"
         if plan.expected is not None:
-            length += f", expected to reach {plan.expected:.3f} nats per token"
+            length += f", expected to reach {plan.expected:.2f} ± {EXPECTED_ERROR * plan.expected:.2f} nats per token"
         for line in (plan.model, plan.corpus, f"{length} · repeat with {plan.repeat}"):
             self._print(line)
         self._live.start()

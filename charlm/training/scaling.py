@@ -17,11 +17,11 @@ A run of a few hundred updates has learnt little more than which characters foll
 with s = updates / BEGINNING_STEPS, the loss `bigrams` of a bigram model, the number of token ids `symbols`, and level =
 yardstick · (min(T, 10⁶) / 10⁶)^GROWTH. The higher of the two is expected, and plans are made with the first alone.
 
-The numbers are those that tests/benchmarks/fit_scaling.py prints: of the first law from 504 runs of two LSTM layers with
-32 lanes, windows of 64, weight decay 0.1 and Muon: 18 texts of 0.1 to 11 MB, hidden size 64 to 768, 0.3 to 40 passes. On a text
-that the fit has not seen the expected loss is off by 0.07 nats (root mean square); runs on one text are compared to
-about 0.03. The law of short runs comes from 57 runs on 37 texts (hidden size 64 to 128, 122 to 488 updates): on a text
-that the fit has not seen it is off by 5 % (root mean square), 2 % in the median.
+The numbers are those that tests/benchmarks/fit_scaling.py and short_runs.py print. The first law comes from 504 runs of
+two LSTM layers with 32 lanes, windows of 64, weight decay 0.1 and Muon: 18 texts of 0.1 to 11 MB, hidden size 64 to
+768, 0.3 to 40 passes. On a text that the fit has not seen the expected loss is off by 0.07 nats (root mean square);
+runs on one text are compared to about 0.03. The second comes from 57 runs on 37 texts: hidden size 64 to 128, 122 to
+488 updates. On a text that the fit has not seen it is off by 5 % (root mean square), 2 % in the median.
 """
 
 from __future__ import annotations

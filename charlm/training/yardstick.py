@@ -23,8 +23,8 @@ def text_yardsticks(train: TokenCache, held_out: TokenCache, size: int) -> Yards
     """
     known = _spread(train, min(len(train) // SHARE, MAX_TRAIN))
     unknown = _spread(held_out, min(len(held_out), MAX_HELD_OUT))
-    losses = (float(ngram_nats(known, unknown, size, order=order).mean()) for order in (ORDER, 2))
-    return Yardsticks(*losses, size)
+    ngrams, bigrams = (float(ngram_nats(known, unknown, size, order=order).mean()) for order in (ORDER, 2))
+    return Yardsticks(ngrams, bigrams, size)
 
 
 def _spread(tokens: TokenCache, wanted: int) -> IntArray:
