@@ -18,7 +18,7 @@ FLOORS = {"__main__": 5, "cli": 5, "": 5, "evaluators": 4, "breakdowns": 4, "pre
           "training": 3, "nn": 3,
           "inference": 3, "modelfile": 2, "checkpoint": 2, "container": 2, "storage": 2, "lock": 2, "text": 1,
           "version": 0, "contract": 0, "tasks": 0, "registry": 0, "config": 0, "events": 0, "errors": 0}
-BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("breakdowns", "model"),
+BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("model", "reports"), ("breakdowns", "model"),
           ("breakdowns", "evaluators"), ("previews", "model"), ("training", "nn"),
           ("training", "inference"), ("modelfile", "container"), ("modelfile", "storage"), ("checkpoint", "container"),
           ("checkpoint", "storage"), ("config", "errors"), ("contract", "config"), ("events", "tasks")}

@@ -13,6 +13,7 @@ EXAMPLES = """\b
 Examples:
   charlm view verse.txt
   charlm view --top 5 verse.txt
+  charlm view verse.txt --html verse.html
   charlm view --find quotes code.py | head -1
   charlm view --unit 2:137 --color always code.py | less -R
   charlm view verse.txt | sort -rn | head
@@ -32,6 +33,9 @@ Examples:
 @options.option("--gradients", is_flag=True,
               help="How far back a loss reaches: for 1 to 200 tokens, the norm of its gradient with respect to the "
                    "state that many tokens before. Needs torch.")
+@options.option("--html", metavar="FILE",
+              help="Write one page that opens in a browser without a network: surprise, ranks, the likeliest tokens at "
+                   "each place, and the 64 cells that answer a built-in question best.")
 @options.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
 @options.jsonl
@@ -48,12 +52,15 @@ def command(**given: Any) -> None:
     cells it is h. It is shown on the character after which it was reached.
     """
     request = ViewRequest(**given)
-    asked = {"--find": request.find is not None, "--unit": request.unit is not None, "--gradients": request.gradients}
+    asked = {"--find": request.find is not None, "--unit": request.unit is not None, "--gradients": request.gradients,
+             "--html": request.html is not None}
     if sum(asked.values()) > 1:
         raise click.UsageError(f"give {' or '.join(flag for flag in asked if asked[flag])}, not both")
     workers = options.set_up_cores(request.threads)
     from charlm.cli.models import load_model
-    if request.gradients:
+    if request.html is not None:
+        from charlm.cli.view_page import write_page as show
+    elif request.gradients:
         from charlm.cli.view_gradients import show_gradients as show
     elif request.find is not None:
         from charlm.cli.view_units import rank_units as show

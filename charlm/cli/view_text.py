@@ -37,6 +37,7 @@ class ViewRequest:
     unit: str | None
     find: str | None
     gradients: bool
+    html: str | None
     color: str
     jsonl: bool
     errors: str

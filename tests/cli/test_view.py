@@ -137,8 +137,8 @@ def test_an_unknown_label_is_refused_with_its_line(view, labels_model):
 
 
 def test_one_line_of_many_characters_is_shown_whole(view):
-    text = "ab \x1b" * 20_000
-    assert view(text, "--color", "always").check().text.count("␛") >= 20_000
+    text = "ab \x1b" * 4_000
+    assert view(text, "--color", "always").check().text.count("␛") >= 4_000
 
 
 def test_view_does_not_import_torch(model, tmp_path):
@@ -160,3 +160,28 @@ def test_gradients_have_a_norm_for_each_of_200_steps(view, lines_model):
     assert " 200 tokens before" in view(text, "--gradients", "--color", "always").check().text
     assert "needs more than 200" in error_line(view("short", "--gradients"), 4)
     assert "running text" in error_line(view(text, "--gradients", which=lines_model), 2)
+
+
+def test_html_is_one_file_with_the_text_and_its_cells(view, model, lines_model, tmp_path):
+    done = view(TEXT, "--html", "page.html").check()
+    written = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not done.stdout and "wrote page.html" in done.stderr
+    assert "per character of 48" in written and "word-start, " in written and written.endswith("</html>\n")
+    view("", "--html", "empty.html").check()
+    view("Ban\nO'B\n", "--html", "lines.html", which=lines_model).check()
+    assert "not both" in error_line(view(TEXT, "--html", "a", "--find", "b"), 2)
+    assert error_line(view(TEXT, "--html", "no/such/folder"), 6)
+
+
+def test_a_page_of_4000_characters_and_64_cells_has_less_than_400_kb(tmp_path):
+    """The size grows with the numbers of tokens and cells alone, so random weights will do."""
+    from charlm.config import ModelConfig
+    from charlm.modelfile import Model, save
+    from charlm.text.tokenizers.registry import train
+    from tests.helpers.models import random_weights
+    text = "Thé (quick) \"fox\" 12\n" * 1000
+    tokenizer = train("char", [text], vocabulary_size=None)
+    config = ModelConfig(tokenizer.size, num_layers=1, embedding_size=4, hidden_size=64)
+    save("big.charlm", Model(config, tokenizer, random_weights(config), {}))
+    run_in_process("view", "-m", "big.charlm", "--html", "page.html", stdin=text[:4000].encode()).check()
+    assert 2e5 < os.path.getsize("page.html") < 4e5

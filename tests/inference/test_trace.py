@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from charlm.cli.token_records import words_of
 from charlm.inference import carried
 from charlm.inference.carried import CarriedReader
 from charlm.inference.line_scoring import bits_by_span, make_scorer
 from charlm.inference.scoring import token_nats
-from charlm.inference.trace import Tracer, trace_spans, unit_name
+from charlm.inference.trace import Span, Tracer, trace_spans, unit_name
 from charlm.text.labels import Labels
 from charlm.text.tokenizers.registry import train
 
@@ -140,3 +141,11 @@ def test_a_part_is_read_again_only_until_the_states_agree(network, record_steps,
     reader.read(tokenizer.encode(BOOK))
     tokens = sum(width for _, width in shapes)
     assert len(BOOK) < tokens < 1.3 * len(BOOK)
+
+
+def test_a_subword_belongs_to_the_word_of_its_last_visible_character():
+    def span(text, bits):
+        return Span(text, bits, bits, 1, 0.5, 0)
+    found = words_of([span("the", 1.0), span(" c", 2.0), span("at\t", 4.0), span("  ", 8.0), span("x", 16.0)])
+    assert [(word, start, sum(own.bits for own in spans)) for word, start, spans in found] == [
+        ("the", 0, 1.0), ("cat", 4, 6.0), ("x", 10, 16.0)]
