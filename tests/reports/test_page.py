@@ -3,7 +3,7 @@
 import json
 import re
 
-from charlm.reports.page import marked_up
+from charlm.reports.page import marked_up, page
 from tests.helpers.pages import HOSTILE, hostile_page
 
 
@@ -14,6 +14,11 @@ def test_no_text_leaves_its_element():
     data = json.loads(re.search(r'id="data">(.*?)</script>', written, re.DOTALL)[1])
     assert "".join(data["tokens"]).replace("↵\n", "\n") == HOSTILE.replace("\x1b", "␛").replace("\u202e", "�")
     assert len(data["units"]) == 24 and not re.search(r"(?:src|href)=\"(?!data:)|url\(|@import|https?:", written)
+
+
+def test_a_token_cannot_end_the_script_that_it_is_in():
+    written = page("", {"tokens": ["</script><script>alert(1)</script><!--"]})
+    assert written.count("<script") == written.count("</script>") == 3 and "<!--" not in written
 
 
 def test_marked_up_text_is_escaped():
