@@ -40,8 +40,9 @@ if TYPE_CHECKING:                       # imported where they are used, so that 
     from charlm.inference.classification import Classifier
     from charlm.inference.infilling import Infiller
     from charlm.inference.line_scoring import Scorer, TextScore
-    from charlm.inference.trace import Trace, Tracer
+    from charlm.inference.trace import Tracer
     from charlm.inference.translation import Translation, Translator
+    from charlm.reports.notebook import ShownTrace
 
 LENGTH = 500                            # tokens of running text by default
 MAX_BEAM = 1000
@@ -155,17 +156,19 @@ class LanguageModel:
         return [(names[index], odds) for index, odds
                 in zip(trace.top_ids[-1].tolist(), trace.top_probabilities[-1].tolist(), strict=True)]
 
-    def trace(self, text: str, *, top: int = 10, units: bool = False) -> Trace:
+    def trace(self, text: str, *, top: int = 10, units: bool = False) -> ShownTrace:
         """Return everything the model expects along a text; running text is read with its state carried.
 
         The arrays are those of `charlm.inference.trace.Trace`: nats, entropy, rank, top_ids and top_probabilities and,
         with `units`, the activations of all units after each token. A notebook shows it as coloured text.
         """
+        from charlm.reports.notebook import ShownTrace
         from charlm.text.reading import strip_line_end
         _check_text(text, "trace", "text")
         every = range(self.stored.config.num_layers * self.stored.config.hidden_size) if units else ()
         tracer = self.tracer(carry=not self.task_row.by_line, top=top, units=every)
-        return tracer.score([text if tracer.includes_line_end else strip_line_end(text)])[0]
+        trace = tracer.score([text if tracer.includes_line_end else strip_line_end(text)])[0]
+        return ShownTrace(**vars(trace), tokenizer=self.tokenizer)
 
     def gradient_reach(self, text: str, *, steps: int = 200) -> FloatArray:
         """Return the norm of a loss's gradient with respect to the state 1, 2, ... steps before it; this needs torch.
@@ -174,7 +177,7 @@ class LanguageModel:
         Lines are read one after the other, each with its beginning and end. Raises CorpusError for a text that is too
         short. See `charlm.nn.gradient_reach`.
         """
-        self._require("view")
+        self._require("score")
         _check_text(text, "gradient_reach", "text")
         import torch
 

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from charlm.contract import FloatArray
+from charlm.errors import UsageError
 from charlm.history import History
+from charlm.inference.scoring import nats_to_bits
 from charlm.inference.trace import Trace, trace_spans, unit_name
 from charlm.inference.units import QUESTIONS, areas_under_curve
 from charlm.model import LanguageModel
-from charlm.reports.page import ConfusionPanel, CurvesPanel, TextPanel
+from charlm.reports.page import Alignment, ConfusionPanel, CurvesPanel, TextPanel
 from charlm.text.tokenizers.base import NEWLINE
 
+BEAM = 5                                # targets of a source
+NO_LETTER = "∅"                         # the position that is of no letter
 GUESSES = 10
 UNITS = 64
 BEST_UNITS = 4                          # that answer a question best
@@ -74,6 +78,19 @@ def _beginning(lines: Sequence[str], characters: int) -> Sequence[str]:
     """Return the first lines, at least one, with about so many characters."""
     sizes = np.cumsum([len(line) + 1 for line in lines])
     return lines[:max(int(np.searchsorted(sizes, characters)), 1)]
+
+
+def alignment_panel(model: LanguageModel, sources: Sequence[str]) -> list[Alignment]:
+    """Return, for each source that is not empty, its best targets and what the best one attends to."""
+    if not model.stored.config.attention:
+        raise UsageError("this model has no attention to show; train one with --attention")
+    panels = []
+    for source in filter(None, sources):
+        found = model.translations(source, beam=BEAM)
+        aligned = model.alignment(source, found[0].text)
+        panels.append(Alignment([letter or NO_LETTER for letter in aligned.source], aligned.target, aligned.weights,
+                                [(target.text, nats_to_bits(-target.log_probability)) for target in found]))
+    return panels
 
 
 def curves_panel(history: History | None) -> CurvesPanel | None:

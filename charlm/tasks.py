@@ -40,7 +40,7 @@ _ROWS = (
     Task("text", "Running text, tabs and all.", "stream", (*_TEXT_VERBS, *_COMPRESS), "sample --temp 0.8",
          reads_windows=True, ends_with_eos=False),
     Task("pairs", "Lines of source<TAB>target, for `translate`. Default for .tsv files and for files that begin "
-         "with such lines.", "pairs", ("translate", "eval"), "translate", default_encoder="bidirectional",
+         "with such lines.", "pairs", ("translate", "eval", "view"), "translate", default_encoder="bidirectional",
          reads_source=True, has_source_tokenizer=True),
     Task("lines", "Independent lines: names, records, verses.", "lines", (*_TEXT_VERBS, *_COMPRESS), "sample -N 10",
          by_line=True),

@@ -30,10 +30,12 @@ CALLS = {
     "lines": lambda model: model.lines(2), "score": lambda model: model.score("ab"),
     "scores": lambda model: model.scores(["ab"]), "surprisals": lambda model: model.surprisals("ab"),
     "classify": lambda model: model.classify("ab"), "translate": lambda model: model.translate("ab"),
-    "translations": lambda model: model.translations("ab"), "fill": lambda model: model.fill("a___b")}
-READING = {"score", "scores", "surprisals", "sample", "stream"}
+    "translations": lambda model: model.translations("ab"), "fill": lambda model: model.fill("a___b"),
+    "trace": lambda model: model.trace("ab"), "next_tokens": lambda model: model.next_tokens("ab"),
+    "alignment": lambda model: model.alignment("ab")}
+READING = {"score", "scores", "surprisals", "sample", "stream", "trace", "next_tokens"}
 DOES = {"text": READING, "lines": READING | {"lines"}, "labels": READING | {"lines", "classify"},
-        "pairs": {"translate", "translations"}, "fill": {"fill"}}
+        "pairs": {"translate", "translations", "alignment"}, "fill": {"fill"}}
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -92,8 +94,8 @@ def test_a_model_does_what_its_task_can_do_and_refuses_the_rest(models, kind):
 
 
 # The parts that the command line joins by itself.
-WIRING = {"scorer", "classifier", "translator", "infiller", "filtered_line_sampler", "max_line_length", "generate",
-          "adapter", "adaptive_reader"}
+WIRING = {"scorer", "tracer", "classifier", "translator", "infiller", "filtered_line_sampler", "max_line_length",
+          "generate", "adapter", "adaptive_reader"}
 
 
 def test_every_public_method_is_tried_above():
@@ -291,3 +293,23 @@ def test_using_models_never_imports_torch_nor_the_package_numpy(paths):
             "print('numpy' in sys.modules, 'torch' in sys.modules)\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout.split(), done.stderr) == (["False", "False", "True", "False"], "")
+
+
+def test_a_trace_has_arrays_of_documented_shapes_and_shows_itself(paths):
+    for kind, text in (("text", "ab<\n"), ("lines", "ab<"), ("labels", "calm\tab<")):
+        model = charlm.load(paths[kind])
+        trace = model.trace(text, top=3, units=True)
+        count = 4
+        shapes = {"nats": (count,), "entropy": (count,), "rank": (count,), "top_ids": (count, 3),
+                  "top_probabilities": (count, 3), "units": (count, 24)}
+        assert {name: getattr(trace, name).shape for name in shapes} == shapes and len(trace.unit_names) == 24
+        assert [(span.text, pytest.approx(span.bits, abs=1e-4)) for span in trace.spans()] == model.surprisals(text)
+        shown = trace._repr_html_()
+        assert shown.startswith("<pre") and "&lt;" in shown and f"rank {trace.rank[0]}," in shown
+        assert model.trace(text).units.shape == (count, 0)
+
+
+def test_next_tokens_and_alignments_from_python(paths):
+    assert sum(odds for _, odds in charlm.load(paths["lines"]).next_tokens("a", top=99)) == pytest.approx(1)
+    found = charlm.load(paths["pairs"]).alignment("ab", "cd")
+    assert found.source == ("", "a", "b") and found.target == ("c", "d", "\n") and found.weights.shape == (3, 3)

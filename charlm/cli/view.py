@@ -79,8 +79,11 @@ def command(**given: Any) -> None:
         from charlm.cli.view_page import write_page as show
     else:
         from charlm.cli.view_text import show_text as show
-    source = request.source()
-    show(load_model(request.model, "view"), source, request, workers)
+    source, model = request.source(), load_model(request.model, "view")
+    if model.task_row.reads_source and request.html is None:
+        raise click.UsageError("of a pairs model there is a page to see, with --html; `charlm translate --alignment` "
+                               "prints which letter made which part of a target")
+    show(model, source, request, workers)
 
 
 def _show_models(files: tuple[str, ...], given: dict[str, Any], *, curves: bool) -> None:

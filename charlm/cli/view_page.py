@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from charlm.model import LanguageModel
 
 CHARACTERS = 20_000                     # of the text on a page
+SOURCES = 100                           # of pairs
 
 
 def write_page(model: LanguageModel, source: str, request: ViewRequest, workers: int) -> None:
     """Write the page. Raises CorpusError for a text that cannot be read, StorageError for a page that can't be written.
     """
-    from charlm.panels import confusion_panel, curves_panel, text_panel
+    from charlm.panels import alignment_panel, confusion_panel, curves_panel, text_panel
     from charlm.reports.page import render_page
     from charlm.storage import require_writable, write_durably
+    from charlm.text.reading import strip_line_end
     from charlm.text.tsv import TAB
     require_writable(request.html or "")
     lines = _lines(model, source, request.errors)
     rows = [(label, text) for label, tab, text in (line.partition(TAB) for line in lines) if tab]
+    pairs = model.task_row.reads_source
+    sources = [strip_line_end(line).partition(TAB)[0] for line in lines[:SOURCES]] if pairs else []
     page = render_page(f"{os.path.basename(source) if source != '-' else 'stdin'} as the model sees it",
-                       model.stored.config.describe(), text=text_panel(model, lines, workers=workers),
-                       curves=curves_panel(model.stored.history),
+                       model.stored.config.describe(), curves=curves_panel(model.stored.history),
+                       text=None if pairs else text_panel(model, lines, workers=workers),
+                       alignments=alignment_panel(model, sources) if pairs else (),
                        confusion=confusion_panel(model, rows) if model.task_row.has_labels and rows else None)
     write_durably(request.html or "", page.encode())
     message(f"wrote {request.html} ({len(page.encode()) / 1e6:.1f} MB); it opens in any browser, offline")

@@ -38,10 +38,10 @@ class Activations:
 
     def __init__(self) -> None:
         self.count = 0                                  # spans with activations
+        self.names: tuple[str, ...] = ()                # of the units
         self._texts: list[str] = []
         self._places: list[IntArray] = []               # of the last character of each span
         self._values: list[FloatArray] = []
-        self._names: tuple[str, ...] = ()
         self._characters = 0
 
     def add(self, trace: Trace, spans: Sequence[Span]) -> None:
@@ -53,7 +53,7 @@ class Activations:
         self._places.append(ends[kept])
         self._values.append(values[kept])
         self._characters += sum(len(span.text) for span in spans)
-        self.count, self._names = self.count + int(kept.sum()), trace.unit_names
+        self.count, self.names = self.count + int(kept.sum()), trace.unit_names
 
     def ranked(self, mask: Callable[[str], BoolArray], count: int) -> list[tuple[str, float]]:
         """Return the units that separate best with their areas; none if the mask separates nothing."""
@@ -62,7 +62,7 @@ class Activations:
             return []
         areas = areas_under_curve(np.concatenate(self._values), inside)
         order = np.argsort(-np.abs(areas - 0.5), kind="stable")[:count]
-        return [(self._names[unit], float(areas[unit])) for unit in order]
+        return [(self.names[unit], float(areas[unit])) for unit in order]
 
 
 def matches(pattern: re.Pattern[str], text: str) -> BoolArray:

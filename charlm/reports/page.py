@@ -89,16 +89,21 @@ def _text(panel: TextPanel) -> dict[str, Any]:
     import numpy as np
     ids, guesses = np.unique(panel.guesses, return_inverse=True)
     costs = np.minimum(-np.log2(np.maximum(panel.probabilities, 1e-30)), _MAX_GUESS_BITS)
-    return {"tokens": [_shown(token) + "\n" * token.count("\n") for token in panel.tokens],
+    return {"tokens": [shown(token) for token in panel.tokens],
             "bits": _words(256 * panel.bits), "entropy": _words(256 * panel.entropy), "rank": _words(panel.rank),
-            "names": [_shown(panel.names[index]) for index in ids], "width": panel.guesses.shape[1],
+            "names": [_symbol(panel.names[index]) for index in ids], "width": panel.guesses.shape[1],
             "guesses": _packed(guesses.reshape(-1), "<u2" if len(ids) > 256 else "u1"),
             # The square root gives probabilities near one more of the 256 values.
             "chances": _packed(np.rint(255 * np.sqrt(costs / _MAX_GUESS_BITS)).reshape(-1), "u1"),
             "units": [{"name": name, "values": _nibbles(values)} for name, values in panel.units]}
 
 
-def _shown(token: str) -> str:
+def shown(text: str) -> str:
+    """Return a text with visible control characters; a line break is a symbol and a line break."""
+    return _symbol(text) + "\n" * text.count("\n")
+
+
+def _symbol(token: str) -> str:
     return visible(token).replace("\n", "↵").replace("\t", "⇥")
 
 
@@ -130,6 +135,6 @@ def _curves(panel: CurvesPanel) -> dict[str, Any]:
 
 
 def _alignment(one: Alignment) -> dict[str, Any]:
-    return {"source": [*map(_shown, one.source)], "target": [*map(_shown, one.target)],
+    return {"source": [*map(_symbol, one.source)], "target": [*map(_symbol, one.target)],
             "weights": [[round(float(weight), 3) for weight in row] for row in one.weights],
             "best": [(visible(text), round(bits, 4)) for text, bits in one.best]}

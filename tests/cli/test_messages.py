@@ -19,7 +19,7 @@ def test_a_prompt_without_its_option_is_answered_with_that_option(prompt):
     ("score", ["-m"], "'-m' requires an argument"),
     ("score", ["--jsonl=3"], "'--jsonl' does not take a value"),
     ("score", ["--levl", "token"], "No such option '--levl'"),
-    ("score", ["--level", "word"], "'word' is not one of"),
+    ("score", ["--level", "verse"], "'verse' is not one of"),
     ("score", ["one", "two"], "unexpected extra argument (two)"),
     ("train", [], "Missing argument 'CORPUS...'"),
     ("eval", ["--window"], "'--window' requires an argument"),

@@ -42,6 +42,15 @@ def test_the_page_of_labelled_lines_counts_confusions(page_of, labels_model, lab
     assert len(data["confusion"]["labels"]) == len(counts)
 
 
+def test_the_page_of_pairs_shows_attention_and_the_best_targets(page_of, pairs_model):
+    data, _ = page_of(pairs_model, "ab\tignored\n\nba\n")
+    assert ["".join(one["source"]) for one in data["alignments"]] == ["∅ab", "∅ba"]
+    assert len(data["alignments"][0]["best"]) == 5 and data["curves"] and not data["text"]
+    assert [sum(row) for row in data["alignments"][0]["weights"]] == pytest.approx([1] * 3, abs=0.01)
+    refused = run_in_process("view", "-m", pairs_model, stdin=b"ab")
+    assert "translate --alignment" in error_line(refused, 2)
+
+
 def test_a_long_text_is_cut_and_an_empty_one_refused(page_of, model):
     data, stderr = page_of(model, "one green bottle\n" * 2000)
     assert 19_000 < len(data["text"]["tokens"]) <= 20_000 and "the first" in stderr

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from charlm.cli.token_records import words_of
 from charlm.inference import carried
 from charlm.inference.carried import CarriedReader
 from charlm.inference.line_scoring import bits_by_span, make_scorer
 from charlm.inference.scoring import token_nats
-from charlm.inference.trace import Tracer, trace_spans, unit_name
+from charlm.inference.trace import Span, Tracer, trace_spans, unit_name
 from charlm.text.labels import Labels
 from charlm.text.tokenizers.registry import train
 
@@ -40,8 +41,10 @@ def columns_of(trace):
 @pytest.mark.parametrize("carry", [False, True])
 def test_surprisals_are_those_of_the_scorer_of_running_text(network, tokenizer, carry):
     model = network(tokenizer)
-    scores = make_scorer(model, tokenizer, carry=carry).score(TEXTS)
-    traces = Tracer(model, tokenizer, carry=carry, top=3, units=[0, 5]).score(TEXTS)
+    scorer = make_scorer(model, tokenizer, carry=carry)
+    tracer = Tracer(model, tokenizer, carry=carry, top=3, units=[0, 5])
+    # A second call begins after a text that doesn't end like the start of one.
+    scores, traces = ([*by.score(TEXTS), *by.score(TEXTS)] for by in (scorer, tracer))
     for score, trace in zip(scores, traces, strict=True):
         np.testing.assert_allclose(trace.nats, score.nats, atol=1e-5)
         spans = trace_spans(trace, tokenizer)
@@ -140,3 +143,11 @@ def test_a_part_is_read_again_only_until_the_states_agree(network, record_steps,
     reader.read(tokenizer.encode(BOOK))
     tokens = sum(width for _, width in shapes)
     assert len(BOOK) < tokens < 1.3 * len(BOOK)
+
+
+def test_a_subword_belongs_to_the_word_of_its_last_visible_character():
+    def span(text, bits):
+        return Span(text, bits, bits, 1, 0.5, 0)
+    found = words_of([span("the", 1.0), span(" c", 2.0), span("at\t", 4.0), span("  ", 8.0), span("x", 16.0)])
+    assert [(word, start, sum(own.bits for own in spans)) for word, start, spans in found] == [
+        ("the", 0, 1.0), ("cat", 4, 6.0), ("x", 10, 16.0)]
