@@ -6,14 +6,16 @@ import numpy as np
 
 from charlm.text.examples import batch_by_length
 
-JITTER = 1.0                            # tokens by which lengths are blurred before sorting
+# Tokens by which lengths are blurred before sorting. If all lines of a batch ended at one place, its gradient would say
+# more about that place than about lines; more mixing costs more padding. A target's length follows from its source.
+LINE_BLUR, PAIR_BLUR = 3.0, 1.0
 
 
 class Batches:
     """The examples of every step, given the length in tokens of each example."""
 
-    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int):
-        self._lengths = lengths
+    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int, blur: float):
+        self._lengths, self._blur = lengths, blur
         self._batch_size, self._seed = batch_size, seed
         self._epoch, self._first, self._batches = 0, 0, self._shuffled(0)
         self.in_first_epoch = len(self._batches)
@@ -31,7 +33,7 @@ class Batches:
     def _shuffled(self, epoch: int) -> list[np.ndarray]:
         """Return the batches of one epoch: sorted by blurred length, cut, then shuffled."""
         rng = np.random.default_rng([self._seed, epoch])
-        blurred = self._lengths + rng.uniform(-JITTER, JITTER, len(self._lengths))
+        blurred = self._lengths + rng.uniform(-self._blur, self._blur, len(self._lengths))
         order = np.argsort(blurred, kind="stable")
         batches = [order[rows] for rows in batch_by_length(self._lengths[order], self._batch_size)]
         return [batches[index] for index in rng.permutation(len(batches))]

@@ -18,7 +18,7 @@ from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.text_corpus import TextCorpus
 from charlm.text.token_cache import TokenCache
-from charlm.training.batches import Batches
+from charlm.training.batches import LINE_BLUR, PAIR_BLUR, Batches
 from charlm.training.options import TrainingOptions
 from charlm.training.scaling import expected_text_loss, relative_cost, text_dropout, useful_passes
 
@@ -40,7 +40,7 @@ MIN_CHARACTERS = 1000
 PAIRS_SEEN_AT_8000 = 240_000            # training pairs for a lexicon of 8,000: thirty passes
 MIN_PAIRS_SEEN = 20_000
 LINE_TOKENS_AT_A_MILLION = 6e6          # training tokens for lines of a million in all: six passes
-MAX_LINE_PASSES = 15                    # more of them made short lists worse
+MAX_LINE_PASSES = 10                    # more of them made short lists worse
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,12 @@ def line_sizes(tokens: int) -> Defaults:
     if tokens < 20_000:
         return Defaults(64, 16, 0.3, 0.1)
     if tokens < 500_000:
-        return Defaults(128, 64, 0.3 if tokens < 100_000 else 0.2, 0.1)
+        return Defaults(128 if tokens < 100_000 else 192, 64, 0.3 if tokens < 150_000 else 0.2, 0.1)
     return Defaults(256, 64, 0.15 if tokens < 20_000_000 else 0.0, 0.1)
 
 
 def line_steps(tokens: int, steps_per_epoch: int) -> int:
-    """Return the steps of six passes over a million tokens; tokens read grow with the square root, from 160,000 on."""
+    """Return the steps of six passes over a million tokens; tokens read grow with the square root, from 360,000 on."""
     wanted = min(LINE_TOKENS_AT_A_MILLION * (tokens / 1e6) ** 0.5, MAX_LINE_PASSES * tokens)
     return max(round(wanted / tokens * steps_per_epoch), MIN_STEPS)
 
@@ -237,7 +237,8 @@ def pair_defaults(corpus: PairCorpus, _: TrainingOptions) -> Defaults:
 
 
 def _batches_per_epoch(corpus: LineCorpus | PairCorpus, run: TrainingConfig) -> int:
-    return Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed).in_first_epoch
+    blur = LINE_BLUR if isinstance(corpus, LineCorpus) else PAIR_BLUR
+    return Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed, blur=blur).in_first_epoch
 
 
 def validation_interval(steps: int, window: float, held_out: float) -> int:

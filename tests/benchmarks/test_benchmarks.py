@@ -24,7 +24,7 @@ ROWS = {
     "processes": ("charlm sample -m text.charlm -n 500", "charlm score -m names.charlm names.txt",
                   "charlm sample -m names.charlm -N 100", "charlm --help", "charlm train --help",
                   "charlm sample --help", "charlm translate --help", "charlm eval --help", "charlm info --help"),
-    "cores": ("charlm score -m text.charlm long.txt", "charlm score -m lines.charlm short.txt",
+    "cores": ("charlm score -m text.charlm long.txt", "charlm score -m lines.charlm many.txt",
               "charlm score -m lines.charlm few.txt", "charlm classify -m labels.charlm short.txt",
               "charlm translate -m pairs.charlm short.txt", "charlm fill -m fill.charlm gaps.txt",
               "charlm eval -m lines.charlm long.txt", "charlm eval -m text.charlm --window 64 long.txt"),

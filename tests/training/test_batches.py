@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.text.examples import PADDED_TOKENS
-from charlm.training.batches import Batches
+from charlm.training.batches import LINE_BLUR, PAIR_BLUR, Batches
 
 LENGTHS = np.arange(400) % 100 + 1
 
 
-def batches(lengths=LENGTHS, *, batch_size=4, seed=3):
-    return Batches(np.array(lengths), batch_size=batch_size, seed=seed)
+def batches(lengths=LENGTHS, *, batch_size=4, seed=3, blur=LINE_BLUR):
+    return Batches(np.array(lengths), batch_size=batch_size, seed=seed, blur=blur)
 
 
 def epochs(source, examples, count):
@@ -57,12 +57,19 @@ def test_order_depends_on_epoch_and_seed():
         assert {frozenset(batch) for batch in mine} != {frozenset(batch) for batch in yours}
 
 
-def test_a_batch_has_similar_lengths_and_long_batches_come_at_any_time():
-    epoch, = epochs(batches(), 400, 1)
+@pytest.mark.parametrize("blur", [LINE_BLUR, PAIR_BLUR])
+def test_a_batch_has_similar_lengths_and_long_batches_come_at_any_time(blur):
+    epoch, = epochs(batches(blur=blur), 400, 1)
     spans = [max(LENGTHS[batch]) - min(LENGTHS[batch]) for batch in epoch]
-    assert max(spans) <= 3
+    assert max(spans) <= 2 * blur + 1
     means = np.array([LENGTHS[batch].mean() for batch in epoch])
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5
+
+
+def test_lines_of_a_batch_do_not_all_end_at_one_place():
+    lengths = np.arange(2000) % 15 + 1
+    epoch, = epochs(batches(lengths, batch_size=64), 2000, 1)
+    assert np.mean([len(np.unique(lengths[batch])) for batch in epoch]) > 4
 
 
 def test_number_of_batches_is_that_of_the_examples_rounded_up():

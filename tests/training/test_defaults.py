@@ -140,7 +140,7 @@ def test_more_lines_never_get_a_narrower_network_or_more_dropout():
     assert len(set(chosen)) > 3
 
 
-@pytest.mark.parametrize("tokens", [20_000, 100_000, 500_000, 20_000_000])
+@pytest.mark.parametrize("tokens", [20_000, 100_000, 150_000, 500_000, 20_000_000])
 def test_a_size_for_lines_begins_exactly_at_its_threshold(tokens):
     assert line_sizes(tokens - 1) != line_sizes(tokens) == line_sizes(tokens + 1)
 

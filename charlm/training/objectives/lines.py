@@ -13,7 +13,7 @@ from charlm.inference.scoring import LOGITS
 from charlm.nn.network import Network
 from charlm.text.examples import batch_by_length
 from charlm.text.line_corpus import MAX_EXAMPLE, LineCorpus
-from charlm.training.batches import Batches
+from charlm.training.batches import LINE_BLUR, Batches
 from charlm.training.distributed import Shard
 from charlm.training.objectives.base import Objective, ValidationMetrics, held_out_metrics
 from charlm.training.teacher_forcing import IGNORED, inputs_and_targets, unknown_nats
@@ -27,7 +27,7 @@ class LinesObjective(Objective):
     def __init__(self, corpus: LineCorpus, run: TrainingConfig, network: Network, shard: Shard):
         super().__init__(network, run, shard)
         self._corpus = corpus
-        self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
+        self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed, blur=LINE_BLUR)
         lengths = corpus.validation.lengths
         order = np.argsort(lengths, kind="stable")
         self._held_out = [order[rows] for rows in batch_by_length(lengths[order], AT_ONCE)]

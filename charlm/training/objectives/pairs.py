@@ -16,7 +16,7 @@ from charlm.inference.translation import SOURCES_AT_ONCE, LengthLimit, Translato
 from charlm.nn.network import Network
 from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special_tokens import with_bos_eos
-from charlm.training.batches import Batches
+from charlm.training.batches import PAIR_BLUR, Batches
 from charlm.training.distributed import Shard
 from charlm.training.objectives.base import Objective, ValidationMetrics
 from charlm.training.teacher_forcing import encode_sources
@@ -31,7 +31,7 @@ class PairsObjective(Objective):
     def __init__(self, corpus: PairCorpus, run: TrainingConfig, network: Network, shard: Shard):
         super().__init__(network, run, shard)
         self._corpus = corpus
-        self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed)
+        self._batches = Batches(corpus.lengths, batch_size=run.batch_size, seed=run.seed, blur=PAIR_BLUR)
         target_tokens = corpus.targets.lengths + 1
         self.updates_per_epoch = self._batches.in_first_epoch
         self.tokens_per_update = target_tokens.sum() / self.updates_per_epoch

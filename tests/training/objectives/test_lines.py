@@ -13,7 +13,7 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.text import line_corpus
 from charlm.text.special_tokens import vocabulary_sizes
-from charlm.training.batches import Batches
+from charlm.training.batches import LINE_BLUR, Batches
 from charlm.training.objectives import lines as module
 from charlm.training.trainer import Trainer
 from tests.helpers.objectives import (
@@ -61,7 +61,7 @@ def nats_of(network, row):
 
 
 def rows_at(corpus, step, *, batch_size=3, seed=0):
-    indices = Batches(corpus.train.lengths - 1, batch_size=batch_size, seed=seed).at(step)
+    indices = Batches(corpus.train.lengths - 1, batch_size=batch_size, seed=seed, blur=LINE_BLUR).at(step)
     return [corpus.train[index] for index in indices]
 
 

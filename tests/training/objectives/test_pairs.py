@@ -13,7 +13,7 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.text.special_tokens import eos_id, vocabulary_sizes
 from charlm.text.tokenizers.base import decode
-from charlm.training.batches import Batches
+from charlm.training.batches import PAIR_BLUR, Batches
 from charlm.training.objectives import pairs as module
 from charlm.training.trainer import Trainer
 from tests.helpers.objectives import assert_loss_depends_on_the_step_alone, assert_validation_changes_nothing, never
@@ -64,7 +64,7 @@ def nats_of(network, source, target, end):
 def examples_at(corpus, step, *, batch_size=3, seed=0):
     """Return the ids of sources and targets of a step."""
     lengths = corpus.sources.lengths + corpus.targets.lengths
-    indices = Batches(lengths, batch_size=batch_size, seed=seed).at(step)
+    indices = Batches(lengths, batch_size=batch_size, seed=seed, blur=PAIR_BLUR).at(step)
     return [(corpus.sources[index], corpus.targets[index].tolist()) for index in indices]
 
 
