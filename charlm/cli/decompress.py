@@ -56,9 +56,9 @@ class _Blocks:
         self.damage: ArchiveError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        from charlm.cli.models import load_model
         from charlm.compression.archive import Decompressor
         from charlm.compression.predictor import Predictor
-        from charlm.cli.models import load_model
         try:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
@@ -98,7 +98,8 @@ def _decompress_lines(file: str | None, model: str | None) -> None:
     def decompress(batch: list[Line]) -> tuple[bytes, ArchiveError | None]:
         """Return the text of lines up to the first that is wrong, and the error about that one."""
         found = []
-        for text, line in zip(coder.decompress([line.data.rstrip(b"\r\n") for line in batch]), batch, strict=True):
+        texts = coder.decompress([line.data.rstrip(b"\r\n") for line in batch])
+        for text, line in zip(texts, batch, strict=True):
             try:
                 found.append(check_line(text, line.number) + line.end.encode())
             except ArchiveError as error:

@@ -4,6 +4,7 @@ import functools
 import io
 
 import numpy as np
+
 from charlm.compression.archive import Compressor, Decompressor, Settings
 from charlm.compression.predictor import Predictor
 from charlm.config import ModelConfig
