@@ -363,7 +363,7 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class AdaptationSettings:
-    """How a model learns while it reads, with `--adapt`; training finds the values that suit the model."""
+    """The settings with which a model learns while it reads; training finds those that suit the model."""
 
     head_rate: float = option(0.002, "head_rate", low=0, high=1)        # step of Adam
     head_pull: float = option(0.003, "head_pull", low=0, high=1)        # share of the way back to the first weights

@@ -92,7 +92,8 @@ def test_a_model_does_what_its_task_can_do_and_refuses_the_rest(models, kind):
 
 
 # The parts that the command line joins by itself.
-WIRING = {"scorer", "classifier", "translator", "infiller", "filtered_line_sampler", "max_line_length", "generate"}
+WIRING = {"scorer", "classifier", "translator", "infiller", "filtered_line_sampler", "max_line_length", "generate",
+          "adapter"}
 
 
 def test_every_public_method_is_tried_above():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from charlm import modelfile
-from charlm.config import ModelConfig
+from charlm.config import AdaptationSettings, ModelConfig
 from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError, StorageError
 from charlm.modelfile import Model, load, save
@@ -297,12 +297,24 @@ def test_a_configuration_that_does_not_fit_the_tensors_is_refused(tmp_path, valu
     assert time.monotonic() - began < 2
 
 
+SETTINGS = dataclasses.asdict(AdaptationSettings())
+
+
+def test_settings_of_adaptation_are_stored(tmp_path):
+    settings, model = AdaptationSettings(head_rate=0.004), load(put(tmp_path, old_file(random_weights(SMALL))))
+    save(str(tmp_path / "file.charlm"), dataclasses.replace(model, adaptation=settings))
+    assert load(str(tmp_path / "file.charlm")).adaptation == settings
+
+
 @pytest.mark.parametrize("metadata", [
     {"model": None}, {"model": []}, {"model": {}}, {"tokenizer": None}, {"tokenizer": {}}, {"tokenizer": "char"},
     {"tokenizer": {"kind": "byte"}}, {"tokenizer": {"kind": "bpe"}}, {"tokenizer": {"kind": "wordpiece"}},
     {"tokenizer": {"kind": None}}, {"tokenizer": {"kind": ["char"]}}, {"tokenizer": {"kind": "char", "more": 1}},
     {"training": None}, {"training": []}, {"training": 5}, {"more": {}}, {"source_tokenizer": {}},
-    {"source_tokenizer": "char"}, {"source_tokenizer": False}, {"source_tokenizer": 0}], ids=str)
+    {"source_tokenizer": "char"}, {"source_tokenizer": False}, {"source_tokenizer": 0}, {"adaptation": None},
+    {"adaptation": {}}, {"adaptation": ["head_rate"]}, {"adaptation": SETTINGS | {"more": 1}},
+    {"adaptation": SETTINGS | {"concentration": 0}}, {"adaptation": SETTINGS | {"head_rate": 1e300}},
+    {"adaptation": SETTINGS | {"mixing_rate": None}}, {"adaptation": SETTINGS | {"head_pull": "0.1"}}], ids=str)
 def test_malformed_metadata_is_refused(tmp_path, metadata):
     refusal_of(tmp_path, metadata=metadata)
 
@@ -440,6 +452,7 @@ def test_a_file_of_format_1_is_a_text_model_with_the_same_weights(tmp_path):
     assert list(model.weights) == list(weights)
     assert all(model.weights[name].tobytes() == values.tobytes() for name, values in weights.items())
     assert model.separate_source is None and model.source_tokenizer is model.tokenizer
+    assert model.adaptation == AdaptationSettings()
     assert model.tokenizer.encode("cab\n?").tolist() == [4, 2, 3, 1, 0]
 
 

@@ -236,7 +236,7 @@ def test_a_file_of_format_2_is_read(tmp_path, task):
 def test_a_model_of_format_2_is_saved_in_the_present_format(tmp_path, task):
     (tmp_path / "old.charlm").write_bytes(old_file(other_model(task)))
     save(str(tmp_path / "new.charlm"), load(str(tmp_path / "old.charlm")))
-    assert b'\\"format\\":3,' in (tmp_path / "new.charlm").read_bytes()
+    assert b'\\"format\\":4,' in (tmp_path / "new.charlm").read_bytes()
     assert load(str(tmp_path / "new.charlm")).config == other_model(task).config
 
 

@@ -62,8 +62,8 @@ class _Blocks:
         try:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
-            path = _find_model(self._model, settings.model)
-            predictor = Predictor(load_model(path, "decompress").stored, lanes=settings.lanes, adaptive=settings.adaptive)
+            model = load_model(_find_model(self._model, settings.model), "decompress").stored
+            predictor = Predictor(model, lanes=settings.lanes, adaptive=settings.adaptive)
             yield from decompressor.blocks(predictor)
         except ArchiveError as error:
             raise ArchiveError(f"{self._name}: {error}") from None

@@ -192,7 +192,7 @@ class AdaptCommand(click.Command):
 
 
 class _Adaptation(click.ParamType):
-    """What adapts: the head and counts, or with `full` all weights."""
+    """The value of `--adapt`: `head` for the head and counts, `full` for all weights."""
 
     name = "adaptation"
 

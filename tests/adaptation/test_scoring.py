@@ -24,7 +24,7 @@ def build(kind="char", extra=0, **options):
     size = tokenizer.size + extra
     source = {"source_vocabulary_size": size} if options.get("window") else {}
     config = ModelConfig(size, **{"hidden_size": 12, "embedding_size": 6} | options | source)
-    return Network(config, random_weights(config, scale=0.4)), tokenizer
+    return Network(config, random_weights(config, scale=0.2 if config.nonlinearity == "relu" else 0.4)), tokenizer
 
 
 def adapter_of(network):

@@ -24,9 +24,7 @@ def test_a_text_that_repeats_is_read_with_more_trust_in_counts():
 
 def test_a_text_without_pattern_leaves_the_model_as_it_is():
     weights = {name: 0 * values for name, values in random_weights(CONFIG).items()}
-    row = np.random.default_rng(0).integers(0, 12, 1500)
-    assert find_settings(Network(CONFIG, weights), [row]) == UNCHANGED
-    rows = np.split(row, 30)
+    rows = np.split(np.random.default_rng(0).integers(0, 12, 1500), 30)
     assert find_settings(Network(CONFIG, weights), rows) == UNCHANGED
 
 
@@ -42,8 +40,8 @@ def test_a_larger_network_reads_less():
     assert budgets == sorted(budgets, reverse=True) and budgets[0] == MAX_TOKENS and budgets[-1] == 0
 
 
-@pytest.mark.parametrize("name, value", [("head_rate", -1e-9), ("head_rate", 2), ("concentration", 0), ("head_pull", "1"),
-                                         ("count_weight", None), ("mixing_rate", float("nan")), ("head_rate", True)])
+@pytest.mark.parametrize("name, value", [("head_rate", -1e-9), ("head_rate", 2), ("concentration", 0),
+                                         ("head_pull", "1"), ("count_weight", None), ("mixing_rate", float("nan")), ("head_rate", True)])
 def test_settings_out_of_bounds_are_refused(name, value):
     from charlm.errors import UsageError
     with pytest.raises(UsageError, match=name):

@@ -1,5 +1,7 @@
 """Small models and checkpoints that are written without any training."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from charlm.checkpoint import Checkpoint
@@ -35,7 +37,7 @@ def parts_of(model):
                 "tokenizer": {"kind": model.tokenizer.kind},
                 "source_tokenizer": source and {"kind": source.kind},
                 "labels": labels and [[*pair] for pair in zip(labels.names, labels.counts, strict=True)],
-                "training": model.training}
+                "adaptation": asdict(model.adaptation), "training": model.training}
     sources = {f"source.{name}": values for name, values in source.tensors().items()} if source else {}
     hashes = {} if model.line_hashes is None else {"lines.hashes": model.line_hashes.tensor}
     return metadata, {**model.weights, **model.tokenizer.tensors(), **sources, **hashes}
