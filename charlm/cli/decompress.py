@@ -77,7 +77,7 @@ class _Blocks:
 
 
 def _find_model(path: str | None, digest: bytes) -> str:
-    """Return the model of a compressed file. Raises ArchiveError for another one, or if there is none here."""
+    """Return the model of a compressed file. Raises ArchiveError for another one, or if none is here."""
     from charlm.cli.models import find_model_of
     from charlm.modelfile import checksum
     if path is None:

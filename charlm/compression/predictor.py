@@ -1,4 +1,4 @@
-"""The half of compression that encoder and decoder share: a model that reads tokens in L lanes and says what to expect.
+"""The half of compression that encoder and decoder share: a model that reads tokens in L lanes and predicts the next.
 
 Both call `frequencies` and `read` in the same order with the same tokens, and so have the same integers at every step.
 """
