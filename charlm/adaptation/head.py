@@ -6,8 +6,6 @@ matrices is a sum of whole numbers below 2^53, with the same bits in whatever or
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from charlm.adaptation.exact import Floats, exp
@@ -108,4 +106,4 @@ class GivenLogits:
 
 
 def _bits(count: int) -> int:
-    return math.ceil(math.log2(count))
+    return (count - 1).bit_length()

@@ -15,7 +15,7 @@ from charlm.errors import CorpusError
 
 @contextlib.contextmanager
 def open_input(file: str | None) -> Iterator[Callable[[int], bytes]]:
-    """Open a file or stdin; yield a function that reads at most so many bytes, none at the end. Raises CorpusError."""
+    """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError."""
     from charlm.text.reading import open_bytes, source_name
     source = input_source(file)
     with open_bytes(source, raw=True) as stream:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   charlm compress -m logs.charlm server.log > server.log.clz
-  charlm decompress server.log.clz | cmp - server.log
+  charlm compress -m logs.charlm server.log | charlm decompress -m logs.charlm | cmp - server.log
   tar c notes | charlm compress -m english.charlm -o notes.tar.clz
   charlm compress --lanes 32 big.txt -o big.txt.clz
   charlm compress --lines -m names.charlm < names | charlm decompress --lines -m names.charlm

@@ -62,8 +62,7 @@ class _Blocks:
         try:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
-            path = _find_model(self._model, settings.model)
-            model = load_model(path, "decompress").stored
+            model = load_model(_find_model(self._model, settings.model), "decompress").stored
             predictor = Predictor(model, lanes=settings.lanes, adaptive=settings.adaptive)
             yield from decompressor.blocks(predictor)
         except ArchiveError as error:
@@ -78,7 +77,7 @@ class _Blocks:
 
 
 def _find_model(path: str | None, digest: bytes) -> str:
-    """Return the model of a compressed file. Raises ArchiveError for another one, or if there is none here."""
+    """Return the model of a compressed file. Raises ArchiveError for another one, or if none is here."""
     from charlm.cli.models import find_model_of
     from charlm.modelfile import stated_checksum
     if path is None:
@@ -99,7 +98,8 @@ def _decompress_lines(file: str | None, model: str | None) -> None:
     def decompress(batch: list[Line]) -> tuple[bytes, ArchiveError | None]:
         """Return the text of lines up to the first that is wrong, and the error about that one."""
         found = []
-        for text, line in zip(coder.decompress([line.data.rstrip(b"\r\n") for line in batch]), batch, strict=True):
+        texts = coder.decompress([line.data.rstrip(b"\r\n") for line in batch])
+        for text, line in zip(texts, batch, strict=True):
             try:
                 found.append(check_line(text, line.number) + line.end.encode())
             except ArchiveError as error:

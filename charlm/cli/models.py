@@ -51,7 +51,7 @@ def load_model(path: str | None, verb: str = "", *, besides: str | None = None, 
 
 
 def find_model_of(digest: bytes) -> str:
-    """Return the `*.charlm` here whose checksum begins with a digest, named on stderr. Raises ArchiveError."""
+    """Return the `*.charlm` here whose checksum begins with a digest, and name it on stderr. Raises ArchiveError."""
     from charlm.modelfile import stated_checksum
     for name in sorted(filter(os.path.isfile, glob.glob("*.charlm"))):
         with contextlib.suppress(ModelFileError):

@@ -1,4 +1,4 @@
-"""What the tokenizer cannot spell, as bytes: unknown characters and bytes that are no UTF-8.
+"""Escapes: bytes that the tokenizer cannot spell, of unknown characters and of what is no UTF-8.
 
 An escape is a kind (0: a byte that is no UTF-8; 1 to 4: the number of bytes of a character) and its bytes. Both are
 coded by counts of the escapes so far: the kind by all, the first byte by those of its kind, and a further byte by

@@ -17,7 +17,7 @@ from charlm.config import ModelConfig
 from charlm.contract import IntArray, RowIndex, Tensors
 from charlm.errors import UsageError
 
-UNIT = 1 << 14                          # cell states are integers; this one stands for 1
+UNIT = 1 << 14                          # the integer that a cell state of 1 is
 RELU_LIMIT = 64                         # hidden states of relu are clipped here
 _MAX_ARGUMENT = 1 << 30                 # of the sigmoid, in entries of its table
 Floats = NDArray[np.float32]
@@ -39,7 +39,7 @@ def _entries(values: NDArray[np.float64], bias: NDArray[np.float64], factor: NDA
 
 
 class ExactLayer:
-    """One recurrent layer of L lanes. Layer 0 has a row of gate inputs for each token, others have H integers."""
+    """A recurrent layer of L lanes. Layer 0 has a row of gate inputs for each token, others read H integers."""
 
     gates = 1
 

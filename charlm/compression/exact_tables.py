@@ -16,7 +16,7 @@ SIGMOID_SIZE = 1 << 14                  # entries: arguments from -10.7 to 10.7
 SIGMOID_ZERO = SIGMOID_SIZE // 2        # the entry for 0
 EXP_STEPS = 512                         # entries of the exponential's table for 1
 EXP_SIZE = 1 << 14                      # entries: arguments from 0 down to -32
-EXP_ONE = 1 << 32                       # the integer that stands for 1
+EXP_ONE = 1 << 32                       # the integer that 1 is
 _TERMS = 12                             # of the Taylor series: its next term is below 1e-40
 
 

@@ -1,4 +1,4 @@
-"""The half of compression that encoder and decoder share: a model that reads tokens in L lanes and says what to expect.
+"""The half of compression that encoder and decoder share: a model that reads tokens in L lanes and predicts the next.
 
 Both call `frequencies` and `read` in the same order with the same tokens, and so have the same integers at every step.
 """
@@ -43,7 +43,7 @@ class Predictor:
         self.restart(lanes)
 
     def restart(self, lanes: int) -> None:
-        """Forget everything that was read and learned; go on with this many lanes."""
+        """Forget everything that was read and learned; continue with this many lanes."""
         self.lanes, self._head = lanes, self._make_head()
         self._network.start(lanes)
         self._unread = np.full(lanes, self.spelling.start)              # the network reads them at the next step
@@ -55,7 +55,7 @@ class Predictor:
         return StaticHead(weight, bias, largest_state(self._model.config))
 
     def begin_block(self) -> None:
-        """Let the first lane go on where the last one stopped, and the others start afresh."""
+        """Let the first lane continue where the last one stopped, and the others start afresh."""
         if self.lanes > 1:
             self._network.select([-1] * self.lanes)
             self._network.forget(slice(1, None))

@@ -134,7 +134,7 @@ def _unpadded(text: bytes) -> bytes | None:
 
 
 def check_line(text: bytes | None, number: int) -> bytes:
-    """Return the text of line `number`. Raises ArchiveError if there is none."""
+    """Return the text of line `number`. Raises ArchiveError if it has no text."""
     if text is None:
         raise ArchiveError(f"line {number} was not written by `charlm compress --lines` with this model")
     return text

@@ -2,7 +2,7 @@
 
 A tokenizer of pieces (bytes, subwords) has a token for each byte, so every file can be spelled with it. A tokenizer of
 characters reads what it does not know as `<unk>`; the bytes of each `<unk>` are an escape. A model of lines has no
-newline but an end, which stands for it here.
+newline but an end of line, which is used for it here.
 """
 
 from __future__ import annotations
