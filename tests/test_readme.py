@@ -115,12 +115,12 @@ def test_every_command_of_readme_runs_in_order(folder):
     for command in commands:
         done = run(command, folder)
         assert succeeded(done, command), (command, done.stderr)
-        assert "charlm train" in command or done.stdout, command
+        assert re.search("charlm train|--html| > ", command) or done.stdout, command
 
 
 @pytest.mark.slow
 def test_every_example_of_readme_prints_the_form_it_shows(models):
-    assert len(examples()) >= 10
+    assert len(examples()) >= 5
     for command, output in examples():
         done = run(command, models)
         lines = done.stdout.splitlines()
@@ -133,7 +133,7 @@ def test_every_example_of_readme_prints_the_form_it_shows(models):
 @pytest.mark.slow
 def test_readme_python_example_runs_without_torch(models):
     block, = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    for verb in ("sample", "stream", "score", "classify", "translate", "fill"):
+    for verb in ("sample", "score", "classify", "translate", "fill"):
         assert f".{verb}(" in block
     block += "import sys\nassert 'torch' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", block], cwd=models, capture_output=True, text=True, timeout=120)
