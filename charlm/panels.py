@@ -75,7 +75,7 @@ def _trace(model: LanguageModel, lines: Sequence[str], units: Sequence[int], *, 
 
 
 def _beginning(lines: Sequence[str], characters: int) -> Sequence[str]:
-    """Return the first lines, at least one, with about so many characters."""
+    """Return the first lines, at least one, of about this many characters."""
     sizes = np.cumsum([len(line) + 1 for line in lines])
     return lines[:max(int(np.searchsorted(sizes, characters)), 1)]
 

@@ -5,11 +5,12 @@ Not here: what models of all tasks have in common (test_modelfile.py).
 
 import hashlib
 import os
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig
+from charlm.config import AdaptationSettings, ModelConfig
 from charlm.container import pack
 from charlm.errors import CharlmError, ModelFileError
 from charlm.modelfile import Model, load, peek, save
@@ -170,7 +171,7 @@ def parts_without_labels(task):
     """Return the parts of a model of this format without the entry of labels."""
     metadata, tensors = old_parts(other_model(task))
     metadata["model"]["labels"] = 0
-    return metadata | {"provenance": {}, "history": False}, tensors
+    return metadata | {"adaptation": asdict(AdaptationSettings()), "provenance": {}, "history": False}, tensors
 
 
 every_other_task = pytest.mark.parametrize("task", ["text", "pairs", "fill"])

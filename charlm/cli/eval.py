@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
 from charlm.cli.output import write_rows, write_table
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
 
 EXAMPLES = """\b
 Examples:
@@ -68,6 +73,19 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
     from charlm.registry import BREAKDOWNS, EVALUATORS, implementation
     from charlm.text.reading import Text
     loaded = load_model(model)
+    _check(loaded, window=window, adapt=adapt, breakdown=breakdown, training_text=training_text)
+    request = EvaluationRequest([Text(file, errors, message) for file in files], message, window, beam, workers,
+                                adapt=adapt)
+    if breakdown:
+        training = None if training_text is None else Text(training_text, errors, message)
+        write_rows(implementation(BREAKDOWNS, loaded.task)(loaded, request, training), jsonl=jsonl)
+    else:
+        write_table(implementation(EVALUATORS, loaded.task)(loaded, request), jsonl=jsonl)
+
+
+def _check(loaded: LanguageModel, *, window: int | None, adapt: str, breakdown: bool,
+           training_text: str | None) -> None:
+    """Raise UsageError for options that do not fit the model or each other."""
     if window is not None and loaded.task_row.ends_with_eos:
         raise click.UsageError(f"--window is for models of running text, not for {loaded.task_row.model_phrase}")
     if adapt and "score" not in loaded.task_row.verbs:
@@ -79,10 +97,3 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
         raise click.UsageError("--training-text is for --breakdown")
     if breakdown and (window is not None or adapt):
         raise click.UsageError("--breakdown takes neither --window nor --adapt; it carries the state through the text")
-    request = EvaluationRequest([Text(file, errors, message) for file in files], message, window, beam, workers,
-                                adapt=adapt)
-    if breakdown:
-        training = None if training_text is None else Text(training_text, errors, message)
-        write_rows(implementation(BREAKDOWNS, loaded.task)(loaded, request, training), jsonl=jsonl)
-    else:
-        write_table(implementation(EVALUATORS, loaded.task)(loaded, request), jsonl=jsonl)

@@ -100,8 +100,10 @@ def _number_message(error: click.ClickException) -> str:
 def message(text: str) -> None:
     """Print one line, `charlm: ...`, on stderr. Line breaks become spaces; a closed or absent stderr is ignored."""
     from charlm.reports.visible import visible
+    # A byte of a file name that is not UTF-8 (PEP 383) is shown as an escape.
+    text = _LINE_BREAKS.sub(" ", text.strip()).encode("utf-8", "backslashreplace").decode("utf-8")
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"charlm: {visible(_LINE_BREAKS.sub(' ', text.strip()))}\n")      # print would use stdout
+        sys.stderr.write(f"charlm: {visible(text)}\n")     # print would use stdout
         sys.stderr.flush()
 
 

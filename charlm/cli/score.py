@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  tail -f server.log | charlm filter --min-bpc 4 --with-score
   charlm score suspicious.log | sort -rn | head
   charlm score --level token --jsonl < verse.txt
   charlm score --level total --carry held-out.txt
   charlm score --level word essay.txt | sort -t"$(printf '\\t')" -k5 -rn | head
   charlm score --adapt < server.log | sort -rn | head
-  charlm score server.log | awk '$1 > 4'
+  tail -f server.log | charlm score --jsonl | jq --unbuffered -c 'select(.bits_per_character > 4)'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from charlm.checkpoint import Checkpoints
 from charlm.config import DEFAULT_CELL, CorpusConfig, to_flags
-from charlm.errors import DivergedError, StorageError, UsageError
+from charlm.errors import DivergedError, ModelFileError, StorageError, UsageError
 from charlm.events import Event, Planned, Resumed, Saved, Stopped, Validation, Warned
 from charlm.modelfile import Model, save
 from charlm.provenance import Provenance
@@ -235,7 +235,7 @@ class _RunningSession:
             calls.run(lambda commit: store_adaptation(path, self._corpus, commit))
         except Interrupted:
             return
-        except StorageError as error:
+        except (ModelFileError, StorageError) as error:
             yield Warned(f"{error}; the model is stored with the usual settings of --adapt")
 
     def _remove_checkpoints(self, checkpoints: Checkpoints) -> Iterator[Warned]:

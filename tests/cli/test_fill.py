@@ -152,7 +152,7 @@ def test_a_line_of_5000_characters_and_one_of_40_gaps_are_filled(records):
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe", "unigram"])
-def test_a_filling_stays_on_one_line_whatever_the_tokens_are(fill, verses, tmp_path, tokenizer):
+def test_a_filling_stays_on_one_line_whatever_the_tokens_are(verses, tmp_path, tokenizer):
     path = str(tmp_path / "m.charlm")
     size = ["--vocab-size", 290] if tokenizer in ("bpe", "unigram") else []
     run_in_process("train", verses, "-o", path, "--fill", *BRIEF, "--quiet", "--tokenizer", tokenizer, *size).check()
@@ -161,7 +161,8 @@ def test_a_filling_stays_on_one_line_whatever_the_tokens_are(fill, verses, tmp_p
         if "\n" in "".join(model.tokenizer.decoder().push([token])):
             model.weights["head.bias"][token] = 10
     save(path, model)
-    assert fill(["a ___ b"], "-N", 20, "--seed", 1, model=path).count("\n") == 20
+    done = run_in_process("fill", "-m", path, "-N", 20, "--seed", 1, stdin=b"a ___ b").check()
+    assert done.stdout.count(b"\n") == 20
 
 
 def test_the_newest_fill_model_is_used_among_models_of_several_tasks(fill_model, pairs_model, tmp_path):

@@ -215,7 +215,7 @@ def test_filters_apply_to_the_text_before_the_stop_text(lines, names, flags):
     drawn = lines("-N", 60, "--stop", "a", "--tries", 3000, *flags) if flags != ("--match", "a") else \
         lines("-N", 60, "--stop", "e", "--tries", 3000, *flags)
     assert len(set(drawn)) == len(drawn) or "--unique" not in flags
-    assert not set(drawn) & set(names.read_text(encoding="utf-8").split("\n")) or "--novel" not in flags
+    assert not set(drawn) & set(names.read_text(encoding="utf-8").splitlines()) or "--novel" not in flags
     assert all("a" in line for line in drawn) or "--match" not in flags
 
 

@@ -68,7 +68,8 @@ def test_the_history_goes_on_after_the_best_validation(train_as, monkeypatch):
     monkeypatch.setattr("charlm.training.trainer.Trainer.validate",
                         lambda trainer, interrupted: ValidationMetrics(float(next(losses)), 1.0))
     model = train_as("m.charlm", "--steps", "30", "--patience", "3")
-    assert model.history.held_out_loss.tolist() == [1, 2, 3, 4] and model.training["nats_per_token"] == 1
+    # The fifth is that of the weights after the rate has fallen to zero.
+    assert model.history.held_out_loss.tolist() == [1, 2, 3, 4, 5] and model.training["nats_per_token"] == 1
     assert model.training["step"] < model.history.steps[-1] == model.history.held_out_steps[-1]
 
 
