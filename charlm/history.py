@@ -260,7 +260,7 @@ def _check(history: History, sample_steps: Steps) -> None:
         optional = name in ("seconds", "held_out_error_rate")
         _require(len(column) == whole or optional and not len(column),
                  f"its history has {len(column)} values of {name}")
-        _require(bool((column >= 0).all()), f"its history has negative values of {name}")
+        _require(bool((np.isfinite(column) & (column >= 0)).all()), f"its history has impossible values of {name}")
     for steps in (history.steps, history.held_out_steps, sample_steps):
         _require(bool((steps[:1] > 0).all() and (steps[1:] > steps[:-1]).all()),
                  "the steps of its history do not increase")

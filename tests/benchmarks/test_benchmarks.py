@@ -82,6 +82,13 @@ def test_fit_of_the_law_prints_its_numbers_and_errors():
     assert re.search(r"^law fitted without the text and its slices +rms 0\.\d{3} ", done.stdout, re.M)
 
 
+def test_fit_of_short_runs_prints_its_numbers_and_errors():
+    command = [sys.executable, str(DIRECTORY / "short_runs.py")]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert any(re.match(r"BEGINNING = \d", line) for line in lines), lines
+    assert re.search(r"\d\.\d+", lines[-1]), lines
+
+
 def test_every_benchmark_is_tested():
     modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS - SWEEP
-    assert modules == {*ROWS, "gpu", "sweep_examples", "fit_scaling"}
+    assert modules == {*ROWS, "gpu", "sweep_examples", "fit_scaling", "short_runs"}

@@ -4,6 +4,7 @@ Prints the numbers of accepted and refused files; anything else ends the process
 """
 
 import copy
+import dataclasses
 import hashlib
 import json
 import random
@@ -11,7 +12,7 @@ import sys
 
 import numpy as np
 
-from charlm.config import ModelConfig
+from charlm.config import AdaptationSettings, ModelConfig
 from charlm.container import pack
 from charlm.errors import ModelFileError
 from charlm.modelfile import load
@@ -33,7 +34,8 @@ def parts(kind):
     config = ModelConfig(tokenizer.size, cell="rnn", num_layers=1, embedding_size=1, hidden_size=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
     metadata = {"task": "stream", "model": config.to_json(), "tokenizer": {"kind": kind}, "source_tokenizer": None,
-                "labels": None, "training": {"steps": 1}}
+                "labels": None, "adaptation": dataclasses.asdict(AdaptationSettings()), "training": {"steps": 1},
+                "provenance": {}, "history": False}
     return metadata, {**weights, **tokenizer.tensors()}
 
 

@@ -155,7 +155,7 @@ def test_every_tensor_of_another_shape_or_type_is_refused(started, assert_refuse
 def test_numbers_that_are_not_finite_are_refused(started, assert_refused, value):
     from safetensors.numpy import load
     for name, values in load(started[0]).items():
-        if values.dtype == np.float32:
+        if values.dtype == np.float32 and values.size:      # its history is still empty
             assert_refused(replace_parts(started[0], tensors={name: np.full_like(values, value)}))
 
 
