@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from charlm.contract import FloatArray
 from charlm.errors import UsageError
 from charlm.history import History
 from charlm.inference.scoring import nats_to_bits
-from charlm.inference.trace import Trace, trace_spans, unit_name
-from charlm.inference.units import QUESTIONS, areas_under_curve
+from charlm.inference.trace import Trace, trace_spans
+from charlm.inference.units import QUESTIONS, Activations
 from charlm.model import LanguageModel
 from charlm.reports.page import Alignment, ConfusionPanel, CurvesPanel, TextPanel
 from charlm.text.tokenizers.base import NEWLINE
@@ -30,7 +29,8 @@ def text_panel(model: LanguageModel, lines: Sequence[str], *, workers: int = 1) 
     units = choose_units(model, lines, workers=workers)
     traces = _trace(model, lines, [unit for unit, _ in units], top=GUESSES, workers=workers)
     spans = [(trace, span) for trace in traces for span in trace_spans(trace, model.tokenizer)]
-    activations = np.nan_to_num(np.array([trace.units[span.last] for trace, span in spans]).reshape(-1, len(units)))
+    activations = np.array([trace.units[span.last] for trace, span in spans]).reshape(len(spans), len(units))
+    activations = np.nan_to_num(activations)        # after the end of a line there are none
     return TextPanel(
         [span.text for _, span in spans], np.array([span.bits for _, span in spans]),
         np.array([span.entropy for _, span in spans]), np.array([span.rank for _, span in spans]),
@@ -44,28 +44,17 @@ def choose_units(model: LanguageModel, lines: Sequence[str], *, workers: int = 1
     """Return up to 64 units with names: those that answer a built-in question best, then those that change most."""
     config = model.stored.config
     count = config.num_layers * config.hidden_size
-    traces = _trace(model, _beginning(lines, MAX_ACTIVATIONS // count), range(count), workers=workers)
-    spans = [(trace, span) for trace in traces for span in trace_spans(trace, model.tokenizer)]
-    values = np.nan_to_num(np.array([trace.units[span.last] for trace, span in spans]).reshape(-1, count))
-    text = "".join(span.text for _, span in spans)
-    ends = np.cumsum([len(span.text) for _, span in spans], dtype=np.int64) - 1
-    chosen: dict[int, str] = {}
-    for name, question in QUESTIONS.items():
-        for unit, area in _best(values, question(text)[ends]):
-            chosen.setdefault(unit, f"{unit_name(unit, config.hidden_size)} {name} {area:.2f}")
-    for unit in np.argsort(-values.std(axis=0), kind="stable").tolist() if len(values) else range(count):
-        chosen.setdefault(unit, unit_name(unit, config.hidden_size))
-    return list(chosen.items())[:UNITS]
-
-
-def _best(values: FloatArray, inside: np.ndarray) -> list[tuple[int, float]]:
-    """Return the units (of U in values (T, U)) that separate best, with their areas under the curve."""
-    if not inside.any() or inside.all():
-        return []
-    areas = areas_under_curve(values, inside)
-    separation = np.maximum(areas, 1 - areas)
-    order = np.argsort(-separation, kind="stable")[:BEST_UNITS].tolist()
-    return [(unit, float(separation[unit])) for unit in order if separation[unit] >= MIN_AUC]
+    activations = Activations()
+    for trace in _trace(model, _beginning(lines, MAX_ACTIVATIONS // count), range(count), workers=workers):
+        activations.add(trace, trace_spans(trace, model.tokenizer))
+    titles: dict[str, str] = {}
+    for name, question in QUESTIONS.items() if activations.count else ():
+        for unit, area in activations.ranked(question, BEST_UNITS):
+            if max(area, 1 - area) >= MIN_AUC:
+                titles.setdefault(unit, f"{unit} {name} {max(area, 1 - area):.2f}")
+    for unit in activations.by_variation():
+        titles.setdefault(unit, unit)
+    return [(activations.names.index(unit), title) for unit, title in titles.items()][:UNITS]
 
 
 def _trace(model: LanguageModel, lines: Sequence[str], units: Sequence[int], *, top: int = 0,

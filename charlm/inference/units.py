@@ -64,6 +64,11 @@ class Activations:
         order = np.argsort(-np.abs(areas - 0.5), kind="stable")[:count]
         return [(self.names[unit], float(areas[unit])) for unit in order]
 
+    def by_variation(self) -> list[str]:
+        """Return all units, those whose activations vary most first."""
+        order = np.argsort(-np.concatenate(self._values).std(axis=0), kind="stable") if self.count else ()
+        return [self.names[unit] for unit in order]
+
 
 def matches(pattern: re.Pattern[str], text: str) -> BoolArray:
     """Return a mask (C,) of the characters that belong to a match."""

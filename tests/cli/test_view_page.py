@@ -58,6 +58,11 @@ def test_a_long_text_is_cut_and_an_empty_one_refused(page_of, model):
     assert "nothing to show" in error_line(result, 4)
 
 
+def test_a_page_of_one_blank_line_has_no_units(page_of, lines_model):
+    data, _ = page_of(lines_model, "\n")
+    assert data["text"]["tokens"] == ["↵\n"] and data["text"]["units"] == []
+
+
 def test_a_page_excludes_the_options_of_the_terminal(model):
     result = run_in_process("view", "-m", model, "--html", "page.html", "--top", 3, stdin=b"a")
     assert "leave out" in error_line(result, 2)
