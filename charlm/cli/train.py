@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +14,9 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
-from charlm.cli.models import default_output
 from charlm.cli.train_output import check_log, check_output, is_finished, resumed_checkpoint
-from charlm.config import CorpusConfig, to_flags
+from charlm.cli.train_request import TrainRequest, parse_request
+from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
 from charlm.provenance import Provenance, provenance_of
 from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from charlm.training.distributed import ProcessGroup
     from charlm.training.starting_point import StartingPoint
 
-REPEATED = "again.charlm"               # where a repeated run writes, as the first one's model is there
 EXAMPLES = """\b
 Examples:
   charlm train corpus.txt
@@ -43,55 +41,6 @@ Examples:
   charlm train names.txt --lines && charlm sample -N 20 --unique --novel
   charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
 """
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The options of the command."""
-
-    corpus: tuple[str, ...]
-    output: str | None
-    force: bool
-    task: str | None                    # None: by the corpus
-    reading: CorpusConfig
-    training: TrainingOptions
-    resume: bool
-    new_corpus: bool
-    init_from: str | None
-    checkpoint_every: float
-    device: str
-    threads: int | None
-    log: str | None
-    quiet: bool
-    began: float                        # time.monotonic() when the command began
-
-    @property
-    def path(self) -> str:
-        """The path of the model to write."""
-        return self.output or default_output(self.corpus[0])
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts that are named: those of the corpus, and a held-out one."""
-        held_out = self.reading.held_out
-        return [*self.corpus, *([held_out] if isinstance(held_out, str) else [])]
-
-    @property
-    def repeat_command(self) -> list[str]:
-        """The words of a command that makes the same run, without its length."""
-        given = {name: value for name, value in self.training.given.items() if name != "minutes"}
-        reading = {name: value for name, value in vars(self.reading).items() if value is not None}
-        return ["charlm", "train", *self.corpus, "-o", REPEATED, *([f"--{self.task}"] if self.task else []),
-                *to_flags(CorpusConfig, reading), *to_flags(TrainingOptions, given),
-                *(["--init-from", self.init_from] if self.init_from else [])]
-
-    @property
-    def resume_command(self) -> str:
-        """The command that resumes this run."""
-        where = [] if self.output is None else ["-o", self.output]
-        processes = os.environ.get("WORLD_SIZE", "1")
-        launcher = ["torchrun", "--nproc-per-node", processes, "-m"] if processes != "1" else []
-        return shlex.join([*launcher, "charlm", "train", *self.corpus, *where, "--resume"])
 
 
 def _task_options(command: Any) -> Any:
@@ -133,36 +82,12 @@ def command(**given: Any) -> None:
     """
     began = time.monotonic()
     options.spin_briefly()
-    request = _request(given, began)
+    request = parse_request(given, began)
     run = _run_distributed if int(os.environ.get("WORLD_SIZE", "1")) > 1 else _run_as_writer
     run(request)
 
 
-def _request(given: dict[str, Any], began: float) -> _Request:
-    """Build the request. Refuse options that are invalid for any corpus before one is read."""
-    tasks = [name for name in TASKS if given.pop(name)]
-    if len(tasks) > 1:
-        raise click.UsageError(f"--{tasks[0]} and --{tasks[1]} are two tasks; give one")
-    encoder = given["training"].encoder
-    if given.pop("bidirectional"):
-        if encoder not in (None, "bidirectional"):
-            raise click.UsageError(f"--bidirectional and --encoder {encoder} name two encoders; give one")
-        given["training"] = replace(given["training"], encoder="bidirectional")
-    request = _Request(task=tasks[0] if tasks else None, began=began, **given)
-    if request.output == "":
-        raise click.UsageError("-o/--output is empty; name a file, or leave it out")
-    if request.new_corpus and not request.resume:
-        raise click.UsageError("--new-corpus needs --resume; to start from scratch, name another file with -o")
-    if request.init_from and request.resume:
-        raise click.UsageError("--init-from starts a run and --resume continues one; give one of them")
-    if not 0 <= request.checkpoint_every < 1e9:
-        raise click.UsageError(f"--checkpoint-every must be from 0 to 1e9 seconds, not {request.checkpoint_every:g}")
-    from charlm.training.defaults import check_early
-    check_early(request.task or DEFAULT_FOR_TSV, request.training)
-    return request
-
-
-def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None) -> None:
+def _run_as_writer(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
     """Train as the process that writes the output, holding its lock."""
     from charlm.checkpoint import Checkpoints
     from charlm.lock import locked
@@ -181,7 +106,7 @@ def _run_as_writer(request: _Request, process_group: ProcessGroup | None = None)
         _run(request, process_group)
 
 
-def _run_distributed(request: _Request) -> None:
+def _run_distributed(request: TrainRequest) -> None:
     """Train as one process of torchrun. Only rank 0 writes files and reports."""
     if "-" in request.corpus:
         raise click.UsageError("only one of several processes can read standard input; name a file instead of -")
@@ -197,7 +122,7 @@ def _run_distributed(request: _Request) -> None:
             sys.exit(error.exit_code)   # rank 0 reports it
 
 
-def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
+def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
     from charlm.text.reading import require_readable
@@ -233,14 +158,14 @@ def _run(request: _Request, process_group: ProcessGroup | None = None) -> None:
         _compare(request, start)
 
 
-def _provenance(request: _Request, start: StartingPoint) -> Provenance:
+def _provenance(request: TrainRequest, start: StartingPoint) -> Provenance:
     """Return the provenance of a run that begins now."""
     from charlm.modelfile import content_digest
     return provenance_of(["charlm", *sys.argv[1:]], request.texts, init_from=request.init_from or "",
                          init_digest=content_digest(start.initial) if start.initial else "")
 
 
-def _compare(request: _Request, start: StartingPoint) -> None:
+def _compare(request: TrainRequest, start: StartingPoint) -> None:
     """Say how the text of the model that the run began with fares, if that text is there."""
     from charlm.modelfile import load
     if start.initial is None or request.init_from is None:
@@ -254,7 +179,7 @@ def _ignore(text: str) -> None:
     """Report nothing."""
 
 
-def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[str], None]) -> Checkpoint | None:
+def _checkpoint(checkpoints: Checkpoints, request: TrainRequest, report: Callable[[str], None]) -> Checkpoint | None:
     """Return the checkpoint to resume, if one is asked for and there is one."""
     if request.resume:
         return resumed_checkpoint(request.path, checkpoints, report, force=request.force)
@@ -263,7 +188,7 @@ def _checkpoint(checkpoints: Checkpoints, request: _Request, report: Callable[[s
     return None
 
 
-def _starting_point(request: _Request, checkpoint: Checkpoint | None) -> StartingPoint:
+def _starting_point(request: TrainRequest, checkpoint: Checkpoint | None) -> StartingPoint:
     """Return where the run starts. Raises UsageError if the options contradict it."""
     from charlm.training.starting_point import StartingPoint
     start = StartingPoint.from_checkpoint(checkpoint) if checkpoint is not None else \
@@ -272,7 +197,7 @@ def _starting_point(request: _Request, checkpoint: Checkpoint | None) -> Startin
     return start
 
 
-def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
+def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusConfig,
                  report: Callable[[str], None]) -> tuple[Corpus, str]:
     """Return the corpus and its task, which is recognized from the texts if nothing decides it."""
     from charlm.registry import CORPORA, implementation
@@ -297,7 +222,7 @@ def _read_corpus(request: _Request, start: StartingPoint, reading: CorpusConfig,
     return corpus, task
 
 
-def _progress(request: _Request, silent: bool, *, is_main: bool) -> Progress:
+def _progress(request: TrainRequest, silent: bool, *, is_main: bool) -> Progress:
     """Return the report of a run."""
     from charlm.reports.progress import choose_progress
     progress = choose_progress(quiet=silent)
