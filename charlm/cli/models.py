@@ -69,6 +69,6 @@ def default_output(corpus: str) -> str:
     """
     name = "stdin" if corpus == "-" else os.path.basename(corpus)
     stem, ending = os.path.splitext(name)
-    if ending.lower() in (".gz", ".bz2", ".xz"):
+    if ending.lower() in (".gz", ".bz2", ".xz", ".zst"):
         stem = os.path.splitext(stem)[0]
     return f"{stem or name}.charlm"

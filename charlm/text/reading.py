@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import importlib
 import itertools
 import lzma
 import os
@@ -13,15 +14,38 @@ import shlex
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text.sources import STDIN
 from charlm.text.tokenizers.base import NEWLINE
 
+
+def _find_zstd() -> Any:
+    """Return the module of Python 3.14, else its backport for older versions, else None."""
+    for name in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return importlib.import_module(name)
+    return None
+
+
+zstd = _find_zstd()
+
+
+def _open_zstd(source: str, mode: str) -> BinaryIO:
+    """Open a .zst file. Raises CorpusError if no module for it is installed."""
+    if zstd is None:
+        raise CorpusError(f"{source}: reading .zst needs another package; pip install 'charlm[zst]'")
+    stream: BinaryIO = zstd.open(source, mode)
+    return stream
+
+
 CHUNK = 1 << 18                         # bytes read at once
-COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+COMPRESSED: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zstd}
+_DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, *([zstd.ZstdError] if zstd else []))
+_MAGIC = {b"\x1f\x8b\x08": "gzip -dc", b"BZh": "bzip2 -dc", b"\xfd7zXZ\0": "xz -dc", b"(\xb5/\xfd": "zstd -dc"}
 _BOM = "\ufeff"
 _HEAD = 4096                            # bytes that are examined for signs of another format
 _MODEL = b'{"__metadata__":{"charlm":'  # follows the first 8 bytes of a model file
@@ -98,7 +122,7 @@ def _read(stream: BinaryIO, source: str, size: int, warn: Warn | None) -> bytes:
         # read1 returns what a slow pipe has, where read would wait for a full chunk.
         data: bytes = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
         return data
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+    except _DAMAGED as error:
         # As gzip(1) does. The time stamp is known once the header of a first member has been read.
         if getattr(stream, "mtime", None) is not None and str(error).startswith("Not a gzipped file"):
             if warn:
@@ -119,6 +143,10 @@ def _other_format(start: bytes) -> str:
     """Return a message that ends with a command if these first bytes are another format's, else an empty string."""
     if start.startswith(b"%PDF-"):
         return "is a PDF, not a text; convert it with: pdftotext"
+    # bzip2's magic alone could begin a text; its block follows.
+    packed = next((command for magic, command in _MAGIC.items() if start.startswith(magic)), "")
+    if packed and (packed != "bzip2 -dc" or start[4:10] in (b"1AY&SY", b"\x17rE8P\x90")):
+        return f"is compressed; unpack it with: {packed}"
     if not start.startswith(b"PK\3\4"):
         return ""
     if b"word/" in start or b"[Content_Types].xml" in start and not re.search(rb"(xl|ppt)/", start):
