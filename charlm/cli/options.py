@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field
@@ -14,6 +15,7 @@ import click
 
 from charlm.config import Option as ConfigOption
 from charlm.config import SamplingConfig, options_of
+from charlm.text.record_format import record_format
 
 GROUPS = {"task": "Task", "tokens": "Tokens", "network": "Network", "run": "Run", "optimizer": "Optimizer",
           "resuming": "Resuming", "machine": "Machine", "": "Other options"}
@@ -156,10 +158,48 @@ def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
     return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(file(model(function)))
 
 
-def filter_command(name: str, examples: str) -> Callable[[Any], click.Command]:
-    """Return the same for a command that takes [FILE]..., which may be folders or globs."""
+FILES_HELP = """
+FILE may also be a folder, which stands for all files below it that are not hidden, or a quoted glob such as
+'logs/**/*.gz'; .gz, .bz2, .xz and .zst are decompressed, and - is stdin."""
+LEFT_OUT = " Of several files one that cannot be read is reported and left out; the exit code is then 4."
+FILES_IN_RECORDS = f' Where there are several files, a record names its file before the text or as "file".{LEFT_OUT}'
+
+
+def filter_command(name: str, examples: str, more: str = FILES_IN_RECORDS) -> Callable[[Any], click.Command]:
+    """Return the same for a command that takes [FILE]..., and help that ends with what these may be."""
     files = click.argument("files", nargs=-1, metavar="[FILE]...")
-    return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(files(model(function)))
+
+    def decorate(function: Any) -> click.Command:
+        help = f"{inspect.cleandoc(function.__doc__)}\n{FILES_HELP}{more}"
+        return click.command(name, epilog=examples, cls=AdaptCommand, help=help)(files(model(function)))
+    return decorate
+
+
+_FORMATS = {"csv_column": ("--csv-column", "Read CSV with a header and take the text from this column (a name, or a "
+                           "number from 1). Delimited by comma, semicolon or tab."),
+            "json_field": ("--json-field", "Read JSON lines and take the text from this field; a.b is b within a.")}
+
+
+def _formats(command: Any) -> Any:
+    """Add --csv-column and --json-field."""
+    for name, (flag, help) in reversed(_FORMATS.items()):
+        command = option(flag, name, metavar="NAME", help=help)(command)
+    return command
+
+
+def record_options(command: Any) -> Any:
+    """Add the options for texts that are fields of records; the command gets a RecordFormat, or None, as `format`."""
+    @functools.wraps(command)
+    def with_format(*args: Any, csv_column: str | None, json_field: str | None, id: str | None = None,
+                    **kwargs: Any) -> Any:
+        return command(*args, **kwargs, format=record_format(csv_column, json_field, id))
+    return _formats(with_format)
+
+
+def identified_records(command: Any) -> Any:
+    """Add `record_options` and --id."""
+    return record_options(option("--id", metavar="NAME", help="With --csv-column or --json-field: write this field, "
+                                 "too, before the text or as \"id\".")(command))
 
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")

@@ -27,9 +27,9 @@ class RecordFormat:
             raise UsageError("--id needs --csv-column or --json-field")
 
     @property
-    def counts_lines(self) -> bool:
-        """Return whether the number of a record is that of its line."""
-        return self.json_field is not None
+    def unit(self) -> str:
+        """What a record's number counts: the lines of the file, or of CSV the records after the header."""
+        return "line" if self.csv_column is None else "record"
 
 
 def record_format(csv_column: str | None, json_field: str | None, id: str | None = None) -> RecordFormat | None:

@@ -44,7 +44,6 @@ def read_texts(chunks: Iterable[bytes], format: RecordFormat, file: str, errors:
     for records in read_records(chunks, parser_for(format, file, errors)):
         for record in records:
             if record.error:
-                unit = "line" if format.counts_lines else "record"
-                raise CorpusError(f"{file}: {unit} {record.number}: {record.error}")
+                raise CorpusError(f"{file}: {format.unit} {record.number}: {record.error}")
         if records:
             yield "".join(f"{single_line(record.text) if by_line else record.text}\n" for record in records)
