@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
+from charlm.config import CorpusConfig, SamplingConfig, options_of
 from charlm.config import Option as ConfigOption
-from charlm.config import SamplingConfig, options_of
 from charlm.text.record_format import record_format
 
 GROUPS = {"task": "Task", "tokens": "Tokens", "network": "Network", "run": "Run", "optimizer": "Optimizer",
@@ -158,33 +158,28 @@ def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
     return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(file(model(function)))
 
 
-FILES_HELP = """
-FILE may also be a folder, which stands for all files below it that are not hidden, or a quoted glob such as
+_FILES = """
+A folder can be named, too, for all files below it that are not hidden, or a quoted glob such as
 'logs/**/*.gz'; .gz, .bz2, .xz and .zst are decompressed, and - is stdin."""
 LEFT_OUT = " Of several files one that cannot be read is reported and left out; the exit code is then 4."
 FILES_IN_RECORDS = f' Where there are several files, a record names its file before the text or as "file".{LEFT_OUT}'
+RECORDS = """
+With --csv-column or --json-field the text is one field of every record, with a line break after it."""
 
 
-def filter_command(name: str, examples: str, more: str = FILES_IN_RECORDS) -> Callable[[Any], click.Command]:
-    """Return the same for a command that takes [FILE]..., and help that ends with what these may be."""
-    files = click.argument("files", nargs=-1, metavar="[FILE]...")
-
-    def decorate(function: Any) -> click.Command:
-        help = f"{inspect.cleandoc(function.__doc__)}\n{FILES_HELP}{more}"
-        return click.command(name, epilog=examples, cls=AdaptCommand, help=help)(files(model(function)))
+def files_help(more: str) -> Callable[[Any], Any]:
+    """Return the decorator that lets help end with what files may be, and more about them."""
+    def decorate(command: Any) -> Any:
+        command.__doc__ = f"{inspect.cleandoc(command.__doc__)}\n{_FILES}{more}"
+        return command
     return decorate
 
 
-_FORMATS = {"csv_column": ("--csv-column", "Read CSV with a header and take the text from this column (a name, or a "
-                           "number from 1). Delimited by comma, semicolon or tab."),
-            "json_field": ("--json-field", "Read JSON lines and take the text from this field; a.b is b within a.")}
-
-
-def _formats(command: Any) -> Any:
-    """Add --csv-column and --json-field."""
-    for name, (flag, help) in reversed(_FORMATS.items()):
-        command = option(flag, name, metavar="NAME", help=help)(command)
-    return command
+def filter_command(name: str, examples: str, more: str = FILES_IN_RECORDS) -> Callable[[Any], click.Command]:
+    """Return the decorator of a command that takes [FILE]... and, before its own options, the model to use."""
+    files = click.argument("files", nargs=-1, metavar="[FILE]...")
+    return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(
+        files_help(more)(files(model(function))))
 
 
 def record_options(command: Any) -> Any:
@@ -193,7 +188,10 @@ def record_options(command: Any) -> Any:
     def with_format(*args: Any, csv_column: str | None, json_field: str | None, id: str | None = None,
                     **kwargs: Any) -> Any:
         return command(*args, **kwargs, format=record_format(csv_column, json_field, id))
-    return _formats(with_format)
+    for field, its in reversed([*options_of(CorpusConfig)]):
+        if field.name in ("csv_column", "json_field"):
+            with_format = field_option(field, its)(with_format)
+    return with_format
 
 
 def identified_records(command: Any) -> Any:

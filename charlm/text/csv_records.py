@@ -59,7 +59,7 @@ class CsvRecords:
             written = next((line for line in pending if line.strip()), None)
             if written is None:
                 return []
-            self._delimiter = _delimiter(written)
+            self._delimiter = delimiter_of(written.decode("utf-8", "replace"))
         reader, self._is_open = csv.reader(lines(), delimiter=self._delimiter, strict=True), False
         while True:
             begin = consumed
@@ -85,7 +85,7 @@ class CsvRecords:
             return []
         self._number += 1
         if not error and len(row) != self._width:
-            error = f"{len(row)} fields, where the header has {self._width}"
+            error = f"{len(row)} field{'s' * (len(row) > 1)}, where the header has {self._width}"
         if error:
             return [Record(self._number, "", data, None, error)]
         text, *id = (_decoded(row[column], self._errors) for column in self._columns)
@@ -118,13 +118,13 @@ def _decoded(field: str, errors: str) -> str | None:
         return None
 
 
-def _delimiter(line: bytes) -> str:
+def delimiter_of(line: str) -> str:
     """Return the delimiter that is most frequent outside quotes in the first line.
 
-    >>> _delimiter(b'"a,b,c";d'), _delimiter(b"text")
+    >>> delimiter_of('"a,b,c";d'), delimiter_of("text")
     (';', ',')
     """
-    plain = _QUOTED.sub("", line.decode("utf-8", "replace"))
+    plain = _QUOTED.sub("", line)
     return max(DELIMITERS, key=plain.count)
 
 

@@ -7,6 +7,7 @@ A record without a text has an error; the next one is read as if nothing had bee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from charlm.errors import CorpusError
@@ -44,6 +45,13 @@ def read_texts(chunks: Iterable[bytes], format: RecordFormat, file: str, errors:
     for records in read_records(chunks, parser_for(format, file, errors)):
         for record in records:
             if record.error:
-                raise CorpusError(f"{file}: {format.unit} {record.number}: {record.error}")
+                raise CorpusError(f"{file}: {format.unit} {record.number}: {record.error}{_advice(format)}")
         if records:
             yield "".join(f"{single_line(record.text) if by_line else record.text}\n" for record in records)
+
+
+def _advice(format: RecordFormat) -> str:
+    """Return how to leave out the lines without a text, if jq can."""
+    if format.json_field is None or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", format.json_field, re.ASCII):
+        return ""
+    return f"; leave such lines out with: jq -c 'select(.{format.json_field} | type == \"string\")'"

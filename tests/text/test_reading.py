@@ -17,18 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text import reading
+from charlm.text import compressed, reading
 from charlm.text.reading import Text, byte_chunks, read_text
 
 
 def zstd_compress(data):
     """Compress as zstd(1) does, with a checksum."""
-    return reading.zstd.compress(data, options={reading.zstd.CompressionParameter.checksum_flag: 1})
+    return compressed.zstd.compress(data, options={compressed.zstd.CompressionParameter.checksum_flag: 1})
 
 
 COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd_compress}
 ENDINGS = [".gz", ".bz2", ".xz", pytest.param(".zst", marks=pytest.mark.skipif(
-    reading.zstd is None, reason="no module reads .zst; pip install 'charlm[zst]'"))]
+    compressed.zstd is None, reason="no module reads .zst; pip install 'charlm[zst]'"))]
 ODD_TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
                              st.sampled_from("\0\r\n\t\ufeff\u2581\U0010ffff\u0301\x85\u2028"))) \
     .filter(lambda text: text.count("\0") < 4 or "\0\0" in text)        # else it could look like UTF-16
@@ -226,7 +226,7 @@ def test_plain_text_named_as_an_archive_is_refused(tmp_path, ending):
 
 
 def test_zst_without_a_module_for_it_is_refused_with_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "zstd", None)
+    monkeypatch.setattr(compressed, "zstd", None)
     message = message_of(put(tmp_path, b"(\xb5/\xfd", "big.zst"))
     assert message.endswith("big.zst: reading .zst needs another package; pip install 'charlm[zst]'")
 
