@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.adaptation.exact import Floats, exp
+from charlm.adaptation.exact import Floats, Integers, softmax_weights
 from charlm.config import AdaptationSettings
 from charlm.contract import FloatArray, IntArray
 
@@ -54,11 +54,9 @@ class AdaptiveHead:
         inputs[:, -1] = self._scale
         return inputs
 
-    def likelihoods(self, inputs: Floats) -> Floats:
-        """Return e^logit of every token over that of the likeliest, (N, V)."""
-        logits: Floats = (inputs @ self._weights.T) * (self._unit / self._scale)
-        logits -= logits.max(axis=1, keepdims=True)
-        return exp(logits)
+    def weights(self, inputs: Floats) -> Integers:
+        """Return whole weights (N, V), proportional to the probabilities."""
+        return softmax_weights(inputs @ self._weights.T, self._unit / self._scale)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
         """Take one step towards the tokens (N,) that followed; a row whose errors are tiny keeps its weights.
@@ -97,9 +95,9 @@ class GivenLogits:
         """Return logits (N, V) as float64."""
         return states.astype(np.float64)
 
-    def likelihoods(self, inputs: Floats) -> Floats:
-        """Return e^logit of every token over that of the likeliest, (N, V)."""
-        return exp(inputs - inputs.max(axis=1, keepdims=True))
+    def weights(self, inputs: Floats) -> Integers:
+        """Return whole weights (N, V), proportional to the probabilities."""
+        return softmax_weights(inputs.copy(), 1.0)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
         """Learn nothing."""
