@@ -20,6 +20,7 @@ _HALVE_AT = 255                         # a count that reaches it halves all cou
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)             # odd, as all factors of the hash
 _FACTORS = np.array([int(_MULTIPLIER) ** (2 * order + 3) % (1 << 64) for order in range(ORDERS)], np.uint64)
 _OFFSETS = _FACTORS.cumsum()            # as if tokens were numbered from 1: id 0 makes a context longer, too
+_TRUE = np.ones(1, bool)
 _HALF, _ROW_SHIFT = np.uint64(32), np.uint64(64 - ROWS_LOG2)
 
 
@@ -68,7 +69,10 @@ class ContextCounts:
         self._checks[rows[lost]] = checks[lost]
         won = self._checks[rows] == checks
         pairs = (rows * self._size + np.repeat(tokens, contexts.rows.shape[1]))[won]
-        pairs, times = np.unique(pairs, return_counts=True)
+        pairs.sort()
+        first = np.concatenate([_TRUE, pairs[1:] != pairs[:-1]]).nonzero()[0] if len(pairs) else pairs
+        times = np.diff(first, append=len(pairs))
+        pairs = pairs[first]
         rows, followers = pairs // self._size, pairs % self._size
         hit = (self._tokens[rows] == followers[:, None]) & (self._counts[rows] > 0)
         known = hit.any(axis=1)
@@ -87,7 +91,7 @@ class ContextCounts:
         if not len(rows):
             return
         index = np.arange(len(rows))
-        starts = np.concatenate([[True], rows[1:] != rows[:-1]])
+        starts = np.concatenate([_TRUE, rows[1:] != rows[:-1]])
         rank = index - np.maximum.accumulate(np.where(starts, index, 0))
         slots = np.argsort(self._counts[rows], axis=1, kind="stable")
         fits = rank < SLOTS
