@@ -116,8 +116,7 @@ def power(x: Floats) -> Floats:
 
 def log_from_one(x: Floats) -> Floats:
     """Return ln x of x >= 1, within 2e-7; of 2^46 for larger x."""
-    steps = (x.view(np.int64) - _BITS_OF_ONE) * 2.0 ** (_MANTISSA_STEPS - 52)
-    return _logarithm()(steps)
+    return _logarithm()(np.multiply(x.view(np.int64) - _BITS_OF_ONE, 2.0 ** (_MANTISSA_STEPS - 52)))
 
 
 def integer_weights(x: Floats) -> Integers:

@@ -21,7 +21,7 @@ _LOGIT_SCALE = 2.0 ** 32                # sums of raised logits are whole multip
 _FEATURE_SCALE = 2.0 ** 12
 _SHARE_SCALE = 2.0 ** 20
 _GRADIENT_SCALE = 2.0 ** 14
-_MAX_FEATURE = 32.0
+_MAX_FEATURE = 32.0                     # see log_from_one
 _MAX_WEIGHT = 2.0
 _FIRST_BUCKETS = np.arange(ORDERS) * (SLOTS + 1)        # of each order
 _FIRST_SQUARES = _GRADIENT_SCALE ** 2   # Adagrad's sum of squared gradients begins with 1
@@ -57,7 +57,7 @@ class Mixer:
         features = log_from_one(found * totals / weights.ravel()[places] + 1.0)     # c / (a p0)
         buckets = (counts != 0).sum(axis=2) + _FIRST_BUCKETS
         raised = np.rint(self._weights[buckets].ravel()[seen // SLOTS] * features * _LOGIT_SCALE)
-        mixed = power(np.bincount(places, raised, length * size) * (1 / _LOGIT_SCALE))
+        mixed = power(np.multiply(np.bincount(places, raised, length * size), 1 / _LOGIT_SCALE))
         mixed *= weights.ravel()
         every = np.zeros(counts.shape)
         every.ravel()[seen] = features

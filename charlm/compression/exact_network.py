@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.compression.exact_matrix import LEVELS, ExactMatrix, exact_projection
+from charlm.compression.exact_matrix import LEVELS, ExactMatrix, GateRows, exact_projection, spread
 from charlm.compression.exact_tables import SIGMOID_STEPS, SIGMOID_ZERO, sigmoid_table, tanh_table
 from charlm.config import ModelConfig
 from charlm.contract import IntArray, RowIndex, Tensors
@@ -20,7 +20,6 @@ from charlm.errors import UsageError
 UNIT = 1 << 14                          # the integer that a cell state of 1 is
 RELU_LIMIT = 64                         # hidden states of relu are clipped here
 _MAX_ARGUMENT = 1 << 30                 # of the sigmoid, in entries of its table
-_PADDING = 16                           # of rows that are read across: addresses 4096 bytes apart would share cache lines
 Floats = NDArray[np.float32]
 
 # float32, because NumPy before 2.0 computes with a Python number in the array's type too, but slower.
@@ -39,37 +38,11 @@ def _entries(values: NDArray[np.float64], bias: NDArray[np.float64], factor: NDA
     return ((values + bias) * factor + (SIGMOID_ZERO + 0.5)).astype(np.float32)
 
 
-class _Rows:
-    """The gate inputs (V, N) of every token, or one row that all lanes have."""
-
-    def __init__(self, rows: Floats):
-        self.bound = float(np.abs(rows).max())
-        self._width = rows.shape[1]
-        self._rows = np.pad(rows, ((0, 0), (0, _PADDING)))
-
-    def start(self, lanes: int) -> None:
-        """Make room for this many lanes."""
-        self._taken = np.empty((lanes, self._rows.shape[1]), np.float32)
-        self._columns = self._taken[:, :self._width].T
-        self._same = np.repeat(self._rows[:1, :self._width].T, lanes, axis=1)
-
-    def take(self, tokens: IntArray | None) -> Floats:
-        """Return the gate inputs (N, L) of a token a lane, valid until the next."""
-        if tokens is None:
-            return self._same
-        self._rows.take(tokens, axis=0, out=self._taken, mode="clip")
-        return self._columns
-
-
-def _spread(column: Floats, lanes: int) -> Floats:
-    """Return a value for each row (N,) in every lane, (N, L): equal shapes are multiplied three times as fast."""
-    return np.repeat(column[:, None], lanes, axis=1)
-
-
 class ExactLayer:
     """A recurrent layer of L lanes. Layer 0 has a row of gate inputs for each token, others read H integers."""
 
     gates = 1
+    _rows: GateRows
 
     def __init__(self, weights: Tensors, name: str, embedding: Floats | None, largest: int):
         self._ih, self._hh, self._bias_ih, self._bias_hh = (
@@ -129,13 +102,13 @@ class _Joined(ExactLayer):
         else:
             self._matrix = ExactMatrix(hh, self._largest)
             rows = _entries(exact_projection(embedding, ih), bias, factor)
-        self._rows, self._scale = _Rows(rows), (self._matrix.scale * factor / LEVELS).astype(np.float32)
+        self._rows, self._scale = GateRows(rows), (self._matrix.scale * factor / LEVELS).astype(np.float32)
         self._check(self._rows.bound, self._matrix.bound * float(self._scale.max()))
 
     def start(self, lanes: int) -> None:
         """Forget everything, with this many lanes."""
         super().start(lanes)
-        self._scales = _spread(self._scale, lanes)
+        self._scales = spread(self._scale, lanes)
 
     def _gate_order(self) -> tuple[IntArray, NDArray[np.float64]]:
         """Return the order of the gate rows and the factor of each: tanh(x) is 2 sigmoid(2x) - 1."""
@@ -215,7 +188,7 @@ class ExactGRU(ExactLayer):
         outside = self._bias_hh * np.repeat([1.0, 1.0, 0.0], size)      # all but the candidate's
         self._recurrent = ExactMatrix(self._hh, self._largest)
         self._recurrent_scale = (self._recurrent.scale * factor / LEVELS).astype(np.float32)
-        self._input_scale = self._recurrent_scale
+        self._input_scale = np.zeros(0, np.float32)
         self._candidate_bias = (self._bias_hh[2 * size:] * factor[2 * size:]).astype(np.float32)
         bias, bound = self._bias_ih + outside, self._recurrent.bound * float(self._recurrent_scale.max())
         if embedding is None:
@@ -225,15 +198,15 @@ class ExactGRU(ExactLayer):
             bound += self._input.bound * float(self._input_scale.max())
         else:
             rows = _entries(exact_projection(embedding, self._ih), bias, factor)
-        self._rows = _Rows(rows)
+        self._rows = GateRows(rows)
         self._check(self._rows.bound, bound, float(np.abs(self._candidate_bias).max()))
 
     def start(self, lanes: int) -> None:
         """Forget everything, with this many lanes."""
         super().start(lanes)
-        self._recurrent_scales = _spread(self._recurrent_scale, lanes)
-        self._candidate_biases = _spread(self._candidate_bias, lanes)
-        self._input_scales = _spread(self._input_scale, lanes)
+        self._recurrent_scales = spread(self._recurrent_scale, lanes)
+        self._candidate_biases = spread(self._candidate_bias, lanes)
+        self._input_scales = spread(self._input_scale, lanes)
 
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
