@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.compression import archive
+from charlm.compression import archive, predictor
 from charlm.compression.archive import Decompressor, Settings, split_blocks
 from charlm.compression.blocks import BlockCoder
 from charlm.compression.predictor import Predictor
@@ -76,6 +76,15 @@ def test_2000_random_files_come_back(data, kind, task, lanes, adaptive):
     assert decompress(compress(data, model, lanes=lanes, adaptive=adaptive), model) == data
 
 
+def test_a_thread_that_learns_changes_no_bit(monkeypatch):
+    files = []
+    for cores in (1, 2):
+        monkeypatch.setattr(predictor, "available_cores", lambda cores=cores: cores)
+        assert (Predictor(model_of(), lanes=4, adaptive=True)._thread is None) == (cores == 1)
+        files.append(compress(TEXT * 3, model_of(), lanes=4, adaptive=True))
+    assert files[0] == files[1] and decompress(files[1], model_of()) == TEXT * 3
+
+
 def test_what_is_learned_makes_repeated_text_smaller():
     data, model = TEXT * 5, model_of()
     assert len(compress(data, model, adaptive=True)) < 0.6 * len(compress(data, model))
@@ -98,11 +107,11 @@ def damaged(file):
 
 
 def test_all_damage_is_found_before_anything_is_decoded(monkeypatch):
-    file, predictor = compress(TEXT[:120], model_of()), Predictor(model_of())
+    file, reader = compress(TEXT[:120], model_of()), Predictor(model_of())
     monkeypatch.setattr(BlockCoder, "decode", lambda *args: pytest.fail("decoded"))
     for case in damaged(file):
         with pytest.raises(ArchiveError):
-            list(Decompressor(io.BytesIO(case).read).blocks(predictor))
+            list(Decompressor(io.BytesIO(case).read).blocks(reader))
         with pytest.raises(ArchiveError):
             Decompressor(io.BytesIO(case).read).check()
 
@@ -111,16 +120,16 @@ def test_all_damage_is_found_before_anything_is_decoded(monkeypatch):
 def test_no_block_with_damaged_bytes_reaches_the_decoder(monkeypatch, partial):
     monkeypatch.setattr(archive, "BLOCK", 30)
     monkeypatch.setattr(archive, "_LANE_BLOCK", 30)
-    file, predictor, decoded = compress(TEXT[:120], model_of()), Predictor(model_of()), []
+    file, reader, decoded = compress(TEXT[:120], model_of()), Predictor(model_of()), []
     texts = list(split_blocks(io.BytesIO(TEXT[:120]).read, 30))
     monkeypatch.setattr(BlockCoder, "decode", lambda self, code, count: decoded.append(code) or texts[len(decoded) - 1])
-    assert list(Decompressor(io.BytesIO(file).read).blocks(predictor)) == texts and len(texts) >= 4
+    assert list(Decompressor(io.BytesIO(file).read).blocks(reader)) == texts and len(texts) >= 4
     ends = [file.index(code) + len(code) + 4 for code in decoded]           # after the check of the file
     for at in range(len(Settings(DIGEST).header()), len(file)):
         decoded.clear()
         decompressor, found = Decompressor(io.BytesIO(flip(file, at, at % 8)).read), []
         with pytest.raises(ArchiveError):
-            found.extend(decompressor.blocks(predictor, partial=partial))
+            found.extend(decompressor.blocks(reader, partial=partial))
         whole = sum(end <= at for end in ends)
         assert len(decoded) == (whole if partial else max(whole - 1, 0))
 
