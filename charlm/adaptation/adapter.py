@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from charlm.contract import BoolArray, FloatArray, IntArray
 BLOCK = 32                              # tokens after which everything learns
 
 
-@dataclass(frozen=True, eq=False)
-class _Predictions:
+class _Predictions(NamedTuple):
     """Distributions of N positions, and what is learned from them once their tokens are known."""
 
     inputs: Floats                      # (N, H + 1)
@@ -86,7 +85,9 @@ class Adapter:
         """Read the tokens (L,) that the last `distributions` predicted."""
         if self._last is None:
             raise ValueError("learn() follows distributions()")
-        self._recent = np.concatenate([tokens[:, None], self._recent[:, :-1]], axis=1)
+        recent = np.empty_like(self._recent)
+        recent[:, 0], recent[:, 1:] = tokens, self._recent[:, :-1]
+        self._recent = recent
         self._read(self._last, tokens)
         self._last = None
 
@@ -120,7 +121,7 @@ class Adapter:
 
     def _predict(self, states: IntArray | FloatArray, recent: IntArray) -> _Predictions:
         inputs, contexts = self._head.inputs(states), find_contexts(recent)
-        mixture = self._mixer.mix(self._head.likelihoods(inputs), *self._counts.followers(contexts))
+        mixture = self._mixer.mix(self._head.weights(inputs), *self._counts.followers(contexts))
         return _Predictions(inputs, contexts, mixture)
 
     def _read(self, predictions: _Predictions, tokens: IntArray) -> None:

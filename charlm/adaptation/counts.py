@@ -6,7 +6,7 @@ context that hashes to it, and in a full row a new follower replaces the rarest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ ORDERS = 6                              # tokens of the longest context
 SLOTS = 8                               # followers of a context
 ROWS_LOG2 = 19                          # rows of the table: 15 MB if it is full
 _HALVE_AT = 255                         # a count that reaches it halves all counts of its row
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)             # odd, as all factors of the hash
+_FACTORS = np.array([int(_MULTIPLIER) ** (2 * order + 3) % (1 << 64) for order in range(ORDERS)], np.uint64)
+_OFFSETS = _FACTORS.cumsum()            # as if tokens were numbered from 1: id 0 makes a context longer, too
+_TRUE = np.ones(1, bool)
+_HALF, _ROW_SHIFT = np.uint64(32), np.uint64(64 - ROWS_LOG2)
 
 
-@dataclass(frozen=True, eq=False)
-class Contexts:
+class Contexts(NamedTuple):
     """The contexts of N positions: their rows of the table, and what tells them from others with the same row."""
 
     rows: IntArray                      # (N, ORDERS)
@@ -30,13 +33,13 @@ class Contexts:
 
 def find_contexts(recent: IntArray) -> Contexts:
     """Return the contexts of N positions from the tokens before each, (N, ORDERS), the nearest first."""
-    hashes = np.empty(recent.shape, np.uint64)
-    value = np.zeros(len(recent), np.uint64)
-    for order in range(recent.shape[1]):
-        value = (value ^ (recent[:, order].astype(np.uint64) + np.uint64(order + 1 << 32))) * _MULTIPLIER
-        value ^= value >> np.uint64(29)
-        hashes[:, order] = value * _MULTIPLIER
-    return Contexts((hashes >> np.uint64(64 - ROWS_LOG2)).astype(np.intp), hashes.astype(np.uint32))
+    hashes = recent.astype(np.uint64)
+    hashes *= _FACTORS
+    hashes = hashes.cumsum(axis=1)
+    hashes += _OFFSETS
+    hashes ^= hashes >> _HALF
+    hashes *= _MULTIPLIER
+    return Contexts((hashes >> _ROW_SHIFT).astype(np.intp), hashes.astype(np.uint32))
 
 
 class ContextCounts:
@@ -51,9 +54,9 @@ class ContextCounts:
 
     def followers(self, contexts: Contexts) -> tuple[IntArray, IntArray]:
         """Return tokens and their counts, both (N, ORDERS, SLOTS); an empty slot has count 0 and any token."""
-        counts = self._counts[contexts.rows]
-        counts *= (self._checks[contexts.rows] == contexts.checks)[:, :, None]
-        return self._tokens[contexts.rows].astype(np.intp), counts
+        counts = self._counts.take(contexts.rows, axis=0)
+        counts *= (self._checks.take(contexts.rows) == contexts.checks)[:, :, None]
+        return self._tokens.take(contexts.rows, axis=0).astype(np.intp), counts
 
     def add(self, contexts: Contexts, tokens: IntArray) -> None:
         """Count tokens (N,) as followers of their contexts. The result does not depend on the order of N positions.
@@ -66,7 +69,10 @@ class ContextCounts:
         self._checks[rows[lost]] = checks[lost]
         won = self._checks[rows] == checks
         pairs = (rows * self._size + np.repeat(tokens, contexts.rows.shape[1]))[won]
-        pairs, times = np.unique(pairs, return_counts=True)
+        pairs.sort()
+        first = np.concatenate([_TRUE, pairs[1:] != pairs[:-1]]).nonzero()[0] if len(pairs) else pairs
+        times = np.diff(first, append=len(pairs))
+        pairs = pairs[first]
         rows, followers = pairs // self._size, pairs % self._size
         hit = (self._tokens[rows] == followers[:, None]) & (self._counts[rows] > 0)
         known = hit.any(axis=1)
@@ -85,7 +91,7 @@ class ContextCounts:
         if not len(rows):
             return
         index = np.arange(len(rows))
-        starts = np.concatenate([[True], rows[1:] != rows[:-1]])
+        starts = np.concatenate([_TRUE, rows[1:] != rows[:-1]])
         rank = index - np.maximum.accumulate(np.where(starts, index, 0))
         slots = np.argsort(self._counts[rows], axis=1, kind="stable")
         fits = rank < SLOTS

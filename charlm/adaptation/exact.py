@@ -1,10 +1,13 @@
 """Arithmetic with the same bits on every machine: only IEEE + - * /, square root, rounding and integers.
 
 What libm, BLAS and NumPy's reductions return depends on the processor and the build. Here exp and log are fixed
-polynomials, evaluated element by element, and every sum is one of whole numbers below 2^53, exact in any order.
+polynomials, evaluated element by element, and every sum is one of whole numbers below 2^53, exact in any order. What
+is needed for every token is interpolated from tables of them, with a third of the operations.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,11 @@ _EXP = [1 / 39916800, 1 / 3628800, 1 / 362880, 1 / 40320, 1 / 5040, 1 / 720, 1 /
 _ATANH = [1 / 17, 1 / 15, 1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0]
 _MANTISSA = (1 << 52) - 1
 _HALF_SQRT2 = 0x3FE6A09E667F3BCD        # bits of sqrt(1/2)
+_BITS_OF_ONE = 0x3FF << 52
+STEPS = 512                             # of the tables, for a change of x by 1
+LARGEST = 44                            # x of e^x in the table
+_LEAST = 28                             # SCALE * e^-28 rounds to 1
+_OCTAVES, _MANTISSA_STEPS = 46, 9       # of the logarithm's table: up to e^32, and 2^9 steps for each factor of 2
 
 
 def _horner(x: Floats, coefficients: list[float]) -> Floats:
@@ -55,10 +63,68 @@ def log(x: Floats) -> Floats:
     return k * _LN2_HIGH + (k * _LN2_LOW + series)
 
 
+class Interpolated:
+    """A function by its values at 0, 1, 2 ..., linear between them, and constant after the last."""
+
+    def __init__(self, values: Floats):
+        self._values, self._slopes = values, np.append(values[1:] - values[:-1], 0.0)
+
+    def __call__(self, x: Floats) -> Floats:
+        """Return the values at x >= 0."""
+        index = x.astype(np.intp)
+        y: Floats = self._slopes.take(index, mode="clip")
+        y *= x - index
+        y += self._values.take(index, mode="clip")
+        return y
+
+
+@functools.cache
+def _falling() -> Interpolated:
+    """Return SCALE * e^-x for x in steps; after the last, 0."""
+    return Interpolated(np.append(exp(np.arange(_LEAST * STEPS) / -STEPS) * SCALE, 0.0))
+
+
+@functools.cache
+def _rising() -> Interpolated:
+    return Interpolated(exp(np.arange(2 * LARGEST * STEPS + 1) / STEPS - LARGEST))
+
+
+@functools.cache
+def _logarithm() -> Interpolated:
+    """Return ln x of 1 to 2^_OCTAVES, by the leading bits of x."""
+    bits = np.arange((_OCTAVES << _MANTISSA_STEPS) + 1) << 52 - _MANTISSA_STEPS
+    return Interpolated(log((bits + _BITS_OF_ONE).view(np.float64)))
+
+
+def softmax_weights(logits: Floats, scale: float) -> Integers:
+    """Return whole weights (N, V) >= 1, in proportion to e^(scale * logits), the largest SCALE + 1; logits are lost."""
+    np.subtract(logits.max(axis=1, keepdims=True), logits, out=logits)
+    logits *= scale * STEPS
+    weights = _falling()(logits)
+    np.rint(weights, out=weights)
+    weights += 1.0
+    return weights.astype(np.int64)
+
+
+def power(x: Floats) -> Floats:
+    """Return e^x of -LARGEST to LARGEST, which other x count as, within a relative error of 5e-7."""
+    x = x * STEPS
+    x += LARGEST * STEPS
+    np.maximum(x, 0.0, out=x)
+    return _rising()(x)
+
+
+def log_from_one(x: Floats) -> Floats:
+    """Return ln x of x >= 1, within 2e-7; of 2^46 for larger x."""
+    return _logarithm()(np.multiply(x.view(np.int64) - _BITS_OF_ONE, 2.0 ** (_MANTISSA_STEPS - 52)))
+
+
 def integer_weights(x: Floats) -> Integers:
     """Return whole numbers of at least 1 that are proportional to each row of x (N, V), the largest near 2^40."""
-    x = x / x.max(axis=1, keepdims=True)
-    return np.rint(x * SCALE).astype(np.int64) + 1
+    x = x * (SCALE / x.max(axis=1, keepdims=True))
+    np.rint(x, out=x)
+    x += 1.0
+    return x.astype(np.int64)
 
 
 def shares(weights: Integers) -> Floats:

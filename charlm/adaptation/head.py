@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.adaptation.exact import Floats, exp
+from charlm.adaptation.exact import Floats, Integers, softmax_weights
 from charlm.config import AdaptationSettings
 from charlm.contract import FloatArray, IntArray
 
@@ -44,8 +44,11 @@ class AdaptiveHead:
         self._sum, self._read = np.zeros(inputs - 1), 0     # of all states read
 
     def _rounded(self, weights: Floats) -> Floats:
+        """Return whole numbers within the limit, in the same array."""
         limit = _WEIGHT_LIMIT / self._unit
-        return np.clip(np.rint(weights), -limit, limit)
+        np.rint(weights, out=weights)
+        np.minimum(weights, limit, out=weights)
+        return np.maximum(weights, -limit, out=weights)
 
     def inputs(self, states: IntArray | FloatArray) -> Floats:
         """Return states (N, H) with the constant one, (N, H + 1)."""
@@ -54,11 +57,9 @@ class AdaptiveHead:
         inputs[:, -1] = self._scale
         return inputs
 
-    def likelihoods(self, inputs: Floats) -> Floats:
-        """Return e^logit of every token over that of the likeliest, (N, V)."""
-        logits: Floats = (inputs @ self._weights.T) * (self._unit / self._scale)
-        logits -= logits.max(axis=1, keepdims=True)
-        return exp(logits)
+    def weights(self, inputs: Floats) -> Integers:
+        """Return whole weights (N, V), proportional to the probabilities."""
+        return softmax_weights(inputs @ self._weights.T, self._unit / self._scale)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
         """Take one step towards the tokens (N,) that followed; a row whose errors are tiny keeps its weights.
@@ -72,22 +73,31 @@ class AdaptiveHead:
         inputs[:, :-1] -= mean
         errors = np.rint(probabilities * ERROR_SCALE)
         errors[np.arange(len(tokens)), tokens] -= ERROR_SCALE
-        rows = np.flatnonzero((np.abs(errors) >= _LEAST_ERROR).any(axis=0))
-        every = len(rows) == len(self._weights)
-        index = slice(None) if every else rows
-        gradient = errors[:, index].T @ inputs
-        squares = self._squares[index]
+        rows = (np.maximum(errors.max(axis=0), -errors.min(axis=0)) >= _LEAST_ERROR).nonzero()[0]
+        index = slice(None) if len(rows) == len(self._weights) else rows
+        step = self._step(index, errors[:, index].T @ inputs)
+        step[:, -1] -= np.rint(step[:, :-1] @ mean / self._scale)
+        weights = self._weights[index]
+        change = self._first[index] - weights
+        change *= self._settings.head_pull
+        change -= step
+        change += weights
+        self._weights[index] = self._rounded(change)
+
+    def _step(self, index: slice | IntArray, gradient: Floats) -> Floats:
+        """Return the step of Adam for these rows, in whole numbers."""
+        squares, more = self._squares[index], gradient * gradient
         squares *= _SECOND_MOMENT
-        squares += (1 - _SECOND_MOMENT) * (gradient * gradient)
+        more *= 1 - _SECOND_MOMENT
+        squares += more
         self._squares[index] = squares
         self._missing[index] *= _SECOND_MOMENT
+        divisor = np.divide(squares, 1 - self._missing[index], out=more)
+        np.sqrt(divisor, out=divisor)
+        divisor += _EPSILON * ERROR_SCALE * self._scale
         gradient *= self._settings.head_rate / self._unit
-        gradient /= np.sqrt(squares / (1 - self._missing[index])) + _EPSILON * ERROR_SCALE * self._scale
-        weights = self._weights[index]
-        step = np.rint(gradient)
-        step[:, -1] -= np.rint(step[:, :-1] @ mean / self._scale)
-        change = self._settings.head_pull * (self._first[index] - weights) - step
-        self._weights[index] = self._rounded(weights + change)
+        gradient /= divisor
+        return np.rint(gradient, out=gradient)
 
 
 class GivenLogits:
@@ -97,9 +107,9 @@ class GivenLogits:
         """Return logits (N, V) as float64."""
         return states.astype(np.float64)
 
-    def likelihoods(self, inputs: Floats) -> Floats:
-        """Return e^logit of every token over that of the likeliest, (N, V)."""
-        return exp(inputs - inputs.max(axis=1, keepdims=True))
+    def weights(self, inputs: Floats) -> Integers:
+        """Return whole weights (N, V), proportional to the probabilities."""
+        return softmax_weights(inputs.copy(), 1.0)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
         """Learn nothing."""

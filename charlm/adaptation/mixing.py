@@ -8,12 +8,12 @@ different followers, learn by gradient descent (Adagrad; Duchi et al. 2011).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from charlm.adaptation.counts import ORDERS, SLOTS
-from charlm.adaptation.exact import Floats, Integers, exp, integer_weights, log, shares
+from charlm.adaptation.exact import Floats, Integers, integer_weights, log_from_one, power, shares
 from charlm.config import AdaptationSettings
 from charlm.contract import IntArray
 
@@ -21,13 +21,13 @@ _LOGIT_SCALE = 2.0 ** 32                # sums of raised logits are whole multip
 _FEATURE_SCALE = 2.0 ** 12
 _SHARE_SCALE = 2.0 ** 20
 _GRADIENT_SCALE = 2.0 ** 14
-_MAX_FEATURE = 32.0
+_MAX_FEATURE = 32.0                     # see log_from_one
 _MAX_WEIGHT = 2.0
+_FIRST_BUCKETS = np.arange(ORDERS) * (SLOTS + 1)        # of each order
 _FIRST_SQUARES = _GRADIENT_SCALE ** 2   # Adagrad's sum of squared gradients begins with 1
 
 
-@dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(NamedTuple):
     """Distributions of N positions, and what the mixing weights learn from."""
 
     weights: Integers                   # (N, V), proportional to probabilities
@@ -44,23 +44,24 @@ class Mixer:
         self._weights = np.full(ORDERS * (SLOTS + 1), settings.count_weight)
         self._squares = np.full(len(self._weights), _FIRST_SQUARES)
 
-    def mix(self, likelihoods: Floats, tokens: IntArray, counts: IntArray) -> Mixture:
-        """Return the mixture of the head's likelihoods (N, V) with followers and counts (N, ORDERS, SLOTS)."""
-        length, size = likelihoods.shape
-        probabilities = shares(integer_weights(likelihoods))
-        seen = np.flatnonzero(counts)
-        positions = seen // (ORDERS * SLOTS) * size + tokens.ravel()[seen]      # in the flat (N, V)
-        ratios = counts.ravel()[seen] / (self._settings.concentration * probabilities.ravel()[positions])
-        found = np.minimum(log(1.0 + ratios), _MAX_FEATURE)
-        buckets = np.count_nonzero(counts, axis=2) + np.arange(ORDERS) * (SLOTS + 1)
-        raised = np.rint(self._weights[buckets].ravel()[seen // SLOTS] * found * _LOGIT_SCALE)
-        logits = np.bincount(positions, raised, length * size)
-        touched = np.flatnonzero(logits)
-        mixed = likelihoods.ravel().copy()
-        mixed[touched] *= exp(logits[touched] / _LOGIT_SCALE)
-        features = np.zeros(counts.shape)
-        features.ravel()[seen] = found
-        return Mixture(integer_weights(mixed.reshape(length, size)), tokens, features, buckets)
+    def mix(self, weights: Integers, tokens: IntArray, counts: IntArray) -> Mixture:
+        """Return the mixture of the head's whole weights (N, V) with followers and counts (N, ORDERS, SLOTS)."""
+        length, size = weights.shape
+        seen = counts.ravel().nonzero()[0]
+        places, found = tokens.ravel()[seen], counts.ravel()[seen]
+        totals = weights.sum(axis=1) / self._settings.concentration
+        if length > 1:                                                      # places in the flat (N, V)
+            rows = seen // (ORDERS * SLOTS)
+            places += rows * size
+            totals = totals[rows]
+        features = log_from_one(found * totals / weights.ravel()[places] + 1.0)     # c / (a p0)
+        buckets = (counts != 0).sum(axis=2) + _FIRST_BUCKETS
+        raised = np.rint(self._weights[buckets].ravel()[seen // SLOTS] * features * _LOGIT_SCALE)
+        mixed = power(np.multiply(np.bincount(places, raised, length * size), 1 / _LOGIT_SCALE))
+        mixed *= weights.ravel()
+        every = np.zeros(counts.shape)
+        every.ravel()[seen] = features
+        return Mixture(integer_weights(mixed.reshape(length, size)), tokens, every, buckets)
 
     def learn(self, mixture: Mixture, tokens: IntArray) -> None:
         """Take one step towards the tokens (N,) that followed."""

@@ -12,10 +12,15 @@ from charlm.cli.line_input import input_source
 from charlm.cli.output import Output
 from charlm.errors import CorpusError
 
+Read = Callable[[int], bytes]           # at most this number of bytes; none at the end
+
 
 @contextlib.contextmanager
-def open_input(file: str | None) -> Iterator[Callable[[int], bytes]]:
-    """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError."""
+def open_input(file: str | None, *, first_pass: Callable[[Read], None] | None = None) -> Iterator[Read]:
+    """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError.
+
+    What can be read twice is first given to `first_pass`.
+    """
     from charlm.text.reading import open_bytes, source_name
     source = input_source(file)
     with open_bytes(source, raw=True) as stream:
@@ -24,6 +29,10 @@ def open_input(file: str | None) -> Iterator[Callable[[int], bytes]]:
                 return stream.read(count)
             except OSError as error:
                 raise CorpusError(f"{source_name(source)}: cannot be read ({error.strerror})") from None
+        if first_pass and stream.seekable():
+            start = stream.tell()
+            first_pass(read)
+            stream.seek(start)
         yield read
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import click
@@ -23,51 +25,64 @@ Examples:
 
 @options.model_command("decompress", EXAMPLES)
 @options.binary_output
-@options.option("--partial", is_flag=True, help="If the file is damaged, keep in -o FILE what came before the damage.")
+@options.option("--partial", is_flag=True, help="If the file is damaged, write what came before the damage.")
 @options.option("--lines", is_flag=True, help="Decompress the lines of `charlm compress --lines`.")
 def command(file: str | None, model: str | None, output: str | None, partial: bool, lines: bool) -> None:
     """Restore what `charlm compress` compressed, with the same model.
 
     Without -m, the model that the file was made with is looked for in this directory. A damaged or
-    incomplete file is refused with exit code 3. Then no -o FILE is written, except with --partial; on
-    stdout, everything before the damage has been written. Each block of about 128 kB is checked before
-    it is written.
+    incomplete file is refused with exit code 3 and nothing is written, except with --partial. What comes
+    from a pipe cannot be checked as a whole before it is decoded: then each block of about 128 kB is, and
+    blocks before the damage may be on stdout.
     """
     options.limit_threads(None)
     if lines:
         if partial or output:
             raise click.UsageError(f"--lines cannot be combined with {'-o' if output else '--partial'}")
         return _decompress_lines(file, model)
-    if partial and not output:
-        raise click.UsageError("--partial is for -o FILE; on stdout, everything before the damage is written anyway")
     from charlm.cli.binary import open_input, write_binary
     from charlm.text.reading import source_name
-    with open_input(file) as read:
-        blocks = _Blocks(read, model, source_name(file or "-"))
+    name = source_name(file or "-")
+    with open_input(file, first_pass=None if partial else functools.partial(_check, name)) as read:
+        blocks = _Blocks(read, model, name, partial=partial)
         write_binary(output, blocks.until_damage() if partial else iter(blocks), text=True)
     if blocks.damage:
         raise blocks.damage
 
 
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the name of the file in front of every ArchiveError."""
+    try:
+        yield
+    except ArchiveError as error:
+        raise ArchiveError(f"{name}: {error}") from None
+
+
+def _check(name: str, read: Callable[[int], bytes]) -> None:
+    """Read a compressed file to its end and decode nothing. Raises ArchiveError if it is not whole."""
+    from charlm.compression.archive import Decompressor
+    with _naming(name):
+        Decompressor(read).check()
+
+
 class _Blocks:
     """The blocks of a compressed file, with the name of the file in every error."""
 
-    def __init__(self, read: Callable[[int], bytes], model: str | None, name: str):
-        self._read, self._model, self._name = read, model, name
+    def __init__(self, read: Callable[[int], bytes], model: str | None, name: str, *, partial: bool):
+        self._read, self._model, self._name, self._partial = read, model, name, partial
         self.damage: ArchiveError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         from charlm.cli.models import load_model
         from charlm.compression.archive import Decompressor
         from charlm.compression.predictor import Predictor
-        try:
+        with _naming(self._name):
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
             model = load_model(_find_model(self._model, settings.model), "decompress").stored
             predictor = Predictor(model, lanes=settings.lanes, adaptive=settings.adaptive)
-            yield from decompressor.blocks(predictor)
-        except ArchiveError as error:
-            raise ArchiveError(f"{self._name}: {error}") from None
+            yield from decompressor.blocks(predictor, partial=self._partial)
 
     def until_damage(self) -> Iterator[bytes]:
         """Yield the blocks before the damage, which is then in `damage`."""

@@ -2,12 +2,12 @@
 
     header    "CLZ", version, settings (varint: 2 * lanes + adaptive), first 8 bytes of the model file's checksum
     block     kind, size (varint), length of the code (varint), check of the text, code, check of the file
-    end       0, length of the text (varint), digest
+    end       0, length of the text (varint), digest of the text, check of the file
 
 A kind is CODED (`size` tokens), STORED or DEFLATED (`size` bytes); RESTART is added if the model forgets everything
-after it. A check is the first 4 bytes of the BLAKE2b digest of all bytes so far, of the text or of the file; so the
-checks of the file cover the header too, and damage is found before anything is decoded. The digest is BLAKE2b-96 of
-both digests. A varint has 7 bits a byte, the lowest first, and the highest bit set in all bytes but the last.
+after it. Digests are BLAKE2b-256 of all bytes so far, of the text or of the file. A check is the first 4 bytes of one,
+the digest at the end the first 8. The checks of the file cover everything before them, so damage is found before
+anything is decoded. A varint has 7 bits a byte, the lowest first, and the highest bit set in all bytes but the last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_LANES = 256
 BLOCK = 1 << 17                         # bytes of text in a block: about 32 kB of code
 _LANE_BLOCK = 1 << 14                   # bytes of text of a lane, at least
 END, CODED, STORED, DEFLATED, RESTART = 0, 1, 2, 3, 4
-_CHECK, _DIGEST = 4, 12                 # bytes
+_CHECK, _DIGEST = 4, 8                  # bytes
 _MAX_ESCAPES = 4                        # a block with more than one escape in four tokens is not coded
 _SLACK = 64                             # bytes by which a code may be longer than its block
 
@@ -79,10 +79,6 @@ class _Digests:
     def __init__(self) -> None:
         self.text, self.file = hashlib.blake2b(digest_size=32), hashlib.blake2b(digest_size=32)
 
-    @property
-    def whole(self) -> bytes:
-        return hashlib.blake2b(self.file.digest() + self.text.digest(), digest_size=_DIGEST).digest()
-
 
 def split_blocks(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
     """Yield blocks of at most `size` bytes, cut between characters, from a `read` that may return fewer than asked."""
@@ -124,9 +120,11 @@ class Compressor:
         yield self._file(self._settings.header())
         for data in split_blocks(read, self._settings.block):
             yield self._block(data)
-        end = self._file(bytes([END]) + _varint(self.totals.text))
-        self.totals.code += _DIGEST
-        yield end + self._digests.whole
+        yield self._checked(bytes([END]) + _varint(self.totals.text) + self._digests.text.digest()[:_DIGEST])
+
+    def _checked(self, record: bytes) -> bytes:
+        """Return a record with the check of the file after it."""
+        return self._file(record) + self._file(self._digests.file.digest()[:_CHECK])
 
     def _file(self, data: bytes) -> bytes:
         self._digests.file.update(data)
@@ -138,9 +136,8 @@ class Compressor:
         self.totals.text += len(data)
         self.totals.characters += len(data.decode("utf-8", "surrogateescape"))
         kind, size, code = self._code(data)
-        block = self._file(bytes([kind]) + _varint(size) + _varint(len(code))
-                           + self._digests.text.digest()[:_CHECK] + code)
-        return block + self._file(self._digests.file.digest()[:_CHECK])
+        return self._checked(bytes([kind]) + _varint(size) + _varint(len(code))
+                             + self._digests.text.digest()[:_CHECK] + code)
 
     def _code(self, data: bytes) -> tuple[int, int, bytes]:
         """Return kind, size and code of a block."""
@@ -168,18 +165,17 @@ class _Source:
 
     def take(self, count: int, *, part: str = "it is cut short") -> bytes:
         """Return exactly `count` bytes. Raises ArchiveError at the end of the file."""
-        data = self.raw(count)
+        data = b""
+        while len(data) < count and (more := self._read(count - len(data))):
+            data += more
         if len(data) < count:
             raise ArchiveError(part)
         self._digests.file.update(data)
         return data
 
-    def raw(self, count: int) -> bytes:
-        """Return at most `count` bytes, fewer only at the end of the file; they are not digested."""
-        data = b""
-        while len(data) < count and (more := self._read(count - len(data))):
-            data += more
-        return data
+    def more(self) -> bool:
+        """Return True unless the file has ended."""
+        return bool(self._read(1))
 
     def varint(self, largest: int) -> int:
         """Return a number. Raises ArchiveError if it is larger than `largest`."""
@@ -192,6 +188,24 @@ class _Source:
             if byte < 0x80:
                 return value
             shift += 7
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block whose bytes are those that were written."""
+
+    kind: int
+    size: int
+    check: bytes                        # of the text
+    code: bytes
+
+
+@dataclass(frozen=True)
+class _End:
+    """The end of a file that is whole."""
+
+    length: int                         # of the text
+    digest: bytes
 
 
 class Decompressor:
@@ -214,28 +228,53 @@ class Decompressor:
             raise ArchiveError("it is damaged")
         return Settings(self._source.take(MODEL_BYTES), settings >> 1, bool(settings & 1))
 
-    def blocks(self, predictor: Predictor) -> Iterator[bytes]:
-        """Yield the text, block by block."""
-        coder = BlockCoder(predictor)
-        while kind := self._source.take(1)[0]:
-            yield self._block(kind, coder)
-        length = self._source.varint(1 << 62)
-        whole = self._digests.whole
-        if self._source.raw(_DIGEST) != whole or length != self._length or self._source.raw(1):
-            raise ArchiveError("its end is damaged or missing")
+    def check(self) -> None:
+        """Read the file to its end and decode nothing."""
+        while isinstance(self._record(), _Block):
+            pass
 
-    def _block(self, kind: int, coder: BlockCoder) -> bytes:
-        size, length = (self._source.varint(self.settings.block + extra) for extra in (0, _SLACK))
-        check, code = self._source.take(_CHECK), self._source.take(length)
+    def blocks(self, predictor: Predictor, *, partial: bool = False) -> Iterator[bytes]:
+        """Yield the text, block by block.
+
+        A block is decoded when the record after it, of which the end of the file is one, is known to be whole, so that
+        damage of a file of one block is told at once; with `partial` it is decoded and yielded in any case.
+        """
+        coder, record = BlockCoder(predictor), self._record()
+        while isinstance(record, _Block):
+            try:
+                following = self._record()
+            except ArchiveError:
+                if partial:
+                    yield self._text(record, coder)
+                raise
+            yield self._text(record, coder)
+            record = following
+        if record != _End(self._length, self._digests.text.digest()[:_DIGEST]):
+            raise ArchiveError("it decodes to another text than was compressed")
+
+    def _record(self) -> _Block | _End:
+        """Return the next block or the end. Raises ArchiveError unless its check is right and the end is the end."""
+        source = self._source
+        if kind := source.take(1)[0]:
+            size, length = (source.varint(self.settings.block + extra) for extra in (0, _SLACK))
+            record: _Block | _End = _Block(kind, size, source.take(_CHECK), source.take(length))
+        else:
+            record = _End(source.varint(1 << 62), source.take(_DIGEST))
         expected = self._digests.file.digest()[:_CHECK]
-        if self._source.take(_CHECK) != expected:
+        if source.take(_CHECK) != expected:
             raise ArchiveError("it is damaged")
-        data = _decoded(kind & ~RESTART, size, code, coder)
-        if kind & RESTART:
+        if not kind and source.more():
+            raise ArchiveError("there is more after its end")
+        return record
+
+    def _text(self, block: _Block, coder: BlockCoder) -> bytes:
+        """Return the text of a block."""
+        data = _decoded(block.kind & ~RESTART, block.size, block.code, coder)
+        if block.kind & RESTART:
             coder.restart()
         self._digests.text.update(data)
         self._length += len(data)
-        if self._digests.text.digest()[:_CHECK] != check:
+        if self._digests.text.digest()[:_CHECK] != block.check:
             raise ArchiveError("a block decodes to another text than was compressed")
         return data
 

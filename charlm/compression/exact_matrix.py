@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.contract import FloatArray
+from charlm.contract import FloatArray, IntArray
 
 LEVELS = 127                            # of a weight, and of a hidden state that is at most 1
 FLOAT32_BOUND = 1 << 24
 FLOAT64_BOUND = 1 << 53
 _TABLE_LEVELS = 1 << 15
+_PADDING = 16                           # of rows read across: addresses 4096 bytes apart would share cache lines
 
 
 def quantize_rows(values: FloatArray, levels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -40,16 +41,19 @@ class ExactMatrix:
         if self.bound >= FLOAT64_BOUND:
             raise OverflowError("too many inputs for exact products")
         dtype: type[np.floating[Any]] = np.float32 if self.bound < FLOAT32_BOUND else np.float64
-        self.matrix = np.ascontiguousarray(integers.T, dtype)           # (K, N)
+        self.matrix = np.ascontiguousarray(integers, dtype)             # (N, K)
         self.scale = scale[:, 0]                                        # (N,), float64
         self.fits_float32 = dtype is np.float32
 
     def multiply(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        """Write x (L, K) times the integers to `out` (L, N); sums beyond 2^24 are rounded once, to float32."""
+        """Write the integers times x (K, L) to `out` (N, L); sums beyond 2^24 are rounded once, to float32.
+
+        With the weights on the left BLAS takes two thirds of the time that it takes with them on the right.
+        """
         if self.fits_float32:
-            np.matmul(x, self.matrix, out=out)
+            np.matmul(self.matrix, x, out=out)
         else:
-            out[:] = np.matmul(x.astype(np.float64), self.matrix)
+            out[:] = np.matmul(self.matrix, x.astype(np.float64))
 
 
 def exact_projection(inputs: FloatArray, weight: FloatArray) -> NDArray[np.float64]:
@@ -60,3 +64,30 @@ def exact_projection(inputs: FloatArray, weight: FloatArray) -> NDArray[np.float
     product *= left_scale
     product *= right_scale[:, 0]
     return product
+
+
+class GateRows:
+    """The gate inputs (V, N) of every token, or one row that all lanes have."""
+
+    def __init__(self, rows: NDArray[np.float32]):
+        self.bound = float(np.abs(rows).max())
+        self._width = rows.shape[1]
+        self._rows = np.pad(rows, ((0, 0), (0, _PADDING)))
+
+    def start(self, lanes: int) -> None:
+        """Make room for this many lanes."""
+        self._taken = np.empty((lanes, self._rows.shape[1]), np.float32)
+        self._columns = self._taken[:, :self._width].T
+        self._same = np.repeat(self._rows[:1, :self._width].T, lanes, axis=1)
+
+    def take(self, tokens: IntArray | None) -> NDArray[np.float32]:
+        """Return the gate inputs (N, L) of a token a lane, valid until the next."""
+        if tokens is None:
+            return self._same
+        self._rows.take(tokens, axis=0, out=self._taken, mode="clip")
+        return self._columns
+
+
+def spread(column: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
+    """Return a value for each row (N,) in every lane, (N, L): equal shapes are multiplied three times as fast."""
+    return np.repeat(column[:, None], lanes, axis=1)

@@ -3,7 +3,7 @@
 Matrix products are sums of integers that no order of summation can round (see `exact_matrix`): weights have 8 bits and
 a scale for each output, hidden states are round(h * 127). Everything else is done value by value with + - * / and rint,
 which IEEE 754 defines exactly, and with tables (see `exact_tables`). Cell states are integers in units of 2^-14, so
-that no value is ever so small that flushing denormals could change it.
+that no value is ever so small that flushing denormals could change it. Arrays have a column for each lane.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.compression.exact_matrix import LEVELS, ExactMatrix, exact_projection
+from charlm.compression.exact_matrix import LEVELS, ExactMatrix, GateRows, exact_projection, spread
 from charlm.compression.exact_tables import SIGMOID_STEPS, SIGMOID_ZERO, sigmoid_table, tanh_table
 from charlm.config import ModelConfig
 from charlm.contract import IntArray, RowIndex, Tensors
@@ -42,13 +42,14 @@ class ExactLayer:
     """A recurrent layer of L lanes. Layer 0 has a row of gate inputs for each token, others read H integers."""
 
     gates = 1
+    _rows: GateRows
 
     def __init__(self, weights: Tensors, name: str, embedding: Floats | None, largest: int):
         self._ih, self._hh, self._bias_ih, self._bias_hh = (
             weights[f"{name}.{part}_l0"].astype(np.float64)
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         self.size, self._largest = self._hh.shape[1], largest
-        self._sigmoids, self._tanh_levels = sigmoid_table(), tanh_table(LEVELS)
+        self._sigmoids, self._tanh_levels, self._tanh_units = sigmoid_table(), tanh_table(LEVELS), tanh_table(UNIT)
         with np.errstate(over="ignore"):        # infinities are refused
             self._build(embedding)
 
@@ -59,24 +60,25 @@ class ExactLayer:
     def start(self, lanes: int) -> None:
         """Forget everything, with this many lanes."""
         size, width = self.size, self.gates * self.size
-        self._gates, self._values = (np.empty((lanes, width), np.float32) for _ in range(2))
-        self._index = np.empty((lanes, width), np.intp)
-        self._joined = np.zeros((lanes, 2 * size), np.float32)
-        self.inputs, self.hidden = self._joined[:, :size], self._joined[:, size:]   # integers; hidden is the output
-        self._memory = np.zeros((lanes, size), np.float32)                          # in units of 1 / UNIT
-        self._parts = [self._values[:, at:at + size] for at in range(0, width, size)]
-        self._gate_parts = [self._gates[:, at:at + size] for at in range(0, width, size)]
-        self._first_index = self._index[:, :size]
+        self._rows.start(lanes)
+        self._gates, self._values = (np.empty((width, lanes), np.float32) for _ in range(2))
+        self._index = np.empty((width, lanes), np.intp)
+        self._joined = np.zeros((2 * size, lanes), np.float32)
+        self.inputs, self.hidden = self._joined[:size], self._joined[size:]         # integers; hidden is the output
+        self._memory = np.zeros((size, lanes), np.float32)                          # in units of 1 / UNIT
+        self._parts = [self._values[at:at + size] for at in range(0, width, size)]
+        self._gate_parts = [self._gates[at:at + size] for at in range(0, width, size)]
+        self._first_index = self._index[:size]
 
     def forget(self, rows: RowIndex) -> None:
         """Start these lanes afresh."""
-        self._joined[rows] = 0
-        self._memory[rows] = 0
+        self._joined[:, rows] = 0
+        self._memory[:, rows] = 0
 
     def select(self, rows: RowIndex) -> None:
         """Keep these lanes, in this order."""
-        joined, memory = self._joined[rows], self._memory[rows]
-        self.start(len(joined))
+        joined, memory = self._joined[:, rows], self._memory[:, rows]
+        self.start(joined.shape[1])
         self._joined[:], self._memory[:] = joined, memory
 
     def step(self, tokens: IntArray | None) -> None:
@@ -96,12 +98,17 @@ class _Joined(ExactLayer):
         bias, hh, ih = ((part[order]) for part in (self._bias_ih + self._bias_hh, self._hh, self._ih))
         if embedding is None:
             self._matrix = ExactMatrix(np.concatenate([ih, hh], axis=1), self._largest)
-            self._rows = _entries(np.zeros((1, len(order))), bias, factor)
+            rows = _entries(np.zeros((1, len(order))), bias, factor)
         else:
             self._matrix = ExactMatrix(hh, self._largest)
-            self._rows = _entries(exact_projection(embedding, ih), bias, factor)
-        self._scale = (self._matrix.scale * factor / LEVELS).astype(np.float32)
-        self._check(float(np.abs(self._rows).max()), self._matrix.bound * float(self._scale.max()))
+            rows = _entries(exact_projection(embedding, ih), bias, factor)
+        self._rows, self._scale = GateRows(rows), (self._matrix.scale * factor / LEVELS).astype(np.float32)
+        self._check(self._rows.bound, self._matrix.bound * float(self._scale.max()))
+
+    def start(self, lanes: int) -> None:
+        """Forget everything, with this many lanes."""
+        super().start(lanes)
+        self._scales = spread(self._scale, lanes)
 
     def _gate_order(self) -> tuple[IntArray, NDArray[np.float64]]:
         """Return the order of the gate rows and the factor of each: tanh(x) is 2 sigmoid(2x) - 1."""
@@ -109,14 +116,10 @@ class _Joined(ExactLayer):
 
     def _read(self, tokens: IntArray | None) -> Floats:
         """Return the gate inputs in entries of the table."""
-        gates, rows = self._gates, self._rows
-        if tokens is None:
-            self._matrix.multiply(self._joined, gates)
-        else:
-            self._matrix.multiply(self.hidden, gates)
-            rows = rows.take(tokens, axis=0, out=self._values, mode="clip")
-        gates *= self._scale
-        gates += rows
+        gates = self._gates
+        self._matrix.multiply(self._joined if tokens is None else self.hidden, gates)
+        gates *= self._scales
+        gates += self._rows.take(tokens)
         return gates
 
 
@@ -132,17 +135,16 @@ class ExactLSTM(_Joined):
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
         cell, hidden, (i, f, o, g) = self._memory, self.hidden, self._parts
-        np.copyto(self._index, self._read(tokens), casting="unsafe")
-        self._sigmoids.take(self._index, out=self._values, mode="clip")
-        g *= _TWO_UNITS
-        g -= _ONE_UNIT
+        self._index[...] = self._read(tokens)
+        self._sigmoids.take(self._index[:-self.size], out=self._values[:-self.size], mode="clip")
+        self._tanh_units.take(self._index[-self.size:], out=g, mode="clip")
         g *= i
         cell *= f
         cell += g
         np.rint(cell, out=cell)
         np.multiply(cell, _ENTRIES, out=g)
         g += _ZERO
-        np.copyto(self._first_index, g, casting="unsafe")
+        self._first_index[...] = g
         self._tanh_levels.take(self._first_index, out=hidden, mode="clip")
         hidden *= o
         np.rint(hidden, out=hidden)
@@ -156,7 +158,7 @@ class ExactRNN(_Joined):
 
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
-        np.copyto(self._index, self._read(tokens), casting="unsafe")
+        self._index[...] = self._read(tokens)
         self._tanh_levels.take(self._index, out=self.hidden, mode="clip")
         np.rint(self.hidden, out=self.hidden)
 
@@ -186,17 +188,25 @@ class ExactGRU(ExactLayer):
         outside = self._bias_hh * np.repeat([1.0, 1.0, 0.0], size)      # all but the candidate's
         self._recurrent = ExactMatrix(self._hh, self._largest)
         self._recurrent_scale = (self._recurrent.scale * factor / LEVELS).astype(np.float32)
+        self._input_scale = np.zeros(0, np.float32)
         self._candidate_bias = (self._bias_hh[2 * size:] * factor[2 * size:]).astype(np.float32)
-        self._tanh_units = tanh_table(UNIT)
         bias, bound = self._bias_ih + outside, self._recurrent.bound * float(self._recurrent_scale.max())
         if embedding is None:
             self._input = ExactMatrix(self._ih, self._largest)
             self._input_scale = (self._input.scale * factor / LEVELS).astype(np.float32)
-            self._rows = _entries(np.zeros((1, 3 * size)), bias, factor)
+            rows = _entries(np.zeros((1, 3 * size)), bias, factor)
             bound += self._input.bound * float(self._input_scale.max())
         else:
-            self._rows = _entries(exact_projection(embedding, self._ih), bias, factor)
-        self._check(float(np.abs(self._rows).max()), bound, float(np.abs(self._candidate_bias).max()))
+            rows = _entries(exact_projection(embedding, self._ih), bias, factor)
+        self._rows = GateRows(rows)
+        self._check(self._rows.bound, bound, float(np.abs(self._candidate_bias).max()))
+
+    def start(self, lanes: int) -> None:
+        """Forget everything, with this many lanes."""
+        super().start(lanes)
+        self._recurrent_scales = spread(self._recurrent_scale, lanes)
+        self._candidate_biases = spread(self._candidate_bias, lanes)
+        self._input_scales = spread(self._input_scale, lanes)
 
     def step(self, tokens: IntArray | None) -> None:
         """Read a token a lane, or `inputs`."""
@@ -204,17 +214,17 @@ class ExactGRU(ExactLayer):
         reset, update, candidate = self._gate_parts
         if tokens is None:
             self._input.multiply(self.inputs, gates)
-            gates *= self._input_scale
-            gates += self._rows
+            gates *= self._input_scales
+            gates += self._rows.take(None)
         else:
-            self._rows.take(tokens, axis=0, out=gates, mode="clip")
+            gates[...] = self._rows.take(tokens)
         self._recurrent.multiply(self.hidden, recurrent)
-        recurrent *= self._recurrent_scale
+        recurrent *= self._recurrent_scales
         for gate, product in zip((reset, update), self._parts[:2], strict=True):
             gate += product
             self._look_up(self._sigmoids, gate, gate)
         reset_product = self._parts[2]
-        reset_product += self._candidate_bias
+        reset_product += self._candidate_biases
         reset_product *= reset
         candidate += reset_product
         self._look_up(self._tanh_units, candidate, candidate)
@@ -226,7 +236,7 @@ class ExactGRU(ExactLayer):
         np.rint(self.hidden, out=self.hidden)
 
     def _look_up(self, table: Floats, arguments: Floats, out: Floats) -> None:
-        np.copyto(self._first_index, arguments, casting="unsafe")
+        self._first_index[...] = arguments
         table.take(self._first_index, out=out, mode="clip")
 
 
@@ -271,7 +281,7 @@ class ExactNetwork:
             layer.inputs[:] = output
             layer.step(None)
             output = layer.hidden
-        return output
+        return output.T
 
 
 def head_of(config: ModelConfig, weights: Tensors) -> tuple[Floats, Floats]:

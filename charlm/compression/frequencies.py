@@ -41,9 +41,9 @@ class StaticHead:
 
     def distributions(self, states: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return weights (L, V) in proportion to the probabilities, from hidden states (L, H) of integers."""
-        product = np.empty((len(states), len(self._scale)), np.float32)
-        self._matrix.multiply(states, product)
-        logits = product * self._scale
+        product = np.empty((len(self._scale), len(states)), np.float32)
+        self._matrix.multiply(states.T, product)
+        logits = product.T * self._scale
         logits += self._bias
         np.subtract(logits.max(axis=1, keepdims=True), logits, out=logits)
         np.clip(logits, 0, len(self._table), out=logits)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.adaptation import counts, mixing
-from charlm.adaptation.exact import SCALE, exp, integer_weights, log, shares
+from charlm.adaptation.exact import SCALE, exp, integer_weights, log, log_from_one, power, shares, softmax_weights
 from charlm.adaptation.head import ERROR_SCALE, FINE_SCALE, STATE_SCALE, AdaptiveHead, quantise_states
 from charlm.config import MAX_VOCABULARY, AdaptationSettings
 
@@ -24,6 +24,21 @@ def test_log_is_that_of_libm_to_twelve_digits():
     expected = np.array([math.log(value) for value in x])
     assert np.abs(log(x) - expected).max() < 1e-12
     assert log(np.ones(1))[0] == 0
+
+
+def test_tables_follow_the_functions_without_a_jump():
+    x = np.concatenate([np.linspace(-44, 44, 100_001), np.linspace(-0.01, 0.01, 1001)])
+    assert np.abs(power(x) / np.exp(x) - 1).max() < 5e-7
+    assert (power(np.array([-1e9, 1e9])) == power(np.array([-44.0, 44.0]))).all()
+    x = np.concatenate([np.exp(np.linspace(0, 31, 100_001)), 1 + np.linspace(0, 0.01, 1001)])
+    assert np.abs(log_from_one(x) - np.log(x)).max() < 5e-7
+    assert log_from_one(np.ones(1))[0] == 0 and 31 < log_from_one(np.array([1e300]))[0] <= mixing._MAX_FEATURE
+    logits = np.random.default_rng(0).standard_normal((5, 300)) * 9
+    expected = np.exp(logits - logits.max(axis=1, keepdims=True)) * SCALE
+    weights = softmax_weights(logits.copy(), 1.0)
+    assert weights.min() == 1 and (weights.max(axis=1) == SCALE + 1).all()
+    assert np.abs(weights - expected - 1).max() <= 1 + 5e-7 * SCALE and (np.abs(weights / expected - 1) < 1e-6)[
+        expected > 1e8].all()
 
 
 def test_weights_are_positive_and_their_shares_sum_to_one():

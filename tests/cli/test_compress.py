@@ -67,18 +67,34 @@ def test_a_cut_file_is_refused_and_nothing_is_written(file, tmp_path, length):
     assert (tmp_path / "out").read_bytes() == b"before"
 
 
-def test_partial_keeps_what_came_before_the_damage(file, tmp_path, monkeypatch):
+@pytest.fixture
+def cut(file, tmp_path, monkeypatch):
+    """The text in three blocks, without the end of its compressed file."""
     from charlm.compression import archive
     monkeypatch.setattr(archive, "BLOCK", 200)
     monkeypatch.setattr(archive, "_LANE_BLOCK", 200)
     run_in_process("compress", "-m", "m.charlm", "text", "-o", "text.clz").check()
-    (tmp_path / "cut").write_bytes((tmp_path / "text.clz").read_bytes()[:-30])
+    (tmp_path / "cut").write_bytes((tmp_path / "text.clz").read_bytes()[:-5])
+    return tmp_path / "cut"
+
+
+def test_partial_keeps_what_came_before_the_damage(cut, tmp_path):
     error_line(run_in_process("decompress", "-m", "m.charlm", "cut", "-o", "out", "--partial"), 3)
-    kept = (tmp_path / "out").read_bytes()
-    assert len(kept) >= 300 and TEXT.startswith(kept)
-    done = run_in_process("decompress", "-m", "m.charlm", "cut")
-    assert done.code == 3 and done.stdout == kept
-    assert "--partial is for" in error_line(run_in_process("decompress", "--partial", "cut"), 2)
+    assert (tmp_path / "out").read_bytes() == TEXT
+    done = run_in_process("decompress", "-m", "m.charlm", "cut", "--partial")
+    assert done.code == 3 and done.stdout == TEXT
+
+
+def test_a_damaged_file_is_refused_before_its_first_block_is_decoded(cut, monkeypatch):
+    from charlm.compression.blocks import BlockCoder
+    monkeypatch.setattr(BlockCoder, "decode", lambda *args: pytest.fail("decoded"))
+    assert "cut: it is cut short" in error_line(run_in_process("decompress", "-m", "m.charlm", "cut"), 3)
+
+
+def test_a_damaged_pipe_is_decoded_up_to_the_last_whole_block(cut):
+    done = run_shell("cat cut | charlm decompress -m m.charlm")
+    assert done.code == 3 and "cut short" in done.stderr
+    assert 390 <= len(done.stdout) < 600 and TEXT.startswith(done.stdout)
 
 
 @pytest.mark.parametrize("flags", [["--lines", "--lanes", "2"], ["--lines", "-o", "x"]])

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.compression import archive
-from charlm.compression.archive import Decompressor, split_blocks
+from charlm.compression import archive, predictor
+from charlm.compression.archive import Decompressor, Settings, split_blocks
 from charlm.compression.blocks import BlockCoder
 from charlm.compression.predictor import Predictor
 from charlm.compression.spelling import Spelling
 from charlm.errors import ArchiveError, UsageError
 from charlm.modelfile import save
-from tests.helpers.compression import compress, decompress, model_of, random_bytes
+from tests.helpers.compression import DIGEST, compress, decompress, model_of, random_bytes
 from tests.helpers.texts import VERSES
 
 TEXT = VERSES[:300].encode()
@@ -25,7 +25,6 @@ HOSTILE = {
     "random bytes": random_bytes(500), "every byte": bytes(range(256)), "every UTF-8 length": LENGTHS * 5,
     "cut characters": "é€😀".encode()[:-1] + TEXT[:200] + b"\xc3", "a surrogate": b"\xed\xb2\x80 and \xc0\x80" + TEXT,
     "some unknown characters": "ten green bottles – señor Ωmega, ".encode() * 20, "\0 in text": b"a\0" * 50}
-LAST = 1 + 1 + 12                       # bytes after the last block: its kind, the length of the text, the digest
 KINDS = ["char", "byte", "bpe", "unigram"]
 
 
@@ -77,6 +76,15 @@ def test_2000_random_files_come_back(data, kind, task, lanes, adaptive):
     assert decompress(compress(data, model, lanes=lanes, adaptive=adaptive), model) == data
 
 
+def test_a_thread_that_learns_changes_no_bit(monkeypatch):
+    files = []
+    for cores in (1, 2):
+        monkeypatch.setattr(predictor, "available_cores", lambda cores=cores: cores)
+        assert (Predictor(model_of(), lanes=4, adaptive=True)._thread is None) == (cores == 1)
+        files.append(compress(TEXT * 3, model_of(), lanes=4, adaptive=True))
+    assert files[0] == files[1] and decompress(files[1], model_of()) == TEXT * 3
+
+
 def test_what_is_learned_makes_repeated_text_smaller():
     data, model = TEXT * 5, model_of()
     assert len(compress(data, model, adaptive=True)) < 0.6 * len(compress(data, model))
@@ -91,21 +99,39 @@ def test_unknown_characters_cost_little_more_than_their_bytes():
     assert sizes[0] - sizes[1] < 300 * 2
 
 
+def damaged(file):
+    """Every cut of a file, every flip of a bit, and a byte too many."""
+    yield from (file[:length] for length in range(len(file)))
+    yield from (flip(file, at, bit) for at in range(len(file)) for bit in range(8))
+    yield file + b"\0"
+
+
 def test_all_damage_is_found_before_anything_is_decoded(monkeypatch):
-    file, predictor = compress(TEXT[:120], model_of()), Predictor(model_of())
+    file, reader = compress(TEXT[:120], model_of()), Predictor(model_of())
     monkeypatch.setattr(BlockCoder, "decode", lambda *args: pytest.fail("decoded"))
-    block = range(len(file) - LAST)
-    for case in [file[:length] for length in block] + [flip(file, at, bit) for at in block for bit in range(8)]:
+    for case in damaged(file):
         with pytest.raises(ArchiveError):
-            list(Decompressor(io.BytesIO(case).read).blocks(predictor))
+            list(Decompressor(io.BytesIO(case).read).blocks(reader))
+        with pytest.raises(ArchiveError):
+            Decompressor(io.BytesIO(case).read).check()
 
 
-def test_damage_after_the_last_block_is_found():
-    file, model = compress(TEXT[:40], model_of()), model_of()
-    end = range(len(file) - LAST, len(file))
-    for case in [file[:length] for length in end] + [flip(file, at, at % 8) for at in end] + [file + b"\0"]:
+@pytest.mark.parametrize("partial", [False, True])
+def test_no_block_with_damaged_bytes_reaches_the_decoder(monkeypatch, partial):
+    monkeypatch.setattr(archive, "BLOCK", 30)
+    monkeypatch.setattr(archive, "_LANE_BLOCK", 30)
+    file, reader, decoded = compress(TEXT[:120], model_of()), Predictor(model_of()), []
+    texts = list(split_blocks(io.BytesIO(TEXT[:120]).read, 30))
+    monkeypatch.setattr(BlockCoder, "decode", lambda self, code, count: decoded.append(code) or texts[len(decoded) - 1])
+    assert list(Decompressor(io.BytesIO(file).read).blocks(reader)) == texts and len(texts) >= 4
+    ends = [file.index(code) + len(code) + 4 for code in decoded]           # after the check of the file
+    for at in range(len(Settings(DIGEST).header()), len(file)):
+        decoded.clear()
+        decompressor, found = Decompressor(io.BytesIO(flip(file, at, at % 8)).read), []
         with pytest.raises(ArchiveError):
-            decompress(case, model)
+            found.extend(decompressor.blocks(reader, partial=partial))
+        whole = sum(end <= at for end in ends)
+        assert len(decoded) == (whole if partial else max(whole - 1, 0))
 
 
 def test_a_text_that_decodes_differently_is_not_yielded(monkeypatch):

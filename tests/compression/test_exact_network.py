@@ -46,10 +46,10 @@ def test_no_sum_of_products_can_reach_the_bound(inputs, exact32):
     worst = np.where(rng.random((3, inputs)) < 0.5, -1.0, 1.0).astype(np.float32)
     matrix = ExactMatrix(worst)
     assert (matrix.bound < FLOAT32_BOUND) == exact32 == matrix.fits_float32
-    states = 127 * worst
+    states = 127 * worst.T
     product = np.empty((3, 3), np.float32)
     matrix.multiply(states, product)
-    expected = states.astype(np.int64) @ np.rint(127 * worst).astype(np.int64).T
+    expected = np.rint(127 * worst).astype(np.int64) @ states.astype(np.int64)
     assert (product == expected.astype(np.float32)).all() and product.max() == np.float32(127 * 127 * inputs)
 
 
