@@ -14,7 +14,14 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
-from charlm.cli.train_output import check_log, check_output, is_finished, resumed_checkpoint
+from charlm.cli.train_output import (
+    check_heartbeat,
+    check_log,
+    check_output,
+    heartbeat,
+    is_finished,
+    resumed_checkpoint,
+)
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
@@ -72,6 +79,10 @@ def _task_options(command: Any) -> Any:
 @options.threads
 @options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
                 "their time; with --resume, go on in it.")
+@options.option("--timestamps", is_flag=True, help="Begin every event line with its local time; on a terminal there is "
+                "a panel instead.")
+@options.option("--heartbeat", metavar="FILE", help="Rewrite this file every ten seconds with a line about the state of "
+                "the run, and at the end with its status and exit code.")
 @options.quiet
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
@@ -95,15 +106,19 @@ def _run_as_writer(request: TrainRequest, process_group: ProcessGroup | None = N
     checkpoints = Checkpoints(request.path)
     check_output(request.path, request.texts, checkpoints, replace=request.force or request.resume,
                  resume_command=request.resume_command)
+    files = [*(text for text in request.texts if text != "-"), request.path, *checkpoints.paths]
     if request.log is not None:
-        check_log(request.log, [*(text for text in request.texts if text != "-"), request.path, *checkpoints.paths],
-                  replace=request.force or request.resume)
+        check_log(request.log, files, replace=request.force or request.resume)
+    if request.heartbeat is not None:
+        check_heartbeat(request.heartbeat, [*files, *filter(None, [request.log])])
     require_writable(request.path)
     checkpoints.require_writable()
     with locked(request.path):
         remove_leftovers(request.path)
         checkpoints.remove_leftovers()
-        _run(request, process_group)
+        # Only now, as a second run on this output must not write the heartbeat of the first.
+        with heartbeat(request.heartbeat, request.path, _ignore if request.quiet else message) as beat:
+            _run(request, process_group, beat)
 
 
 def _run_distributed(request: TrainRequest) -> None:
@@ -122,7 +137,7 @@ def _run_distributed(request: TrainRequest) -> None:
             sys.exit(error.exit_code)   # rank 0 reports it
 
 
-def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
+def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat: Progress | None = None) -> None:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
     from charlm.text.reading import require_readable
@@ -153,7 +168,8 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> No
                       preview if is_main else None, checkpoints, request.checkpoint_every,
                       request.resume_command, request.repeat_command, process_group or SINGLE_PROCESS,
                       _provenance(request, start))
-    _train(corpus, task, start.training_options(request.training), session, _progress(request, silent, is_main=is_main))
+    progress = _progress(request, silent, is_main=is_main, beat=beat)
+    _train(corpus, task, start.training_options(request.training), session, progress)
     if not silent:
         _compare(request, start)
 
@@ -222,10 +238,12 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     return corpus, task
 
 
-def _progress(request: TrainRequest, silent: bool, *, is_main: bool) -> Progress:
+def _progress(request: TrainRequest, silent: bool, *, is_main: bool, beat: Progress | None) -> Progress:
     """Return the report of a run."""
-    from charlm.reports.progress import choose_progress
-    progress = choose_progress(quiet=silent)
+    from charlm.reports.progress import Both, choose_progress
+    progress = choose_progress(quiet=silent, timestamps=request.timestamps)
+    if beat is not None:
+        progress = Both(progress, beat)
     if request.log is None or not is_main:
         return progress
     from charlm.reports.step_log import with_log
