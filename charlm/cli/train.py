@@ -14,14 +14,7 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
-from charlm.cli.train_output import (
-    check_heartbeat,
-    check_log,
-    check_output,
-    heartbeat,
-    is_finished,
-    resumed_checkpoint,
-)
+from charlm.cli.train_output import check_heartbeat, check_log, check_output, heartbeat, is_finished, resumed_checkpoint
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
@@ -79,10 +72,10 @@ def _task_options(command: Any) -> Any:
 @options.threads
 @options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
                 "their time; with --resume, go on in it.")
-@options.option("--timestamps", is_flag=True, help="Begin every event line with its local time; on a terminal there is "
-                "a panel instead.")
-@options.option("--heartbeat", metavar="FILE", help="Rewrite this file every ten seconds with a line about the state of "
-                "the run, and at the end with its status and exit code.")
+@options.option("--timestamps", is_flag=True, help="Begin every event line with its local time; on a terminal there "
+                "is a panel instead.")
+@options.option("--heartbeat", metavar="FILE", help="Rewrite this file every ten seconds with a line about the state "
+                "of the run, and at the end with its status and exit code.")
 @options.quiet
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).

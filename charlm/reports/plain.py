@@ -75,8 +75,8 @@ def _format_event(event: Event) -> str:
             return format_fields(event="resumed", step=event.step)
         case Validation():
             return format_fields(event="validation", step=event.step, loss=event.loss,
-                                  train_loss=event.train_loss, word_error_rate=event.error_rate, bits_per_character=event.bits_per_character,
-                                  best=int(event.best))
+                                  train_loss=event.train_loss, word_error_rate=event.error_rate,
+                                  bits_per_character=event.bits_per_character, best=int(event.best))
         case Sampled():
             return format_fields(event="sample", text=event.text)
         case Saved():
