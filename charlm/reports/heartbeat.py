@@ -23,8 +23,8 @@ _STATUS = {0: "finished", 5: "diverged"}        # by exit code
 class Heartbeat(Progress):
     """A report in one line, `time=… status=running pid=… step=…`, that replaces its file every INTERVAL seconds.
 
-    `idle` is the time since the last event in seconds. A failure is a warning, once: the file is then only touched, if
-    there is one, and written again as soon as that succeeds.
+    `idle` is the time since the last event in seconds. On a full disk the line is written over the one before, which
+    needs no space. A failure is a warning, once, and the next beat tries again.
     """
 
     def __init__(self, path: str, output: str, warn: Callable[[str], None]):
@@ -73,20 +73,25 @@ class Heartbeat(Progress):
     def _write(self) -> None:
         """Replace the file, so that no reader sees half a line; not synced, as nothing depends on an old one."""
         folder, name = os.path.split(os.path.realpath(self._path))
-        temporary = os.path.join(folder, f".{name}.charlm-tmp")
+        temporary, line = os.path.join(folder, f".{name}.charlm-tmp"), self._line().encode("utf-8", "replace")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
-            with open(descriptor, "wb") as file:
-                file.write(self._line().encode("utf-8", "replace"))
+            _write(temporary, os.O_CREAT | os.O_TRUNC, line)
             os.replace(temporary, os.path.join(folder, name))
         except OSError as error:
-            self._keep_fresh(temporary, error)
-
-    def _keep_fresh(self, temporary: str, error: OSError) -> None:
-        """Touch the file, which needs no space: the run lives."""
-        for attempt in (lambda: os.unlink(temporary), lambda: os.utime(self._path)):
             with contextlib.suppress(OSError):
-                attempt()
-        if not self._warned:
-            self._warned = True
-            self._warn(f"warning: {self._path}: the heartbeat cannot be written ({error.strerror}); trying again")
+                os.unlink(temporary)
+            with contextlib.suppress(OSError):
+                _write(os.path.join(folder, name), 0, line)
+            if not self._warned:
+                self._warned = True
+                self._warn(f"warning: {self._path}: the heartbeat cannot be written ({error.strerror}); trying again")
+
+
+def _write(path: str, flags: int, data: bytes) -> None:
+    """Write a file from its beginning, and cut off what was longer before."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o666)
+    try:
+        os.write(descriptor, data)
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)

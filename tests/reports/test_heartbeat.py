@@ -95,11 +95,12 @@ def test_a_failure_is_one_warning_and_ends_when_its_cause_does(beat, tmp_path):
     assert len(beat.warnings) == 1 and "No such file" in beat.warnings[0]
 
 
-def test_a_file_that_cannot_be_rewritten_is_touched(beat, tmp_path):
+def test_a_file_that_cannot_be_replaced_is_written_over(beat, tmp_path):
     path = tmp_path / "folder" / "beat"
     (path.parent / ".beat.charlm-tmp").mkdir(parents=True)      # so that opening it fails, for root as well
-    path.write_text("time=old\n")
-    os.utime(path, (0, 0))
+    path.write_text("time=old\n" * 99)
+    inode = path.stat().st_ino
     beat.start()
-    wait_until(lambda: path.stat().st_mtime > 1e9)
-    assert path.read_text() == "time=old\n"
+    wait_until(lambda: "time=old" not in path.read_text())
+    beat.end(6)
+    assert (fields(path)["status"], path.stat().st_ino, len(beat.warnings)) == ("failed", inode, 1)
