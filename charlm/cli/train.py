@@ -139,7 +139,7 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat:
     checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
     if process_group is not None:
         process_group.barrier()         # before rank 0 writes another checkpoint
-    if request.resume and is_finished(request.path, checkpoint, report):
+    if request.resume and is_finished(request.path, checkpoint, _ignore if silent else message):
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
@@ -191,7 +191,7 @@ def _ignore(text: str) -> None:
 def _checkpoint(checkpoints: Checkpoints, request: TrainRequest, report: Callable[[str], None]) -> Checkpoint | None:
     """Return the checkpoint to resume, if one is asked for and there is one."""
     if request.resume:
-        return resumed_checkpoint(request.path, checkpoints, report, force=request.force)
+        return resumed_checkpoint(request.path, checkpoints, report, force=request.force, quiet=request.quiet)
     if request.force:
         checkpoints.supersede()
     return None

@@ -77,15 +77,19 @@ def heartbeat(path: str | None, output: str, warn: Callable[[str], None]) -> Ite
 
 
 def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[str], None], *,
-                       force: bool) -> Checkpoint | None:
-    """Return the newest checkpoint, or None if `force` lets a run start without one. Raises UsageError otherwise."""
+                       force: bool, quiet: bool = False) -> Checkpoint | None:
+    """Return the newest checkpoint, or None if `force` lets a run start without one. Raises UsageError otherwise.
+
+    A damaged checkpoint is reported even if the run is quiet: its disk may fail.
+    """
     checkpoint = checkpoints.newest(report)
     if checkpoint is not None or os.path.exists(path):
         return checkpoint
     if not force:
         raise click.UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start "
                                "one where there is nothing to resume")
-    report("no checkpoint yet; starting from scratch with the options of this command")
+    if not quiet:
+        report("no checkpoint yet; starting from scratch with the options of this command")
     return None
 
 
