@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, AdaptationSettings, ModelConfig
-from charlm.container import checksum, open_container, peek_metadata, pieces, read_header, read_tensor
+from charlm.container import Header, checksum, open_container, peek_metadata, pieces, read_header, read_tensor
 from charlm.contract import Tensors, Tokenizer
 from charlm.errors import CharlmError, ModelFileError
 from charlm.history import FORMS as HISTORY
@@ -93,10 +94,36 @@ def load(path: str) -> Model:
     """Read a model. Raises ModelFileError naming the file for anything that is not exactly a model."""
     with open_container(path) as file:
         header = read_header(file)
-        metadata = _upgrade(header.metadata)
-        return rebuild({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
-                       {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()},
-                       lambda name: read_tensor(file, header, name))
+        return rebuild(*_described(header), lambda name: read_tensor(file, header, name))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model file without its tensors."""
+
+    task: str
+    size: int                           # bytes of the file
+    training: dict[str, Any]
+    provenance: Provenance
+
+
+def summarize(path: str) -> Summary:
+    """Return what a model file says of itself: its checksum is verified, so it is whole, but no tensor is loaded.
+
+    Raises ModelFileError.
+    """
+    with open_container(path) as file:
+        metadata, forms = _described(read_header(file))
+        parts = _parse(metadata)
+        _check_tensors(forms, parts)
+        return Summary(parts.task.name, file.seek(0, os.SEEK_END), metadata["training"], parts.provenance)
+
+
+def _described(header: Header) -> tuple[dict[str, Any], Forms]:
+    """Return the metadata of the present format, and the dtypes and shapes of the tensors."""
+    metadata = _upgrade(header.metadata)
+    return ({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
+            {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()})
 
 
 def peek(path: str) -> Task | None:

@@ -55,25 +55,36 @@ def run_and_exit(command: Callable[[], object]) -> None:
         _exit(code if isinstance(code, int) else 0)
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a command that ends with this exception."""
+    if isinstance(error, TerminatedBySignal):
+        return 128 + error.signum
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return 128 + signal.SIGINT
+    if isinstance(error, (ClosedPipe, BrokenPipeError)):
+        return CLOSED_PIPE
+    if isinstance(error, (click.ClickException, CharlmError)):
+        return error.exit_code
+    full = isinstance(error, OSError) and error.errno in _FULL
+    return StorageError.exit_code if full else CharlmError.exit_code
+
+
 def _report(error: Exception) -> int:
     """Report an error in one line on stderr and return its exit code."""
+    code = exit_code_of(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.ctx.get_help(), err=True)
-        return error.exit_code
-    if isinstance(error, click.ClickException):
+    elif isinstance(error, click.ClickException):
         message(f"error: {_click_message(error)}")
-        return error.exit_code
-    if isinstance(error, CharlmError):
+    elif isinstance(error, CharlmError):
         message(f"error: {getattr(error, 'for_command_line', error)}")
-        return error.exit_code
-    if isinstance(error, OSError) and error.errno in _FULL:
+    elif isinstance(error, OSError) and code == StorageError.exit_code:
         message(f"error: output cannot be written ({error.strerror})")
-        return StorageError.exit_code
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    elif isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         message("error: out of memory; lower --batch-size, --bptt or --hidden")
     else:
         message(f"error: internal: {type(error).__name__}: {error}; CHARLM_DEBUG=1 shows the traceback")
-    return CharlmError.exit_code
+    return code
 
 
 def _click_message(error: click.ClickException) -> str:

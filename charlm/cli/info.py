@@ -16,7 +16,8 @@ EXAMPLES = """\b
 Examples:
   charlm info
   charlm info big.charlm
-  charlm info -m big.charlm --jsonl | jq .bits_per_character
+  charlm info *.charlm
+  charlm info models/ --jsonl | jq -r '[.bits_per_character, .file] | @tsv' | sort -n
 """
 
 MAX_LABELS = 20                         # labels named
@@ -29,33 +30,48 @@ UNITS = {                               # of figures in the metadata of a traini
     "bptt": "tokens", "patience": "validations"}
 
 
-@options.model_command("info", EXAMPLES)
+@click.command("info", epilog=EXAMPLES)
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@options.model
 @options.jsonl
-def command(file: str | None, model: str | None, jsonl: bool) -> None:
+def command(files: tuple[str, ...], model: str | None, jsonl: bool) -> int:
     """Describe a model, its training and its quality, one `name<TAB>value` line each; with units on a terminal.
 
     The content digest is the same for all runs of one command: dates, times and names are no part of it. --jsonl
     includes the whole history of the run: its curves, validations and samples.
+
+    Several files, or a folder, make a table of models: task, size in bytes, bits per character, date, corpus and file.
+    Files that are damaged or no models are reported, the others shown, and the exit code is 3.
     """
     options.limit_threads(None)
+    from charlm.cli.inventory import answer_all, means_several, show_table
     from charlm.cli.models import find_model
     from charlm.modelfile import load
-    if file is not None and click.get_current_context().get_parameter_source(
-            "model") is click.core.ParameterSource.COMMANDLINE:
+    if files and click.get_current_context().get_parameter_source("model") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("two models are named; give FILE or -m, not both")
-    path = find_model(file or model)
-    loaded = load(path)
+    if means_several(files):
+        return answer_all(files, _write_record)[1] if jsonl else show_table(files)
+    path = find_model((files[0] if files else None) or model)
     if jsonl:
-        write_table(_described(path, loaded) | {
-            "provenance": loaded.provenance.to_json(),
-            "history": None if loaded.history is None else loaded.history.to_json()}, jsonl=True)
-        return
+        _write_record(path)
+        return 0
+    loaded = load(path)
     fields = _described(path, loaded) | _story(loaded)
     output = Output()
     if output.on_terminal:
         output.write(_aligned(fields))
     else:
         write_table(fields, jsonl=False)
+    return 0
+
+
+def _write_record(path: str) -> None:
+    """Write all that a model says of itself as one JSON object."""
+    from charlm.modelfile import load
+    loaded = load(path)
+    write_table(_described(path, loaded) | {
+        "provenance": loaded.provenance.to_json(),
+        "history": None if loaded.history is None else loaded.history.to_json()}, jsonl=True)
 
 
 def _described(path: str, model: Model) -> dict[str, object]:

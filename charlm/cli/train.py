@@ -14,7 +14,7 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
-from charlm.cli.train_output import check_log, check_output, is_finished, resumed_checkpoint
+from charlm.cli.train_output import check_heartbeat, check_log, check_output, heartbeat, is_finished, resumed_checkpoint
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
@@ -75,6 +75,10 @@ def _task_options(command: Any) -> Any:
 @options.threads
 @options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
                 "their time; with --resume, go on in it.")
+@options.option("--timestamps", is_flag=True, help="Begin every event line with its local time; on a terminal there "
+                "is a panel instead.")
+@options.option("--heartbeat", metavar="FILE", help="Rewrite this file every ten seconds with a line about the state "
+                "of the run, and at the end with its status and exit code.")
 @options.quiet
 @options.files_help(options.RECORDS + " With --lines a record is an example; labels and pairs need tables of two "
                     "columns with a tab between them.")
@@ -100,15 +104,19 @@ def _run_as_writer(request: TrainRequest, process_group: ProcessGroup | None = N
     checkpoints = Checkpoints(request.path)
     check_output(request.path, request.texts, checkpoints, replace=request.force or request.resume,
                  resume_command=request.resume_command)
+    files = [*(text for text in request.texts if text != "-"), request.path, *checkpoints.paths]
     if request.log is not None:
-        check_log(request.log, [*(text for text in request.texts if text != "-"), request.path, *checkpoints.paths],
-                  replace=request.force or request.resume)
+        check_log(request.log, files, replace=request.force or request.resume)
+    if request.heartbeat is not None:
+        check_heartbeat(request.heartbeat, [*files, *filter(None, [request.log])])
     require_writable(request.path)
     checkpoints.require_writable()
     with locked(request.path):
         remove_leftovers(request.path)
         checkpoints.remove_leftovers()
-        _run(request, process_group)
+        # Only now, as a second run on this output must not write the heartbeat of the first.
+        with heartbeat(request.heartbeat, request.path, _ignore if request.quiet else message) as beat:
+            _run(request, process_group, beat)
 
 
 def _run_distributed(request: TrainRequest) -> None:
@@ -127,7 +135,7 @@ def _run_distributed(request: TrainRequest) -> None:
             sys.exit(error.exit_code)   # rank 0 reports it
 
 
-def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
+def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat: Progress | None = None) -> None:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
     from charlm.text.reading import require_readable
@@ -136,7 +144,7 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> No
     checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
     if process_group is not None:
         process_group.barrier()         # before rank 0 writes another checkpoint
-    if request.resume and is_finished(request.path, checkpoint, report):
+    if request.resume and is_finished(request.path, checkpoint, _ignore if silent else message):
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
@@ -158,7 +166,8 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> No
                       preview if is_main else None, checkpoints, request.checkpoint_every,
                       request.resume_command, request.repeat_command, process_group or SINGLE_PROCESS,
                       _provenance(request, start))
-    _train(corpus, task, start.training_options(request.training), session, _progress(request, silent, is_main=is_main))
+    progress = _progress(request, silent, is_main=is_main, beat=beat)
+    _train(corpus, task, start.training_options(request.training), session, progress)
     if not silent:
         _compare(request, start)
 
@@ -187,7 +196,7 @@ def _ignore(text: str) -> None:
 def _checkpoint(checkpoints: Checkpoints, request: TrainRequest, report: Callable[[str], None]) -> Checkpoint | None:
     """Return the checkpoint to resume, if one is asked for and there is one."""
     if request.resume:
-        return resumed_checkpoint(request.path, checkpoints, report, force=request.force)
+        return resumed_checkpoint(request.path, checkpoints, report, force=request.force, quiet=request.quiet)
     if request.force:
         checkpoints.supersede()
     return None
@@ -231,10 +240,12 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     return corpus, task
 
 
-def _progress(request: TrainRequest, silent: bool, *, is_main: bool) -> Progress:
+def _progress(request: TrainRequest, silent: bool, *, is_main: bool, beat: Progress | None) -> Progress:
     """Return the report of a run."""
-    from charlm.reports.progress import choose_progress
-    progress = choose_progress(quiet=silent)
+    from charlm.reports.progress import Both, choose_progress
+    progress = choose_progress(quiet=silent, timestamps=request.timestamps)
+    if beat is not None:
+        progress = Both(progress, beat)
     if request.log is None or not is_main:
         return progress
     from charlm.reports.step_log import with_log

@@ -36,6 +36,8 @@ class TrainRequest:
     device: str
     threads: int | None
     log: str | None
+    timestamps: bool
+    heartbeat: str | None
     quiet: bool
     began: float                        # time.monotonic() when the command began
 

@@ -112,6 +112,9 @@ class LivePanel:
             rows.add_row("held out", Text(f"{_format_metrics(self._validation)} · best {_best(self._best)}"))
             if "held out" in curves:
                 rows.add_row("", curves["held out"])
+            if self._validation.train_loss is not None:
+                rows.add_row("training", Text(f"{self._validation.train_loss:.4f} nats/token since the validation "
+                                              "before"))
             if "wrong" in curves:
                 rows.add_row("wrong", curves["wrong"])
         return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from datetime import datetime
 from typing import TextIO
 
 from charlm.events import Event, Measuring, Planned, Resumed, Sampled, Saved, Step, Stopped, Validation, Warned
@@ -22,22 +23,31 @@ def _format_value(value: object) -> str:
     return str(value)
 
 
-def _format_fields(**values: object) -> str:
+def local_time() -> str:
+    """Return the time in the local zone, which TZ sets, as ISO 8601 with its offset: 2026-11-27T15:05:06+01:00."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def format_fields(**values: object) -> str:
     """Return `a=1 b=0.5 c=word d="two words"`: None is left out, text other than a plain word is quoted as JSON."""
     return " ".join(f"{name}={_format_value(value)}" for name, value in values.items() if value is not None)
 
 
 class PlainLines:
-    """A report that prints one line per event, but at most one line about steps every `step_interval` seconds."""
+    """A report that prints one line per event, but at most one line about steps every `step_interval` seconds.
 
-    def __init__(self, stream: TextIO, *, step_interval: float = STEP_INTERVAL):
-        self._stream, self._step_interval = stream, step_interval
+    With `timestamps` each line begins with its time.
+    """
+
+    def __init__(self, stream: TextIO, *, step_interval: float = STEP_INTERVAL, timestamps: bool = False):
+        self._stream, self._step_interval, self._timestamps = stream, step_interval, timestamps
         self._next_step_line = time.monotonic()
 
     def show(self, event: Event) -> None:
         """Print the event's line, if it has one."""
         if line := self._format_step(event) if isinstance(event, Step) else _format_event(event):
-            print(line, file=self._stream, flush=True)
+            stamp = f"time={local_time()} " if self._timestamps else ""
+            print(stamp + line, file=self._stream, flush=True)
 
     def close(self) -> None:
         """Flush the stream."""
@@ -47,7 +57,7 @@ class PlainLines:
         if time.monotonic() < self._next_step_line:
             return ""
         self._next_step_line = time.monotonic() + self._step_interval
-        return _format_fields(
+        return format_fields(
             event="step", step=step.step, of=step.steps, loss=step.loss, gradient_norm=step.gradient_norm,
             learning_rate=f"{step.learning_rate:.2e}", characters_per_second=round(step.characters_per_second),
             seconds_left=round(step.seconds_left), skipped=None if step.updated else 1)
@@ -56,25 +66,25 @@ class PlainLines:
 def _format_event(event: Event) -> str:
     match event:
         case Measuring():
-            return _format_fields(event="measuring", seconds=event.seconds, note=event.note or None)
+            return format_fields(event="measuring", seconds=event.seconds, note=event.note or None)
         case Planned():
-            return _format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
+            return format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
                                   epochs=event.epochs, expected_seconds=event.seconds,
                                   expected_loss=event.expected, repeat=event.repeat)
         case Resumed():
-            return _format_fields(event="resumed", step=event.step)
+            return format_fields(event="resumed", step=event.step)
         case Validation():
-            return _format_fields(event="validation", step=event.step, loss=event.loss,
-                                  word_error_rate=event.error_rate, bits_per_character=event.bits_per_character,
-                                  best=int(event.best))
+            return format_fields(event="validation", step=event.step, loss=event.loss,
+                                  train_loss=event.train_loss, word_error_rate=event.error_rate,
+                                  bits_per_character=event.bits_per_character, best=int(event.best))
         case Sampled():
-            return _format_fields(event="sample", text=event.text)
+            return format_fields(event="sample", text=event.text)
         case Saved():
-            return _format_fields(event="saved", path=event.path)
+            return format_fields(event="saved", path=event.path)
         case Warned():
-            return _format_fields(event="warning", message=event.message)
+            return format_fields(event="warning", message=event.message)
         case Stopped():
-            return _format_fields(
+            return format_fields(
                 event="stopped", reason=event.reason, step=event.step, best=event.loss,
                 word_error_rate=event.error_rate, bits_per_character=event.bits_per_character, seconds=event.seconds,
                 path=event.path or None, next=event.next_command or None, resume=event.resume_command or None,

@@ -61,7 +61,7 @@ class Both(Progress):
             progress.close()
 
 
-def choose_progress(*, quiet: bool) -> Progress:
+def choose_progress(*, quiet: bool, timestamps: bool = False) -> Progress:
     """Return a live panel on a terminal, plain lines elsewhere, a silent report if quiet or without stderr."""
     if quiet or sys.stderr is None:
         return Silent()
@@ -69,4 +69,4 @@ def choose_progress(*, quiet: bool) -> Progress:
         from charlm.reports.live import LivePanel
         return _Failsafe(LivePanel())
     from charlm.reports.plain import PlainLines
-    return _Failsafe(PlainLines(sys.stderr))
+    return _Failsafe(PlainLines(sys.stderr, timestamps=timestamps))

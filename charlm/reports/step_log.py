@@ -21,7 +21,8 @@ class StepLog(Progress):
     """A report that appends to a file; a failure is a warning, once, and ends the log instead of the run.
 
     A file of an earlier session keeps its lines up to the step from which the run resumes; the others are removed, as
-    the run makes those steps again: every step is there once.
+    the run makes those steps again: every step is there once. A log that is renamed or truncated while the run goes on,
+    as logrotate does, goes on under its name, at its end.
     """
 
     def __init__(self, path: str, warn: Callable[[Warned], None], *, replace: bool):
@@ -49,9 +50,10 @@ class StepLog(Progress):
             self._file = None
 
     def _write(self, event: Event) -> None:
-        if self._file is None:
-            first = self._step - isinstance(event, Step)        # updates done before this session
-            self._file = _opened(self._path, None if self._replace else first)
+        if self._file is None or _is_elsewhere(self._file, self._path):
+            self.close()
+            first = self._step - isinstance(event, Step)        # updates done before this event
+            self._file, self._replace = _opened(self._path, None if self._replace else first), False
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         record = {"time": now, "event": _LOGGED[type(event)], "step": self._step, **_values(event)}
         self._file.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
@@ -72,8 +74,8 @@ def _values(event: Any) -> dict[str, Any]:
 def _opened(path: str, step: int | None) -> BinaryIO:
     """Open a log behind its lines up to a step, or an empty one. Raises OSError, and ValueError for other lines."""
     if step is None or not os.path.isfile(path):
-        return open(path, "wb")
-    file = open(path, "r+b")            # noqa: SIM115  # the log keeps it open
+        return open(path, "wb", opener=_appending)
+    file = open(path, "r+b", opener=_appending)         # noqa: SIM115  # the log keeps it open
     try:
         end = _end_of(file, step)
         file.seek(end)
@@ -82,6 +84,19 @@ def _opened(path: str, step: int | None) -> BinaryIO:
     except BaseException:
         file.close()
         raise
+
+
+def _appending(path: str, flags: int) -> int:
+    """Open a file so that each line goes to its end: after a truncation, zeros would fill it up to the old one."""
+    return os.open(path, flags | os.O_APPEND, 0o666)
+
+
+def _is_elsewhere(file: BinaryIO, path: str) -> bool:
+    """Return whether an open file no longer has this name. Raises OSError."""
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return True
 
 
 def _end_of(lines: BinaryIO, step: int) -> int:

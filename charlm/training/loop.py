@@ -40,11 +40,19 @@ class TrainingState:
     validations_since_best: int = 0
     validated: int = 0                  # step of the latest validation
     seconds: float = 0.0                # trained so far, in all sessions
+    loss_sum: float = 0.0               # of the updates since the latest validation, unrounded
+    losses: int = 0                     # how many were applied
     history: Recorder = field(default_factory=Recorder)
+
+    @property
+    def train_loss(self) -> float | None:
+        """The mean loss of the updates since the latest validation; None if there was none."""
+        return self.loss_sum / self.losses if self.losses else None
 
     def without_best(self) -> TrainingState:
         """Return this state without its validations, which do not count on another corpus."""
-        return replace(self, best=None, best_weights=None, validations_since_best=0, validated=0)
+        return replace(self, best=None, best_weights=None, validations_since_best=0, validated=0, loss_sum=0.0,
+                       losses=0)
 
 
 class _BestModelSaver:
@@ -245,6 +253,8 @@ class _Loop:
 
     def _record(self, update: Update) -> None:
         if update.applied:
+            self._state.loss_sum += update.loss
+            self._state.losses += 1
             self._state.history.add_update(self._state.step, loss=update.loss, gradient_norm=update.gradient_norm,
                                            learning_rate=update.learning_rate, seconds=self._pace.elapsed())
 
@@ -273,9 +283,10 @@ class _Loop:
         state.seconds = self._pace.elapsed()
         if self._calls.interrupted():
             return False
-        validation, weights = _judge(metrics, state.step, best), self._trainer.export_weights()
+        validation = replace(_judge(metrics, state.step, best), train_loss=state.train_loss)
+        weights = self._trainer.export_weights()
         sample = self._calls.run(lambda _: self._preview(weights, validation) if self._preview else "")
-        state.validated = state.step
+        state.validated, state.loss_sum, state.losses = state.step, 0.0, 0
         state.validations_since_best = 0 if validation.best else state.validations_since_best + 1
         if validation.best:
             state.best, state.best_weights = validation, weights

@@ -27,7 +27,7 @@ _CHANGEABLE = ("steps", "replan", "learning_rate", "patience")
 # How older checkpoints, which lack these options, read their corpus.
 _OLD_READING = {"keep_blank": True, "csv_column": None, "json_field": None}
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
-_STATE = {"step", "best", "validations_since_best", "validated", "seconds", "history"}
+_STATE = {"step", "best", "validations_since_best", "validated", "seconds", "loss_sum", "losses", "history"}
 _MAX_COUNT, _MAX_THREADS = 1 << 40, 1024
 
 
@@ -138,8 +138,9 @@ def check(run: dict[str, Any]) -> None:
 
 def _check_state(state: dict[str, Any]) -> None:
     require(set(state) == _STATE, "numbers of its state are missing or unknown")
-    require(all(_is_count(state[name]) for name in ("step", "validations_since_best", "validated"))
-             and state["validated"] <= state["step"] and _is_measure(state["seconds"]),
+    require(all(_is_count(state[name]) for name in ("step", "validations_since_best", "validated", "losses"))
+             and state["validated"] + state["losses"] <= state["step"]
+             and all(_is_measure(state[name]) for name in ("seconds", "loss_sum")),
              "numbers of its state are invalid")
     counts = state["history"]
     require(isinstance(counts, dict) and set(counts) == set(SERIES) and all(map(_is_count, counts.values())),
@@ -147,7 +148,8 @@ def _check_state(state: dict[str, Any]) -> None:
     best = state["best"]
     require(best is None or isinstance(best, dict) and set(best) == _names(Validation) and _is_count(best["step"])
              and _is_measure(best["loss"]) and _is_measure(best["bits_per_character"])
-             and (best["error_rate"] is None or _is_measure(best["error_rate"])) and isinstance(best["best"], bool),
+             and all(best[name] is None or _is_measure(best[name]) for name in ("error_rate", "train_loss"))
+             and isinstance(best["best"], bool),
              "its best validation is invalid")
 
 

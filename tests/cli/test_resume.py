@@ -103,6 +103,11 @@ def test_resuming_a_finished_run_only_prints_that_it_is_finished(corpus, train, 
     assert (tmp_path / "model").read_bytes() == before
 
 
+def test_a_quiet_job_says_nothing_when_it_starts_or_has_finished(corpus, train):
+    for _ in range(2):
+        assert train(*FLAGS, "--resume", "--force", "--quiet") == (0, "")
+
+
 def test_an_unfinished_run_is_not_replaced_without_force(unfinished, train, tmp_path):
     (tmp_path / "model").unlink(missing_ok=True)
     code, progress = train(*FLAGS)

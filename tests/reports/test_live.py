@@ -69,9 +69,9 @@ def test_panel_leaves_room_for_the_echoed_ctrl_c():
 
 
 def test_panel_shows_step_loss_speed_time_and_validation():
-    shown = render_text(PLAN, make_step(1), Validation(1, 2.25, 3.25, True))
+    shown = render_text(PLAN, make_step(1), Validation(1, 2.25, 3.25, True, train_loss=2.125))
     for part in ("1 of 10", "0:03 left", "1,234 characters/s", "2.5000 nats/token", "3.2500 bits/character",
-                 "--steps 10", "about 1:05"):
+                 "training  2.1250 nats/token", "--steps 10", "about 1:05"):
         assert part in shown
 
 

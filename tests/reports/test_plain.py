@@ -3,7 +3,9 @@
 import io
 import math
 import re
+import time
 import unicodedata
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -43,7 +45,22 @@ def test_every_event_is_one_line_of_visible_text(event):
 def test_numbers_are_unquoted_and_text_with_spaces_is_quoted():
     assert lines_of(Validation(3, 2.0, 2.9, True)) == [
         'event=validation step=3 loss=2.0000 bits_per_character=2.9000 best=1']
+    assert lines_of(Validation(3, 2.0, 2.9, True, train_loss=1.5)) == [
+        'event=validation step=3 loss=2.0000 train_loss=1.5000 bits_per_character=2.9000 best=1']
     assert lines_of(Saved("a b")) == ['event=saved path="a b"']
+
+
+def test_a_time_stamp_is_local_time_with_its_offset(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "IST-5:30")
+        time.tzset()
+        stream = io.StringIO()
+        before = datetime.now(timezone.utc).replace(microsecond=0)
+        PlainLines(stream, timestamps=True).show(Saved("m"))
+    time.tzset()
+    stamp, rest = stream.getvalue().split(" ", 1)
+    assert stamp.endswith("+05:30") and rest == "event=saved path=m\n"
+    assert timedelta(0) <= datetime.fromisoformat(stamp.removeprefix("time=")) - before < timedelta(minutes=1)
 
 
 def test_expected_duration_is_left_out_if_unknown():

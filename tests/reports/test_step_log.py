@@ -82,6 +82,27 @@ def test_a_log_that_cannot_be_opened_is_one_warning(tmp_path):
     assert [type(warning) for warning in warnings] == [Warned] and "No such file" in warnings[0].message
 
 
+def test_a_log_that_is_renamed_goes_on_in_a_new_file(tmp_path):
+    path, progress = tmp_path / "log", StepLog(str(tmp_path / "log"), print, replace=True)
+    progress.show(make_step(1))
+    path.rename(tmp_path / "log.1")
+    progress.show(make_step(2))
+    path.rename(tmp_path / "log.2")
+    path.touch()                        # as logrotate's `create` does
+    progress.show(make_step(3))
+    progress.close()
+    assert [steps(tmp_path / name) for name in ("log.1", "log.2", "log")] == [[1], [2], [3]]
+
+
+def test_a_log_that_is_truncated_goes_on_without_zeros(tmp_path):
+    path, progress = tmp_path / "log", StepLog(str(tmp_path / "log"), print, replace=True)
+    progress.show(make_step(1))
+    os.truncate(path, 0)                # as logrotate's `copytruncate` does
+    progress.show(make_step(2))
+    progress.close()
+    assert steps(path) == [2] and b"\0" not in path.read_bytes()
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_full_disk_is_one_warning():
     warning, = log("/dev/full", make_step(1), make_step(2))

@@ -69,8 +69,9 @@ def without(*path):
 RUN_PARTS = ("config", "task", "reading", "state", "failures", "environment", "changes")
 CONFIG = ("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup", "dropout", "clip",
           "clip_value", "label_smoothing", "averaging", "patience", "seed")
-STATE = ("step", "best", "validations_since_best", "validated", "seconds")
-BEST = {"step": 1, "loss": "x", "bits_per_character": 1.0, "best": True, "error_rate": None}
+STATE = ("step", "best", "validations_since_best", "validated", "seconds", "loss_sum", "losses")
+BEST = {"step": 1, "loss": "x", "bits_per_character": 1.0, "best": True, "error_rate": None,
+        "train_loss": None}
 CHANGED = {
     **{f"no {part}": without("run", part) for part in RUN_PARTS},
     **{f"{part} is a text": put("run", part, "x") for part in RUN_PARTS},

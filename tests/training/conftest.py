@@ -10,7 +10,7 @@ import pytest
 
 from charlm.checkpoint import Checkpoint
 from charlm.config import CorpusConfig
-from charlm.events import Step, Stopped
+from charlm.events import Step, Stopped, Validation
 from charlm.text.line_corpus import build_line_corpus
 from charlm.text.pair_corpus import build_pair_corpus
 from charlm.text.reading import Text
@@ -90,6 +90,12 @@ class Finished:
     kept: str                           # a hash of the last model kept, and of its validation
     checkpoints: dict                   # by step
     history: dict                       # its tensors as bytes, without times
+    validations: list                   # of this session
+
+    def ends_like(self, other):
+        """Whether two runs end alike, of which the other one may have begun earlier."""
+        return (self.tensors, self.kept, self.history) == (other.tensors, other.kept, other.history) \
+            and self.validations == other.validations[-len(self.validations):]
 
 
 class Runner:
@@ -118,16 +124,18 @@ class Runner:
 
     def finish(self, checkpoint=None, every=10):
         """Train to the end, from scratch or from a checkpoint as a file would give it back."""
-        trainer, state, kept, checkpoints = self.trainer(), TrainingState(), [], {}
+        trainer, state, kept, checkpoints, validations = self.trainer(), TrainingState(), [], {}, []
         if checkpoint:
             state = restore(checkpoint, trainer)
         for event in train(trainer, keep=lambda *what: kept.append(what) or "model", state=state):
             if isinstance(event, Step) and event.step % every == 0:
                 checkpoints[event.step] = copied(snapshot(self.run, self.corpus, trainer, state))
+            if isinstance(event, Validation):
+                validations.append(event)
         assert isinstance(event, Stopped) and event.reason == "finished"
         story = state.history.history().without_seconds().tensors()
         return Finished(hashed(trainer.tensors()), f"{hashed(kept[-1][0])} {kept[-1][1]}", checkpoints,
-                        {name: values.tobytes() for name, values in story.items()})
+                        {name: values.tobytes() for name, values in story.items()}, validations)
 
 
 def copied(checkpoint):

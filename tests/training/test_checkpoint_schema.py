@@ -11,15 +11,15 @@ import pytest
 from charlm.config import CorpusConfig
 from charlm.training.run import check
 
-BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_rate": None}
+BEST = {"step": 5, "loss": 1.5, "bits_per_character": 2, "best": True, "error_rate": None, "train_loss": 2.5}
 CONFIG = dict.fromkeys(("steps", "batch_size", "bptt", "optimizer", "learning_rate", "weight_decay", "warmup",
                         "dropout", "clip",
                         "clip_value", "label_smoothing", "averaging", "patience",
                         "seed", "precision", "replan"))      # it checks its own values
 SOUND = {"config": CONFIG, "task": "lines", "failures": 2, "changes": [{"steps": [5, 9]}], "minutes": None,
          "provenance": {},
-         "state": {"step": 9, "best": BEST, "validations_since_best": 1, "validated": 9, "seconds": 0.5,
-                   "history": {"points": 9, "validations": 1, "samples": 0}},
+         "state": {"step": 9, "best": BEST, "validations_since_best": 1, "validated": 7, "seconds": 0.5,
+                   "loss_sum": 5.0, "losses": 2, "history": {"points": 9, "validations": 1, "samples": 0}},
          "reading": dataclasses.asdict(CorpusConfig()), "environment": {"threads": 2, "torch": "2.6"}}
 
 
@@ -36,6 +36,7 @@ def changed(*place):
 
 @pytest.mark.parametrize("run", [
     SOUND, changed("state", "best", None), changed("state", "best", {**BEST, "error_rate": 0.5}),
+    changed("state", "best", {**BEST, "train_loss": None}),
     changed("state", "validated", 0), changed("environment", {}), changed("changes", []), changed("failures", 0),
     changed("minutes", 0.5)], ids=str)
 def test_metadata_that_a_run_writes_is_accepted(run):
@@ -50,8 +51,9 @@ def test_metadata_that_a_run_writes_is_accepted(run):
     changed("minutes", True), changed("minutes", float("nan")), changed("failures", -1), changed("failures", 1.0),
     changed("failures", True), changed("failures", 1 << 41), changed("changes", {}), changed("changes", [1]),
     changed("state", "step", -1), changed("state", "step", 9.0), changed("state", "validated", 10),
-    changed("state", "seconds", -0.5), changed("state", "seconds", float("inf")),
-    changed("state", "seconds", float("nan")),
+    changed("state", "losses", 3), changed("state", "losses", -1), changed("state", "loss_sum", float("nan")),
+    changed("state", "best", "train_loss", "0"), changed("state", "seconds", -0.5),
+    changed("state", "seconds", float("inf")), changed("state", "seconds", float("nan")),
     changed("state", "seconds", "1"), changed("state", "more", 1),
     changed("state", "history", {}), changed("state", "history", "points", -1), changed("state", "best", []),
     changed("state", "best", {}),

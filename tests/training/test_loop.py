@@ -173,8 +173,14 @@ def test_a_skipped_update_is_reported_as_skipped(toy):
 
 def test_validations_and_the_end_report_loss_bits_and_error_rate(toy):
     events = events_of(toy(ValidationMetrics(3.0, 4.0, 0.25), ValidationMetrics(5.0, 6.0, 0.5)))
-    assert only(Validation, events)[:2] == [Validation(5, 3.0, 4.0, True, 0.25), Validation(10, 5.0, 6.0, False, 0.5)]
+    assert only(Validation, events)[:2] == [Validation(5, 3.0, 4.0, True, 0.25, 0.75),
+                                            Validation(10, 5.0, 6.0, False, 0.5, 2.0)]
     assert events[-1] == Stopped("finished", 50, 3.0, 4.0, "model", 0.0, 0.25, "pairs")
+
+
+def test_a_training_loss_is_the_mean_since_the_validation_before(toy):
+    losses = [event.train_loss for event in only(Validation, events_of(toy(skipped=(4, 5, *range(11, 16)))))]
+    assert losses[:4] == [0.5, 2.0, None, 4.5]
 
 
 @pytest.mark.parametrize("interrupted, expected", [
