@@ -1,41 +1,52 @@
-"""The output of `charlm train`: what it may replace, and the run beside it that is resumed."""
+"""The output of a run: what it may replace, who writes it, and the run beside it that is resumed. No torch."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import click
-
-if TYPE_CHECKING:
-    from charlm.checkpoint import Checkpoint, Checkpoints
+from charlm.checkpoint import Checkpoint, Checkpoints
+from charlm.container import is_container
+from charlm.errors import UsageError
+from charlm.lock import locked
+from charlm.storage import remove_leftovers, require_writable
 
 
 def check_output(path: str, texts: list[str], checkpoints: Checkpoints, *, replace: bool, resume_command: str) -> None:
     """Refuse an output that is a text of the run or no model; unless it may be replaced, also one that exists."""
-    from charlm.container import is_container
     files = [text for text in texts if text != "-" and os.path.exists(text)]
     if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
-        raise click.UsageError(f"{path} is itself a text of this run; name another file with -o")
+        raise UsageError(f"{path} is itself a text of this run; name another file with -o")
     if os.path.isfile(path) and os.path.getsize(path) and not is_container(path):
-        raise click.UsageError(f"{path} exists and is not a model, so nothing replaces it; name another file with -o")
+        raise UsageError(f"{path} exists and is not a model, so nothing replaces it; name another file with -o")
     if replace:
         return
     if checkpoints.exist():
-        raise click.UsageError(f"{path} has an unfinished run; continue it with: {resume_command}; or start from "
+        raise UsageError(f"{path} has an unfinished run; continue it with: {resume_command}; or start from "
                                "scratch with --force")
     if os.path.exists(path):
-        raise click.UsageError(f"{path} exists; name another file with -o, or replace it with --force")
+        raise UsageError(f"{path} exists; name another file with -o, or replace it with --force")
+
+
+@contextmanager
+def reserved(path: str, checkpoints: Checkpoints) -> Iterator[None]:
+    """Hold the lock of an output that can be written. Raises StorageError, or InUseError if another run holds it."""
+    require_writable(path)
+    checkpoints.require_writable()
+    with locked(path):
+        remove_leftovers(path)
+        checkpoints.remove_leftovers()
+        yield
 
 
 def check_log(log: str, others: list[str], *, replace: bool) -> None:
     """Refuse a log that is another file of the run or, unless it may be replaced or continued, one that exists."""
     if os.path.realpath(log) in map(os.path.realpath, others):
-        raise click.UsageError(f"{log} is another file of this run; name another one with --log")
+        raise UsageError(f"{log} is another file of this run; name another one with --log")
     if os.path.isfile(log) and not replace:
-        raise click.UsageError(f"{log} exists; name another file with --log, or replace it with --force")
+        raise UsageError(f"{log} exists; name another file with --log, or replace it with --force")
 
 
 def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[str], None], *,
@@ -45,7 +56,7 @@ def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[st
     if checkpoint is not None or os.path.exists(path):
         return checkpoint
     if not force:
-        raise click.UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start "
+        raise UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start "
                                "one where there is nothing to resume")
     report("no checkpoint yet; starting from scratch with the options of this command")
     return None
