@@ -31,9 +31,9 @@ CALLS = {
     "scores": lambda model: model.scores(["ab"]), "surprisals": lambda model: model.surprisals("ab"),
     "classify": lambda model: model.classify("ab"), "translate": lambda model: model.translate("ab"),
     "translations": lambda model: model.translations("ab"), "fill": lambda model: model.fill("a___b"),
-    "trace": lambda model: model.trace("ab"), "next_tokens": lambda model: model.next_tokens("ab"),
+    "trace": lambda model: model.trace("ab"), "next": lambda model: model.next("ab"),
     "alignment": lambda model: model.alignment("ab")}
-READING = {"score", "scores", "surprisals", "sample", "stream", "trace", "next_tokens"}
+READING = {"score", "scores", "surprisals", "sample", "stream", "trace", "next"}
 DOES = {"text": READING, "lines": READING | {"lines"}, "labels": READING | {"lines", "classify"},
         "pairs": {"translate", "translations", "alignment"}, "fill": {"fill"}}
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -310,6 +310,6 @@ def test_a_trace_has_arrays_of_documented_shapes_and_shows_itself(paths):
 
 
 def test_next_tokens_and_alignments_from_python(paths):
-    assert sum(odds for _, odds in charlm.load(paths["lines"]).next_tokens("a", top=99)) == pytest.approx(1)
+    assert sum(odds for _, odds in charlm.load(paths["lines"]).next("a", top=99)) == pytest.approx(1)
     found = charlm.load(paths["pairs"]).alignment("ab", "cd")
     assert found.source == ("", "a", "b") and found.target == ("c", "d", "\n") and found.weights.shape == (3, 3)

@@ -19,7 +19,6 @@ Examples:
   charlm info -m big.charlm --jsonl | jq .bits_per_character
 """
 
-MAX_LABELS = 20                         # labels named
 CURVE_WIDTH = 40                        # characters
 UNITS = {                               # of figures in the metadata of a training
     "step": "updates", "steps": "updates", "warmup": "updates", "nats_per_token": "nats", "bits_per_character": "bits",
@@ -46,9 +45,8 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
     path = find_model(file or model)
     loaded = load(path)
     if jsonl:
-        write_table(_described(path, loaded) | {
-            "provenance": loaded.provenance.to_json(),
-            "history": None if loaded.history is None else loaded.history.to_json()}, jsonl=True)
+        from charlm.summary import summary
+        write_table({"file": path} | summary(loaded), jsonl=True)
         return
     fields = _described(path, loaded) | _story(loaded)
     output = Output()
@@ -60,19 +58,8 @@ def command(file: str | None, model: str | None, jsonl: bool) -> None:
 
 def _described(path: str, model: Model) -> dict[str, object]:
     """Return what a model is, how it was trained and how good it is."""
-    from charlm.modelfile import content_digest
-    fields: dict[str, object] = {"file": path, "task": model.task, "model": model.config.describe()}
-    for name, tokenizer in (("tokenizer", model.tokenizer), ("source_tokenizer", model.separate_source)):
-        if tokenizer is not None:
-            fields[name] = f"{tokenizer.kind}, {tokenizer.size} tokens"
-    if labels := model.labels:
-        named = ", ".join(labels.names[:MAX_LABELS])
-        fields["labels"] = f"{len(labels)}: {named}" + (", …" if len(labels) > MAX_LABELS else "")
-    if model.line_hashes:
-        hashes = model.line_hashes.tensor
-        fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
-    fields |= {name: value for name, value in model.training.items() if name not in fields}
-    return fields | {"content_digest": content_digest(model)}
+    from charlm.summary import described
+    return {"file": path} | described(model)
 
 
 def _story(model: Model) -> dict[str, object]:
