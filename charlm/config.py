@@ -110,7 +110,7 @@ def check_keywords(given: Iterable[str], known: Sequence[str], kind: str = "") -
     """Raise TypeError for the first keyword argument that is not a known option (of this `kind`)."""
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, known, 1, 0.75)
             hint = f"did you mean {near[0]}? " if near else ""
             raise TypeError(f"unknown keyword argument {name!r}; {hint}the {kind}options are {', '.join(known)}")
 

@@ -68,7 +68,7 @@ class LanguageModel:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What `charlm info --jsonl` prints, apart from the file's name: plain values by name."""
+        """The record that `charlm info --jsonl` prints, apart from the name of the file: plain values by name."""
         from charlm.summary import summary
         return summary(self.stored)
 

@@ -124,7 +124,7 @@ def _request(options: dict[str, Any], validation: float | Texts | None, **others
 
 
 class _Listener:
-    """Where events go, and the wish to stop."""
+    """The receiver of events, which may ask the run to stop."""
 
     def __init__(self, on_event: OnEvent | None, progress: Progress):
         self._on_event, self._progress = on_event, progress

@@ -93,10 +93,10 @@ def test_ctrl_c_stops_a_run_without_any_signal_handler(tmp_path):
 
     def press(event):
         seen.add(signal.getsignal(signal.SIGINT))
-        if isinstance(event, Planned):
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        if isinstance(event, Step) and event.step == 1:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    model = charlm.train(NAMES, steps=10**9, on_event=press, hidden_size=600, num_layers=1, threads=1,
+    model = charlm.train(NAMES, steps=10**9, on_event=press, hidden_size=400, num_layers=1, threads=1,
                          output=tmp_path / "m", checkpoint_every=10**6)
     assert seen == {before} and model.task == "text" and (tmp_path / "m.checkpoint-a").exists()
 
