@@ -71,7 +71,7 @@ class FullScoreReturn:
 
 @functools.total_ordering
 class State:
-    """What a model has read, to be filled by its methods. A copy shares the arrays, which are never changed."""
+    """The context of a word, filled by the methods of a model. A copy shares the arrays, which are never changed."""
 
     __slots__ = ("before", "words", "inner", "log_labels", "in_line")
 

@@ -1,4 +1,4 @@
-"""charlm.kenlm: KenLM's documented examples with only the import changed, on models of each kind, and its definitions."""
+"""charlm.kenlm: KenLM's documented examples with only the import changed, on models of each kind; definitions."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ KINDS = {"text": ("text", "char", {}), "lines": ("lines", "char", {}), "labels":
          "bytes": ("text", "byte", {}), "subwords": ("lines", "bpe", {})}
 SENTENCE = "the ferry ran ."
 
-# What python/example.py, python/kenlm.pyx and README of https://github.com/kpu/kenlm show, each call with its arguments.
+# The calls that python/example.py, python/kenlm.pyx and README of https://github.com/kpu/kenlm show.
 EXAMPLES = '''
 model = kenlm.LanguageModel(PATH)
 assert "%d-gram model" % model.order
@@ -96,7 +96,8 @@ def test_examples_of_kenlm_run_with_only_the_import_changed(paths, statement):
 
 
 def test_kenlm_needs_no_torch(paths):
-    code = f"import sys\nfrom charlm import kenlm\nkenlm.Model({paths['text']!r}).score('a')\nprint('torch' in sys.modules)"
+    code = (f"import sys\nfrom charlm import kenlm\nkenlm.Model({paths['text']!r}).score('a')\n"
+            "print('torch' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout == "False\n"
 
 
