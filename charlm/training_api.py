@@ -14,13 +14,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from charlm.checkpoint import Checkpoint, Checkpoints
 from charlm.config import CorpusConfig, check_keywords
 from charlm.errors import CharlmError, OptionError, UsageError
-from charlm.events import Event, Stopped, Warned
+from charlm.events import Event, Saved, Stopped, Warned
 from charlm.model import LanguageModel, load
 from charlm.modelfile import Model, content_digest
 from charlm.previews import preview
@@ -67,6 +67,8 @@ def train(texts: Texts, *, task: str | None = None, minutes: float | None = None
     Raises TypeError for an unknown option and CharlmError for everything else that the command refuses.
     """
     began = time.monotonic()
+    if on_event is not None and not callable(on_event):
+        raise TypeError(f"on_event takes a function, not {on_event!r}")
     with in_words_of_python(), _path_for(output) as path:
         request = _request({"minutes": minutes, "seed": seed, **options}, validation, path=path, task=task, began=began,
                            keeps=output is not None, resume=resume, replace=replace, new_corpus=new_corpus,
@@ -95,12 +97,17 @@ class _Request:
     began: float                        # time.monotonic()
 
     def __post_init__(self) -> None:
+        if not self.path:
+            raise OptionError("output", "-o/--output", "is empty; name a file, or leave it out")
         if self.task is not None and self.task not in TASKS:
             raise OptionError("task", "--task", f"must be one of {', '.join(TASKS)}, not {self.task!r}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise OptionError("device", "--device", f"must be one of auto, cpu, cuda, not {self.device!r}")
         if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= 1024):
             raise OptionError("threads", "--threads", f"must be a whole number from 1 to 1024, not {self.threads!r}")
+        if not isinstance(self.checkpoint_every, (int, float)) or not 0 <= self.checkpoint_every < 1e9:
+            raise OptionError("checkpoint_every", "--checkpoint-every",
+                              f"must be a number of seconds from 0 to 1e9, not {self.checkpoint_every!r}")
         if (self.resume or self.new_corpus) and not self.keeps:
             raise UsageError("--resume continues the run of an output; name it with -o")
         if self.resume and self.init_from is not None:
@@ -111,8 +118,10 @@ class _Request:
 def _request(options: dict[str, Any], validation: float | Texts | None, **others: Any) -> _Request:
     """Build the request. Raises TypeError for an unknown option, OptionError for a value that one refuses."""
     reading, training = ({one.name for one in fields(config)} for config in (CorpusConfig, TrainingOptions))
-    check_keywords(options, sorted((reading | training) - {"validation"}))
+    check_keywords(options, sorted({*reading, *training, *(train.__kwdefaults__ or {})}))
     held_out = None
+    if isinstance(validation, bool):
+        raise TypeError(f"validation takes a share, a path or texts, not {validation}")
     if isinstance(validation, (str, os.PathLike, int, float)):
         options["validation"] = str(os.fspath(validation) if isinstance(validation, os.PathLike) else validation)
     elif validation is not None:
@@ -204,8 +213,11 @@ class _Training:
         path = ""
         with contextlib.closing(self._listener):
             for event in _from_another_thread(events, self._listener.stop):
-                self._listener.show(event)
                 path = event.path if isinstance(event, Stopped) else path
+                if request.keeps:
+                    self._listener.show(event)
+                elif not isinstance(event, Saved):      # a file that will be removed concerns nobody
+                    self._listener.show(replace(event, path="") if isinstance(event, Stopped) else event)
         if not path and not (request.resume and os.path.exists(request.path)):
             raise CharlmError("the run was stopped before its first update, so there is no model")
         return load(request.path)

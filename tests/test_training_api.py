@@ -12,7 +12,7 @@ import pytest
 
 import charlm
 from charlm.errors import CharlmError, CorpusError, StorageError, UsageError
-from charlm.events import Planned, Sampled, Step, Stopped, Warned
+from charlm.events import Planned, Sampled, Saved, Step, Stopped, Warned
 from charlm.tasks import TASKS
 from tests.helpers.runners import run_in_process
 
@@ -66,10 +66,11 @@ def test_without_an_output_nothing_is_left_on_disk_and_the_model_works(tmp_path,
     assert not os.listdir(tmp_path) and len(model.lines(3, seed=1)) == 3
 
 
-def test_events_are_the_records_of_a_run():
+def test_events_are_the_records_of_a_run_and_name_no_file_that_is_removed():
     events = []
     charlm.train(NAMES, steps=2, on_event=events.append, **SMALL)
-    assert {Planned, Step, Sampled, Stopped} <= set(map(type, events))
+    assert {Planned, Step, Sampled, Stopped} <= set(map(type, events)) and Saved not in map(type, events)
+    assert events[-1].path == events[-1].next_command == ""
     assert [event.step for event in events if isinstance(event, Step)] == [1, 2]
 
 
@@ -99,6 +100,16 @@ def test_ctrl_c_stops_a_run_without_any_signal_handler(tmp_path):
     model = charlm.train(NAMES, steps=10**9, on_event=press, hidden_size=400, num_layers=1, threads=1,
                          output=tmp_path / "m", checkpoint_every=10**6)
     assert seen == {before} and model.task == "text" and (tmp_path / "m.checkpoint-a").exists()
+
+
+def test_an_error_of_a_listener_ends_the_run_and_frees_its_output(tmp_path):
+    def fail(event):
+        if isinstance(event, Step):
+            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        charlm.train(NAMES, steps=9, output=tmp_path / "m", on_event=fail, **SMALL)
+    assert charlm.train(NAMES, steps=1, output=tmp_path / "m", replace=True, **SMALL).info["step"] == 1
+    assert os.listdir(tmp_path) == ["m"]
 
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path):
@@ -147,6 +158,10 @@ def test_an_existing_model_is_replaced_only_if_asked_for(tmp_path):
     (NAMES, {"task": "line"}, UsageError, "^task must be one of text, .*'line'"),
     (NAMES, {"resume": True}, UsageError, "^resume=True continues the run of an output"),
     (NAMES, {"threads": 0}, UsageError, "^threads must"), (NAMES, {"device": "gpu"}, UsageError, "^device must"),
+    (NAMES, {"checkpoint_every": "x"}, UsageError, "^checkpoint_every must"),
+    (NAMES, {"output": ""}, UsageError, "^output is empty"), (NAMES, {"on_event": 3}, TypeError, "^on_event takes"),
+    (NAMES, {"validation": True}, TypeError, "^validation takes"),
+    (NAMES, {"tasks": "text"}, TypeError, "did you mean task[?]"),
     (NAMES, {"validation": 2.0}, UsageError, "^validation must be a fraction"),
     (NAMES, {"output": "/nonexistent/m"}, StorageError, "name another file with output$"),
     (NAMES, {"on_event": lambda event: False}, CharlmError, "stopped before its first update"),
