@@ -14,6 +14,7 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
+from charlm.cli.train_output import check_log
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
 from charlm.errors import CharlmError
@@ -90,7 +91,7 @@ def command(**given: Any) -> None:
 def _run_as_writer(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
     """Train as the process that writes the output, holding its lock."""
     from charlm.checkpoint import Checkpoints
-    from charlm.training.output import check_log, check_output, reserved
+    from charlm.training.output import check_output, reserved
     checkpoints = Checkpoints(request.path)
     check_output(request.path, request.texts, checkpoints, replace=request.force or request.resume,
                  resume_command=request.resume_command)

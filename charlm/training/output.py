@@ -41,24 +41,20 @@ def reserved(path: str, checkpoints: Checkpoints) -> Iterator[None]:
         yield
 
 
-def check_log(log: str, others: list[str], *, replace: bool) -> None:
-    """Refuse a log that is another file of the run or, unless it may be replaced or continued, one that exists."""
-    if os.path.realpath(log) in map(os.path.realpath, others):
-        raise UsageError(f"{log} is another file of this run; name another one with --log")
-    if os.path.isfile(log) and not replace:
-        raise UsageError(f"{log} exists; name another file with --log, or replace it with --force")
-
-
 def resumed_checkpoint(path: str, checkpoints: Checkpoints, report: Callable[[str], None], *,
-                       force: bool) -> Checkpoint | None:
-    """Return the newest checkpoint, or None if `force` lets a run start without one. Raises UsageError otherwise."""
+                       force: bool, quiet: bool = False) -> Checkpoint | None:
+    """Return the newest checkpoint, or None if `force` lets a run start without one. Raises UsageError otherwise.
+
+    A damaged checkpoint is reported even if the run is quiet: its disk may fail.
+    """
     checkpoint = checkpoints.newest(report)
     if checkpoint is not None or os.path.exists(path):
         return checkpoint
     if not force:
         raise UsageError(f"{path} has no run to resume; leave out --resume to start one, or add --force to start "
                                "one where there is nothing to resume")
-    report("no checkpoint yet; starting from scratch with the options of this command")
+    if not quiet:
+        report("no checkpoint yet; starting from scratch with the options of this command")
     return None
 
 
