@@ -1,6 +1,7 @@
 """charlm: character language models for the shell and for Python.
 
     model = charlm.load("names.charlm")
+    model = charlm.train("names.txt", task="lines")
 
 Importing the package is cheap: it loads neither NumPy nor torch. Its sub-packages are `text`, `inference`, `nn`,
 `training`, `reports` and `cli`; `config`, `events` and `errors` lie below them all, `model` above all but `cli`.
@@ -8,17 +9,28 @@ Importing the package is cheap: it loads neither NumPy nor torch. Its sub-packag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from charlm import errors, events
 from charlm.version import __version__
 
 if TYPE_CHECKING:
-    from charlm.model import LanguageModel
+    from charlm.model import LanguageModel, load
+    from charlm.training_api import train
 
-__all__ = ["__version__", "load"]
+__all__ = ["LanguageModel", "__version__", "errors", "events", "load", "train"]
+_HOMES = {"LanguageModel": "charlm.model", "load": "charlm.model", "train": "charlm.training_api"}
 
 
-def load(path: str) -> LanguageModel:
-    """Load a model file (see `charlm.model`). Raises ModelFileError if it is not a valid model."""
-    from charlm.model import load as load_model
-    return load_model(path)
+def __getattr__(name: str) -> Any:
+    """Import what is public when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'charlm' has no attribute {name!r}")
+    import importlib
+    globals()[name] = found = getattr(importlib.import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the names of the module, those that are not imported yet among them."""
+    return sorted({*globals(), *__all__})

@@ -6,9 +6,10 @@ error messages are all derived from it, so a new hyperparameter is added only he
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -103,6 +104,15 @@ def check_options(config: Any) -> None:
             continue
         if problem := its.problem(kind.partition(" ")[0], value):
             raise OptionError(one.name, its.flag, problem)
+
+
+def check_keywords(given: Iterable[str], known: Sequence[str], kind: str = "") -> None:
+    """Raise TypeError for the first keyword argument that is not a known option (of this `kind`)."""
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.75)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise TypeError(f"unknown keyword argument {name!r}; {hint}the {kind}options are {', '.join(known)}")
 
 
 def _require(condition: bool, message: str) -> None:

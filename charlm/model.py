@@ -9,6 +9,7 @@ The command line uses the same object. Nothing here needs torch on a CPU.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from charlm.config import SamplingConfig
+from charlm.config import SamplingConfig, check_keywords
 from charlm.contract import FloatArray, IntArray, Tokenizer
 from charlm.contract import Network as AnyNetwork
 from charlm.errors import CharlmError, OptionError, UsageError
@@ -27,6 +28,7 @@ from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
+from charlm.modelfile import save as save_file
 from charlm.tasks import TASKS, Task
 from charlm.text.invalid_bytes import replace_invalid
 from charlm.text.special_tokens import with_bos_eos
@@ -38,6 +40,7 @@ if TYPE_CHECKING:                       # imported where they are used, so that 
     from charlm.adaptation.scoring import Reader
     from charlm.inference.alignment import Alignment
     from charlm.inference.classification import Classifier
+    from charlm.inference.hidden_states import HiddenStates
     from charlm.inference.infilling import Infiller
     from charlm.inference.line_scoring import Scorer, TextScore
     from charlm.inference.trace import Tracer
@@ -57,6 +60,33 @@ class LanguageModel:
     def __init__(self, stored: Model, *, device: str = "cpu"):
         """Wrap a model that was read from a file. On `cuda` scores are computed on a GPU, with torch."""
         self.stored, self._device = stored, device
+
+    def __repr__(self) -> str:
+        """Return task, network, vocabulary and quality in one line."""
+        from charlm.summary import one_line
+        return f"<LanguageModel {one_line(self.stored)}>"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The record that `charlm info --jsonl` prints, apart from the name of the file: plain values by name."""
+        from charlm.summary import summary
+        return summary(self.stored)
+
+    def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Write the model to a file: the bytes of the file that it was loaded from, if this version wrote that.
+
+        A file that is no model is never replaced, a model with `replace`. Raises UsageError, and StorageError if it
+        cannot be written; the old file, if any, is then untouched.
+        """
+        from charlm.checkpoint import Checkpoints
+        from charlm.training.keywords import in_words_of_python
+        from charlm.training.output import check_output, reserved
+        target = os.fspath(path)
+        checkpoints = Checkpoints(target)
+        with in_words_of_python():
+            check_output(target, [], checkpoints, replace=replace, resume_command="charlm.train with --resume")
+            with reserved(target, checkpoints):
+                save_file(target, self.stored)
 
     @property
     def task(self) -> str:
@@ -137,10 +167,10 @@ class LanguageModel:
         return Tracer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry,
                       top=top, units=units, workers=workers)
 
-    def next_tokens(self, prompt: str = "", *, top: int = 10, label: str | None = None) -> list[tuple[str, float]]:
+    def next(self, prompt: str = "", *, top: int = 10, label: str | None = None) -> list[tuple[str, float]]:
         """Return the likeliest next tokens after a prompt with their probabilities; the end of a line is a newline."""
         self._require("next")
-        _check_text(prompt, "next_tokens", "prompt")
+        _check_text(prompt, "next", "prompt")
         if label is not None:
             if not self.stored.labels:
                 raise OptionError("label", "--label", f"{label!r}: this model has no labels; "
@@ -169,6 +199,26 @@ class LanguageModel:
         tracer = self.tracer(carry=not self.task_row.by_line, top=top, units=every)
         trace = tracer.score([text if tracer.includes_line_end else strip_line_end(text)])[0]
         return ShownTrace(**vars(trace), tokenizer=self.tokenizer)
+
+    def state(self, text: str = "") -> HiddenStates:
+        """Return the state of the network after it has read a text, or the beginning of a line.
+
+        `hidden` is (layers, hidden size), and so is `cell`, which only an lstm has. With labels the text begins with
+        `label<TAB>`.
+        """
+        from charlm.inference.hidden_states import hidden_states
+        self._require("score")
+        _check_text(text, "state", "text")
+        start = self.tokenizer.start_id
+        if self.task_row.by_line:
+            label, tab, rest = text.partition(TAB) if self.stored.labels else ("", "", text)
+            if self.stored.labels and not tab:
+                raise OptionError("text", "text", "has no label; it begins with `label<TAB>` for a model with labels")
+            start = with_bos_eos(self.tokenizer, np.zeros(0, np.int32),
+                                 self.stored.labels.index(label) if self.stored.labels else None)[0]
+            text = rest
+        ids = self.tokenizer.encode(text).astype(np.int64)
+        return hidden_states(self.reproducible_network, np.concatenate([[start], ids]))
 
     def gradient_reach(self, text: str, *, steps: int = 200) -> FloatArray:
         """Return the norm of a loss's gradient with respect to the state 1, 2, ... steps before it; this needs torch.
@@ -356,10 +406,7 @@ class LanguageModel:
 
 
 def _sampling(values: dict[str, Any]) -> SamplingConfig:
-    known = [field.name for field in fields(SamplingConfig)]
-    for name in values:
-        if name not in known:
-            raise TypeError(f"unknown keyword argument {name!r}; the sampling options are {', '.join(known)}")
+    check_keywords(values, [field.name for field in fields(SamplingConfig)], "sampling ")
     return SamplingConfig(**values)
 
 
@@ -378,6 +425,9 @@ def _count(given: int | None, name: str, default: int) -> int:
     return default if given is None else given
 
 
-def load(path: str, *, device: str = "cpu") -> LanguageModel:
-    """Read a model from its file. Raises ModelFileError for anything that is not exactly a model."""
-    return LanguageModel(load_file(path), device=device)
+def load(path: str | os.PathLike[str], *, device: str = "cpu") -> LanguageModel:
+    """Read a model from its file. Raises ModelFileError for anything that is not exactly a model.
+
+    On the device `cuda` scores are computed on a GPU, with torch.
+    """
+    return LanguageModel(load_file(os.fspath(path)), device=device)

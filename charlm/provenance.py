@@ -73,15 +73,19 @@ def fixed_date() -> int | None:
     return int(text)
 
 
-def provenance_of(words: Sequence[str], texts: Sequence[str], *, init_from: str = "",
+def provenance_of(words: Sequence[str] | str, texts: Sequence[str], *, init_from: str = "",
                   init_digest: str = "") -> Provenance:
-    """Return the provenance of a run that begins now with these words and texts; of what repeats, where asked for."""
+    """Return the provenance of a run that begins now with these words and texts; of what repeats, where asked for.
+
+    `words` are those of a command, or one str that is recorded as it is.
+    """
     fixed = fixed_date()
     date = datetime.fromtimestamp(time.time() if fixed is None else fixed, timezone.utc)
     stamp = date.strftime("%Y-%m-%dT%H:%M:%SZ")
     if fixed is not None:
         return Provenance(__version__, stamp, init_digest=init_digest)
-    return Provenance(__version__, stamp, _shortened(shlex.join(words), MAX_COMMAND), _names(texts),
+    command = words if isinstance(words, str) else shlex.join(words)
+    return Provenance(__version__, stamp, _shortened(command, MAX_COMMAND), _names(texts),
                       _shortened(os.path.basename(init_from), MAX_NAME), init_digest, 0.0)
 
 

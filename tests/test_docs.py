@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import charlm
 from charlm.config import ModelConfig
 from charlm.container import FORMAT
 from charlm.version import __version__
@@ -75,3 +76,12 @@ def test_contributing_names_every_room_and_every_root_module():
 def test_changelog_has_a_section_for_this_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\n## {__version__}\n" in changelog and "\n## Unreleased\n" in changelog
+
+
+def test_python_page_names_every_public_name_and_method():
+    parts = {"adapter", "adaptive_reader", "classifier", "filtered_line_sampler", "generate", "infiller",
+             "max_line_length", "network", "reproducible_network", "scorer", "task_row", "tokenizer", "tracer",
+             "translator"}            # of the command line
+    methods = {name for name in vars(charlm.LanguageModel) if not name.startswith("_")} - parts
+    used = set(re.findall(r"[`.](\w+)", read("python.md")))
+    assert not (methods | set(charlm.__all__) - {"__version__"}) - used

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 import charlm
 from charlm.cli.main import cli
 from charlm.config import ModelConfig
-from charlm.errors import CharlmError, ModelFileError, UsageError
+from charlm.errors import CharlmError, ModelFileError, StorageError, UsageError
 from charlm.inference import infilling, line_sampling
 from charlm.model import LanguageModel
 from charlm.modelfile import Model, save
@@ -31,9 +33,10 @@ CALLS = {
     "scores": lambda model: model.scores(["ab"]), "surprisals": lambda model: model.surprisals("ab"),
     "classify": lambda model: model.classify("ab"), "translate": lambda model: model.translate("ab"),
     "translations": lambda model: model.translations("ab"), "fill": lambda model: model.fill("a___b"),
-    "trace": lambda model: model.trace("ab"), "next_tokens": lambda model: model.next_tokens("ab"),
+    "trace": lambda model: model.trace("ab"), "next": lambda model: model.next("ab"),
+    "state": lambda model: model.state("calm\tab"),
     "alignment": lambda model: model.alignment("ab")}
-READING = {"score", "scores", "surprisals", "sample", "stream", "trace", "next_tokens"}
+READING = {"score", "scores", "surprisals", "sample", "stream", "trace", "next", "state"}
 DOES = {"text": READING, "lines": READING | {"lines"}, "labels": READING | {"lines", "classify"},
         "pairs": {"translate", "translations", "alignment"}, "fill": {"fill"}}
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -100,7 +103,7 @@ WIRING = {"scorer", "tracer", "classifier", "translator", "infiller", "filtered_
 
 def test_every_public_method_is_tried_above():
     public = {name for name, value in vars(LanguageModel).items() if callable(value) and not name.startswith("_")}
-    assert public == set(CALLS) | WIRING
+    assert public == set(CALLS) | WIRING | {"save"}
 
 
 @pytest.mark.parametrize("call, named", [
@@ -309,7 +312,57 @@ def test_a_trace_has_arrays_of_documented_shapes_and_shows_itself(paths):
         assert model.trace(text).units.shape == (count, 0)
 
 
-def test_next_tokens_and_alignments_from_python(paths):
-    assert sum(odds for _, odds in charlm.load(paths["lines"]).next_tokens("a", top=99)) == pytest.approx(1)
+def test_next_and_alignments_from_python(paths):
+    assert sum(odds for _, odds in charlm.load(paths["lines"]).next("a", top=99)) == pytest.approx(1)
     found = charlm.load(paths["pairs"]).alignment("ab", "cd")
     assert found.source == ("", "a", "b") and found.target == ("c", "d", "\n") and found.weights.shape == (3, 3)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_saved_model_has_the_bytes_of_its_file(paths, tmp_path, kind):
+    charlm.load(Path(paths[kind])).save(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == Path(paths[kind]).read_bytes()
+
+
+def test_save_replaces_a_model_only_if_asked_for_and_another_file_never(models, paths, tmp_path):
+    models["text"].save(tmp_path / "m")
+    with pytest.raises(UsageError, match="m exists; .*replace it with replace=True"):
+        models["lines"].save(tmp_path / "m")
+    models["lines"].save(tmp_path / "m", replace=True)
+    assert charlm.load(tmp_path / "m").task == "lines"
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(UsageError, match="is not a model, so nothing replaces it"):
+        models["text"].save(tmp_path / "diary.txt", replace=True)
+    with pytest.raises(StorageError):
+        models["text"].save(tmp_path / "missing" / "m")
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_info_is_the_record_of_the_command(models, said, paths, kind):
+    record, = records(said(kind, "info", "--jsonl"))
+    assert record == {"file": paths[kind]} | models[kind].info
+
+
+def test_a_model_is_shown_in_one_line(models):
+    assert repr(models["labels"]) == "<LanguageModel labels: 2-layer lstm of 12, char 12 tokens, 3 labels>"
+    stored = replace(random_model("text"), training={"bits_per_character": 2.0123})
+    assert repr(LanguageModel(stored)) == ("<LanguageModel text: 2-layer lstm of 12, char 12 tokens, "
+                                           "2.01 bits per character>")
+
+
+@pytest.mark.parametrize("kind, text", [("text", "ab"), ("text", ""), ("lines", "ab"), ("labels", "wild\tab")])
+def test_the_last_layer_of_a_state_predicts_the_next_token(models, kind, text):
+    model = models[kind]
+    state, (matrix, bias) = model.state(text), model.reproducible_network.head
+    assert state.hidden.shape == state.cell.shape == (2, 12)
+    odds = np.exp(matrix @ state.hidden[-1] + bias)
+    likeliest = model.next(text.rpartition("\t")[2], top=99, label="wild" if kind == "labels" else None)
+    assert sorted(odds / odds.sum(), reverse=True) == pytest.approx([chance for _, chance in likeliest], abs=1e-5)
+
+
+def test_only_an_lstm_has_a_cell_and_a_text_needs_the_label_of_its_model(models):
+    config = ModelConfig(12, cell="gru", hidden_size=8, embedding_size=4)
+    weights = {name: np.ones(shape, np.float32) for name, shape in config.parameter_shapes().items()}
+    assert LanguageModel(Model(config, LETTERS, weights, {})).state("ab").cell is None
+    with pytest.raises(UsageError, match="^text has no label"):
+        models["labels"].state("ab")

@@ -20,7 +20,6 @@ Examples:
   charlm info models/ --jsonl | jq -r '[.bits_per_character, .file] | @tsv' | sort -n
 """
 
-MAX_LABELS = 20                         # labels named
 CURVE_WIDTH = 40                        # characters
 UNITS = {                               # of figures in the metadata of a training
     "step": "updates", "steps": "updates", "warmup": "updates", "nats_per_token": "nats", "bits_per_character": "bits",
@@ -68,27 +67,15 @@ def command(files: tuple[str, ...], model: str | None, jsonl: bool) -> int:
 def _write_record(path: str) -> None:
     """Write all that a model says of itself as one JSON object."""
     from charlm.modelfile import load
+    from charlm.summary import summary
     loaded = load(path)
-    write_table(_described(path, loaded) | {
-        "provenance": loaded.provenance.to_json(),
-        "history": None if loaded.history is None else loaded.history.to_json()}, jsonl=True)
+    write_table({"file": path} | summary(loaded), jsonl=True)
 
 
 def _described(path: str, model: Model) -> dict[str, object]:
     """Return what a model is, how it was trained and how good it is."""
-    from charlm.modelfile import content_digest
-    fields: dict[str, object] = {"file": path, "task": model.task, "model": model.config.describe()}
-    for name, tokenizer in (("tokenizer", model.tokenizer), ("source_tokenizer", model.separate_source)):
-        if tokenizer is not None:
-            fields[name] = f"{tokenizer.kind}, {tokenizer.size} tokens"
-    if labels := model.labels:
-        named = ", ".join(labels.names[:MAX_LABELS])
-        fields["labels"] = f"{len(labels)}: {named}" + (", …" if len(labels) > MAX_LABELS else "")
-    if model.line_hashes:
-        hashes = model.line_hashes.tensor
-        fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
-    fields |= {name: value for name, value in model.training.items() if name not in fields}
-    return fields | {"content_digest": content_digest(model)}
+    from charlm.summary import described
+    return {"file": path} | described(model)
 
 
 def _story(model: Model) -> dict[str, object]:

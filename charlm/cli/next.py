@@ -38,6 +38,6 @@ def command(model: str | None, prompt: str | None, prompt_file: str | None, labe
     output, text = Output(), read_prompt(prompt, prompt_file, errors)
     loaded = load_model(model, "next")
     warn_about_unknown(loaded.tokenizer, text)
-    for rank, (token, probability) in enumerate(loaded.next_tokens(text, top=top, label=label), 1):
+    for rank, (token, probability) in enumerate(loaded.next(text, top=top, label=label), 1):
         output.write(json_record(rank=rank, text=token, probability=float(f"{probability:.6g}")) if jsonl else
                      f"{token.translate(ESCAPES)}\t{probability:.4g}\n")

@@ -20,7 +20,6 @@ from charlm.text.record_format import record_format
 GROUPS = {"task": "Task", "tokens": "Tokens", "network": "Network", "run": "Run", "optimizer": "Optimizer",
           "resuming": "Resuming", "machine": "Machine", "": "Other options"}
 _TYPES = {"int": click.INT, "float": click.FLOAT, "str": click.STRING, "bool": click.BOOL}
-SPINS = "1000"                          # some microseconds; see tests/benchmarks/step.py
 _READ_ELSEWHERE = ("CHARLM_DEBUG",)     # variables that are not options
 
 
@@ -276,13 +275,3 @@ def set_up_cores(count: int | None, device: str = "cpu", *, carry: bool = False)
     from charlm.inference.parallel import available_cores
     limit_threads(1)
     return 1 if carry or device != "cpu" else count or available_cores()
-
-
-def spin_briefly() -> None:
-    """Let torch's threads spin only briefly while they wait for each other; call it before torch is imported."""
-    # Sleeping at once makes two threads as slow as one; beside a busy process, a long spin makes them slower still.
-    # ACTIVE, because libgomp otherwise spins even less as soon as several threads of this process use it.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-        os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here

@@ -14,14 +14,14 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
-from charlm.cli.train_output import check_heartbeat, check_log, check_output, heartbeat, is_finished, resumed_checkpoint
+from charlm.cli.train_output import check_heartbeat, check_log, heartbeat
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
-from charlm.errors import CharlmError, CorpusError
+from charlm.errors import CharlmError
 from charlm.provenance import Provenance, provenance_of
-from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
-from charlm.text.record_format import record_format
+from charlm.tasks import TASKS
 from charlm.training.options import TrainingOptions
+from charlm.training.spinning import spin_briefly
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint, Checkpoints
@@ -90,7 +90,7 @@ def command(**given: Any) -> None:
     checkpoint from time to time. Ctrl-C ends a run early; --resume continues it.
     """
     began = time.monotonic()
-    options.spin_briefly()
+    spin_briefly()
     request = parse_request(given, began)
     run = _run_distributed if int(os.environ.get("WORLD_SIZE", "1")) > 1 else _run_as_writer
     run(request)
@@ -99,8 +99,7 @@ def command(**given: Any) -> None:
 def _run_as_writer(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
     """Train as the process that writes the output, holding its lock."""
     from charlm.checkpoint import Checkpoints
-    from charlm.lock import locked
-    from charlm.storage import remove_leftovers, require_writable
+    from charlm.training.output import check_output, reserved
     checkpoints = Checkpoints(request.path)
     check_output(request.path, request.texts, checkpoints, replace=request.force or request.resume,
                  resume_command=request.resume_command)
@@ -109,14 +108,10 @@ def _run_as_writer(request: TrainRequest, process_group: ProcessGroup | None = N
         check_log(request.log, files, replace=request.force or request.resume)
     if request.heartbeat is not None:
         check_heartbeat(request.heartbeat, [*files, *filter(None, [request.log])])
-    require_writable(request.path)
-    checkpoints.require_writable()
-    with locked(request.path):
-        remove_leftovers(request.path)
-        checkpoints.remove_leftovers()
-        # Only now, as a second run on this output must not write the heartbeat of the first.
-        with heartbeat(request.heartbeat, request.path, _ignore if request.quiet else message) as beat:
-            _run(request, process_group, beat)
+    # The heartbeat comes second, as a second run on this output must not write the heartbeat of the first.
+    with reserved(request.path, checkpoints), \
+            heartbeat(request.heartbeat, request.path, _ignore if request.quiet else message) as beat:
+        _run(request, process_group, beat)
 
 
 def _run_distributed(request: TrainRequest) -> None:
@@ -139,6 +134,8 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
     from charlm.text.reading import require_readable
+    from charlm.training.output import is_finished
+    from charlm.training.preparation import choose_start, open_corpus, read_corpus, require_same_corpus
     checkpoints, is_main = Checkpoints(request.path), process_group is None or process_group.is_main
     silent, report = request.quiet or not is_main, message if is_main else _ignore
     checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
@@ -146,7 +143,7 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat:
         process_group.barrier()         # before rank 0 writes another checkpoint
     if request.resume and is_finished(request.path, checkpoint, _ignore if silent else message):
         return
-    start = _starting_point(request, checkpoint)
+    start = choose_start(checkpoint, request.init_from, request.task)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
     require_readable(request.texts)
     if request.device == "cuda":
@@ -154,10 +151,10 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat:
         choose_device("cuda")
     with announcing(_ignore if silent else message) as announce:
         announce("reading corpus …")
-        corpus, task = _read_corpus(request, start, reading, _ignore if silent else message)
-        if start.run is not None and start.run.corpus["corpus_digest"] != corpus.digest and not request.new_corpus:
-            raise CorpusError("the corpus has changed since the run began; accept that with --new-corpus, or start "
-                              "from scratch with --force")
+        remark = _ignore if silent else message
+        texts = open_corpus(request.corpus, reading, remark)
+        corpus, task = read_corpus(texts, None, request.task, start, reading, remark)
+        require_same_corpus(start, corpus, new_corpus=request.new_corpus)
         announce("loading torch …")
         from charlm.previews import preview
         from charlm.training.distributed import SINGLE_PROCESS
@@ -196,48 +193,11 @@ def _ignore(text: str) -> None:
 def _checkpoint(checkpoints: Checkpoints, request: TrainRequest, report: Callable[[str], None]) -> Checkpoint | None:
     """Return the checkpoint to resume, if one is asked for and there is one."""
     if request.resume:
+        from charlm.training.output import resumed_checkpoint
         return resumed_checkpoint(request.path, checkpoints, report, force=request.force, quiet=request.quiet)
     if request.force:
         checkpoints.supersede()
     return None
-
-
-def _starting_point(request: TrainRequest, checkpoint: Checkpoint | None) -> StartingPoint:
-    """Return where the run starts. Raises UsageError if the options contradict it."""
-    from charlm.training.starting_point import StartingPoint
-    start = StartingPoint.from_checkpoint(checkpoint) if checkpoint is not None else \
-        StartingPoint.from_model(request.init_from) if request.init_from is not None else StartingPoint.from_scratch()
-    start.check_task(request.task)
-    return start
-
-
-def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusConfig,
-                 report: Callable[[str], None]) -> tuple[Corpus, str]:
-    """Return the corpus and its task, which is recognized from the texts if nothing decides it."""
-    from charlm.registry import CORPORA, implementation
-    from charlm.text.corpora import CorpusRequest
-    from charlm.text.reading import open_text, open_texts
-    from charlm.text.record_hints import record_hint
-    from charlm.text.tsv import looks_like_pairs
-    errors, format = reading.errors or "strict", record_format(reading.csv_column, reading.json_field)
-    texts = open_texts(request.corpus, errors, report, format)
-    recognized = start.task is None and request.task is None and looks_like_pairs(texts)
-    if format is None and not recognized and (hint := record_hint(texts[0])):
-        report(hint)
-    task = start.task or request.task or (DEFAULT_FOR_TSV if recognized else DEFAULT)
-    held_out = open_text(reading.held_out, errors, report, format) if isinstance(reading.held_out, str) else \
-        reading.held_out
-    corpus = implementation(CORPORA, task)(texts, CorpusRequest(
-        reading, held_out, start.tokenizer, start.source_tokenizer, start.labels,
-        f"; --{DEFAULT} reads it as running text" if recognized else ""))
-    if recognized:
-        report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
-               "text")
-    for remark in corpus.remarks:
-        report(f"warning: {remark}")
-    if repeated := getattr(corpus, "repeated", 0):
-        report(f"pairs that repeat the source of an earlier pair: {repeated}; the model learns every target")
-    return corpus, task
 
 
 def _progress(request: TrainRequest, silent: bool, *, is_main: bool, beat: Progress | None) -> Progress:

@@ -47,9 +47,12 @@ class StartingPoint:
                    "--resume continues the run as it is", checkpoint=checkpoint, run=run)
 
     @classmethod
-    def from_model(cls, path: str) -> StartingPoint:
-        """Start a new run with the weights, network and vocabulary of a model. Raises ModelFileError."""
-        model = load(path)
+    def from_model(cls, path: str, model: Model | None = None) -> StartingPoint:
+        """Start a new run with the weights, network and vocabulary of a model, loaded unless it is given.
+
+        Raises ModelFileError.
+        """
+        model = model or load(path)
         source = None if model.separate_source is None else Extendable(model.separate_source)
         options = {name: getattr(model.config, name) for name in _flags(ModelConfig)}
         if model.config.window:

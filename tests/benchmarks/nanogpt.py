@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.cli.options import spin_briefly
+from charlm.training.spinning import spin_briefly
 
 spin_briefly()                    # as the command does, and before torch is imported
 

@@ -38,9 +38,11 @@ def measure_here(corpus_path: str, hidden: int, threads: int, *, profiled: bool)
     import dataclasses
     import time
 
-    from charlm.cli import options
-    # One of them, depending on the version.
-    (getattr(options, "spin_briefly", None) or options.yield_when_waiting)()
+    try:
+        from charlm.training.spinning import spin_briefly
+    except ImportError:                 # an older version
+        from charlm.cli.options import spin_briefly
+    spin_briefly()
     import torch
 
     from charlm.config import ModelConfig, TrainingConfig

@@ -156,7 +156,7 @@ def _environment_of(env):
 @contextlib.contextmanager
 def _torch_settings_kept(patch):
     """Put torch's settings back after a training, whose speed is measured for a moment only."""
-    from charlm.cli.options import spin_briefly
+    from charlm.training.spinning import spin_briefly
     spin_briefly()
     import torch
     patch.setattr("charlm.training.time_plan.MIN_MEASURED", MEASURED)

@@ -1,0 +1,37 @@
+"""The command's options in the words of Python: keywords of `charlm.train`, for messages that both give. No torch."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from charlm.config import CorpusConfig, options_of
+from charlm.errors import CharlmError
+from charlm.tasks import TASKS
+from charlm.training.options import TrainingOptions
+
+_KEYWORDS = {
+    "-o": "output", "--force": "replace=True", "--resume": "resume=True", "--new-corpus": "new_corpus=True",
+    "--init-from": "init_from", "--device": "device", "--threads": "threads",
+    **{its.flag: field.name for config in (CorpusConfig, TrainingOptions) for field, its in options_of(config)},
+    **{f"--{task}": f'task="{task}"' for task in TASKS}}
+
+
+def in_keywords(message: str) -> str:
+    """Return a message with keywords in place of the command's options.
+
+    >>> in_keywords("--hidden is too large; lower it with --resume")
+    'hidden_size is too large; lower it with resume=True'
+    """
+    return re.sub(r"(?<![\w-])--?[a-z][a-z-]*", lambda found: _KEYWORDS.get(found[0], found[0]), message)
+
+
+@contextlib.contextmanager
+def in_words_of_python() -> Iterator[None]:
+    """Let the messages of errors name keywords in place of the command's options."""
+    try:
+        yield
+    except CharlmError as error:
+        error.args = (in_keywords(str(error)),)
+        raise
