@@ -180,8 +180,8 @@ class _Training:
         paths = [*expand(names).paths]
         with contextlib.ExitStack() as lock:
             if checkpoints is not None:
-                check_output(request.path, [*paths, *_held_out_paths(request.reading)], checkpoints, replace=request.replace or request.resume,
-                             resume_command="charlm.train with --resume")
+                check_output(request.path, [*paths, *_held_out_paths(request.reading)], checkpoints,
+                             replace=request.replace or request.resume, resume_command="charlm.train with --resume")
                 lock.enter_context(reserved(request.path, checkpoints))
             checkpoint = self._checkpoint()
             if request.resume and is_finished(request.path, checkpoint, self._listener.warn):
