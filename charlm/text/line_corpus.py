@@ -18,9 +18,9 @@ from charlm.errors import CorpusError
 from charlm.text.examples import Examples
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
-from charlm.text.reading import Text, split_lines, strip_line_end
+from charlm.text.reading import Text, batched, split_lines, strip_line_end
 from charlm.text.remarks import blank_remark, duplicate_remark, overlap_remark, shared_lines
-from charlm.text.special_tokens import with_bos_eos
+from charlm.text.special_tokens import with_bos_eos_each
 from charlm.text.spool import LineSpool
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.base import NEWLINE
@@ -88,7 +88,7 @@ def read_lines(text: Text, *, labelled: bool) -> Iterator[LabelledLine]:
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
     """Yield many lines at once, because tokenizers learn much faster from long texts."""
-    while block := list(itertools.islice(lines, LINES_PER_BLOCK)):
+    for block in batched(lines, LINES_PER_BLOCK):
         yield NEWLINE.join(block) + NEWLINE
 
 
@@ -102,14 +102,23 @@ def split_long(row: IntArray) -> Iterator[IntArray]:
         yield row[start:start + MAX_EXAMPLE + 1]
 
 
-def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer, labels: Labels | None) -> Iterator[IntArray]:
-    """Yield each line between begin or label and end. Raises CorpusError for an unknown label."""
+def _split_all(ids: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
+    """Return examples, given one after the other, with the long ones in pieces."""
+    if not (lengths > MAX_EXAMPLE + 1).any():
+        return ids, lengths
+    pieces = [*itertools.chain.from_iterable(map(split_long, np.split(ids, np.cumsum(lengths)[:-1])))]
+    return np.concatenate(pieces), np.array([*map(len, pieces)], np.int64)
+
+
+def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer,
+          labels: Labels | None) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield lines, many at once, each between begin or label and end. Raises CorpusError for an unknown label."""
     indices = {name: index for index, name in enumerate(labels.names)} if labels else {}
-    for label, text in lines:
-        index = indices.get(label)
-        if indices and index is None:
-            raise CorpusError(f"label {label!r} is not one of the {len(indices)} to learn from")
-        yield with_bos_eos(tokenizer, tokenizer.encode(text), index)
+    for batch in batched(lines):
+        if indices and (unknown := next((label for label, _ in batch if label not in indices), None)) is not None:
+            raise CorpusError(f"label {unknown!r} is not one of the {len(indices)} to learn from")
+        its_labels = np.array([indices[label] for label, _ in batch], np.int64) if indices else None
+        yield with_bos_eos_each(tokenizer, *tokenizer.encode_each([line for _, line in batch]), its_labels)
 
 
 def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
@@ -128,7 +137,7 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
         labels = Labels.from_counts(Counter(labels.names if labels else ()) | Counter(label for label, _ in lines))
     trained = registry.train(tokenizer, _blocks(line for _, line in lines), vocabulary_size=vocabulary_size)
     size = trained.size + 1 + len(labels or ())
-    rows = itertools.chain.from_iterable(map(split_long, _rows(lines.select(~mask), trained, labels)))
+    rows = itertools.starmap(_split_all, _rows(lines.select(~mask), trained, labels))
     train = Examples(rows, vocabulary_size=size)
     held_out_examples = Examples(_rows(parts.held_out(), trained, labels), vocabulary_size=size)
     lengths = lines.lengths[~mask]

@@ -15,7 +15,7 @@ import numpy as np
 from charlm.contract import IntArray, Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.examples import Examples
-from charlm.text.reading import Text
+from charlm.text.reading import Text, batched
 from charlm.text.remarks import duplicate_remark, overlap_remark, shared_lines
 from charlm.text.spool import LineSpool
 from charlm.text.tokenizers import registry
@@ -114,8 +114,8 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
         tokenizer = "word" if is_word_vocabulary(side(1)) else "char"
     reads = registry.train(source_tokenizer, side(0), vocabulary_size=None)
     writes = registry.train(tokenizer, side(1), vocabulary_size=vocabulary_size)
-    sources = Examples(map(reads.encode, side(0)), vocabulary_size=reads.size)
-    targets = Examples(map(writes.encode, side(1)), vocabulary_size=writes.size)
+    sources = Examples(map(reads.encode_each, batched(side(0))), vocabulary_size=reads.size)
+    targets = Examples(map(writes.encode_each, batched(side(1))), vocabulary_size=writes.size)
     ratios = targets.lengths / (sources.lengths + RATIO_OFFSET)
     return PairCorpus(writes, reads, sources, targets, held_out,
                       float(np.quantile(ratios, RATIO_QUANTILE, method="higher")), len(pairs) - sources_seen, digest,

@@ -5,6 +5,7 @@ It has no name on disk, so nothing is left behind however the process ends, and 
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import hashlib
 import itertools
@@ -14,11 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charlm.contract import BoolArray
+from charlm.contract import BoolArray, IntArray
 from charlm.errors import StorageError
-from charlm.text.line_hashes import line_hash
-from charlm.text.reading import CHUNK, split_lines
+from charlm.text.line_hashes import line_hashes
+from charlm.text.reading import CHUNK, batched, split_lines
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tsv import TAB
 
@@ -52,6 +54,8 @@ class Spool:
     def __init__(self, chunks: Iterable[str]):
         self._file = anonymous_file()
         self.characters = 0
+        self._marks = [(0, 0)]          # (characters, bytes) before places at least CHUNK characters apart
+        self._bytes = 0
         self._digest = hashlib.blake2b(digest_size=16)
         write_all(self._file, map(self._count, chunks))
         self.digest = self._digest.hexdigest()
@@ -60,24 +64,41 @@ class Spool:
         data = text.encode("utf-8")
         self._digest.update(data)
         self.characters += len(text)
+        self._bytes += len(data)
+        if self.characters - self._marks[-1][0] >= CHUNK:
+            self._marks.append((self.characters, self._bytes))
         return data
 
     def __iter__(self) -> Iterator[str]:
         """Yield the whole text in chunks."""
+        return self._read(0)
+
+    def _read(self, offset: int) -> Iterator[str]:
+        """Yield the text from a byte on, in chunks."""
         decoder = codecs.getincrementaldecoder("utf-8")()
-        self._file.seek(0)
+        self._file.seek(offset)
         while data := self._file.read(CHUNK):
             if text := decoder.decode(data):
                 yield text
 
     def part(self, start: int, stop: int) -> Iterator[str]:
         """Yield the characters from `start` to before `stop` in chunks."""
-        at = 0
-        for text in self:
+        at, offset = self._marks[bisect.bisect_right(self._marks, start, key=lambda mark: mark[0]) - 1]
+        for text in self._read(offset):
+            if at >= stop:
+                return
             low, high = max(start - at, 0), min(stop - at, len(text))
             if low < high:
                 yield text[low:high]
             at += len(text)
+
+
+def _measure(lines: list[tuple[str, str]], key: int) -> tuple[NDArray[np.uint64], IntArray, BoolArray]:
+    """Return the hashes of the `key` fields, the lengths of the second fields, and whether these are white space."""
+    seconds = [line[1] for line in lines]
+    keys = seconds if key else [line[0] for line in lines]
+    return (line_hashes(keys), np.array([*map(len, seconds)], np.int64),
+            np.array([not second.strip() for second in seconds], bool))
 
 
 class LineSpool:
@@ -88,21 +109,26 @@ class LineSpool:
 
     def __init__(self, lines: Iterable[tuple[str, str]], *, key: int, labelled: bool = True):
         self.labelled, self._key = labelled, key
-        self._spool = Spool(f"{first}{TAB}{second}{NEWLINE}" if labelled else second + NEWLINE
-                            for first, second in lines)
-        table = np.fromiter(((line_hash(line[key]), len(line[1]), not line[1].strip()) for line in self), "u8,i8,?")
-        self.hashes, self.lengths = table["f0"], table["f1"]    # of the key field and of the second field, one a line
-        self.blank: BoolArray = table["f2"]                     # whether the second field is white space only
+        self._spool = Spool(self._join(batch) for batch in batched(lines))
+        measured = [_measure(batch, key) for batch in batched(self)] or [_measure([], key)]
+        hashes, lengths, blank = map(np.concatenate, zip(*measured, strict=True))
+        self.hashes, self.lengths = hashes, lengths             # of the key field and of the second field, one a line
+        self.blank: BoolArray = blank                           # whether the second field is white space only
         self.digest = self._spool.digest
+
+    def _join(self, lines: list[tuple[str, str]]) -> str:
+        return "".join([f"{first}{TAB}{second}{NEWLINE}" if self.labelled else second + NEWLINE
+                        for first, second in lines])
 
     def __len__(self) -> int:
         return len(self.hashes)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Yield both fields of every line; the first is empty if unlabelled."""
-        for line in split_lines(self._spool):
-            first, _, second = line.partition(TAB) if self.labelled else ("", "", line)
-            yield first, second
+        lines = split_lines(self._spool)
+        if not self.labelled:
+            return zip(itertools.repeat(""), lines)
+        return ((first, second) for first, _, second in (line.partition(TAB) for line in lines))
 
     def without_blank(self) -> LineSpool:
         """Return the other lines."""

@@ -95,7 +95,7 @@ def parse_run(checkpoint: Checkpoint) -> Run:
 
 
 def resume_run(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Corpus) -> Run:
-    """Return the saved run with its new length, rate, patience and accumulation. Raises UsageError for other changes."""
+    """Return the saved run with its new length, rate, patience or accumulation. Raises UsageError for other ones."""
     changed = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
     fixed = {name: change for name, change in changed.items() if name not in _CHANGEABLE}
     if fixed:

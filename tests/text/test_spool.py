@@ -68,8 +68,18 @@ def test_text_does_not_depend_on_the_chunk_size(text, size):
 def test_part_is_a_slice_of_the_text(text, start, stop, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spool_module, "CHUNK", size)
-        assert "".join(Spool([text]).part(start, stop)) == text[start:stop]
+        for chunks in ([text], text):
+            assert "".join(Spool(chunks).part(start, stop)) == text[start:stop]
 
+
+def test_the_end_of_a_text_is_read_without_its_beginning(monkeypatch):
+    spool = Spool(["x€" * spool_module.CHUNK] * 8 + ["end"])
+    read = []
+    decoder = spool_module.codecs.getincrementaldecoder("utf-8")
+    monkeypatch.setattr(decoder, "decode", lambda self, data, decode=decoder.decode: read.append(data) or
+                        decode(self, data))
+    assert "".join(spool.part(spool.characters - 3, spool.characters)) == "end"
+    assert sum(map(len, read)) <= 5 * spool_module.CHUNK
 
 def test_long_text_comes_in_bounded_chunks():
     spool = Spool(["x" * 1_000_000])

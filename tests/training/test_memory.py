@@ -44,7 +44,8 @@ def test_an_accumulated_step_needs_the_memory_of_one_part():
     assert memory.needed(MODEL, parts, 0)[0] == memory.needed(MODEL, RUN, 0)[0] + 4 * MODEL.parameter_count()
 
 
-@pytest.mark.parametrize("bptt, flags", [(1, "--hidden or --layers"), (60_000, "--batch-size, --bptt or --hidden, or raise --accumulate")])
+@pytest.mark.parametrize("bptt, flags", [
+    (1, "--hidden or --layers"), (60_000, "--batch-size, --bptt or --hidden, or raise --accumulate")])
 def test_a_run_that_cannot_fit_is_refused_with_both_figures(monkeypatch, bptt, flags):
     config = TrainingConfig(steps=1, batch_size=8, bptt=bptt)
     total = sum(memory.needed(MODEL, config, 8 * bptt))
