@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -67,6 +68,8 @@ def _task_options(command: Any) -> Any:
                 "labels are added to its vocabulary.", group="resuming")
 @options.option("--checkpoint-every", type=float, default=60.0, show_default=True, metavar="SECONDS",
                 help="Longest time between checkpoints; each validation writes one, too.", group="resuming")
+@options.option("--cache-dir", metavar="DIR", help="Where temporary files go. The tokens of running text are kept "
+                "there for further runs on it. Default: TMPDIR or /var/tmp, and nothing is kept.", group="machine")
 @options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                 help="auto: a GPU if there is one.", group="machine")
 @options.threads
@@ -125,7 +128,6 @@ def _run_distributed(request: TrainRequest) -> None:
 def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> None:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
-    from charlm.text.reading import require_readable
     checkpoints, is_main = Checkpoints(request.path), process_group is None or process_group.is_main
     silent, report = request.quiet or not is_main, message if is_main else _ignore
     checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
@@ -135,13 +137,13 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None) -> No
         return
     start = _starting_point(request, checkpoint)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
-    require_readable(request.texts)
     if request.device == "cuda":
         from charlm.training.environment import choose_device
         choose_device("cuda")
     with announcing(_ignore if silent else message) as announce:
         announce("reading corpus …")
-        corpus, task = _read_corpus(request, start, reading, _ignore if silent else message)
+        read = functools.partial(_read_corpus, request, start, reading, _ignore if silent else message)
+        corpus, task = read() if process_group is None else process_group.once_per_machine(read)
         if start.run is not None and start.run.corpus["corpus_digest"] != corpus.digest and not request.new_corpus:
             raise CorpusError("the corpus has changed since the run began; accept that with --new-corpus, or start "
                               "from scratch with --force")
@@ -200,10 +202,15 @@ def _starting_point(request: TrainRequest, checkpoint: Checkpoint | None) -> Sta
 def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusConfig,
                  report: Callable[[str], None]) -> tuple[Corpus, str]:
     """Return the corpus and its task, which is recognized from the texts if nothing decides it."""
+    from charlm.text.reading import require_readable
+    require_readable(request.texts)
     from charlm.registry import CORPORA, implementation
     from charlm.text.corpora import CorpusRequest
     from charlm.text.reading import Text
+    from charlm.text.temporary import TemporaryFiles
     from charlm.text.tsv import looks_like_pairs
+    files = TemporaryFiles(request.cache_dir, report)
+    files.prepare()
     errors = reading.errors or "strict"
     texts = [Text(source, errors, report) for source in request.corpus]
     recognized = start.task is None and request.task is None and looks_like_pairs(texts)
@@ -211,7 +218,7 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     held_out = Text(reading.held_out, errors, report) if isinstance(reading.held_out, str) else reading.held_out
     corpus = implementation(CORPORA, task)(texts, CorpusRequest(
         reading, held_out, start.tokenizer, start.source_tokenizer, start.labels,
-        f"; --{DEFAULT} reads it as running text" if recognized else ""))
+        f"; --{DEFAULT} reads it as running text" if recognized else "", files))
     if recognized:
         report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
                "text")

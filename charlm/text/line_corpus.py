@@ -22,6 +22,8 @@ from charlm.text.reading import Text, batched, split_lines, strip_line_end
 from charlm.text.remarks import blank_remark, duplicate_remark, overlap_remark, shared_lines
 from charlm.text.special_tokens import with_bos_eos_each
 from charlm.text.spool import LineSpool
+from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
+from charlm.text.token_cache import smallest_dtype
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tokenizers.registry import Extendable
@@ -123,7 +125,8 @@ def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer,
 
 def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
                       labels: Labels | None = None, vocabulary_size: int | None = None,
-                      validation: float | Text | None = None, keep_blank: bool = False) -> LineCorpus:
+                      validation: float | Text | None = None, keep_blank: bool = False,
+                      files: TemporaryFiles = IN_TMPDIR) -> LineCorpus:
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
@@ -131,15 +134,16 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
     `keep_blank`. Raises CorpusError for a line without its label, and for texts
     with too few different lines.
     """
-    parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank)
+    parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank, files=files)
     lines, mask = parts.lines, parts.mask
     if labelled and (labels is None or isinstance(tokenizer, Extendable)):
         labels = Labels.from_counts(Counter(labels.names if labels else ()) | Counter(label for label, _ in lines))
     trained = registry.train(tokenizer, _blocks(line for _, line in lines), vocabulary_size=vocabulary_size)
     size = trained.size + 1 + len(labels or ())
     rows = itertools.starmap(_split_all, _rows(lines.select(~mask), trained, labels))
-    train = Examples(rows, vocabulary_size=size)
-    held_out_examples = Examples(_rows(parts.held_out(), trained, labels), vocabulary_size=size)
+    files.announce("the token cache", (lines.lengths + 2).sum() * smallest_dtype(size).itemsize)
+    train = Examples(rows, vocabulary_size=size, file=files.open())
+    held_out_examples = Examples(_rows(parts.held_out(), trained, labels), vocabulary_size=size, file=files.open())
     lengths = lines.lengths[~mask]
     return LineCorpus(trained, labels, LineHashes(lines.hashes), train, held_out_examples, len(lengths),
                       int((lengths + 1).sum()), int((parts.held_out_lengths + 1).sum()), parts.digest, parts.blank,
@@ -172,11 +176,12 @@ class _Parts:
         return tuple(filter(None, (blank_remark(self.read, self.blank), duplicate_remark(self.lines), shared)))
 
 
-def _read_parts(texts: Sequence[Text], validation: float | Text | None, *, labelled: bool, keep_blank: bool) -> _Parts:
+def _read_parts(texts: Sequence[Text], validation: float | Text | None, *, labelled: bool, keep_blank: bool,
+                files: TemporaryFiles) -> _Parts:
     """Read all lines. Blank ones are left out unless they are few or kept. Raises CorpusError if too few remain."""
     def spool(texts: Sequence[Text]) -> LineSpool:
         lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts)
-        return LineSpool(lines, key=1, labelled=labelled)
+        return LineSpool(lines, key=1, labelled=labelled, files=files)
 
     names = ", ".join(text.name for text in texts)
     spools = [spool(texts), *([spool([validation])] if isinstance(validation, Text) else [])]

@@ -9,50 +9,24 @@ import bisect
 import codecs
 import hashlib
 import itertools
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.contract import BoolArray, IntArray
-from charlm.errors import StorageError
 from charlm.text.line_hashes import line_hashes
 from charlm.text.reading import CHUNK, batched, split_lines
+from charlm.text.temporary import IN_TMPDIR, TemporaryFiles, write_all
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tsv import TAB
-
-
-def anonymous_file() -> BinaryIO:
-    """Open an unnamed temporary file in TMPDIR, else in /var/tmp, as /tmp is often a small disk in memory."""
-    roomy = None if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK) else "/var/tmp"
-    try:
-        return tempfile.TemporaryFile(dir=roomy)
-    except OSError as error:
-        raise StorageError(f"no room for a temporary file ({error}); set TMPDIR") from None
-
-
-def write_all(file: BinaryIO, pieces: Iterable[bytes]) -> None:
-    """Append pieces to a private file and flush it. Raises StorageError for a full disk; those of `pieces` pass."""
-    for data in pieces:
-        _disk(file.write, data)
-    _disk(file.flush)
-
-
-def _disk(operation: Callable[..., Any], *arguments: bytes) -> None:
-    try:
-        operation(*arguments)
-    except OSError as error:
-        raise StorageError(f"temporary files: {error.strerror}; set TMPDIR to a larger disk") from None
 
 
 class Spool:
     """A text on disk, with its length in characters and the BLAKE2b-128 digest of its UTF-8 bytes."""
 
-    def __init__(self, chunks: Iterable[str]):
-        self._file = anonymous_file()
+    def __init__(self, chunks: Iterable[str], files: TemporaryFiles = IN_TMPDIR):
+        self._file = files.open()
         self.characters = 0
         self._marks = [(0, 0)]          # (characters, bytes) before places at least CHUNK characters apart
         self._bytes = 0
@@ -107,9 +81,10 @@ class LineSpool:
     The hash of each line's `key` field decides whether it is held out, so that equal ones are on the same side.
     """
 
-    def __init__(self, lines: Iterable[tuple[str, str]], *, key: int, labelled: bool = True):
-        self.labelled, self._key = labelled, key
-        self._spool = Spool(self._join(batch) for batch in batched(lines))
+    def __init__(self, lines: Iterable[tuple[str, str]], *, key: int, labelled: bool = True,
+                 files: TemporaryFiles = IN_TMPDIR):
+        self.labelled, self._key, self._files = labelled, key, files
+        self._spool = Spool((self._join(batch) for batch in batched(lines)), files)
         measured = [_measure(batch, key) for batch in batched(self)] or [_measure([], key)]
         hashes, lengths, blank = map(np.concatenate, zip(*measured, strict=True))
         self.hashes, self.lengths = hashes, lengths             # of the key field and of the second field, one a line
@@ -132,7 +107,7 @@ class LineSpool:
 
     def without_blank(self) -> LineSpool:
         """Return the other lines."""
-        return LineSpool(self.select(~self.blank), key=self._key, labelled=self.labelled)
+        return LineSpool(self.select(~self.blank), key=self._key, labelled=self.labelled, files=self._files)
 
     def held_out(self, fraction: float | None, default: float, limit: int) -> BoolArray:
         """Return a mask holding out a fraction of hashes, else `default` up to `limit`; at least one on each side."""
