@@ -211,6 +211,7 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     from charlm.text.tsv import looks_like_pairs
     files = TemporaryFiles(request.cache_dir, report)
     files.prepare()
+    files.announce("a private copy of the corpus", sum(map(os.path.getsize, filter(os.path.isfile, request.texts))))
     errors = reading.errors or "strict"
     texts = [Text(source, errors, report) for source in request.corpus]
     recognized = start.task is None and request.task is None and looks_like_pairs(texts)

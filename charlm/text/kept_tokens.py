@@ -99,7 +99,7 @@ def write_table(file: BinaryIO, kept: KeptCorpus) -> None:
 
 
 def load(path: str, digest: str) -> KeptCorpus | None:
-    """Return the corpus of a file; None if there is none, or if it is damaged and has to be made again."""
+    """Return the corpus of a file, or None if it is missing, or damaged and has to be made again."""
     try:
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(open(path, "rb"))

@@ -69,7 +69,7 @@ class TemporaryFiles:
         return anonymous_file(self.directory)
 
     def announce(self, what: str, size: float) -> None:
-        """Report that so many bytes are about to be written, if they are many. Raises StorageError for a small disk."""
+        """Report how much is about to be written, if it is much. Raises StorageError if the disk cannot hold it."""
         folder = self.directory or _roomy() or tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
         if size > free:

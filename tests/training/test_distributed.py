@@ -112,7 +112,8 @@ def free_port():
 @pytest.fixture(scope="module")
 def both():
     """The observations of rank 0 and rank 1 of two processes."""
-    variables = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
+    variables = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                 "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
                  "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pair = subprocess.Popen([sys.executable, __file__], env=os.environ | variables, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
