@@ -268,6 +268,8 @@ class TrainingConfig:
                         automatic="by the corpus")
     batch_size: int = option(32, "--batch-size", "Text streams, lines or pairs per batch.", group="run", low=1,
                              high=MAX_SIZE, automatic="by the corpus")
+    accumulate: int = option(1, "--accumulate", "Go through each batch in this many parts, one after the other: less "
+                             "memory, the same update.", group="run", low=1, high=MAX_SIZE)
     bptt: int = option(64, "--bptt", "Tokens in a window of truncated backpropagation.", group="run", low=1,
                        high=MAX_SIZE)
     optimizer: str = option("muon", "--optimizer", "muon: Muon for the recurrent matrices and AdamW for the rest; "

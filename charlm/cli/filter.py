@@ -150,7 +150,7 @@ def _rate(score: TextScore) -> float:
 def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: Callable[[int], int],
             lines: LineReader) -> Iterator[list[tuple[bytes, float]]]:
     """Yield the least surprising of all passing lines in batches, from a file that keeps them until the end."""
-    from charlm.text.spool import anonymous_file, write_all
+    from charlm.text.temporary import anonymous_file, write_all
     scores, sizes = array("d"), array("Q")
 
     def chunks() -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -70,6 +71,8 @@ def _task_options(command: Any) -> Any:
                 "labels are added to its vocabulary.", group="resuming")
 @options.option("--checkpoint-every", type=float, default=60.0, show_default=True, metavar="SECONDS",
                 help="Longest time between checkpoints; each validation writes one, too.", group="resuming")
+@options.option("--cache-dir", metavar="DIR", help="Where temporary files go. The tokens of running text are kept "
+                "there for further runs on it. Default: TMPDIR or /var/tmp, and nothing is kept.", group="machine")
 @options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                 help="auto: a GPU if there is one.", group="machine")
 @options.threads
@@ -133,9 +136,8 @@ def _run_distributed(request: TrainRequest) -> None:
 def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat: Progress | None = None) -> None:
     """Choose the starting point, read the corpus, and train."""
     from charlm.checkpoint import Checkpoints
-    from charlm.text.reading import require_readable
     from charlm.training.output import is_finished
-    from charlm.training.preparation import choose_start, open_corpus, read_corpus, require_same_corpus
+    from charlm.training.preparation import choose_start, require_same_corpus
     checkpoints, is_main = Checkpoints(request.path), process_group is None or process_group.is_main
     silent, report = request.quiet or not is_main, message if is_main else _ignore
     checkpoint = _checkpoint(checkpoints, request, report) if is_main or request.resume else None
@@ -145,15 +147,13 @@ def _run(request: TrainRequest, process_group: ProcessGroup | None = None, beat:
         return
     start = choose_start(checkpoint, request.init_from, request.task)
     reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
-    require_readable(request.texts)
     if request.device == "cuda":
         from charlm.training.environment import choose_device
         choose_device("cuda")
     with announcing(_ignore if silent else message) as announce:
         announce("reading corpus …")
-        remark = _ignore if silent else message
-        texts = open_corpus(request.corpus, reading, remark)
-        corpus, task = read_corpus(texts, None, request.task, start, reading, remark)
+        read = functools.partial(_read_corpus, request, start, reading, _ignore if silent else message)
+        corpus, task = read() if process_group is None else process_group.once_per_machine(read)
         require_same_corpus(start, corpus, new_corpus=request.new_corpus)
         announce("loading torch …")
         from charlm.previews import preview
@@ -198,6 +198,20 @@ def _checkpoint(checkpoints: Checkpoints, request: TrainRequest, report: Callabl
     if request.force:
         checkpoints.supersede()
     return None
+
+
+def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusConfig,
+                 report: Callable[[str], None]) -> tuple[Corpus, str]:
+    """Return the corpus and its task."""
+    from charlm.text.reading import require_readable
+    require_readable(request.texts)
+    from charlm.text.temporary import TemporaryFiles
+    from charlm.training.preparation import open_corpus, read_corpus
+    files = TemporaryFiles(request.cache_dir, report)
+    files.prepare()
+    files.announce("a private copy of the corpus", sum(map(os.path.getsize, filter(os.path.isfile, request.texts))))
+    texts = open_corpus(request.corpus, reading, report)
+    return read_corpus(texts, None, request.task, start, reading, report, files)
 
 
 def _progress(request: TrainRequest, silent: bool, *, is_main: bool, beat: Progress | None) -> Progress:

@@ -33,6 +33,7 @@ class TrainRequest:
     new_corpus: bool
     init_from: str | None
     checkpoint_every: float
+    cache_dir: str | None
     device: str
     threads: int | None
     log: str | None
@@ -70,6 +71,7 @@ class TrainRequest:
     def resume_command(self) -> str:
         """The command that resumes this run."""
         where = [] if self.output is None else ["-o", self.output]
+        where += [] if self.cache_dir is None else ["--cache-dir", self.cache_dir]
         processes = os.environ.get("WORLD_SIZE", "1")
         launcher = ["torchrun", "--nproc-per-node", processes, "-m"] if processes != "1" else []
         return shlex.join([*launcher, "charlm", "train", *self.corpus, *where, "--resume"])
@@ -92,6 +94,8 @@ def parse_request(given: dict[str, Any], began: float) -> TrainRequest:
         raise click.UsageError("--new-corpus needs --resume; to start from scratch, name another file with -o")
     if request.init_from and request.resume:
         raise click.UsageError("--init-from starts a run and --resume continues one; give one of them")
+    if request.cache_dir == "":
+        raise click.UsageError("--cache-dir is empty; name a directory, or leave it out")
     if not 0 <= request.checkpoint_every < 1e9:
         raise click.UsageError(f"--checkpoint-every must be from 0 to 1e9 seconds, not {request.checkpoint_every:g}")
     from charlm.training.defaults import check_early

@@ -12,6 +12,7 @@ from charlm.text.labels import Labels
 from charlm.text.line_corpus import LineCorpus, build_line_corpus
 from charlm.text.pair_corpus import PairCorpus, build_pair_corpus
 from charlm.text.reading import Text
+from charlm.text.temporary import TemporaryFiles
 from charlm.text.text_corpus import TextCorpus, build_text_corpus
 from charlm.text.tokenizers.registry import Extendable
 
@@ -29,6 +30,7 @@ class CorpusRequest:
     source_tokenizer: AnyTokenizer | None = None
     labels: Labels | None = None                    # known ones
     hint: str = ""                                  # advice for a line that is refused
+    files: TemporaryFiles = TemporaryFiles()
 
     def refuse_keep_blank(self) -> None:
         """Raise UsageError if blank lines are to be kept."""
@@ -48,21 +50,22 @@ def read_text_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpu
     """Read running text."""
     request.refuse_keep_blank()
     return build_text_corpus(texts, tokenizer=request.text_tokenizer(), validation=request.held_out,
-                             vocabulary_size=request.config.vocabulary_size)
+                             vocabulary_size=request.config.vocabulary_size, files=request.files)
 
 
 def read_line_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
     """Read independent lines."""
     return build_line_corpus(texts, labelled=False, tokenizer=request.text_tokenizer(), validation=request.held_out,
                              vocabulary_size=request.config.vocabulary_size,
-                             keep_blank=bool(request.config.keep_blank))
+                             keep_blank=bool(request.config.keep_blank), files=request.files)
 
 
 def read_labelled_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
     """Read lines of label<TAB>text."""
     request.refuse_keep_blank()
     return build_line_corpus(texts, labelled=True, tokenizer=request.text_tokenizer(), validation=request.held_out,
-                             vocabulary_size=request.config.vocabulary_size, labels=request.labels)
+                             vocabulary_size=request.config.vocabulary_size, labels=request.labels,
+                             files=request.files)
 
 
 def read_pair_corpus(texts: Sequence[Text], request: CorpusRequest) -> PairCorpus:
@@ -72,4 +75,4 @@ def read_pair_corpus(texts: Sequence[Text], request: CorpusRequest) -> PairCorpu
     return build_pair_corpus(texts, tokenizer=request.tokenizer or config.tokenizer,
                              source_tokenizer=request.source_tokenizer or config.source_tokenizer or "nfd",
                              vocabulary_size=config.vocabulary_size, validation=request.held_out,
-                             otherwise=request.hint)
+                             otherwise=request.hint, files=request.files)

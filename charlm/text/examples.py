@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,16 +16,18 @@ PADDED_TOKENS = 256                     # per row of a full batch; a batch of lo
 class Examples:
     """Sequences in the order of their arrival. Their lengths are held in memory, their ids on disk."""
 
-    def __init__(self, sequences: Iterable[IntArray], *, vocabulary_size: int):
-        lengths: list[int] = []
+    def __init__(self, sequences: Iterable[tuple[IntArray, IntArray]], *, vocabulary_size: int,
+                 file: BinaryIO | None = None):
+        """Keep sequences that come many at once: their ids one after the other, and the length of each."""
+        lengths: list[IntArray] = [np.zeros(0, np.int64)]
 
         def counted() -> Iterator[IntArray]:
-            for ids in sequences:
-                lengths.append(len(ids))
+            for ids, their_lengths in sequences:
+                lengths.append(their_lengths)
                 yield ids
 
-        self._tokens = TokenCache(counted(), vocabulary_size=vocabulary_size)
-        self.lengths = np.array(lengths, np.int64)
+        self._tokens = TokenCache(counted(), vocabulary_size=vocabulary_size, file=file)
+        self.lengths = np.concatenate(lengths)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
 
     def __len__(self) -> int:

@@ -18,10 +18,12 @@ from charlm.errors import CorpusError
 from charlm.text.examples import Examples
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
-from charlm.text.reading import Text, names_of, split_lines, strip_line_end
+from charlm.text.reading import Text, batched, names_of, split_lines, strip_line_end
 from charlm.text.remarks import blank_remark, duplicate_remark, overlap_remark, shared_lines
-from charlm.text.special_tokens import with_bos_eos
+from charlm.text.special_tokens import with_bos_eos_each
 from charlm.text.spool import LineSpool
+from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
+from charlm.text.token_cache import smallest_dtype
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.base import NEWLINE
 from charlm.text.tokenizers.registry import Extendable
@@ -88,7 +90,7 @@ def read_lines(text: Text, *, labelled: bool) -> Iterator[LabelledLine]:
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
     """Yield many lines at once, because tokenizers learn much faster from long texts."""
-    while block := list(itertools.islice(lines, LINES_PER_BLOCK)):
+    for block in batched(lines, LINES_PER_BLOCK):
         yield NEWLINE.join(block) + NEWLINE
 
 
@@ -102,19 +104,29 @@ def split_long(row: IntArray) -> Iterator[IntArray]:
         yield row[start:start + MAX_EXAMPLE + 1]
 
 
-def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer, labels: Labels | None) -> Iterator[IntArray]:
-    """Yield each line between begin or label and end. Raises CorpusError for an unknown label."""
+def _split_all(ids: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
+    """Return examples, given one after the other, with the long ones in pieces."""
+    if not (lengths > MAX_EXAMPLE + 1).any():
+        return ids, lengths
+    pieces = [*itertools.chain.from_iterable(map(split_long, np.split(ids, np.cumsum(lengths)[:-1])))]
+    return np.concatenate(pieces), np.array([*map(len, pieces)], np.int64)
+
+
+def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer,
+          labels: Labels | None) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield lines, many at once, each between begin or label and end. Raises CorpusError for an unknown label."""
     indices = {name: index for index, name in enumerate(labels.names)} if labels else {}
-    for label, text in lines:
-        index = indices.get(label)
-        if indices and index is None:
-            raise CorpusError(f"label {label!r} is not one of the {len(indices)} to learn from")
-        yield with_bos_eos(tokenizer, tokenizer.encode(text), index)
+    for batch in batched(lines):
+        if indices and (unknown := next((label for label, _ in batch if label not in indices), None)) is not None:
+            raise CorpusError(f"label {unknown!r} is not one of the {len(indices)} to learn from")
+        its_labels = np.array([indices[label] for label, _ in batch], np.int64) if indices else None
+        yield with_bos_eos_each(tokenizer, *tokenizer.encode_each([line for _, line in batch]), its_labels)
 
 
 def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
                       labels: Labels | None = None, vocabulary_size: int | None = None,
-                      validation: float | Text | None = None, keep_blank: bool = False) -> LineCorpus:
+                      validation: float | Text | None = None, keep_blank: bool = False,
+                      files: TemporaryFiles = IN_TMPDIR) -> LineCorpus:
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
@@ -122,15 +134,16 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
     `keep_blank`. Raises CorpusError for a line without its label, and for texts
     with too few different lines.
     """
-    parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank)
+    parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank, files=files)
     lines, mask = parts.lines, parts.mask
     if labelled and (labels is None or isinstance(tokenizer, Extendable)):
         labels = Labels.from_counts(Counter(labels.names if labels else ()) | Counter(label for label, _ in lines))
     trained = registry.train(tokenizer, _blocks(line for _, line in lines), vocabulary_size=vocabulary_size)
     size = trained.size + 1 + len(labels or ())
-    rows = itertools.chain.from_iterable(map(split_long, _rows(lines.select(~mask), trained, labels)))
-    train = Examples(rows, vocabulary_size=size)
-    held_out_examples = Examples(_rows(parts.held_out(), trained, labels), vocabulary_size=size)
+    rows = itertools.starmap(_split_all, _rows(lines.select(~mask), trained, labels))
+    files.announce("the token cache", (lines.lengths + 2).sum() * smallest_dtype(size).itemsize)
+    train = Examples(rows, vocabulary_size=size, file=files.open())
+    held_out_examples = Examples(_rows(parts.held_out(), trained, labels), vocabulary_size=size, file=files.open())
     lengths = lines.lengths[~mask]
     return LineCorpus(trained, labels, LineHashes(lines.hashes), train, held_out_examples, len(lengths),
                       int((lengths + 1).sum()), int((parts.held_out_lengths + 1).sum()), parts.digest, parts.blank,
@@ -163,11 +176,12 @@ class _Parts:
         return tuple(filter(None, (blank_remark(self.read, self.blank), duplicate_remark(self.lines), shared)))
 
 
-def _read_parts(texts: Sequence[Text], validation: float | Text | None, *, labelled: bool, keep_blank: bool) -> _Parts:
+def _read_parts(texts: Sequence[Text], validation: float | Text | None, *, labelled: bool, keep_blank: bool,
+                files: TemporaryFiles) -> _Parts:
     """Read all lines. Blank ones are left out unless they are few or kept. Raises CorpusError if too few remain."""
     def spool(texts: Sequence[Text]) -> LineSpool:
         lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts)
-        return LineSpool(lines, key=1, labelled=labelled)
+        return LineSpool(lines, key=1, labelled=labelled, files=files)
 
     names = names_of(texts)
     spools = [spool(texts), *([spool(validation.parts)] if isinstance(validation, Text) else [])]

@@ -24,6 +24,12 @@ def line_hash(line: str) -> int:
     return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
+def line_hashes(lines: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the `line_hash` of every line."""
+    hashes = [hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest() for line in lines]
+    return np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
+
+
 class LineHashes:
     """The upper halves of the hashes of a set of lines."""
 

@@ -15,9 +15,10 @@ import numpy as np
 from charlm.contract import IntArray, Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.examples import Examples
-from charlm.text.reading import Text, names_of
+from charlm.text.reading import Text, batched, names_of
 from charlm.text.remarks import duplicate_remark, overlap_remark, shared_lines
 from charlm.text.spool import LineSpool
+from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.registry import Extendable
 from charlm.text.tokenizers.word import WordTokenizer, is_word_vocabulary, new_words
@@ -80,7 +81,8 @@ def _new_words_remark(known: WordTokenizer, targets: Sequence[str]) -> str:
 
 def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Extendable | None = None,
                       source_tokenizer: str | Tokenizer | Extendable = "nfd", vocabulary_size: int | None = None,
-                      validation: float | Text | None = None, otherwise: str = "") -> PairCorpus:
+                      validation: float | Text | None = None, otherwise: str = "",
+                      files: TemporaryFiles = IN_TMPDIR) -> PairCorpus:
     """Read pairs, train tokenizers of these kinds (or use or extend the given ones), and encode.
 
     Without a `tokenizer`, targets with few different words are split into words, others into characters. `validation`
@@ -88,14 +90,15 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     Raises CorpusError for a line that is not a pair, and for texts with too few pairs.
     """
     names = names_of(texts)
-    pairs = LineSpool(itertools.chain.from_iterable(read_pairs(text, otherwise=otherwise) for text in texts), key=0)
+    pairs = LineSpool(itertools.chain.from_iterable(read_pairs(text, otherwise=otherwise) for text in texts), key=0,
+                      files=files)
     if not len(pairs):
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     digest, sources_seen = pairs.digest, len(np.unique(pairs.hashes))
     remarks = [duplicate_remark(pairs)]
     if isinstance(validation, Text):
         mask = np.zeros(len(pairs), bool)
-        other = LineSpool(itertools.chain.from_iterable(map(read_pairs, validation.parts)), key=0)
+        other = LineSpool(itertools.chain.from_iterable(map(read_pairs, validation.parts)), key=0, files=files)
         digest, held_out = digest + other.digest, list(other)
         if not held_out:
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
@@ -115,8 +118,8 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
         tokenizer = "word" if is_word_vocabulary(side(1)) else "char"
     reads = registry.train(source_tokenizer, side(0), vocabulary_size=None)
     writes = registry.train(tokenizer, side(1), vocabulary_size=vocabulary_size)
-    sources = Examples(map(reads.encode, side(0)), vocabulary_size=reads.size)
-    targets = Examples(map(writes.encode, side(1)), vocabulary_size=writes.size)
+    sources = Examples(map(reads.encode_each, batched(side(0))), vocabulary_size=reads.size, file=files.open())
+    targets = Examples(map(writes.encode_each, batched(side(1))), vocabulary_size=writes.size, file=files.open())
     ratios = targets.lengths / (sources.lengths + RATIO_OFFSET)
     return PairCorpus(writes, reads, sources, targets, held_out,
                       float(np.quantile(ratios, RATIO_QUANTILE, method="higher")), len(pairs) - sources_seen, digest,

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from charlm.errors import CorpusError, UsageError
 from charlm.text.compressed import COMPRESSED, DAMAGED
@@ -27,6 +27,7 @@ _MODEL = b'{"__metadata__":{"charlm":'  # follows the first 8 bytes of a model f
 _UTF16_SAMPLE, _MIN_UTF16_SAMPLE = 64, 8    # bytes of which every second one is NUL; the minimum for a short file
 
 Warn = Callable[[str], None]
+Item = TypeVar("Item")
 
 
 def source_name(source: str) -> str:
@@ -228,6 +229,17 @@ def strip_line_end(line: str) -> str:
     return line.removesuffix(NEWLINE).removesuffix("\r")
 
 
+def batched(lines: Iterable[Item], size: int = 256) -> Iterator[list[Item]]:
+    """Yield many lines at once, as single ones cost more to pass on than to read.
+
+    >>> list(batched("abc", 2))
+    [['a', 'b'], ['c']]
+    """
+    iterator = iter(lines)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
 def split_lines(chunks: Iterable[str]) -> Iterator[str]:
     """Yield lines without their newline, which the last may lack.
 
@@ -236,10 +248,11 @@ def split_lines(chunks: Iterable[str]) -> Iterator[str]:
     """
     held: list[str] = []
     for chunk in chunks:
-        *whole, rest = chunk.split(NEWLINE)
-        for line in whole:
-            yield "".join([*held, line])
-            held.clear()
-        held.append(rest)
+        first, *others = chunk.split(NEWLINE)
+        held.append(first)
+        if others:
+            yield "".join(held)
+            held = [others.pop()]
+            yield from others
     if last := "".join(held):
         yield last

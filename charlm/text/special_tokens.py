@@ -43,6 +43,25 @@ def with_bos_eos(tokenizer: Tokenizer, ids: IntArray, label: int | None = None) 
     return row
 
 
+def with_bos_eos_each(tokenizer: Tokenizer, ids: IntArray, lengths: IntArray,
+                      labels: IntArray | None = None) -> tuple[IntArray, IntArray]:
+    """Return `with_bos_eos` of many rows, given and returned one after the other, and their lengths.
+
+    >>> from charlm.text.tokenizers.byte import ByteTokenizer
+    >>> with_bos_eos_each(ByteTokenizer(), np.array([65, 66]), np.array([2, 0]))[0].tolist()
+    [256, 65, 66, 256, 256, 256]
+    """
+    lengths = lengths + 2
+    stops = np.cumsum(lengths)
+    rows = np.full(lengths.sum(), eos_id(tokenizer), np.int64)
+    inside = np.ones(len(rows), bool)
+    inside[stops - 1] = inside[stops - lengths] = False
+    rows[inside] = ids
+    if labels is not None:
+        rows[stops - lengths] = label_id(tokenizer, 0) + labels
+    return rows, lengths
+
+
 def vocabulary_sizes(task: str, tokenizer: Tokenizer, source_tokenizer: Tokenizer) -> tuple[int, int]:
     """Return the number of ids that the decoder writes, and of those that an encoder reads."""
     row = TASKS[task]

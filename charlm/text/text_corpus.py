@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from charlm.contract import Tokenizer
 from charlm.errors import CorpusError
+from charlm.text.kept_tokens import KeptCorpus, kept_file, load, path_of, write_table
 from charlm.text.reading import Text, names_of
 from charlm.text.remarks import overlap_remark, shared_text
 from charlm.text.spool import Spool
-from charlm.text.token_cache import TokenCache
+from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
+from charlm.text.token_cache import TokenCache, smallest_dtype
 from charlm.text.tokenizers import registry
 from charlm.text.tokenizers.base import encode_chunks
 from charlm.text.tokenizers.registry import Extendable
@@ -72,36 +75,81 @@ def _held_out_from(characters: int, fraction: float | None) -> int:
 
 
 def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Extendable = "char",
-                      vocabulary_size: int | None = None, validation: float | Text | None = None) -> TextCorpus:
+                      vocabulary_size: int | None = None, validation: float | Text | None = None,
+                      files: TemporaryFiles = IN_TMPDIR) -> TextCorpus:
     """Read texts, train a tokenizer of this kind (or use or extend the given one), and encode.
 
-    `validation` is a fraction, taken from the end, or another text. Raises CorpusError for a text that is empty, too
+    `validation` is a fraction, taken from the end, or another text. With a directory in `files` the tokens are kept
+    there, and taken from there if texts and options are the same. Raises CorpusError for a text that is empty, too
     short or not UTF-8.
     """
-    spool = Spool(itertools.chain.from_iterable(texts))
-    names = names_of(texts)
+    spool, names = Spool(itertools.chain.from_iterable(texts), files), names_of(texts)
     if not spool.characters:
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     if spool.characters < MIN_CHARACTERS:
         raise CorpusError(f"{names}: {spool.characters} characters are too few; the minimum is {MIN_CHARACTERS}")
-    trained = registry.train(tokenizer, spool, vocabulary_size=vocabulary_size)
-
-    def cache(chunks: Iterable[str]) -> TokenCache:
-        return TokenCache(encode_chunks(trained, chunks), vocabulary_size=trained.size)
-
-    digest, remarks = spool.digest, []
+    other, fraction = None, None
     if isinstance(validation, Text):
-        other, cut = Spool(validation), spool.characters
+        other = Spool(validation, files)
         if not other.characters:
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")
-        digest, held_out, held_out_characters = digest + other.digest, iter(other), other.characters
-        remarks = [overlap_remark(shared_text(spool, other), "text")]
     else:
-        cut = _held_out_from(spool.characters, validation)
-        held_out, held_out_characters = spool.part(cut, spool.characters), spool.characters - cut
-    corpus = TextCorpus(trained, cache(spool.part(0, cut)), cache(held_out), cut, held_out_characters, digest,
-                        tuple(filter(None, remarks)))
+        fraction = validation
+    parts = _Parts(spool, other, _held_out_from(spool.characters, fraction))
+
+    def encoded(file: BinaryIO | None = None) -> KeptCorpus:
+        trained = registry.train(tokenizer, spool, vocabulary_size=vocabulary_size)
+        return parts.encode(trained, file or files.open(), files)
+
+    if files.directory is None:
+        corpus = TextCorpus(*encoded())
+    else:
+        path = path_of(files.directory, parts.digest, tokenizer=tokenizer, vocabulary_size=vocabulary_size,
+                       validation=fraction)
+        corpus = TextCorpus(*_kept(path, parts.digest, encoded, files))
     if len(corpus.train) < 2 or not len(corpus.validation):
         raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and {len(corpus.validation)} held out "
                           "are too few; use --tokenizer char")
     return corpus
+
+
+def _kept(path: str, digest: str, encode: Callable[[BinaryIO], KeptCorpus], files: TemporaryFiles) -> KeptCorpus:
+    """Return the corpus of a kept file, or encode one and keep it."""
+    if (found := load(path, digest)) is not None:
+        files.report(f"the tokens are those of an earlier run: {path}")
+        return found
+    if os.path.exists(path):
+        files.report(f"warning: {path} is damaged; its tokens are made again")
+    with kept_file(path) as file:
+        corpus = encode(file)
+        write_table(file, corpus)
+    return corpus
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A text and its held-out part, which is its end or another text."""
+
+    text: Spool
+    other: Spool | None
+    cut: int                            # the first held-out character of the text
+
+    @property
+    def digest(self) -> str:
+        return self.text.digest + (self.other.digest if self.other else "")
+
+    def encode(self, tokenizer: Tokenizer, file: BinaryIO, files: TemporaryFiles) -> KeptCorpus:
+        """Write the tokens of both parts to a file. Raises StorageError if the disk cannot hold them."""
+        text, other = self.text, self.other
+        cut = text.characters if other else self.cut
+        held_out = other.characters if other else text.characters - cut
+        sample = next(iter(text))
+        tokens = len(tokenizer.encode(sample)) / len(sample) * (cut + held_out)
+        files.announce("the token cache", tokens * smallest_dtype(tokenizer.size).itemsize)
+
+        def cache(chunks: Iterable[str]) -> TokenCache:
+            return TokenCache(encode_chunks(tokenizer, chunks), vocabulary_size=tokenizer.size, file=file)
+
+        train, validation = cache(text.part(0, cut)), cache(other or text.part(cut, text.characters))
+        remark = overlap_remark(shared_text(text, other), "text") if other else ""
+        return KeptCorpus(tokenizer, train, validation, cut, held_out, self.digest, (remark,) if remark else ())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ import torch.distributed as dist
 from charlm.errors import CharlmError, UsageError
 from charlm.nn.state import State
 
-TIMEOUT = timedelta(minutes=30)         # others wait while one process validates or saves
+TIMEOUT = timedelta(hours=6)            # others wait while one process reads the corpus, validates or saves
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,38 @@ class ProcessGroup:
         """Return the seconds of the main process's monotonic clock."""
         return self.broadcast(time.monotonic())
 
-    def broadcast(self, value: Any) -> Any:
-        """Return the main process's value, which must be picklable."""
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        """Return the value of one process, the main one by default; it must be picklable."""
         if self.size == 1:
             return value
         values = [value]
         with _lost_process_as_error():
-            dist.broadcast_object_list(values, src=0)
+            dist.broadcast_object_list(values, src=source)
         return values[0]
+
+    def once_per_machine(self, make: Callable[[], Made]) -> Made:
+        """Return what `make` returns in the first process of each machine, and copies of it in the others there.
+
+        A CharlmError in one of them is raised in all processes. Tokens are not copied but mapped; where a machine hides
+        the files of other processes, each process calls `make`.
+        """
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if here < 2 or self.size % here:
+            return make()
+        leader = self.rank - self.rank % here
+        made, failure = _attempt(make) if self.rank == leader else (None, None)
+        mine = (failure and (str(failure), failure.exit_code), pickle.dumps(made) if self.rank == leader else b"")
+        sent = {source: self.broadcast(mine, source) for source in range(0, self.size, here)}
+        if failure is not None:
+            raise failure
+        for failed in (its_failure for its_failure, _ in sent.values() if its_failure):
+            raise _error(*failed)
+        if self.rank == leader:
+            return cast(Made, made)
+        try:
+            return cast(Made, pickle.loads(sent[leader][1]))
+        except OSError:
+            return make()
 
     def sum_gradients(self, parameters: list[torch.nn.Parameter], loss: torch.Tensor) -> float:
         """Sum the gradients over all processes, in place, and return the summed loss."""
@@ -85,6 +112,21 @@ class ProcessGroup:
         if self.size > 1:
             with _lost_process_as_error():
                 dist.barrier()
+
+
+def _attempt(make: Callable[[], Made]) -> tuple[Made | None, CharlmError | None]:
+    """Return a result and no error, or the other way round."""
+    try:
+        return make(), None
+    except CharlmError as error:
+        return None, error
+
+
+def _error(message: str, exit_code: int) -> CharlmError:
+    """Return another process's error."""
+    error = CharlmError(message)
+    error.exit_code = exit_code
+    return error
 
 
 SINGLE_PROCESS = ProcessGroup()

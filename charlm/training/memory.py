@@ -37,6 +37,7 @@ def needed(model: ModelConfig, run: TrainingConfig, tokens: float) -> tuple[floa
     count = model.parameter_count()
     by_muon = recurrent if run.optimizer == "muon" else 0
     weights = ADAMW_COPIES * (count - by_muon) + MUON_COPIES * by_muon + (count if run.averaging else 0)
+    weights += count if run.accumulate > 1 else 0               # the gradients of a part, beside their sum
     layers = model.num_layers * (1 + model.directions)
     # Each gate before and after its nonlinearity and its gradient; the output.
     step = tokens * ((3 * model.gates + 1) * model.hidden_size * layers + LOGIT_COPIES * model.vocabulary_size)
@@ -44,9 +45,9 @@ def needed(model: ModelConfig, run: TrainingConfig, tokens: float) -> tuple[floa
 
 
 def tokens_per_step(corpus: Corpus, run: TrainingConfig, processes: int = 1) -> float:
-    """Return the tokens that one process reads in a step: a window of each lane, or lines or pairs of mean length."""
+    """Return the tokens that one process holds at once: windows of lanes, or lines or pairs of mean length."""
     lengths = getattr(corpus, "lengths", None)
-    return run.batch_size / processes * (run.bptt if lengths is None else float(lengths.mean()))
+    return run.batch_size / processes / run.accumulate * (run.bptt if lengths is None else float(lengths.mean()))
 
 
 def available(device: str) -> float | None:
@@ -108,5 +109,6 @@ def require_memory(model: ModelConfig, run: TrainingConfig, corpus: Corpus, *, d
     if there is None or neighbours * (weights + step) <= there:
         return
     flags = "--hidden or --layers" if weights > step else "--batch-size, --bptt or --hidden"
+    advice = "" if weights > step else ", or raise --accumulate"
     raise CharlmError(f"out of memory: this run needs about {neighbours * (weights + step) / _GIGA:.1f} GB, and "
-                      f"{max(there, 0) / _GIGA:.1f} GB are available; lower {flags}")
+                      f"{max(there, 0) / _GIGA:.1f} GB are available; lower {flags}{advice}")

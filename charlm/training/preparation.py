@@ -17,6 +17,7 @@ from charlm.text.corpora import Corpus, CorpusRequest
 from charlm.text.reading import Text, open_text, open_texts
 from charlm.text.record_format import RecordFormat, record_format
 from charlm.text.record_hints import record_hint
+from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
 from charlm.text.tsv import looks_like_pairs
 from charlm.training.starting_point import StartingPoint
 
@@ -47,10 +48,12 @@ def _format(reading: CorpusConfig) -> RecordFormat | None:
 
 
 def read_corpus(texts: Sequence[Text], held_out: Text | None, task: str | None, start: StartingPoint,
-                reading: CorpusConfig, report: Callable[[str], None]) -> tuple[Corpus, str]:
+                reading: CorpusConfig, report: Callable[[str], None],
+                files: TemporaryFiles = IN_TMPDIR) -> tuple[Corpus, str]:
     """Return the corpus and its task, which is recognized from the texts if nothing decides it.
 
-    `held_out` replaces the held-out part that `reading` names. Raises CorpusError and UsageError.
+    `held_out` replaces the held-out part that `reading` names. `files` holds what is written on the way. Raises
+    CorpusError and UsageError.
     """
     recognized = start.task is None and task is None and looks_like_pairs(texts)
     if _format(reading) is None and not recognized and (hint := record_hint(texts[0])):
@@ -60,7 +63,7 @@ def read_corpus(texts: Sequence[Text], held_out: Text | None, task: str | None, 
     part = open_text(named, reading.errors or "strict", report, _format(reading)) if isinstance(named, str) else named
     corpus: Corpus = implementation(CORPORA, task)(texts, CorpusRequest(
         reading, held_out or part, start.tokenizer, start.source_tokenizer, start.labels,
-        f"; --{DEFAULT} reads it as running text" if recognized else ""))
+        f"; --{DEFAULT} reads it as running text" if recognized else "", files))
     if recognized:
         report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
                "text")

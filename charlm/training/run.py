@@ -23,9 +23,10 @@ from charlm.tasks import TASKS
 from charlm.text.corpora import Corpus
 
 MODEL = "model."                        # prefix of the names of the model's tensors in a checkpoint
-_CHANGEABLE = ("steps", "replan", "learning_rate", "patience")
-# How older checkpoints, which lack these options, read their corpus.
+_CHANGEABLE = ("steps", "replan", "learning_rate", "patience", "accumulate")
+# How older checkpoints, which lack these options, read their corpus, and how their runs went.
 _OLD_READING = {"keep_blank": True, "csv_column": None, "json_field": None}
+_OLD_CONFIG = {"accumulate": 1}
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
 _STATE = {"step", "best", "validations_since_best", "validated", "seconds", "loss_sum", "losses", "history"}
 _MAX_COUNT, _MAX_THREADS = 1 << 40, 1024
@@ -86,7 +87,7 @@ def parse_run(checkpoint: Checkpoint) -> Run:
         check(run)
         model = parse_model(checkpoint)
         require(model.task == run["task"], "its task is not its model's")
-        return Run(model.config, TrainingConfig(**run["config"]), model.task,
+        return Run(model.config, TrainingConfig(**_OLD_CONFIG | run["config"]), model.task,
                    CorpusConfig(**_OLD_READING | run["reading"]),
                    {"corpus_digest": model.training.get("corpus_digest")}, run["environment"], tuple(run["changes"]),
                    run["minutes"], Provenance.from_json(run["provenance"]))
@@ -95,7 +96,7 @@ def parse_run(checkpoint: Checkpoint) -> Run:
 
 
 def resume_run(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Corpus) -> Run:
-    """Return the saved run with its new length, learning rate and patience. Raises UsageError for other changes."""
+    """Return the saved run with its new length, rate, patience or accumulation. Raises UsageError for other ones."""
     changed = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
     fixed = {name: change for name, change in changed.items() if name not in _CHANGEABLE}
     if fixed:
@@ -123,7 +124,7 @@ def check(run: dict[str, Any]) -> None:
     require(set(run) == _RUN, "parts are missing or unknown")
     require(all(isinstance(run[name], dict) for name in ("config", "reading", "state", "environment")),
              "its parts are not tables")
-    require(set(run["config"]) == _names(TrainingConfig), "options are missing or unknown")
+    require({*_OLD_CONFIG, *run["config"]} == _names(TrainingConfig), "options are missing or unknown")
     require({*_OLD_READING, *run["reading"]} == _names(CorpusConfig), "options of its corpus are missing or unknown")
     require(isinstance(run["task"], str) and run["task"] in TASKS, f"its task is not one of {', '.join(TASKS)}")
     require(_is_count(run["failures"]), "its number of failures is invalid")

@@ -167,6 +167,9 @@ def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session,
     if plan.config.batch_size < session.process_group.size:
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
                          f"{session.process_group.size} processes")
+    if plan.config.batch_size < session.process_group.size * plan.config.accumulate:
+        raise UsageError(f"--accumulate {plan.config.accumulate} cuts each process's rows of --batch-size "
+                         f"{plan.config.batch_size} into more parts than there are rows")
     return dataclasses.replace(plan, minutes=options.minutes)
 
 

@@ -1,14 +1,15 @@
 """An update's gradients, computed side by side: every thread has its own share of the batch and goes through it alone.
 
 Threads inside each operation would meet some thousand times in an update and wait for each other every time; here they
-meet once. The threads share the weights, and each has its own objective, dropout masks and gradients.
+meet once. The threads share the weights, and each has its own objective, dropout masks and gradients. With gradient
+accumulation a thread's share is cut once more, into parts that it goes through one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -38,42 +39,47 @@ def replica(network: Network) -> Network:
 
 
 class Shards:
-    """The objectives of one process, one for each share of its batch."""
+    """The objectives of one process, one for each part of its batch: `accumulate` of them in each thread's share."""
 
     def __init__(self, network: Network, make: Callable[[Network, Shard], Objective], group: ProcessGroup, *,
-                 batch_size: int, threads: int):
+                 batch_size: int, threads: int, accumulate: int = 1):
         self._network, self._group, self._batch_size = network, group, batch_size
         self._parameters = list(network.parameters())
-        rows = len(group.shard(range(batch_size)))
+        rows = len(group.shard(range(batch_size))) // accumulate
         count = count_shards(threads, rows) if network.head.bias.device.type == "cpu" else 1
         self._networks = [network, *(replica(network) for _ in range(count - 1))]
-        self.objectives = [make(one, Shard(group, number, count)) for number, one in enumerate(self._networks)]
+        self._accumulate = accumulate
+        self.objectives: list[Objective] = []
+        for one in self._networks:
+            first, *others = (Shard(group, len(self.objectives) + number, count * accumulate)
+                              for number in range(accumulate))
+            objective = make(one, first)
+            self.objectives += [objective, *map(objective.on, others)]
         self._threads = threads // count        # that are left inside each operation
         self._pool: ThreadPoolExecutor | None = None
 
     def gradients(self, step: int, seed: Callable[[int], int],
                   context: Callable[[], contextlib.AbstractContextManager[object]]) -> tuple[torch.Tensor, Gradients]:
-        """Return the loss of a step and its gradients, summed over the shares in a fixed order.
+        """Return the loss of a step and its gradients, summed over the parts in a fixed order.
 
-        `seed(i)` seeds the dropout of share i of all shares in all processes; every share is computed in a `context()`.
+        `seed(i)` seeds the dropout of part i of all parts in all processes; every part is computed in a `context()`.
         """
-        def share(number: int) -> tuple[torch.Tensor, Gradients]:
-            objective, network = self.objectives[number], self._networks[number]
+        def part(number: int) -> tuple[torch.Tensor, Gradients]:
+            objective, network = self.objectives[number], self._networks[number // self._accumulate]
             network.seed_dropout(seed(self._group.rank * len(self.objectives) + number))
             with context():
                 loss = objective.loss(step)
             return loss.detach(), _separate(torch.autograd.grad(loss, self._parameters, allow_unused=True))
 
-        if len(self.objectives) == 1:
+        def share(number: int) -> tuple[torch.Tensor, Gradients]:
+            return _total(map(part, range(number * self._accumulate, (number + 1) * self._accumulate)))
+
+        if len(self._networks) == 1:
             return share(0)
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(len(self.objectives), initializer=torch.set_num_threads,
+            self._pool = ThreadPoolExecutor(len(self._networks), initializer=torch.set_num_threads,
                                             initargs=(self._threads,))
-        (loss, total), *others = self._pool.map(share, range(len(self.objectives)))
-        for more, gradients in others:
-            loss = loss + more
-            total = [_sum(*pair) for pair in zip(total, gradients, strict=True)]
-        return loss, total
+        return _total(self._pool.map(share, range(len(self._networks))))
 
     def commit(self) -> None:
         """Keep the states in which the latest losses ended: their gradient was finite and is applied."""
@@ -95,6 +101,16 @@ class Shards:
             rows = torch.arange(self._batch_size)
             for objective in self.objectives:
                 objective.state = whole.select(objective.shard.of(rows))
+
+
+def _total(parts: Iterator[tuple[torch.Tensor, Gradients]]) -> tuple[torch.Tensor, Gradients]:
+    """Return the sums of losses and gradients. Each part's gradients are freed before the next part is computed."""
+    loss, total = next(parts)
+    for more, gradients in parts:
+        loss = loss + more
+        total = [_sum(*pair) for pair in zip(total, gradients, strict=True)]
+        del gradients
+    return loss, total
 
 
 def _separate(gradients: Sequence[torch.Tensor | None]) -> Gradients:

@@ -51,7 +51,8 @@ class Trainer:
         self.network.train()
         make = implementation(OBJECTIVES, task)
         self._shards = Shards(self.network, lambda network, shard: make(corpus, run, network, shard), process_group,
-                              batch_size=run.batch_size, threads=torch.get_num_threads())
+                              batch_size=run.batch_size, threads=torch.get_num_threads(),
+                              accumulate=run.accumulate)
         self.objective: Objective = self._shards.objectives[0]
         self._optimizers = Optimizers(self.network, run)
         self._average = WeightAverage(self.network, run.averaging)

@@ -89,6 +89,15 @@ def test_fit_of_short_runs_prints_its_numbers_and_errors():
     assert re.search(r"\d\.\d+", lines[-1]), lines
 
 
+@pytest.mark.parametrize("text", ["ascii", "chinese"])
+def test_a_large_text_becomes_tokens_in_constant_memory(text):
+    command = [sys.executable, str(DIRECTORY / "large.py"), "--gigabytes", "0.2", "--text", text]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    assert int(re.search(r"; (\d+) MB of memory$", done.stdout.strip())[1]) < 40
+
+
 def test_every_benchmark_is_tested():
     modules = {path.stem for path in DIRECTORY.glob("*.py")} - HELPERS - SWEEP
-    assert modules == {*ROWS, "gpu", "sweep_examples", "fit_scaling", "short_runs"}
+    assert modules == {*ROWS, "gpu", "sweep_examples", "fit_scaling", "short_runs", "large"}

@@ -242,8 +242,10 @@ def test_a_model_that_cannot_be_saved_at_the_end_is_saved_by_resuming(corpus, tr
 def test_under_torchrun_the_resume_command_is_torchrun(monkeypatch):
     from charlm.cli.train_request import TrainRequest
     monkeypatch.setenv("WORLD_SIZE", "3")
-    request = SimpleNamespace(corpus=("a b",), output=None)
+    request = SimpleNamespace(corpus=("a b",), output=None, cache_dir=None)
     assert TrainRequest.resume_command.fget(request) == "torchrun --nproc-per-node 3 -m charlm train 'a b' --resume"
+    request.cache_dir = "c"
+    assert TrainRequest.resume_command.fget(request).endswith("charlm train 'a b' --cache-dir c --resume")
 
 
 def test_a_changed_corpus_is_refused_without_new_corpus(unfinished, train):

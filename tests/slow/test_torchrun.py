@@ -68,6 +68,26 @@ def test_two_processes_reach_the_loss_of_one(tmp_path, task):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "model", "stderr"]
 
 
+def test_two_processes_read_and_tokenize_a_corpus_once(tmp_path):
+    (tmp_path / "corpus").write_text(text_of("stream"), encoding="utf-8")
+    one = loss_after(tmp_path, 1, "--steps", "12")
+    (tmp_path / "model").unlink()
+    (tmp_path / "corpus").unlink()
+    os.mkfifo(tmp_path / "corpus")      # gives its text to one reader; a second one would wait forever
+    run = launch(tmp_path, 2, "--steps", "12", "--text")
+    with open(tmp_path / "corpus", "w", encoding="utf-8") as pipe:
+        pipe.write(text_of("stream"))
+    assert run.wait(120) == 0, stderr_of(tmp_path)
+    assert load(str(tmp_path / "model")).training["nats_per_token"] == pytest.approx(one, abs=CLOSE)
+
+
+def test_accumulation_in_two_processes_reaches_the_loss_of_one(tmp_path):
+    (tmp_path / "corpus").write_text(text_of("stream"), encoding="utf-8")
+    one = loss_after(tmp_path, 1, "--steps", "12")
+    (tmp_path / "model").unlink()
+    assert loss_after(tmp_path, 2, "--steps", "12", "--accumulate", "2") == pytest.approx(one, abs=CLOSE)
+
+
 def workers(launcher):
     """Return the process ids of a launcher's workers, by rank."""
     found = {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charlm.text.special_tokens import eos_id, label_id, mask_id, vocabulary_sizes, with_bos_eos
+from charlm.text.special_tokens import eos_id, label_id, mask_id, vocabulary_sizes, with_bos_eos, with_bos_eos_each
 from charlm.text.tokenizers.registry import train
 
 WRITES = train("char", ["abc\n"], vocabulary_size=None)       # 5 ids
@@ -47,6 +47,16 @@ def test_lines_write_tokens_and_an_end():
 def test_a_row_begins_with_its_label_or_begin_and_ends_with_eos(ids, label, begin):
     row = with_bos_eos(WRITES, np.array(ids, np.int32), label)
     assert row.tolist() == [begin, *ids, 5] and row.dtype == np.int64
+
+
+@pytest.mark.parametrize("labels", [None, [0, 2, 1]])
+def test_many_rows_are_framed_as_each_alone(labels):
+    rows = [[3], [], [1, 4, 4]]
+    ids, lengths = with_bos_eos_each(WRITES, np.array(sum(rows, []), np.uint8), np.array([*map(len, rows)]),
+                                     None if labels is None else np.array(labels))
+    alone = [with_bos_eos(WRITES, np.array(row, np.int32), label).tolist()
+             for row, label in zip(rows, labels or [None] * 3, strict=True)]
+    assert ids.tolist() == sum(alone, []) and lengths.tolist() == [*map(len, alone)]
 
 
 def test_a_row_is_a_copy():

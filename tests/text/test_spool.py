@@ -1,9 +1,6 @@
 """The private copy of a corpus: the same text, its length and its digest, and no file left on disk."""
 
-import functools
-import io
 import os
-import tempfile
 
 import pytest
 from hypothesis import given, settings
@@ -11,19 +8,12 @@ from hypothesis import strategies as st
 
 from charlm.errors import StorageError
 from charlm.text import spool as spool_module
-from charlm.text.spool import Spool, anonymous_file
+from charlm.text import temporary
+from charlm.text.spool import Spool
 
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
                          st.sampled_from("\0\r\n\ufeff\u2581\U0010ffff\u0301")))
 ODD = "a\0é\r\n€\U0010ffff\ufeff\u0301z"
-
-
-@pytest.fixture
-def in_folder(tmp_path, monkeypatch):
-    """A folder for temporary files."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
 
 
 def test_spool_returns_the_text_repeatedly():
@@ -68,46 +58,33 @@ def test_text_does_not_depend_on_the_chunk_size(text, size):
 def test_part_is_a_slice_of_the_text(text, start, stop, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spool_module, "CHUNK", size)
-        assert "".join(Spool([text]).part(start, stop)) == text[start:stop]
+        for chunks in ([text], text):
+            assert "".join(Spool(chunks).part(start, stop)) == text[start:stop]
 
+
+def test_the_end_of_a_text_is_read_without_its_beginning(monkeypatch):
+    spool = Spool(["x€" * spool_module.CHUNK] * 8 + ["end"])
+    read = []
+    decoder = spool_module.codecs.getincrementaldecoder("utf-8")
+    monkeypatch.setattr(decoder, "decode", lambda self, data, decode=decoder.decode: read.append(data) or
+                        decode(self, data))
+    assert "".join(spool.part(spool.characters - 3, spool.characters)) == "end"
+    assert sum(map(len, read)) <= 5 * spool_module.CHUNK
 
 def test_long_text_comes_in_bounded_chunks():
     spool = Spool(["x" * 1_000_000])
     assert max(map(len, spool)) <= spool_module.CHUNK < 1_000_000
 
 
-def test_anonymous_file_has_no_name(in_folder):
-    with anonymous_file() as file:
-        file.write(b"secret")
-        file.flush()
-        assert os.fstat(file.fileno()).st_dev == os.stat(in_folder).st_dev
-        assert list(in_folder.iterdir()) == []
-
-
-def test_anonymous_file_is_in_tmpdir_if_it_is_set(monkeypatch):
-    folders = []
-    monkeypatch.setenv("TMPDIR", "anything")
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir=None: folders.append(dir) or io.BytesIO())
-    anonymous_file()
-    assert folders == [None]                                  # None is TMPDIR to tempfile
-
-
-def test_no_room_for_a_temporary_file_is_a_storage_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(StorageError, match="TMPDIR"):
-        anonymous_file()
-
-
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_is_a_storage_error(monkeypatch):
-    monkeypatch.setattr(spool_module, "anonymous_file", functools.partial(open, "/dev/full", "r+b"))
+    monkeypatch.setattr(temporary, "anonymous_file", lambda _: open("/dev/full", "r+b"))  # noqa: SIM115
     with pytest.raises(StorageError, match="TMPDIR"):
         Spool(["x" * 1_000_000])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_is_a_storage_error_for_a_short_text(monkeypatch):
-    monkeypatch.setattr(spool_module, "anonymous_file", functools.partial(open, "/dev/full", "r+b"))
+    monkeypatch.setattr(temporary, "anonymous_file", lambda _: open("/dev/full", "r+b"))  # noqa: SIM115
     with pytest.raises(StorageError, match="TMPDIR"):
         list(Spool(["abc"]))

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -129,3 +130,24 @@ def test_full_disk_is_a_storage_error(monkeypatch, length):
     monkeypatch.setattr(token_cache, "anonymous_file", functools.partial(open, "/dev/full", "r+b"))
     with pytest.raises(StorageError, match="TMPDIR"):
         cache_of([1] * length)
+
+
+def test_two_caches_share_a_file(tmp_path):
+    with open(tmp_path / "tokens", "w+b") as file:
+        file.write(b"odd")
+        one, other = (TokenCache([np.array(ids)], vocabulary_size=size, file=file)
+                      for ids, size in (([1, 2, 3], 9), ([70_000, 4], 70_001)))
+        assert (one.slice(0, 9).tolist(), other.slice(0, 9).tolist()) == ([1, 2, 3], [70_000, 4])
+        again = TokenCache.from_file(file, other.offset, len(other), other.dtype)
+        assert again.slice(0, 9).tolist() == [70_000, 4] and again.checksum == other.checksum != one.checksum
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.parametrize("ids", [[], [3, 1, 2]])
+def test_a_pickled_cache_maps_the_same_file(ids):
+    cache = cache_of(ids)
+    pickled = pickle.dumps(cache)
+    assert len(pickled) < 500
+    copy = pickle.loads(pickled)
+    assert copy.slice(0, 9).tolist() == ids and len(copy) == len(ids)
+    assert os.path.sameopenfile(copy._file.fileno(), cache._file.fileno())

@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -19,8 +20,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.errors import CharlmError, UsageError
+from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.nn.state import Memory, State
+from charlm.text.token_cache import TokenCache
 from charlm.training.distributed import ProcessGroup, init_process_group
 
 SIZES = [1, 2, 3, 4]
@@ -70,10 +72,23 @@ def observe(process_group):
         seen[f"gathered {memory}"] = [
             as_lists(process_group.gather(shard_of(process_group, numbered(batch, memory=memory), batch), batch))
             for batch in BATCHES]
+    calls = []
+    tokens = process_group.once_per_machine(lambda: calls.append(rank) or TokenCache([np.arange(5)], vocabulary_size=9))
+    seen |= {"made": calls, "tokens": tokens.slice(0, 9).tolist(), "refused": refusal(process_group)}
     time.sleep(0.3 * rank)
     seen["reached"] = time.monotonic()
     process_group.barrier()
     return seen | {"left": time.monotonic()}
+
+
+def refusal(process_group):
+    """Return the exit code and message of a call that fails in the first process of a machine."""
+    def fail():
+        raise OptionError("keyword", "--flag", f"is wrong in {process_group.rank}")
+
+    with pytest.raises(CharlmError) as raised:
+        process_group.once_per_machine(fail)
+    return [raised.value.exit_code, str(raised.value)]
 
 
 class Leaving(Exception):
@@ -97,7 +112,8 @@ def free_port():
 @pytest.fixture(scope="module")
 def both():
     """The observations of rank 0 and rank 1 of two processes."""
-    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
+    variables = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                 "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
                  "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pair = subprocess.Popen([sys.executable, __file__], env=os.environ | variables, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -144,6 +160,15 @@ def test_gather_restores_the_order_of_the_batch(both, memory):
     assert [seen[f"gathered {memory}"] for seen in both] == [wholes] * 2
 
 
+def test_a_corpus_is_read_once_per_machine_and_its_tokens_are_shared(both):
+    assert [seen["made"] for seen in both] == [[0], []]
+    assert [seen["tokens"] for seen in both] == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_an_error_of_the_reading_process_is_raised_in_all(both):
+    assert [seen["refused"] for seen in both] == [[2, "keyword is wrong in 0"]] * 2
+
+
 def test_barrier_waits_for_all_processes(both):
     assert min(seen["left"] for seen in both) >= max(seen["reached"] for seen in both)
 
@@ -187,6 +212,33 @@ def test_a_lost_process_is_reported_as_such(monkeypatch, call):
         monkeypatch.setattr(torch.distributed, name, fail)
     with pytest.raises(CharlmError, match="^another process .* has ended.*--resume"):
         call(ProcessGroup(0, 2))
+
+
+@pytest.mark.parametrize("local", [None, "1", "2", "3"])
+def test_a_process_without_neighbours_reads_for_itself(monkeypatch, no_communication, local):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    assert ProcessGroup(0, 1).once_per_machine(lambda: "corpus") == "corpus"
+
+
+def test_tokens_that_a_machine_hides_are_made_again(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    hidden = TokenCache([np.arange(3)], vocabulary_size=9)
+    sent = None, pickle.dumps(hidden).replace(b"/proc/", b"/hide/")
+    monkeypatch.setattr(ProcessGroup, "broadcast", lambda self, value, source: sent)
+    assert ProcessGroup(1, 2).once_per_machine(lambda: "read again") == "read again"
+    assert ProcessGroup(0, 2).once_per_machine(lambda: hidden) is hidden
+
+
+def test_an_error_on_another_machine_is_raised_with_its_exit_code(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    sent = {0: (None, pickle.dumps("here")), 2: (("there: cannot be read", 4), b"")}
+    monkeypatch.setattr(ProcessGroup, "broadcast", lambda self, value, source: sent[source])
+    for rank in (0, 1, 3):
+        with pytest.raises(CharlmError, match="there: cannot be read") as raised:
+            ProcessGroup(rank, 4).once_per_machine(lambda: "here")
+        assert raised.value.exit_code == 4
 
 
 def test_gradients_of_a_single_process_are_unchanged(no_communication):
@@ -283,7 +335,7 @@ def test_a_process_uses_the_gpu_of_its_local_rank(started, recorded):
     started(RANK="5", WORLD_SIZE="8", LOCAL_RANK="1")
     with init_process_group("cuda") as process_group:
         assert process_group == ProcessGroup(5, 8)
-        assert recorded == [1, ("nccl", timedelta(minutes=30))]
+        assert recorded == [1, ("nccl", timedelta(hours=6))]
     assert recorded[2:] == ["destroyed"]
 
 
@@ -291,7 +343,7 @@ def test_cpu_processes_need_no_gpu(started, recorded):
     started(RANK="5", WORLD_SIZE="8", LOCAL_RANK="5")
     with init_process_group("cpu") as process_group:
         assert process_group == ProcessGroup(5, 8)
-    assert recorded == [("gloo", timedelta(minutes=30)), "destroyed"]
+    assert recorded == [("gloo", timedelta(hours=6)), "destroyed"]
 
 
 if __name__ == "__main__":              # both are forked from one process, as torch is slow to import

@@ -38,7 +38,14 @@ def test_tokens_of_a_step_are_windows_or_lines_of_mean_length():
     assert memory.tokens_per_step(SimpleNamespace(lengths=np.array([1, 4])), RUN) == 20
 
 
-@pytest.mark.parametrize("bptt, flags", [(1, "--hidden or --layers"), (60_000, "--batch-size, --bptt or --hidden")])
+def test_an_accumulated_step_needs_the_memory_of_one_part():
+    parts = TrainingConfig(steps=1, batch_size=8, bptt=50, accumulate=4)
+    assert memory.tokens_per_step(TEXT, parts) == 100
+    assert memory.needed(MODEL, parts, 0)[0] == memory.needed(MODEL, RUN, 0)[0] + 4 * MODEL.parameter_count()
+
+
+@pytest.mark.parametrize("bptt, flags", [
+    (1, "--hidden or --layers"), (60_000, "--batch-size, --bptt or --hidden, or raise --accumulate")])
 def test_a_run_that_cannot_fit_is_refused_with_both_figures(monkeypatch, bptt, flags):
     config = TrainingConfig(steps=1, batch_size=8, bptt=bptt)
     total = sum(memory.needed(MODEL, config, 8 * bptt))

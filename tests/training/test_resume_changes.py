@@ -94,6 +94,19 @@ def test_length_rate_and_patience_may_change_and_are_recorded(runner_of):
     assert second.changes == (*first.changes, {"steps": [50, 60]})
 
 
+def test_a_run_that_runs_out_of_memory_resumes_in_smaller_parts(runner_of):
+    runner = runner_of("text")
+    smaller = with_changes(runner.run, changed(runner, accumulate=2))
+    assert smaller.config.accumulate == 2 and smaller.changes == ({"accumulate": [1, 2]},)
+
+
+def test_checkpoints_from_before_accumulation_are_those_of_whole_batches(runner_of):
+    runner = runner_of("text")
+    checkpoint = runner.first_checkpoint()
+    older = {name: value for name, value in checkpoint.run["config"].items() if name != "accumulate"}
+    assert parse_run(dataclasses.replace(checkpoint, run=checkpoint.run | {"config": older})) == saved(runner.run)
+
+
 def test_the_first_plan_of_a_length_is_not_a_change(runner_of):
     unplanned = dataclasses.replace(runner_of("text").run, minutes=2.0)
     planned = dataclasses.replace(unplanned, minutes=None, config=dataclasses.replace(unplanned.config, steps=70))

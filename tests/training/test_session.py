@@ -1,10 +1,12 @@
 """Whole runs, from the plan to the stored model."""
 
+import contextlib
 import time
 
 import pytest
 
 from charlm.checkpoint import Checkpoints
+from charlm.errors import UsageError
 from charlm.events import Planned, Sampled, Step, Stopped, Validation
 from charlm.modelfile import load
 from charlm.training.options import TrainingOptions
@@ -37,6 +39,14 @@ def test_a_run_planned_by_the_clock_keeps_its_plan(corpus_of, tmp_path, monkeypa
     planned = next(event for event in events if isinstance(event, Planned))
     kept = Checkpoints(output).newest(pytest.fail).run
     assert (kept["minutes"], kept["config"]["steps"], kept["state"]["step"]) == (None, planned.steps, 1)
+
+
+@pytest.mark.parametrize("accumulate, fits", [(4, True), (5, False)])
+def test_a_batch_is_not_cut_into_more_parts_than_it_has_rows(corpus_of, tmp_path, accumulate, fits):
+    session = Session(str(tmp_path / "m.charlm"), "cpu", 1, time.monotonic(), lambda: False)
+    options = TrainingOptions(hidden_size=8, num_layers=1, steps=1, batch_size=4, bptt=8, accumulate=accumulate)
+    with contextlib.nullcontext() if fits else pytest.raises(UsageError, match="--accumulate 5 .* --batch-size 4"):
+        list(run(corpus_of("namaskar\n" * 64), "text", options, session))
 
 
 @pytest.mark.parametrize("labelled", [False, True])

@@ -52,6 +52,31 @@ def test_gradients_of_two_shares_add_up_to_those_of_the_batch(runner_of, two_thr
             assert torch.allclose(part, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("task", TASKS)
+def test_an_accumulated_update_is_that_of_the_whole_batch(runner_of, two_threads, task, threads):
+    torch.set_num_threads(1)
+    whole = runner_of(task).trainer()
+    torch.set_num_threads(threads)
+    parts = runner_of(task, accumulate=4 // threads).trainer()
+    assert len(parts._shards.objectives) == 4 and len(parts._shards._networks) == threads
+    for step in range(3):
+        one, other = whole.update(step), parts.update(step)
+        assert other.loss == pytest.approx(one.loss, rel=1e-4)
+        assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-3)
+    states = whole._shards.tensors(), parts._shards.tensors()
+    assert all(torch.allclose(states[1][name], value, atol=1e-3) for name, value in states[0].items())
+
+
+def test_only_one_part_of_a_batch_is_held_at_once(runner_of, monkeypatch):
+    rows = []
+    parts = runner_of("text", accumulate=2).trainer()
+    step = parts.network.step
+    monkeypatch.setattr(parts.network, "step", lambda inputs, state: rows.append(len(inputs)) or step(inputs, state))
+    parts.update(0)
+    assert rows == [2, 2]
+
+
 def test_the_state_of_two_shares_is_that_of_the_batch(runner_of, two_threads):
     two = runner_of("text").trainer()
     torch.set_num_threads(1)
@@ -66,9 +91,9 @@ def test_the_state_of_two_shares_is_that_of_the_batch(runner_of, two_threads):
         assert torch.allclose(value, expected[name], atol=1e-5)
 
 
-@pytest.mark.parametrize("task", ["text", "pairs"])
-def test_a_run_in_two_threads_resumes_and_repeats_bit_for_bit(runner_of, two_threads, task):
-    runner = runner_of(task, dropout=0.3)
+@pytest.mark.parametrize(("task", "accumulate"), [("text", 1), ("text", 2), ("pairs", 1)])
+def test_a_run_in_two_threads_resumes_and_repeats_bit_for_bit(runner_of, two_threads, task, accumulate):
+    runner = runner_of(task, dropout=0.3, accumulate=accumulate)
     whole = runner.whole
     assert runner.finish().tensors == whole.tensors
     for checkpoint in whole.checkpoints.values():

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import abc
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from charlm.contract import IntArray, Tokenizer
 
 NEWLINE = "\n"
+
+
+class OneByOne(abc.ABC):
+    """The common part of tokenizers that encode many texts one by one."""
+
+    @abc.abstractmethod
+    def encode(self, text: str) -> IntArray:
+        """Return the ids of a text, int32."""
+
+    def encode_each(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
+        """Return the ids of many texts, one after the other, int32, and the number of ids of each."""
+        ids = [self.encode(text) for text in texts]
+        return np.concatenate([np.zeros(0, np.int32), *ids]), np.array([*map(len, ids)], np.int64)
 
 
 def encode_chunks(tokenizer: Tokenizer, chunks: Iterable[str]) -> Iterator[IntArray]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from charlm.contract import IntArray, Tensors, TensorShapes
 from charlm.errors import UsageError
-from charlm.text.tokenizers.base import NEWLINE
+from charlm.text.tokenizers.base import NEWLINE, OneByOne
 
 _Self = TypeVar("_Self", bound="PieceTokenizer")
 
@@ -46,7 +46,7 @@ def readable(piece: bytes) -> str:
         return f"<{' '.join(f'0x{byte:02X}' for byte in piece)}>"
 
 
-class PieceTokenizer:
+class PieceTokenizer(OneByOne):
     """The common part of tokenizers whose ids are pieces of UTF-8: they know every text, so they are never extended."""
 
     size: int

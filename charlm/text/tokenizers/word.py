@@ -14,6 +14,7 @@ import numpy as np
 
 from charlm.contract import IntArray, Tensors
 from charlm.errors import ModelFileError, UsageError
+from charlm.text.tokenizers.base import OneByOne
 from charlm.text.tokenizers.char import CODE_POINTS
 
 UNKNOWN = 0
@@ -63,7 +64,7 @@ class _WordDecoder:
         return ""
 
 
-class WordTokenizer:
+class WordTokenizer(OneByOne):
     """A tokenizer in which ids 1, 2, 3 … are the known words in code point order, and 0 is `<unk>`.
 
     An unknown word costs `<unk>` plus one unknown character, because nothing models its spelling.

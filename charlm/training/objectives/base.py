@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class Objective(abc.ABC):
     def __init__(self, network: Network, run: TrainingConfig, shard: Shard):
         self._network, self._run, self.shard = network, run, shard
         self.state: State | None = None         # carried from one update to the next; None before the first applied one
+
+    def on(self, shard: Shard) -> Objective:
+        """Return this objective, before its first update, for another share of every batch."""
+        other = copy.copy(self)
+        other.shard = shard
+        return other
 
     @abc.abstractmethod
     def loss(self, step: int) -> torch.Tensor:

@@ -57,6 +57,10 @@ class TextObjective(Objective):
         self.validation_tokens = len(corpus.validation)
         self.validation_batches = window_count(len(corpus.validation), corpus.tokenizer.size)
 
+    def on(self, shard: Shard) -> TextObjective:
+        """Return this objective, before its first update, for other lanes."""
+        return TextObjective(self._corpus, self._run, self._network, shard)
+
     def loss(self, step: int) -> torch.Tensor:
         """Return this share's part of the window's mean loss, in nats per token."""
         inputs, targets = self._lanes.window(step)                              # (B, T)

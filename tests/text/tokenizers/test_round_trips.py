@@ -69,6 +69,26 @@ def test_chunking_does_not_change_ids(kind, text, cuts):
     assert ids_of(tokenizer, split_at(text, cuts)) == tokenizer.encode(text).tolist()
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "nfd", "word"])
+@settings(deadline=None)
+@given(texts=st.lists(TEXT))
+@example(texts=["plain", "\u0301after", "", "e\u0301"])
+def test_many_texts_are_encoded_as_each_alone(kind, texts):
+    tokenizer = learned(kind)
+    ids, lengths = tokenizer.encode_each(texts)
+    alone = [tokenizer.encode(text).tolist() for text in texts]
+    assert ids.tolist() == sum(alone, []) and lengths.tolist() == [*map(len, alone)]
+
+
+@settings(deadline=None)
+@given(text=TEXT, size=st.integers(2, 9))
+def test_a_long_text_is_counted_as_its_pieces(text, size):
+    pieces = [text] * 2000
+    whole, parts = (train("char", chunks, vocabulary_size=size).tensors() for chunks in (["".join(pieces)], pieces))
+    assert {name: array.tolist() for name, array in whole.items()} == {
+        name: array.tolist() for name, array in parts.items()}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_single_characters_give_the_same_ids(kind):
     tokenizer, text = learned(kind), "shells\r\n\u2581<unk> e\u0301" + "sea " * 400
