@@ -1,24 +1,21 @@
 """Names of tests are claims that fit on a line."""
 
-from tests.helpers.source import fail_if_any, functions, located, parse, python_files
+import re
+from collections import Counter
+
+from tests.helpers.source import ROOT, fail_if_any, python_files
 
 MAX_LENGTH = 70
+TESTS = {path.relative_to(ROOT): re.findall(r"^( *)def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+         for path in python_files("tests")}
 
 
 def test_no_name_of_a_test_is_too_long():
-    long = [located(path, test.lineno, f"{test.name} has {len(test.name)} characters")
-            for path in python_files("tests") for test in functions(parse(path))
-            if test.name.startswith("test_") and len(test.name) > MAX_LENGTH]
-    fail_if_any(long)
+    fail_if_any([f"{path}: {name} has {len(name)} characters" for path, names in TESTS.items() for _, name in names
+                 if len(name) > MAX_LENGTH])
 
 
 def test_no_two_tests_of_a_file_have_the_same_name():
-    repeated = []
-    for path in python_files("tests"):
-        names = set()
-        for node in parse(path).body:
-            name = getattr(node, "name", "")
-            if name.startswith("test_") and name in names:
-                repeated.append(located(path, node.lineno, f"{name} hides an earlier test"))
-            names.add(name)
-    fail_if_any(repeated)
+    fail_if_any([f"{path}: {name} hides an earlier test" for path, names in TESTS.items()
+                 for (indent, name), times in Counter(names).items() if not indent and times > 1])
+    assert sum(map(len, TESTS.values())) > 1000

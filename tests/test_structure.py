@@ -36,7 +36,7 @@ def names_task(node):
 def lengths():
     """Yield (path, function, number of lines) of every function of the package."""
     for path in MODULES:
-        for function in functions(parse(path)):
+        for function in functions(path):
             yield path, function, function.end_lineno - function.lineno + 1
 
 

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from many_networks import ManyNetworks  # noqa: E402
 from many_parts import Data, Settings  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 HIDDEN, BATCH, BPTT, UPDATES = 32, 4, 16, 20
 MODELS = ((0, 6e-3, 0.1, 20), (1, 3e-3, 0.0, 40), (1, 6e-3, 1.0, 14))  # corpus, learning rate, weight decay, steps
 

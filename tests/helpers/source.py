@@ -1,6 +1,7 @@
 """The source files of the repository, as syntax trees and as lines."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def text_files():
     return [*python_files("charlm"), *python_files("tests"), *documents, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+@functools.cache
 def parse(path):
     """Return the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -40,6 +42,7 @@ def fail_if_any(findings):
         pytest.fail(f"{len(findings)} findings\n" + "\n".join(findings), pytrace=False)
 
 
-def functions(tree):
-    """Yield every function of a syntax tree, nested ones included."""
-    return (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+@functools.cache
+def functions(path):
+    """Return every function of a file, nested ones included."""
+    return [node for node in ast.walk(parse(path)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
