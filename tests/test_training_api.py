@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.errors import CharlmError, CorpusError, StorageError, UsageError
+from charlm.checkpoint import Checkpoints
+from charlm.errors import CharlmError, CorpusError, InUseError, StorageError, UsageError
 from charlm.events import Planned, Sampled, Saved, Step, Stopped, Warned
 from charlm.tasks import TASKS
 from tests.helpers.runners import run_in_process
@@ -100,6 +101,26 @@ def test_ctrl_c_stops_a_run_without_any_signal_handler(tmp_path):
     model = charlm.train(NAMES, steps=10**9, on_event=press, hidden_size=400, num_layers=1, threads=1,
                          output=tmp_path / "m", checkpoint_every=10**6)
     assert seen == {before} and model.task == "text" and (tmp_path / "m.checkpoint-a").exists()
+
+
+def test_two_runs_never_write_one_output(tmp_path):
+    def train_again(event):
+        if isinstance(event, Planned):
+            with pytest.raises(InUseError, match="wait for it, or name another file with output$"):
+                charlm.train(NAMES, steps=1, output=tmp_path / "m", replace=True, **SMALL)
+    assert charlm.train(NAMES, steps=1, output=tmp_path / "m", on_event=train_again, **SMALL).info["step"] == 1
+
+
+def test_an_unfinished_run_is_superseded_by_the_first_checkpoint_of_another(tmp_path):
+    charlm.train(NAMES, steps=9, output=tmp_path / "m", on_event=say_false, **SMALL)
+    newest = {}
+
+    def look(event):
+        newest.setdefault(type(event), Checkpoints(str(tmp_path / "m")).newest(pytest.fail).run["config"]["steps"])
+        return not isinstance(event, Step)
+
+    charlm.train(NAMES, steps=7, output=tmp_path / "m", replace=True, on_event=look, **SMALL)
+    assert newest[Planned] == 9 and newest[Step] == 7
 
 
 def test_an_error_of_a_listener_ends_the_run_and_frees_its_output(tmp_path):
