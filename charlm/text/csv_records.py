@@ -138,6 +138,7 @@ def _column(header: Sequence[str], name: str, file: str) -> int:
     if not found:
         near = difflib.get_close_matches(name, header, 1)
         columns = ", ".join(header[:20]) + (" and more" if len(header) > 20 else "")
-        hint = f"did you mean {near[0]!r}?" if near else f"the header has {columns}"
+        hint = f"did you mean {near[0]!r}?" if near else "--json-field reads JSON lines" \
+            if header[0].startswith("{") else f"the header has {columns}"
         raise CorpusError(f"{file}: no column {name!r}; {hint}")
     return found[0]

@@ -55,10 +55,14 @@ def contents(corpus):
         corpus.train, corpus.validation)), corpus.metadata(), corpus.remarks)
 
 
+def first_name(options):
+    return next(iter(options), "none")
+
+
 @pytest.mark.parametrize("options", [
     {}, {"tokenizer": "bpe"}, {"tokenizer": "byte"}, {"validation": 0.3}, {"held_out": WORDS[:500]},
     {"vocabulary_size": 5}, {"tokenizer": registry.train("char", ["xyz"], vocabulary_size=None)},
-    {"tokenizer": Extendable(registry.train("char", ["xyz"], vocabulary_size=None))}], ids=lambda change: next(iter(change)))
+    {"tokenizer": Extendable(registry.train("char", ["xyz"], vocabulary_size=None))}], ids=first_name)
 def test_a_second_run_has_the_corpus_of_the_first_without_tokenizing(build, kept, tokenizing, options):
     first, reports = build(**options)
     assert reports == [] and len(kept()) == 1
@@ -73,7 +77,7 @@ def test_a_second_run_has_the_corpus_of_the_first_without_tokenizing(build, kept
 @pytest.mark.parametrize("other", [
     {"text": WORDS[:-1]}, {"tokenizer": "byte"}, {"validation": 0.2}, {"vocabulary_size": 9}, {"held_out": "sea\n"},
     {"tokenizer": registry.train("char", ["ab"], vocabulary_size=None)},
-    {"tokenizer": Extendable(registry.train("char", ["ab"], vocabulary_size=None))}], ids=lambda change: next(iter(change)))
+    {"tokenizer": Extendable(registry.train("char", ["ab"], vocabulary_size=None))}], ids=first_name)
 def test_another_text_or_option_is_never_served_and_leaves_the_first(build, kept, tokenizing, other):
     build()
     tokenizing.clear()
