@@ -71,6 +71,11 @@ class Batch:
     first: int                          # number of the first line
     lines: bytes                        # with their line ends; the last line of the input may lack one
 
+    @property
+    def last(self) -> int:
+        """The number of the last line."""
+        return self.first + self.lines.count(b"\n") - self.lines.endswith(b"\n")
+
 
 class _Report(NamedTuple):
     """Something about a line to print on stderr, in the order of the lines."""
@@ -95,6 +100,7 @@ class LineReader:
     def __init__(self, file: str | None, errors: str):
         self._source, self._errors = input_source(file), errors
         self.count = 0                  # lines read so far
+        self.answered = 0               # of those, the lines that are answered
         self._counts: dict[str, int] = {}                   # lines reported so far, by kind
         self._reports: list[_Report] = []                   # of the batch that is being answered
         self._has_batch = False                             # a whole batch has been read and not yet been taken
@@ -141,9 +147,10 @@ class LineReader:
             self._reports = []
             return work(self._decoded(batch)), sorted(self._reports, key=lambda report: report.line)
 
-        for _, (result, reports) in map_in_order(reported, self.batches(), workers=workers, source=self):
+        for batch, (result, reports) in map_in_order(reported, self.batches(), workers=workers, source=self):
             for report in reports:
                 self._print(report)
+            self.answered = batch.last
             yield result
 
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
