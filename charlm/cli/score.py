@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import ESCAPES, Output, json_record
 from charlm.cli.token_records import token_records, word_records
 
@@ -31,7 +32,7 @@ Examples:
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 
 
-@options.model_command("score", EXAMPLES)
+@options.filter_command("score", EXAMPLES)
 @options.option("--level", type=click.Choice(["token", "word", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per word, per line, or for the whole input.")
 @options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
@@ -46,8 +47,8 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, level: str, more: bool, worst: int | None, summary: bool, carry: bool,
-            adapt: str, jsonl: bool, errors: str, device: str, threads: int | None) -> None:
+def command(files: tuple[str, ...], model: str | None, level: str, more: bool, worst: int | None, summary: bool,
+            carry: bool, adapt: str, jsonl: bool, errors: str, device: str, threads: int | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
     Reads FILE or stdin and answers each line as soon as it is read. The end of a line counts as a
@@ -74,7 +75,7 @@ def command(file: str | None, model: str | None, level: str, more: bool, worst: 
     details = more or level == "word"
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     from charlm.cli.models import load_model
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     loaded = load_model(model, "score", device=device)
     scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=adapt)
     if summary:
@@ -111,7 +112,7 @@ def _form(level: str, tokenizer: Tokenizer, *, more: bool, worst: int | None, js
         own = _record if jsonl else _row
         return partial(own, tokenizer=tokenizer, worst=worst), error_record if jsonl else empty_line, {}
     show: Any = word_records if level == "word" else token_records if more else _tokens
-    return (lambda line, found: show(line.number, found, tokenizer, jsonl=jsonl),
+    return (lambda line, found: show(line, found, tokenizer, jsonl=jsonl),
             error_record if jsonl else lambda line: "", {"outcome": "left out"})
 
 
@@ -131,7 +132,7 @@ def _row(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | None) 
         from charlm.inference.stretches import worst_stretch
         start, text, bits = worst_stretch(score, tokenizer, worst)
         stretch = f"{bits:.4f}\t{start}\t{text.translate(ESCAPES)}\t"
-    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{stretch}{line.text}\n"
+    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{stretch}{line.columns}{line.text}\n"
 
 
 def _record(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | None) -> str:
@@ -140,15 +141,15 @@ def _record(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | Non
         from charlm.inference.stretches import worst_stretch
         start, text, bits = worst_stretch(score, tokenizer, worst)
         stretch = {"worst": text, "worst_bits": round(bits, 6), "worst_start": start}
-    return json_record(line=line.number, bits_per_character=round(score.bits_per_character, 6),
+    return json_record(**line.keys, bits_per_character=round(score.bits_per_character, 6),
                        bits=round(score.bits, 6), characters=score.characters, **stretch, text=line.text)
 
 
-def _tokens(line: int, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
+def _tokens(line: Line, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
     """Return one record per token, or per smallest span of text that whole tokens spell."""
     from charlm.inference.line_scoring import bits_by_span
-    return "".join(json_record(line=line, text=text, bits=round(bits, 6)) if jsonl
-                   else f"{bits:.4f}\t{line}\t{text.translate(ESCAPES)}\n"
+    return "".join(json_record(**line.keys, text=text, bits=round(bits, 6)) if jsonl
+                   else f"{bits:.4f}\t{line.number}\t{line.columns}{text.translate(ESCAPES)}\n"
                    for text, bits in bits_by_span(score, tokenizer))
 
 
