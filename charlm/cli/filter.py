@@ -75,7 +75,7 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
         return [(exact_bytes(line.columns) + line.data if with_score else line.data, score) for line, score in scored
                 if score is not None and score < math.inf and low <= score <= high]
 
-    passing = lines.map_batches(passes, workers=workers)
+    passing = lines.map_batches(passes, workers=workers, streams=quota is None, quiet=quiet)
     with _counted(lines, quiet=quiet) as count:
         for batch in passing if quota is None else _lowest(passing, quota, lines):
             count(len(batch))

@@ -121,7 +121,8 @@ def _write_total(lines: LineReader, scorer: Scorer, output: Output, *, jsonl: bo
     score = scores_of(scorer)
     totals = lines.map_batches(lambda batch: _sum(
         (found.bits, found.characters, len(found.ids), 1)
-        for _, found in lines.map_valid(batch, score, scorer.problem) if found is not None), workers=workers)
+        for _, found in lines.map_valid(batch, score, scorer.problem) if found is not None),
+        workers=workers, streams=False)
     output.write(_total(totals, jsonl=jsonl))
     lines.close("left out")
 

@@ -31,7 +31,7 @@ def write_summary(lines: LineReader, scorer: Scorer, held_out: tuple[float, ...]
         written = [score.bits_per_character for score in found if score.text.strip()]
         return np.array(written), len(found) - len(written)
 
-    for found, skipped in lines.map_batches(rates, workers=workers):
+    for found, skipped in lines.map_batches(rates, workers=workers, streams=False):
         counted.add(found)
         blank += skipped
     summary = LineSummary(counted, blank, Quantiles(held_out) if held_out else None)
