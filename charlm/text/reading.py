@@ -29,6 +29,7 @@ _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF16_SAMPLE, _MIN_UTF16_SAMPLE = 64, 8    # bytes of which every second one is NUL; the minimum for a short file
 
 Warn = Callable[[str], None]
+Watch = Callable[[int], None]
 
 
 def source_name(source: str) -> str:
@@ -159,22 +160,37 @@ def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
             yield text
 
 
+def _watched(stream: BinaryIO, chunks: Iterable[bytes], watch: Watch) -> Iterator[bytes]:
+    """Yield chunks of a stream, and call `watch` with the bytes of its file that each one took."""
+    position = 0
+    for chunk in chunks:
+        try:
+            now = os.lseek(stream.fileno(), 0, os.SEEK_CUR)     # of a compressed file, in the compressed one
+        except OSError:                 # a pipe
+            now = position + len(chunk)
+        watch(now - position)
+        position = now
+        yield chunk
+
+
 class Text:
     """The text of one source in chunks. It can be iterated once; before that, `head` shows its beginning.
 
-    Nothing is normalised; line ends are kept. `errors` is strict, replace or ignore. `warn` receives warnings.
+    Nothing is normalised; line ends are kept. `errors` is strict, replace or ignore. `warn` receives warnings, and
+    `watch` the number of bytes of the source that each chunk took, compressed ones if it is compressed.
     Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
     """
 
-    def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None):
+    def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None, watch: Watch | None = None):
         self.source = source
         self.name = source_name(source)
-        self._chunks = self._read(errors, warn)
+        self._chunks = self._read(errors, warn, watch)
         self._head: list[str] = []
 
-    def _read(self, errors: str, warn: Warn | None) -> Iterator[str]:
+    def _read(self, errors: str, warn: Warn | None, watch: Watch | None) -> Iterator[str]:
         with open_bytes(self.source) as stream:
-            yield from _decode(byte_chunks(stream, self.source, errors=errors, warn=warn), self.source, errors)
+            chunks = byte_chunks(stream, self.source, errors=errors, warn=warn)
+            yield from _decode(_watched(stream, chunks, watch) if watch else chunks, self.source, errors)
 
     def head(self) -> str:
         """Return the first CHUNK characters or all, waiting for them if necessary. They are still iterated later."""
