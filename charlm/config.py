@@ -331,9 +331,16 @@ class CorpusConfig:
                                 choices=("strict", "replace", "ignore"), automatic="strict")
     keep_blank: bool | None = option(None, "--keep-blank", "With --lines: learn blank lines, too. They are otherwise "
                                      "left out where they are more than 1 % of the lines.", group="tokens")
+    csv_column: str | None = option(None, "--csv-column", "Read CSV with a header and take the text from this column, "
+                                    "a name or a number from 1; comma, semicolon or tab delimit it.", group="tokens",
+                                    metavar="NAME")
+    json_field: str | None = option(None, "--json-field", "Read JSON lines and take the text from this field; a.b is "
+                                    "b within a.", group="tokens", metavar="NAME")
 
     def __post_init__(self) -> None:
         check_options(self)
+        _require(self.csv_column is None or self.json_field is None,
+                 "--csv-column and --json-field name two formats; give one")
         if isinstance(self.held_out, float) and not 0 < self.held_out < 1:
             raise OptionError("validation", "--validation", f"must be a fraction between 0 and 1 or a file, not "
                               f"{self.validation!r}")

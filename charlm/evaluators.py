@@ -18,7 +18,7 @@ from charlm.inference.scoring import WINDOW, nats_to_bits, perplexity
 from charlm.inference.text_scoring import regroup, score_carried, score_windows
 from charlm.model import LanguageModel
 from charlm.text.line_corpus import read_lines
-from charlm.text.reading import Text
+from charlm.text.reading import Text, names_of
 from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import encode_chunks
 from charlm.text.tsv import TAB, read_pairs
@@ -44,7 +44,7 @@ class EvaluationRequest:
     def refuse_empty(self, count: int) -> None:
         """Raise CorpusError if nothing was read."""
         if not count:
-            raise CorpusError(f"{', '.join(text.name for text in self.texts)}: empty; there is nothing to measure")
+            raise CorpusError(f"{names_of(self.texts)}: empty; there is nothing to measure")
 
 
 def _loss(nats_per_token: float, bits_per_character: float, tokens: int, characters: int) -> Metrics:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.output import ESCAPES, Output, StyledOutput
 from charlm.reports.heat_map import Style, grid
 
@@ -28,7 +28,7 @@ def aligned(model: LanguageModel, output: Output,
     def show(line: Line, targets: Sequence[Translation]) -> str:
         if not targets:
             return record(line, targets) if record else ""
-        found = model.alignment(line.text, targets[0].text)
+        found = model.alignment(line.flat, targets[0].text)
         if record:
             weights = [[round(weight, 4) for weight in row] for row in found.weights.tolist()]
             return record(line, targets, alignment={"source": found.source, "target": found.target, "weights": weights})

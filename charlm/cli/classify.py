@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
+from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,20 +29,22 @@ Examples:
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
               help="Labels per line, most probable first; above 1, each is printed as line, label, probability.")
+@options.identified_records
 @options.jsonl
 @options.errors
 @options.device
 @options.cores
 def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, n_best: int, jsonl: bool, errors: str,
-            device: str, threads: int | None) -> None:
+            device: str, threads: int | None, format: RecordFormat | None) -> None:
     """Print the most probable label of each line, a tab, and its probability.
 
     For models trained with --labels. Uses Bayes' rule: the probability of the line given each label,
-    times the label's frequency in training. Reads FILE or stdin and answers each line as soon as it is read.
+    times the label's frequency in training. Reads files or stdin and answers each line as soon
+    as it is read.
     """
     workers = options.set_up_cores(threads, device)
     from charlm.cli.models import load_model
-    lines, output = LineReader(files, errors), Output()
+    lines, output = LineReader(files, errors, format), Output()
     classifier = load_model(model, "classify", device=device).classifier(uniform_prior=uniform_prior)
     show = _record if jsonl else _row if n_best == 1 else _table
     names = classifier.labels.names
@@ -51,7 +54,7 @@ def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, n_be
         for line in valid:
             if "\t" in line.text and line.text.partition("\t")[0] in labels:
                 lines.warn(line, "a label and a tab before its text; give the text alone (cut -f2)")
-        return classifier.posteriors([line.text for line in valid])
+        return classifier.posteriors([line.flat for line in valid])
 
     lines.answer(output, posteriors, lambda line, row: show(line, _ranked(names, row)[:n_best]),
                  error_record if jsonl else empty_line, workers=workers)
@@ -67,7 +70,7 @@ def _row(line: Line, ranked: Sequence[tuple[str, float]]) -> str:
 
 
 def _table(line: Line, ranked: Sequence[tuple[str, float]]) -> str:
-    return "".join(f"{line.columns}{line.text}\t{label}\t{posterior:.4f}\n" for label, posterior in ranked)
+    return "".join(f"{line.columns}{line.shown}\t{label}\t{posterior:.4f}\n" for label, posterior in ranked)
 
 
 def _record(line: Line, ranked: Sequence[tuple[str, float]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from charlm.cli import options
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 
@@ -19,7 +19,7 @@ Examples:
 """
 
 
-@options.filter_command("detokenize", EXAMPLES)
+@options.filter_command("detokenize", EXAMPLES, options.LEFT_OUT)
 def command(files: tuple[str, ...], model: str | None) -> None:
     """Turn lines of token ids, as written by `charlm tokenize`, back into text.
 

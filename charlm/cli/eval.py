@@ -9,6 +9,7 @@ import click
 from charlm.cli import options
 from charlm.cli.exit_codes import message
 from charlm.cli.output import write_rows, write_table
+from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
@@ -27,6 +28,7 @@ Examples:
 
 @click.command("eval", epilog=EXAMPLES, cls=options.AdaptCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@options.files_help(options.RECORDS)
 @options.model
 @options.option("--window", type=click.IntRange(1), metavar="N",
               help="Score windows of N tokens independently instead of carrying the state through the text.")
@@ -37,11 +39,13 @@ Examples:
 @options.option("--training-text", metavar="FILE",
               help="With --breakdown: also what n-gram models of this text lose, and which words are not in it.")
 @options.beam
+@options.record_options
 @options.jsonl
 @options.errors
 @options.cores
 def command(files: tuple[str, ...], model: str | None, window: int | None, breakdown: bool, training_text: str | None,
-            adapt: str, beam: int, jsonl: bool, errors: str, threads: int | None) -> None:
+            adapt: str, beam: int, jsonl: bool, errors: str, threads: int | None,
+            format: RecordFormat | None) -> None:
     """Measure how well a model predicts a text: nats per token, bits per character, perplexity.
 
     By default the text is read from beginning to end with the state carried along, which is how
@@ -71,13 +75,13 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
     from charlm.cli.models import load_model
     from charlm.evaluators import EvaluationRequest
     from charlm.registry import BREAKDOWNS, EVALUATORS, implementation
-    from charlm.text.reading import Text
+    from charlm.text.reading import open_text, open_texts
     loaded = load_model(model)
     _check(loaded, window=window, adapt=adapt, breakdown=breakdown, training_text=training_text)
-    request = EvaluationRequest([Text(file, errors, message) for file in files], message, window, beam, workers,
+    request = EvaluationRequest(open_texts(files, errors, message, format), message, window, beam, workers,
                                 adapt=adapt)
     if breakdown:
-        training = None if training_text is None else Text(training_text, errors, message)
+        training = None if training_text is None else open_text(training_text, errors, message, format)
         write_rows(implementation(BREAKDOWNS, loaded.task)(loaded, request, training), jsonl=jsonl)
     else:
         write_table(implementation(EVALUATORS, loaded.task)(loaded, request), jsonl=jsonl)

@@ -8,11 +8,12 @@ from dataclasses import replace
 import click
 
 from charlm.cli import options
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader, error_record
 from charlm.cli.output import Output, json_record
 from charlm.cli.sampling import choose_seed
 from charlm.config import SamplingConfig
+from charlm.text.record_format import RecordFormat
 
 EXAMPLES = """\b
 Examples:
@@ -28,14 +29,16 @@ Examples:
               help="Lines to write per input line, each with its own fillings.")
 @options.sampling_options(temperature="0, or 1 if -N is above 1")
 @options.seed
+@options.identified_records
 @options.jsonl
 @options.errors
 @options.cores
 def command(files: tuple[str, ...], model: str | None, gap: str, num_samples: int, sampling: SamplingConfig,
-            seed: int | None, jsonl: bool, errors: str, threads: int | None) -> None:
+            seed: int | None, jsonl: bool, errors: str, threads: int | None,
+            format: RecordFormat | None) -> None:
     """Fill the gaps in each line, using the text before and after them.
 
-    For models trained with --fill. Reads FILE or stdin and answers each line as soon as it is read; a
+    For models trained with --fill. Reads files or stdin and answers each line as soon as it is read; a
     line without a gap is written unchanged.
     """
     if not gap or "\n" in gap:
@@ -44,17 +47,17 @@ def command(files: tuple[str, ...], model: str | None, gap: str, num_samples: in
     from charlm.cli.models import load_model
     if not options.is_given("temperature"):
         sampling = replace(sampling, temperature=0.0 if num_samples == 1 else 1.0)
-    lines, output = LineReader(files, errors), Output()
+    lines, output = LineReader(files, errors, format), Output()
     infiller = load_model(model, "fill").infiller()
     seed = choose_seed(seed, used=sampling.temperature > 0 and num_samples > 0)
     show = _record if jsonl else _row
 
     def fill(valid: Sequence[Line]) -> list[list[list[str]]]:
-        return infiller.fill([line.text.split(gap) for line in valid], sampling, seed=seed,
+        return infiller.fill([line.flat.split(gap) for line in valid], sampling, seed=seed,
                              line_numbers=[line.ordinal for line in valid],
                              alternatives=num_samples) if num_samples else [[]] * len(valid)
 
-    lines.answer(output, fill, lambda line, found: "".join(show(line, line.text.split(gap), fills) for fills in found),
+    lines.answer(output, fill, lambda line, found: "".join(show(line, line.flat.split(gap), fills) for fills in found),
                  error_record if jsonl else lambda line: (line.end or "\n") * num_samples, workers=workers,
                  outcome=f"each answered by {'an empty line' if num_samples == 1 else f'{num_samples} empty lines'}")
 
@@ -69,7 +72,7 @@ def _joined(parts: Sequence[str], fills: Sequence[str]) -> str:
 
 
 def _row(line: Line, parts: Sequence[str], fills: Sequence[str]) -> str:
-    return line.columns + _joined(parts, fills) + (line.end or "\n")
+    return line.columns + line.escaped(_joined(parts, fills)) + (line.end or "\n")
 
 
 def _record(line: Line, parts: Sequence[str], fills: Sequence[str]) -> str:

@@ -13,10 +13,11 @@ import click
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 from charlm.text.invalid_bytes import exact_bytes
+from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +32,13 @@ Examples:
   cat crawl.txt | charlm filter --max-bpc 2.1 > clean.txt
   charlm filter --keep 20% < pool.txt
   charlm filter --contrast general.charlm --keep 10% < pool.txt
+  charlm filter --max-bpc 2 --csv-column review reviews-*.csv > plain.csv
   tail -f server.log | charlm filter --min-bpc 4 --with-score
   charlm filter --min-bpc 4 --with-score server.log | sort -rn
 """
 
 
-@options.filter_command("filter", EXAMPLES)
+@options.filter_command("filter", EXAMPLES, options.LEFT_OUT)
 @options.option("--max-bpc", type=float, metavar="BITS", help="Keep lines of at most BITS bits per character.")
 @options.option("--min-bpc", type=float, metavar="BITS", help="Keep lines of at least BITS bits per character.")
 @options.option("--keep", metavar="N%|N", help="Keep the N least surprising lines, or N% of all lines; they are "
@@ -45,29 +47,33 @@ Examples:
               help="Score by contrast with a general model: bits per character of -m minus those of MODEL.")
 @options.option("--worst", type=click.IntRange(1), metavar="N", help="Score a line by its most surprising stretch of N "
                 "characters, because a mean dilutes what is strange in a long line.")
-@options.option("--with-score", is_flag=True, help="Write score<TAB>line.")
+@options.option("--with-score", is_flag=True, help="Write score<TAB>line; of several files score<TAB>file<TAB>line.")
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
+@options.identified_records
 @options.errors
 @options.device
 @options.cores
 @options.quiet
 def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, min_bpc: float | None,
             keep: str | None, contrast: str | None, worst: int | None, with_score: bool, carry: bool, adapt: str,
-            errors: str, device: str, threads: int | None, quiet: bool) -> None:
+            errors: str, device: str, threads: int | None, quiet: bool, format: RecordFormat | None) -> None:
     """Keep the lines whose score is within bounds, in order and unchanged to the byte.
 
     The score is bits per character, as `charlm score` prints them, or with --contrast the difference
     between two models (Moore and Lewis 2010), which is low for lines that resemble the training text of
-    -m more than that of MODEL. `charlm score --summary` suggests a bound. Reads FILE or stdin; without --keep
+    -m more than that of MODEL. `charlm score --summary` suggests a bound. Reads files or stdin; without --keep
     each line is written as soon as it is read. The number of lines that passed is printed on stderr at the end.
+
+    With --csv-column or --json-field a field is scored and whole records pass, those of CSV after their header.
+    A file's last line that has no line end gets one if another file follows.
     """
     low, high = _bounds(min_bpc, max_bpc)
     quota = _quota(keep)
     if max_bpc is None and min_bpc is None and quota is None:
         raise click.UsageError("no condition given; give --max-bpc, --min-bpc or --keep")
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
-    lines, output = LineReader(files, errors), Output()
+    lines, output = LineReader(files, errors, format, one_header=True), Output()
     scorer = _Scorer(model, contrast, carry=carry, adapt=bool(adapt), device=device, worst=worst)
 
     def passes(batch: list[Line]) -> list[tuple[bytes, float]]:
@@ -76,10 +82,13 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
                 if score is not None and score < math.inf and low <= score <= high]
 
     passing = lines.map_batches(passes, workers=workers, streams=quota is None, quiet=quiet)
+    header = _Header(lines, format, with_score=with_score)
     with _counted(lines, quiet=quiet) as count:
         for batch in passing if quota is None else _lowest(passing, quota, lines):
             count(len(batch))
-            output.write_bytes(b"".join(b"%.4f\t%s" % (score, data) if with_score else data for data, score in batch))
+            output.write_bytes(header.once() + b"".join(
+                b"%.4f\t%s" % (score, data) if with_score else data for data, score in batch))
+        output.write_bytes(header.once())
     lines.close("left out")
 
 
@@ -100,6 +109,22 @@ def _counted(lines: LineReader, *, quiet: bool) -> Iterator[Callable[[int], None
         raise
     if not quiet:
         message(f"{passed:,} of {lines.answered:,} lines passed")
+
+
+class _Header:
+    """The header of CSV, which precedes the records that pass."""
+
+    def __init__(self, lines: LineReader, format: RecordFormat | None, *, with_score: bool):
+        self._lines, self._is_written = lines, False
+        columns = ["score", *["file"] * lines.names_files, *["id"] * (format is not None and format.id is not None)]
+        self._before = "".join(f"{column}\t" for column in columns).encode() if with_score else b""
+
+    def once(self) -> bytes:
+        """Return the header when it has been read, the first time; then nothing."""
+        if self._is_written or not self._lines.header:
+            return b""
+        self._is_written = True
+        return self._before + self._lines.header
 
 
 def _bounds(low: float | None, high: float | None) -> tuple[float, float]:

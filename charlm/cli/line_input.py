@@ -1,102 +1,25 @@
-"""The lines of files and stdin in batches: promptly when input is slow, many at once when it is fast."""
+"""The lines or records of files and stdin in batches: promptly when input is slow, many at once when it is fast."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import select
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import click
 
 from charlm.cli.exit_codes import message
-from charlm.cli.output import ESCAPES
+from charlm.cli.line import Part, record_line
 from charlm.errors import CorpusError
+from charlm.text.record_format import Record, RecordFormat
 from charlm.text.sources import STDIN, expand
-
-if TYPE_CHECKING:
-    from charlm.inference.line_scoring import Scorer
 
 CHUNK = 1 << 16                         # bytes read at once
 MAX_BATCH = 256                         # lines answered at once
 FIRST_BATCH = 32                        # fewer at first: an answer comes soon, and workers, if worth it, start soon
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of input."""
-
-    number: int                         # from 1, in its file
-    text: str                           # without line end and byte order mark; empty if not UTF-8
-    end: str                            # LF or CRLF; empty at the end of the input
-    data: bytes                         # the bytes as read, with the line end
-    error: str = ""                     # why the line cannot be answered, e.g. "not UTF-8"
-    file: str = ""                      # its file, if records have to name it
-    ordinal: int = field(default=0, compare=False)          # its number among the lines of all files, from 1
-
-    @property
-    def valid(self) -> bool:
-        """Return True if the line can be answered."""
-        return not self.error
-
-    def text_for(self, scorer: Scorer) -> str:
-        """Return the text that a scorer scores, with the line end if the scorer includes it."""
-        return self.text + self.end if scorer.includes_line_end else self.text
-
-    @property
-    def begin(self) -> str:
-        """The byte order mark that the first line begins with, else an empty string."""
-        return "\ufeff" if self.number == 1 and self.data.startswith(codecs.BOM_UTF8) else ""
-
-    @property
-    def place(self) -> str:
-        """Where the line is, in words: `line 3`, or `a.txt: line 3`."""
-        file = "standard input" if self.file == STDIN else self.file
-        return f"{file}: line {self.number}" if file else f"line {self.number}"
-
-    @property
-    def keys(self) -> dict[str, object]:
-        """The fields with which a JSON record about the line begins."""
-        return {"file": self.file, "line": self.number} if self.file else {"line": self.number}
-
-    @property
-    def columns(self) -> str:
-        """The columns before the text in a plain row about the line, each with its tab."""
-        return f"{self.file.translate(ESCAPES)}\t" if self.file else ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Consecutive lines of one file as bytes; they are decoded where they are answered, which may be in a worker."""
-
-    file: str                           # empty if records need not name it
-    first: int                          # number of the first line
-    ordinal: int                        # its number among the lines of all files
-    count: int                          # of lines
-    lines: bytes                        # with their line ends; the last line of the input may lack one
-
-    def decoded(self, errors: str) -> Iterator[tuple[Line, str]]:
-        """Yield each line, and where it is not UTF-8, if so."""
-        *whole, last = self.lines.split(b"\n")
-        for index, content in enumerate([*whole, last] if last else whole):
-            yield self._line(index, content, "\n" if index < len(whole) else "", errors)
-
-    def _line(self, index: int, content: bytes, end: str, errors: str) -> tuple[Line, str]:
-        data, number = content + end.encode(), self.first + index
-        if content.endswith(b"\r"):
-            content, end = content[:-1], "\r" + end
-        if number == 1:
-            content = content.removeprefix(codecs.BOM_UTF8)
-        try:
-            text, error, where = content.decode("utf-8", errors), "", ""
-        except UnicodeDecodeError as failure:
-            text, error = "", "not UTF-8"
-            where = f"byte 0x{content[failure.start]:02x} at offset {failure.start}"
-        return Line(number, text, end, data, error, self.file, self.ordinal + index), where
 
 
 Batch = list[Part]                      # lines that are answered at once
@@ -105,13 +28,17 @@ Batch = list[Part]                      # lines that are answered at once
 class LineInput:
     """The lines of files, one file after the other; a last line without a line end gets one if a file follows.
 
-    If there are several files, those that cannot be read are reported with `unreadable` and left out.
+    With a format they are records, of which one field is the text. If there are several files, those that cannot be
+    read are reported with `unreadable` and left out; with `one_header` also CSV whose header is not that of the first.
     """
 
     descriptor: int | None = None       # to wait for input; None if reading never has to wait, e.g. for a file on disk
 
-    def __init__(self, files: Sequence[str], errors: str, unreadable: Callable[[CorpusError], None]):
+    def __init__(self, files: Sequence[str], errors: str, unreadable: Callable[[CorpusError], None],
+                 format: RecordFormat | None = None, *, one_header: bool = False):
         self.sources, self._errors, self._unreadable = expand(files), errors, unreadable
+        self._format, self._one_header = format, one_header
+        self.header = b""               # the first one of CSV, once it has been read
         self.count = 0                  # lines read so far
         self.size = self.sources.size   # bytes of all files; None if one of them is a pipe
         self.position = 0               # bytes read of them; of compressed files these are compressed bytes
@@ -155,13 +82,15 @@ class LineInput:
                     self.descriptor = _descriptor(stream)
                     if others and self.descriptor is not None:
                         yield None
-                    yield from self._parts_of(stream, file, b"\n" if number < len(others) else b"")
+                    end = b"\n" if number < len(others) else b""
+                    yield from (self._lines_of(stream, file, end) if self._format is None else
+                                self._records_of(stream, file, end, self._format))
             except CorpusError as error:
                 if not others:
                     raise
                 self._unreadable(error)
 
-    def _parts_of(self, stream: BinaryIO, file: str, end: bytes) -> Iterator[Part | None]:
+    def _lines_of(self, stream: BinaryIO, file: str, end: bytes) -> Iterator[Part | None]:
         """Yield parts of an open file; its last line, if it has no line end, gets `end`."""
         number, rest = 1, list[bytes]()
         for chunk in self._chunks(stream, file):
@@ -182,8 +111,41 @@ class LineInput:
         if line := b"".join(rest):
             yield self._part(file, number, [line], end)
 
+    def _records_of(self, stream: BinaryIO, file: str, end: bytes, format: RecordFormat) -> Iterator[Part | None]:
+        """Yield parts of an open file of records; the last one, if it has no line end, gets `end`."""
+        from charlm.text.reading import source_name
+        from charlm.text.records import parser_for, read_records
+        parser = parser_for(format, source_name(file), self._errors)
+        for records in read_records(self._chunks(stream, file), parser):
+            self._check_header(parser.header, source_name(file))
+            at = 0
+            while at < len(records):
+                some = records[at:at + _limit(self.count)]
+                at += len(some)
+                self._has_part = at < len(records)
+                yield self._record_part(file, some, end, format)
+            if not records:
+                yield None
+
+    def _check_header(self, header: bytes, name: str) -> None:
+        self.header = self.header or header
+        if self._one_header and header.rstrip() != self.header.rstrip():
+            raise CorpusError(f"{name}: its header is not that of the first file, so its records cannot follow")
+
+    def _record_part(self, file: str, records: Sequence[Record], end: bytes, format: RecordFormat) -> Part:
+        named, has_id = self._named(file), format.id is not None
+        lines = tuple(record_line(record, named, ordinal, end, unit=format.unit, has_id=has_id)
+                      for ordinal, record in enumerate(records, self.count + 1))
+        part = Part(named, records[0].number, self.count + 1, len(lines), b"", lines)
+        self.count += len(lines)
+        return part
+
+    def _named(self, file: str) -> str:
+        """Return the name of a file in records about its lines; empty if they need none."""
+        return file if self.sources.named else ""
+
     def _part(self, file: str, number: int, lines: Sequence[bytes], end: bytes) -> Part:
-        part = Part(file if self.sources.named else "", number, self.count + 1, len(lines), b"\n".join(lines) + end)
+        part = Part(self._named(file), number, self.count + 1, len(lines), b"\n".join(lines) + end)
         self.count += len(lines)
         return part
 

@@ -1,4 +1,4 @@
-"""What the filters share: each line of the input is answered in order, and invalid ones are reported."""
+"""The common part of the filters: they answer each line of the input in order and report invalid ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from charlm.cli.exit_codes import message
-from charlm.cli.line_input import CHUNK, Batch, Line, LineInput, input_sources
+from charlm.cli.line import Line
+from charlm.cli.line_input import CHUNK, Batch, LineInput, input_sources
 from charlm.cli.metering import start_meter
 from charlm.cli.output import Output, json_record
 from charlm.errors import CorpusError
+from charlm.text.record_format import RecordFormat
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -34,12 +36,20 @@ class _Report(NamedTuple):
     """Something about a line to print on stderr, in the order of the lines."""
 
     line: int                           # ordinal
-    kind: str                           # UNDECODABLE, REFUSED or what is doubtful
+    kind: str                           # one of _INVALID, or what is doubtful
     text: str                           # the message
 
 
 _UNREAD = "files that cannot be read"
 _UNDECODABLE, _REFUSED = "lines that are not UTF-8", "lines that the model does not accept"
+_WITHOUT_TEXT = "records without a text"
+_INVALID = (_UNDECODABLE, _WITHOUT_TEXT, _REFUSED)
+
+
+def _advice(kind: str, advice: str) -> str:
+    """Return how a message about invalid lines ends."""
+    advice = advice or ("convert them, or pass --errors replace or ignore" if kind == _UNDECODABLE else "")
+    return advice and f"; {advice}"
 
 
 class LineReader:
@@ -50,9 +60,11 @@ class LineReader:
     by an empty line or an error record, or left out. When all is answered, `close` raises CorpusError for either.
     """
 
-    def __init__(self, files: Sequence[str] | str | None, errors: str):
+    def __init__(self, files: Sequence[str] | str | None, errors: str, format: RecordFormat | None = None, *,
+                 one_header: bool = False):
         names = input_sources((files,) if isinstance(files, str) else files or ())
-        self._input, self._errors = LineInput(names, errors, self._unreadable), errors
+        self._input = LineInput(names, errors, self._unreadable, format, one_header=one_header)
+        self._errors = errors
         self.answered = 0               # lines that are answered
         self._unread = 0                # files that cannot be read
         self._counts: dict[str, int] = {}                   # lines reported so far, by kind
@@ -72,6 +84,16 @@ class LineReader:
     def position(self) -> int:
         """The bytes read of them so far; of compressed files these are compressed bytes."""
         return self._input.position
+
+    @property
+    def header(self) -> bytes:
+        """The header of CSV, once it has been read."""
+        return self._input.header
+
+    @property
+    def names_files(self) -> bool:
+        """Return whether records about lines name their file."""
+        return self._input.sources.named
 
     def batches(self) -> Iterator[Batch | None]:
         """Yield batches of the lines that have arrived; None if no whole line has."""
@@ -113,7 +135,7 @@ class LineReader:
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
                   problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
         """Return each line with its answer, None for invalid ones; `problem` returns why the model refuses a text."""
-        checked = [self._check(line, problem(line.text)) if line.valid else line for line in batch]
+        checked = [self._check(line, problem(line.flat)) if line.valid else line for line in batch]
         valid = [line for line in checked if line.valid]
         answers = dict(zip((line.ordinal for line in valid), answer(valid), strict=True))
         return [(line, answers.get(line.ordinal)) for line in checked]
@@ -146,32 +168,32 @@ class LineReader:
     def _print(self, report: _Report) -> None:
         """Count a report, and print the first ones of its kind."""
         count = self._counts[report.kind] = self._counts.get(report.kind, 0) + 1
-        if count <= (MAX_REPORTED if report.kind in (_UNDECODABLE, _REFUSED) else 1):
+        if count <= (MAX_REPORTED if report.kind in _INVALID else 1):
             message(report.text)
 
     def close(self, outcome: str = "each answered by an empty line", advice: str = "") -> None:
         """Raise CorpusError if there were invalid lines, with their number, what became of them and what to do."""
-        undecodable, refused = (self._counts.get(kind, 0) for kind in (_UNDECODABLE, _REFUSED))
         for what, count in self._counts.items():
-            if what not in (_UNDECODABLE, _REFUSED) and count > 1:
+            if what not in _INVALID and count > 1:
                 message(f"{count} lines have {what}")
-        if self._unread and (undecodable or refused):
-            message(f"{_UNREAD}: {self._unread}, left out")
-        if undecodable:
-            raise CorpusError(f"{_UNDECODABLE}: {undecodable}, {outcome}; "
-                              f"{advice or 'convert them, or pass --errors replace or ignore'}")
-        if refused:
-            raise CorpusError(f"{_REFUSED}: {refused}, {outcome}" + (advice and f"; {advice}"))
+        found = [f"{kind}: {self._counts[kind]}, {outcome}{_advice(kind, advice)}" for kind in _INVALID
+                 if kind in self._counts]
         if self._unread:
-            raise CorpusError(f"{_UNREAD}: {self._unread}, left out")
+            found.append(f"{_UNREAD}: {self._unread}, left out")
+        if found:
+            *others, last = reversed(found)
+            for other in others:
+                message(other)
+            raise CorpusError(last)
 
     def _decoded(self, batch: Batch) -> list[Line]:
-        """Return the lines of a batch, and report those that are not UTF-8."""
+        """Return the lines of a batch, and report those that have no text."""
         lines = []
         for line, where in itertools.chain.from_iterable(part.decoded(self._errors) for part in batch):
             lines.append(line)
-            if where:
-                self._reports.append(_Report(line.ordinal, _UNDECODABLE, f"{line.place}: {line.error}: {where}"))
+            if line.error:
+                kind, details = (_UNDECODABLE, f": {where}") if where else (_WITHOUT_TEXT, "")
+                self._reports.append(_Report(line.ordinal, kind, f"{line.place}: {line.error}{details}"))
         return lines
 
 

@@ -62,13 +62,15 @@ def find_model_of(digest: bytes) -> str:
 
 
 def default_output(corpus: str) -> str:
-    """Return `<corpus>.charlm` in the working directory.
+    """Return `<corpus>.charlm` in the working directory, for a file without its ending, for a folder with its name.
 
     >>> default_output("books/novel.txt.gz")
     'novel.charlm'
     """
+    if os.path.isdir(corpus):
+        return f"{os.path.basename(os.path.realpath(corpus)) or 'root'}.charlm"
     name = "stdin" if corpus == "-" else os.path.basename(corpus)
     stem, ending = os.path.splitext(name)
-    if ending.lower() in (".gz", ".bz2", ".xz"):
+    if ending.lower() in (".gz", ".bz2", ".xz", ".zst"):
         stem = os.path.splitext(stem)[0]
     return f"{stem or name}.charlm"

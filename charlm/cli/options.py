@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field
@@ -12,8 +13,9 @@ from typing import Any
 
 import click
 
+from charlm.config import CorpusConfig, SamplingConfig, options_of
 from charlm.config import Option as ConfigOption
-from charlm.config import SamplingConfig, options_of
+from charlm.text.record_format import record_format
 
 GROUPS = {"task": "Task", "tokens": "Tokens", "network": "Network", "run": "Run", "optimizer": "Optimizer",
           "resuming": "Resuming", "machine": "Machine", "": "Other options"}
@@ -156,10 +158,46 @@ def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
     return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(file(model(function)))
 
 
-def filter_command(name: str, examples: str) -> Callable[[Any], click.Command]:
-    """Return the same for a command that takes [FILE]..., which may be folders or globs."""
+_FILES = """
+A folder can be named, too, for all files below it that are not hidden, or a quoted glob such as
+'logs/**/*.gz'; .gz, .bz2, .xz and .zst are decompressed, and - is stdin."""
+LEFT_OUT = " Of several files one that cannot be read is reported and left out; the exit code is then 4."
+FILES_IN_RECORDS = f' Where there are several files, a record names its file before the text or as "file".{LEFT_OUT}'
+RECORDS = """
+With --csv-column or --json-field the text is one field of every record, with a line break after it."""
+
+
+def files_help(more: str) -> Callable[[Any], Any]:
+    """Return the decorator that lets help end with what files may be, and more about them."""
+    def decorate(command: Any) -> Any:
+        command.__doc__ = f"{inspect.cleandoc(command.__doc__)}\n{_FILES}{more}"
+        return command
+    return decorate
+
+
+def filter_command(name: str, examples: str, more: str = FILES_IN_RECORDS) -> Callable[[Any], click.Command]:
+    """Return the decorator of a command that takes [FILE]... and, before its own options, the model to use."""
     files = click.argument("files", nargs=-1, metavar="[FILE]...")
-    return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(files(model(function)))
+    return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(
+        files_help(more)(files(model(function))))
+
+
+def record_options(command: Any) -> Any:
+    """Add the options for texts that are fields of records; the command gets a RecordFormat, or None, as `format`."""
+    @functools.wraps(command)
+    def with_format(*args: Any, csv_column: str | None, json_field: str | None, id: str | None = None,
+                    **kwargs: Any) -> Any:
+        return command(*args, **kwargs, format=record_format(csv_column, json_field, id))
+    for field, its in reversed([*options_of(CorpusConfig)]):
+        if field.name in ("csv_column", "json_field"):
+            with_format = field_option(field, its)(with_format)
+    return with_format
+
+
+def identified_records(command: Any) -> Any:
+    """Add `record_options` and --id."""
+    return record_options(option("--id", metavar="NAME", help="With --csv-column or --json-field: write this field, "
+                                 "too, before the text or as \"id\".")(command))
 
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli import options
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import ESCAPES, Output, json_record
 from charlm.cli.token_records import token_records, word_records
+from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
@@ -27,6 +28,9 @@ Examples:
   charlm score --level total --carry held-out.txt
   charlm score --level word essay.txt | sort -t"$(printf '\\t')" -k5 -rn | head
   charlm score --adapt < server.log | sort -rn | head
+  charlm score logs/ 'old/**/*.log.gz' | sort -rn | head
+  charlm score --csv-column review --id order reviews.csv
+  tail -f app.jsonl | charlm score --json-field message --id request.id --jsonl
   tail -f server.log | charlm score --jsonl | jq --unbuffered -c 'select(.bits_per_character > 4)'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
@@ -43,15 +47,17 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core. "
                "full: all weights learn, with torch.", full=True)
+@options.identified_records
 @options.jsonl
 @options.errors
 @options.device
 @options.cores
 def command(files: tuple[str, ...], model: str | None, level: str, more: bool, worst: int | None, summary: bool,
-            carry: bool, adapt: str, jsonl: bool, errors: str, device: str, threads: int | None) -> None:
+            carry: bool, adapt: str, jsonl: bool, errors: str, device: str, threads: int | None,
+            format: RecordFormat | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
-    Reads FILE or stdin and answers each line as soon as it is read. The end of a line counts as a
+    Reads files or stdin and answers each line as soon as it is read. The end of a line counts as a
     character. Bits per character refer to the characters of the text, so that models with different
     tokenizers can be compared. With --level token a record is bits, line number and token, where
     \\t, \\n, \\r, \\0 and \\\\ are escapes; --more adds the entropy that was expected there in bits, the
@@ -75,7 +81,7 @@ def command(files: tuple[str, ...], model: str | None, level: str, more: bool, w
     details = more or level == "word"
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     from charlm.cli.models import load_model
-    lines, output = LineReader(files, errors), Output()
+    lines, output = LineReader(files, errors, format), Output()
     loaded = load_model(model, "score", device=device)
     scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=adapt)
     if summary:
@@ -133,7 +139,8 @@ def _row(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | None) 
         from charlm.inference.stretches import worst_stretch
         start, text, bits = worst_stretch(score, tokenizer, worst)
         stretch = f"{bits:.4f}\t{start}\t{text.translate(ESCAPES)}\t"
-    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{stretch}{line.columns}{line.text}\n"
+    return (f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{stretch}{line.columns}"
+            f"{line.shown}\n")
 
 
 def _record(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | None) -> str:

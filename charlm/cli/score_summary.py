@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output, json_record
 

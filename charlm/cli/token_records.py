@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from charlm.cli.output import ESCAPES, json_record
 
 if TYPE_CHECKING:
-    from charlm.cli.line_input import Line
+    from charlm.cli.line import Line
     from charlm.contract import Tokenizer
     from charlm.inference.trace import Span, Trace
 

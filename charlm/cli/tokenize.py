@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
+from charlm.text.record_format import RecordFormat
 
 EXAMPLES = """\b
 Examples:
@@ -16,10 +17,12 @@ Examples:
 """
 
 
-@options.filter_command("tokenize", EXAMPLES)
+@options.filter_command("tokenize", EXAMPLES, options.LEFT_OUT)
 @options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
+@options.record_options
 @options.errors
-def command(files: tuple[str, ...], model: str | None, pieces: bool, errors: str) -> None:
+def command(files: tuple[str, ...], model: str | None, pieces: bool, errors: str,
+            format: RecordFormat | None) -> None:
     """Write the token ids of each line as decimal numbers separated by spaces.
 
     `charlm detokenize` is the exact inverse, line ends included, unless the text has characters that
@@ -28,8 +31,9 @@ def command(files: tuple[str, ...], model: str | None, pieces: bool, errors: str
     options.limit_threads(None)
     from charlm.cli.models import load_model
     from charlm.reports.visible import visible
-    lines, output = LineReader(files, errors), Output()
-    tokenizer = load_model(model).tokenizer
+    lines, output = LineReader(files, errors, format), Output()
+    loaded = load_model(model)
+    tokenizer, reads_lines = loaded.tokenizer, loaded.task_row.ends_with_eos
     lossy = 0
 
     def show(index: int) -> str:
@@ -38,7 +42,8 @@ def command(files: tuple[str, ...], model: str | None, pieces: bool, errors: str
 
     def ids(batch: list[Line]) -> tuple[str, int]:
         """Return the answers to lines, and the number of lines with unknown characters."""
-        rows = [tokenizer.encode(line.text).tolist() if line.text else [] for line in batch]
+        texts = [line.flat if reads_lines else line.text for line in batch]
+        rows = [tokenizer.encode(text).tolist() if text else [] for text in texts]
         return ("".join(line.begin + " ".join(map(show, row)) + line.end
                         for line, row in zip(batch, rows, strict=True)),
                 sum(tokenizer.unknown_id in row for row in rows))

@@ -20,6 +20,7 @@ from charlm.config import CorpusConfig
 from charlm.errors import CharlmError, CorpusError
 from charlm.provenance import Provenance, provenance_of
 from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV, TASKS
+from charlm.text.record_format import record_format
 from charlm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ Examples:
   charlm train corpus.txt
   charlm train corpus.txt --minutes 3 --force && charlm sample
   zcat big.txt.gz | charlm train - -o big.charlm --minutes 10
+  charlm train books/ 'more/**/*.txt.gz'
+  charlm train reviews.csv --csv-column review --lines
   charlm train --cell gru --layers 3 --hidden 512 --tied part1.txt part2.txt
   charlm train corpus.txt --tokenizer unigram --vocab-size 4000
   charlm train lexicon.tsv && charlm translate < words.txt
@@ -73,8 +76,10 @@ def _task_options(command: Any) -> Any:
 @options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
                 "their time; with --resume, go on in it.")
 @options.quiet
+@options.files_help(options.RECORDS + " With --lines a record is an example; labels and pairs need tables of two "
+                    "columns with a tab between them.")
 def command(**given: Any) -> None:
-    """Train a model on text from files (plain, .gz, .bz2 or .xz) or from plain stdin (`-`).
+    """Train a model on text from files (plain, .gz, .bz2, .xz or .zst) or from plain stdin (`-`).
 
     Without any option the size of the network and the length of the run follow the size of the text:
     about five minutes for 1 MB on two cores. The best model so far is saved after each validation, and a
@@ -202,13 +207,17 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     """Return the corpus and its task, which is recognized from the texts if nothing decides it."""
     from charlm.registry import CORPORA, implementation
     from charlm.text.corpora import CorpusRequest
-    from charlm.text.reading import Text
+    from charlm.text.reading import open_text, open_texts
+    from charlm.text.record_hints import record_hint
     from charlm.text.tsv import looks_like_pairs
-    errors = reading.errors or "strict"
-    texts = [Text(source, errors, report) for source in request.corpus]
+    errors, format = reading.errors or "strict", record_format(reading.csv_column, reading.json_field)
+    texts = open_texts(request.corpus, errors, report, format)
     recognized = start.task is None and request.task is None and looks_like_pairs(texts)
+    if format is None and not recognized and (hint := record_hint(texts[0])):
+        report(hint)
     task = start.task or request.task or (DEFAULT_FOR_TSV if recognized else DEFAULT)
-    held_out = Text(reading.held_out, errors, report) if isinstance(reading.held_out, str) else reading.held_out
+    held_out = open_text(reading.held_out, errors, report, format) if isinstance(reading.held_out, str) else \
+        reading.held_out
     corpus = implementation(CORPORA, task)(texts, CorpusRequest(
         reading, held_out, start.tokenizer, start.source_tokenizer, start.labels,
         f"; --{DEFAULT} reads it as running text" if recognized else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import click
 from charlm.cli.models import default_output
 from charlm.config import CorpusConfig, to_flags
 from charlm.tasks import DEFAULT_FOR_TSV, TASKS
+from charlm.text.sources import expand
 from charlm.training.options import TrainingOptions
 
 REPEATED = "again.charlm"               # where a repeated run writes, as the first one's model is there
@@ -37,16 +39,21 @@ class TrainRequest:
     quiet: bool
     began: float                        # time.monotonic() when the command began
 
+    @functools.cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The files that the names of the corpus stand for."""
+        return expand(self.corpus).paths
+
     @property
     def path(self) -> str:
         """The path of the model to write."""
-        return self.output or default_output(self.corpus[0])
+        return self.output or default_output(self.corpus[0] if os.path.isdir(self.corpus[0]) else self.sources[0])
 
-    @property
+    @functools.cached_property
     def texts(self) -> list[str]:
-        """The texts that are named: those of the corpus, and a held-out one."""
+        """The files to read: those of the corpus, and held-out ones."""
         held_out = self.reading.held_out
-        return [*self.corpus, *([held_out] if isinstance(held_out, str) else [])]
+        return [*self.sources, *(expand([held_out]).paths if isinstance(held_out, str) else ())]
 
     @property
     def repeat_command(self) -> list[str]:

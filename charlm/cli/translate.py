@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
+from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
@@ -36,14 +37,15 @@ Show = Callable[[Line, Sequence["Translation"]], str]
 @options.option("--alignment", is_flag=True,
               help="Show which letter made which part of the best target: line, token, the letter that got most "
                    "attention, its share; with --jsonl all shares; a coloured grid on a terminal.")
+@options.identified_records
 @options.jsonl
 @options.errors
 @options.cores
 def command(files: tuple[str, ...], model: str | None, beam: int, n_best: int, length_penalty: float, alignment: bool,
-            jsonl: bool, errors: str, threads: int | None) -> None:
+            jsonl: bool, errors: str, threads: int | None, format: RecordFormat | None) -> None:
     """Write the target of each source: one line in, one line out, in order.
 
-    For models trained on `source<TAB>target`. Reads FILE or stdin and answers each line as soon as
+    For models trained on `source<TAB>target`. Reads files or stdin and answers each line as soon as
     it is read; the target of an empty line, or of one without any known character, is an empty line.
     """
     if n_best > beam:
@@ -54,7 +56,7 @@ def command(files: tuple[str, ...], model: str | None, beam: int, n_best: int, l
         raise click.UsageError("--alignment is of the best target; leave out --n-best")
     workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model
-    lines, output = LineReader(files, errors), Output()
+    lines, output = LineReader(files, errors, format), Output()
     loaded = load_model(model, "translate")
     translator = loaded.translator()
     show: Show = _record if jsonl else _row if n_best == 1 else _table
@@ -63,8 +65,8 @@ def command(files: tuple[str, ...], model: str | None, beam: int, n_best: int, l
         output, show = aligned(loaded, output, _record if jsonl else None)
 
     def translate(sources: Sequence[Line]) -> list[list[Translation]]:
-        readable = [_is_readable(line.text, translator.source_tokenizer) for line in sources]
-        found = iter(translator.translate([line.text for line in itertools.compress(sources, readable)], beam=beam,
+        readable = [_is_readable(line.flat, translator.source_tokenizer) for line in sources]
+        found = iter(translator.translate([line.flat for line in itertools.compress(sources, readable)], beam=beam,
                                           length_penalty=length_penalty))
         return [next(found) if is_readable else [] for is_readable in readable]
 
@@ -84,9 +86,9 @@ def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokeniz
     """Warn if the best target was cut off, or if the source has a tab or unknown characters."""
     if targets and not targets[0].finished:
         lines.warn(line, "a target that was cut off at the length limit")
-    if "\t" in line.text:
+    if "\t" in line.flat:
         lines.warn(line, "a tab; give the source alone (cut -f1)")
-    elif tokenizer.unknown_id is not None and tokenizer.unknown_id in tokenizer.encode(line.text):
+    elif tokenizer.unknown_id is not None and tokenizer.unknown_id in tokenizer.encode(line.flat):
         lines.warn(line, "characters that no source in the training data has")
 
 
@@ -95,7 +97,7 @@ def _row(line: Line, targets: Sequence[Translation]) -> str:
 
 
 def _table(line: Line, targets: Sequence[Translation]) -> str:
-    return "".join(f"{line.columns}{line.text}\t{target.text}\t{target.score:.4f}\n" for target in targets) or "\n"
+    return "".join(f"{line.columns}{line.shown}\t{target.text}\t{target.score:.4f}\n" for target in targets) or "\n"
 
 
 def _record(line: Line, targets: Sequence[Translation], **more: object) -> str:

@@ -18,7 +18,7 @@ from charlm.errors import CorpusError
 from charlm.text.examples import Examples
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
-from charlm.text.reading import Text, split_lines, strip_line_end
+from charlm.text.reading import Text, names_of, split_lines, strip_line_end
 from charlm.text.remarks import blank_remark, duplicate_remark, overlap_remark, shared_lines
 from charlm.text.special_tokens import with_bos_eos
 from charlm.text.spool import LineSpool
@@ -83,7 +83,7 @@ def read_lines(text: Text, *, labelled: bool) -> Iterator[LabelledLine]:
     """Yield (label, line) without line ends; labelled text skips blank lines. Raises CorpusError for a bad line."""
     if labelled:
         return read_pairs(text, LABEL_TEXT)
-    return (("", strip_line_end(line)) for line in split_lines(text))
+    return (("", strip_line_end(line)) for line in split_lines(text.by_line()))
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -169,8 +169,8 @@ def _read_parts(texts: Sequence[Text], validation: float | Text | None, *, label
         lines = itertools.chain.from_iterable(read_lines(text, labelled=labelled) for text in texts)
         return LineSpool(lines, key=1, labelled=labelled)
 
-    names = ", ".join(text.name for text in texts)
-    spools = [spool(texts), *([spool([validation])] if isinstance(validation, Text) else [])]
+    names = names_of(texts)
+    spools = [spool(texts), *([spool(validation.parts)] if isinstance(validation, Text) else [])]
     read, blank = sum(map(len, spools)), sum(int(one.blank.sum()) for one in spools)
     if keep_blank or all(one.blank.sum() <= MAX_BLANK * len(one) for one in spools):
         blank = 0

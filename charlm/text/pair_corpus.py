@@ -15,7 +15,7 @@ import numpy as np
 from charlm.contract import IntArray, Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.examples import Examples
-from charlm.text.reading import Text
+from charlm.text.reading import Text, names_of
 from charlm.text.remarks import duplicate_remark, overlap_remark, shared_lines
 from charlm.text.spool import LineSpool
 from charlm.text.tokenizers import registry
@@ -87,14 +87,15 @@ def build_pair_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     is a fraction of the sources, or another text. `otherwise` is advice that ends the message about a refused line.
     Raises CorpusError for a line that is not a pair, and for texts with too few pairs.
     """
-    names = ", ".join(text.name for text in texts)
+    names = names_of(texts)
     pairs = LineSpool(itertools.chain.from_iterable(read_pairs(text, otherwise=otherwise) for text in texts), key=0)
     if not len(pairs):
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     digest, sources_seen = pairs.digest, len(np.unique(pairs.hashes))
     remarks = [duplicate_remark(pairs)]
     if isinstance(validation, Text):
-        mask, other = np.zeros(len(pairs), bool), LineSpool(read_pairs(validation), key=0)
+        mask = np.zeros(len(pairs), bool)
+        other = LineSpool(itertools.chain.from_iterable(map(read_pairs, validation.parts)), key=0)
         digest, held_out = digest + other.digest, list(other)
         if not held_out:
             raise CorpusError(f"{validation.name}: empty; there is nothing to validate on")

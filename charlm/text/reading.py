@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import itertools
-import lzma
 import os
-import re
 import shlex
 import sys
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text.sources import STDIN
+from charlm.text.compressed import COMPRESSED, DAMAGED
+from charlm.text.other_formats import other_format, utf16
+from charlm.text.record_format import RecordFormat
+from charlm.text.records import read_texts
+from charlm.text.sources import STDIN, expand
 from charlm.text.tokenizers.base import NEWLINE
 
 CHUNK = 1 << 18                         # bytes read at once
-COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+MAX_NAMED = 8                           # texts named in a message
 _BOM = "\ufeff"
 _HEAD = 4096                            # bytes that are examined for signs of another format
 _MODEL = b'{"__metadata__":{"charlm":'  # follows the first 8 bytes of a model file
-_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF16_SAMPLE, _MIN_UTF16_SAMPLE = 64, 8    # bytes of which every second one is NUL; the minimum for a short file
 
 Warn = Callable[[str], None]
@@ -99,7 +97,7 @@ def _read(stream: BinaryIO, source: str, size: int, warn: Warn | None) -> bytes:
         # read1 returns what a slow pipe has, where read would wait for a full chunk.
         data: bytes = stream.read1(size) if hasattr(stream, "read1") else stream.read(size)
         return data
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+    except DAMAGED as error:
         # As gzip(1) does. The time stamp is known once the header of a first member has been read.
         if getattr(stream, "mtime", None) is not None and str(error).startswith("Not a gzipped file"):
             if warn:
@@ -112,33 +110,8 @@ def _require_text(start: bytes, source: str, errors: str, utf16_sample: int) -> 
     """Raise CorpusError if a source begins like another format, with the command that makes it a text."""
     if start.startswith(_MODEL, 8):
         raise CorpusError(f"{source_name(source)}: is a model, not a text; name a model with -m")
-    if reason := _other_format(start) or errors == "strict" and _utf16(start[:_UTF16_SAMPLE], utf16_sample):
+    if reason := other_format(start) or errors == "strict" and utf16(start[:_UTF16_SAMPLE], utf16_sample):
         raise CorpusError(f"{source_name(source)}: {reason}{shell_argument(source)}")
-
-
-def _other_format(start: bytes) -> str:
-    """Return a message that ends with a command if these first bytes are another format's, else an empty string."""
-    if start.startswith(b"%PDF-"):
-        return "is a PDF, not a text; convert it with: pdftotext"
-    if not start.startswith(b"PK\3\4"):
-        return ""
-    if b"word/" in start or b"[Content_Types].xml" in start and not re.search(rb"(xl|ppt)/", start):
-        return "is a Word document (docx), not a text; convert it with: pandoc -t plain"
-    return "is a zip archive, not a text; unpack it with: unzip"
-
-
-def _utf16(sample: bytes, min_length: int) -> str:
-    """Return the same for UTF-16, with a byte order mark or of at least this many bytes of ASCII.
-
-    >>> _utf16(b"a\\0b\\0", 4)
-    'looks like UTF-16 without a byte order mark; convert it with: iconv -f UTF-16LE -t UTF-8'
-    """
-    if sample.startswith(_UTF16_BOMS):
-        return "is UTF-16, not UTF-8; convert it with: iconv -f UTF-16 -t UTF-8"
-    for order, letters, nuls in (("LE", sample[::2], sample[1::2]), ("BE", sample[1::2], sample[::2])):
-        if len(sample) >= min_length and all(letters) and not any(nuls):
-            return f"looks like UTF-16 without a byte order mark; convert it with: iconv -f UTF-16{order} -t UTF-8"
-    return ""
 
 
 def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
@@ -176,21 +149,42 @@ def _watched(stream: BinaryIO, chunks: Iterable[bytes], watch: Watch) -> Iterato
 class Text:
     """The text of one source in chunks. It can be iterated once; before that, `head` shows its beginning.
 
-    Nothing is normalised; line ends are kept. `errors` is strict, replace or ignore. `warn` receives warnings, and
-    `watch` the number of bytes of the source that each chunk took, compressed ones if it is compressed.
+    Nothing is normalised; line ends are kept. With a format it is the text of every record, each with a line break
+    after it. `errors` is strict, replace or ignore. `warn` receives warnings, and `watch`
+    the number of bytes of the source that each chunk took, compressed ones if it is compressed.
     Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
     """
 
-    def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None, watch: Watch | None = None):
-        self.source = source
+    def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None,
+                 format: RecordFormat | None = None, watch: Watch | None = None):
+        self.source, self.format = source, format
         self.name = source_name(source)
+        self._by_line = False
         self._chunks = self._read(errors, warn, watch)
         self._head: list[str] = []
 
     def _read(self, errors: str, warn: Warn | None, watch: Watch | None) -> Iterator[str]:
         with open_bytes(self.source) as stream:
             chunks = byte_chunks(stream, self.source, errors=errors, warn=warn)
-            yield from _decode(_watched(stream, chunks, watch) if watch else chunks, self.source, errors)
+            chunks = _watched(stream, chunks, watch) if watch else chunks
+            yield from (_decode(chunks, self.source, errors) if self.format is None else
+                        read_texts(chunks, self.format, self.name, errors, by_line=self._by_line))
+
+    @property
+    def parts(self) -> Sequence[Text]:
+        """The texts of which this one is made: itself, or those of several files."""
+        return (self,)
+
+    def by_line(self) -> Iterator[str]:
+        """Iterate over the text to split it into lines: line breaks within the field of a record are spaces then."""
+        self._by_line = True
+        return iter(self)
+
+    def refuse_format(self, example: str) -> None:
+        """Raise UsageError if the text is made of fields of records, of which an example needs two."""
+        if self.format is not None:
+            raise UsageError(f"--csv-column and --json-field name one text a record; this model learns {example} from "
+                             "lines of two columns")
 
     def head(self) -> str:
         """Return the first CHUNK characters or all, waiting for them if necessary. They are still iterated later."""
@@ -201,6 +195,38 @@ class Text:
     def __iter__(self) -> Iterator[str]:
         head, self._head = self._head, []
         return itertools.chain(head, self._chunks)
+
+
+class _Joined(Text):
+    """The text of several files, one after the other, under one name."""
+
+    def __init__(self, name: str, texts: Sequence[Text]):
+        super().__init__(name)
+        self._texts = texts
+        self._chunks = itertools.chain.from_iterable(texts)
+
+    @property
+    def parts(self) -> Sequence[Text]:
+        """The texts of the files."""
+        return self._texts
+
+
+def open_texts(names: Sequence[str], errors: str = "strict", warn: Warn | None = None,
+               format: RecordFormat | None = None) -> list[Text]:
+    """Return the texts of the files that names stand for. Raises CorpusError if one stands for none."""
+    return [Text(path, errors, warn, format) for path in expand(names).paths]
+
+
+def open_text(name: str, errors: str = "strict", warn: Warn | None = None, format: RecordFormat | None = None) -> Text:
+    """Return all that one name stands for as one text. Raises CorpusError if it stands for nothing."""
+    texts = open_texts([name], errors, warn, format)
+    return _Joined(name, texts) if len(texts) > 1 else texts[0]
+
+
+def names_of(texts: Sequence[Text]) -> str:
+    """Return the names of texts for a message, of many the first ones and their number."""
+    names = [text.name for text in texts[:MAX_NAMED]]
+    return ", ".join(names) + (f" and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else "")
 
 
 def read_text(sources: Iterable[str], errors: str = "strict", warn: Warn | None = None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from charlm.contract import Tokenizer
 from charlm.errors import CorpusError
-from charlm.text.reading import Text
+from charlm.text.reading import Text, names_of
 from charlm.text.remarks import overlap_remark, shared_text
 from charlm.text.spool import Spool
 from charlm.text.token_cache import TokenCache
@@ -79,7 +79,7 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     short or not UTF-8.
     """
     spool = Spool(itertools.chain.from_iterable(texts))
-    names = ", ".join(text.name for text in texts)
+    names = names_of(texts)
     if not spool.characters:
         raise CorpusError(f"{names}: empty; there is nothing to learn")
     if spool.characters < MIN_CHARACTERS:

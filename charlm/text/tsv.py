@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 
 from charlm.errors import CorpusError
-from charlm.text.reading import COMPRESSED, Text, shell_argument, split_lines
+from charlm.text.compressed import COMPRESSED
+from charlm.text.reading import Text, shell_argument, split_lines
 from charlm.text.tokenizers.base import NEWLINE
 
 TAB = "\t"
 SOURCE_TARGET = ("source", "target")    # names of a line's fields
 LABEL_TEXT = ("label", "text")
+MAX_EXAMINED = 100                      # texts whose beginnings decide whether all are pairs
 
 
 def problem(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
@@ -28,8 +30,10 @@ def problem(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
 
 
 def looks_like_pairs(texts: Sequence[Text]) -> bool:
-    """Return True if every text is named .tsv or begins with nothing but pairs."""
-    for text in texts:
+    """Return True if every text, of many each of the first ones, is named .tsv or begins with nothing but pairs."""
+    if any(text.format is not None for text in texts):
+        return False
+    for text in texts[:MAX_EXAMINED]:   # each stays open, and its beginning in memory
         stem, ending = os.path.splitext(text.source.lower())
         if ending in COMPRESSED:
             ending = os.path.splitext(stem)[1]
@@ -50,6 +54,7 @@ def read_pairs(text: Text, fields: tuple[str, str] = SOURCE_TARGET, otherwise: s
 
     Raises CorpusError for the first line that is not a pair. `otherwise` is advice that ends its message.
     """
+    text.refuse_format("<TAB>".join(fields))
     for number, line in enumerate(split_lines(text), 1):
         line = line.removesuffix("\r")
         if not line:

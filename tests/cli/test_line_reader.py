@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.cli import line_input, line_reader
-from charlm.cli.line_input import Line
+from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.errors import CorpusError
 from tests.helpers.runners import (

@@ -3,9 +3,11 @@
 Not here: model files (test_corpus_models.py).
 """
 
+import bz2
 import functools
 import gzip
 import io
+import lzma
 import sys
 import zipfile
 
@@ -56,7 +58,11 @@ FORMATS = [
     (zipped("a.txt"), "is a zip archive, not a text; unpack it with: unzip"),
     (zipped("xl/workbook.xml", "[Content_Types].xml"), "is a zip archive, not a text; unpack it with: unzip"),
     (zipped("word/document.xml"), "is a Word document (docx), not a text; convert it with: pandoc -t plain"),
-    (zipped("[Content_Types].xml"), "is a Word document (docx), not a text; convert it with: pandoc -t plain")]
+    (zipped("[Content_Types].xml"), "is a Word document (docx), not a text; convert it with: pandoc -t plain"),
+    (gzip.compress(b"a"), "is compressed; unpack it with: gzip -dc"),
+    (bz2.compress(b"a"), "is compressed; unpack it with: bzip2 -dc"),
+    (lzma.compress(b"a"), "is compressed; unpack it with: xz -dc"),
+    (b"(\xb5/\xfd\x04", "is compressed; unpack it with: zstd -dc")]
 UTF16 = [
     (b"\xff\xfe" + TEXT.encode("utf-16-le"), "is UTF-16, not UTF-8; convert it with: iconv -f UTF-16 -t UTF-8"),
     (b"\xfe\xff" + TEXT.encode("utf-16-be"), "is UTF-16, not UTF-8; convert it with: iconv -f UTF-16 -t UTF-8"),
@@ -100,7 +106,7 @@ def test_utf16_is_recognised_in_small_chunks(monkeypatch, data, size):
 
 @pytest.mark.parametrize("text", [
     "", "\0", "\0" * 100, "a\0", "a\0b\0c\0", "a\0b\0c\0d\0ef\0", "a\0" * 31 + "bc", "ab\0c\0d\0e\0f\0g\0", "%PDF",
-    " %PDF-1.7", "PK\3", "PK are letters", " PK\3\4"], ids=ascii)
+    " %PDF-1.7", "PK\3", "PK are letters", " PK\3\4", "BZh", "BZh9 is a magic"], ids=ascii)
 @pytest.mark.parametrize("size", [1, 8, 1 << 18])
 def test_text_with_nul_or_similar_letters_is_read(monkeypatch, text, size):
     monkeypatch.setattr(reading, "byte_chunks", functools.partial(byte_chunks, size=size))

@@ -17,10 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text import reading
+from charlm.text import compressed, reading
 from charlm.text.reading import Text, byte_chunks, read_text
 
-COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+def zstd_compress(data):
+    """Compress as zstd(1) does, with a checksum."""
+    return compressed.zstd.compress(data, options={compressed.zstd.CompressionParameter.checksum_flag: 1})
+
+
+COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd_compress}
+ENDINGS = [".gz", ".bz2", ".xz", pytest.param(".zst", marks=pytest.mark.skipif(
+    compressed.zstd is None, reason="no module reads .zst; pip install 'charlm[zst]'"))]
 ODD_TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
                              st.sampled_from("\0\r\n\t\ufeff\u2581\U0010ffff\u0301\x85\u2028"))) \
     .filter(lambda text: text.count("\0") < 4 or "\0\0" in text)        # else it could look like UTF-16
@@ -164,7 +172,7 @@ def test_one_long_line_comes_in_bounded_chunks(tmp_path):
     assert max(lengths) <= reading.CHUNK < 1_000_000
 
 
-@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_long_archive_comes_in_bounded_chunks(tmp_path, ending):
     path = put(tmp_path, COMPRESS[ending](b"x" * 1_000_000), "line" + ending)
     lengths = [len(chunk) for chunk in read_text([path])]
@@ -172,33 +180,33 @@ def test_long_archive_comes_in_bounded_chunks(tmp_path, ending):
     assert max(lengths) <= reading.CHUNK
 
 
-@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".GZ", ".Xz"])
+@pytest.mark.parametrize("ending", [*ENDINGS, ".GZ", ".Xz"])
 def test_archive_is_read_as_its_content(tmp_path, ending):
     data = "\ufeffnaïve\r\n\0\u2581".encode() * 100
     path = put(tmp_path, COMPRESS[ending.lower()](data), "text" + ending)
     assert text_of(path) == data.decode()[1:]
 
 
-@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_concatenated_archives_are_read_as_one(tmp_path, ending):
     path = put(tmp_path, COMPRESS[ending](b"one ") + COMPRESS[ending](b"two"), "both" + ending)
     assert text_of(path) == "one two"
 
 
-@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_offset_in_an_archive_is_that_in_its_content(tmp_path, ending):
     path = put(tmp_path, COMPRESS[ending](b"y" * 300_000 + b"\xff"), "bad" + ending)
     assert "offset 300000;" in message_of(path)
 
 
-@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_every_truncation_of_an_archive_is_refused(tmp_path, ending):
     whole = COMPRESS[ending](b"she sells sea shells by the sea shore\n" * 3)
     for length in range(1, len(whole)):
         assert f"cut{ending}: cannot be read" in message_of(put(tmp_path, whole[:length], "cut" + ending))
 
 
-@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_damaged_archive_is_never_read_as_another_text(tmp_path, ending):
     text = "she sells sea shells by the sea shore\n"
     whole, refused = COMPRESS[ending](text.encode()), 0
@@ -212,9 +220,15 @@ def test_damaged_archive_is_never_read_as_another_text(tmp_path, ending):
     assert refused > len(whole) / 2
 
 
-@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_plain_text_named_as_an_archive_is_refused(tmp_path, ending):
     assert "cannot be read" in message_of(put(tmp_path, b"not compressed at all", "plain" + ending))
+
+
+def test_zst_without_a_module_for_it_is_refused_with_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(compressed, "zstd", None)
+    message = message_of(put(tmp_path, b"(\xb5/\xfd", "big.zst"))
+    assert message.endswith("big.zst: reading .zst needs another package; pip install 'charlm[zst]'")
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "missing.gz", "missing.bz2", "missing.xz", "no/such/folder"])

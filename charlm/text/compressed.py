@@ -1,0 +1,38 @@
+"""Compressed files, which are recognised by their endings; .zst needs Python 3.14 or the extra `charlm[zst]`."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import lzma
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from charlm.errors import CorpusError
+
+
+def _find_zstd() -> Any:
+    """Return the module of Python 3.14, else its backport for older versions, else None."""
+    for name in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return importlib.import_module(name)
+    return None
+
+
+zstd = _find_zstd()
+
+
+def _open_zstd(source: str, mode: str) -> BinaryIO:
+    """Open a .zst file. Raises CorpusError if no module for it is installed."""
+    if zstd is None:
+        raise CorpusError(f"{source}: reading .zst needs another package; pip install 'charlm[zst]'")
+    stream: BinaryIO = zstd.open(source, mode)
+    return stream
+
+
+COMPRESSED: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zstd}
+DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, *([zstd.ZstdError] if zstd else []))

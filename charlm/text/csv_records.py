@@ -1,0 +1,143 @@
+"""Records of CSV: a header names the columns, one of which is the text. Fields may be quoted and have line breaks."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from charlm.errors import CorpusError
+from charlm.text.record_format import Record, RecordFormat
+
+MAX_RECORD = 1 << 24                    # bytes within quotes: more of them means a quote that is left open
+DELIMITERS = ",;\t"
+_QUOTED = re.compile(r'"[^"]*"?')
+_OPEN = "a quote is left open"
+
+
+class CsvRecords:
+    """A parser of CSV with a header, by the `csv` module and its strict dialect.
+
+    Raises CorpusError if the header cannot be read, or does not have the column.
+    """
+
+    def __init__(self, format: RecordFormat, file: str, errors: str = "strict"):
+        self.header = b""               # as read, once it is known
+        self._format, self._file, self._errors = format, file, errors
+        self._delimiter, self._width, self._columns = "", 0, list[int]()
+        self._number = 0
+        self._pending: list[bytes] = []                     # lines of which no record has been made
+        self._is_open = False                               # they end within quotes
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
+
+    def feed(self, lines: Sequence[bytes]) -> list[Record]:
+        """Return the records that end in further lines, given with their line ends."""
+        self._pending += lines
+        # An even number of quotes leads out of a quoted field and back, so most long fields are parsed only once.
+        waits = self._is_open and not any(line.count(b'"') % 2 for line in lines)
+        records = [] if waits else self._drain(final=False)
+        if self._is_open and sum(map(len, self._pending)) > MAX_RECORD:
+            records += self._drain(final=True)
+        return records
+
+    def close(self) -> list[Record]:
+        """Return what is left at the end."""
+        return self._drain(final=True)
+
+    def _drain(self, *, final: bool) -> list[Record]:
+        """Return the records of the pending lines; lines within quotes remain, unless nothing follows."""
+        pending, consumed, records = self._pending, 0, []
+
+        def lines() -> Iterator[str]:
+            nonlocal consumed
+            for line in pending:
+                consumed += 1
+                yield line.decode("utf-8", "surrogateescape")
+
+        if not self._delimiter:
+            written = next((line for line in pending if line.strip()), None)
+            if written is None:
+                return []
+            self._delimiter = delimiter_of(written.decode("utf-8", "replace"))
+        reader, self._is_open = csv.reader(lines(), delimiter=self._delimiter, strict=True), False
+        while True:
+            begin = consumed
+            try:
+                row, error = next(reader), ""
+            except StopIteration:
+                break
+            except csv.Error as failure:
+                row, error = [], _reason(failure)
+                self._is_open = error == _OPEN and not final
+                if self._is_open:
+                    consumed = begin
+                    break
+            if row or error:
+                records += self._record(row, b"".join(pending[begin:consumed]), error)
+        self._pending = pending[consumed:]
+        return records
+
+    def _record(self, row: list[str], data: bytes, error: str) -> list[Record]:
+        """Return a row as a record, or keep it as the header."""
+        if not self._columns:
+            self._set_header(row, data, error)
+            return []
+        self._number += 1
+        if not error and len(row) != self._width:
+            error = f"{len(row)} field{'s' * (len(row) > 1)}, where the header has {self._width}"
+        if error:
+            return [Record(self._number, "", data, None, error)]
+        text, *id = (_decoded(row[column], self._errors) for column in self._columns)
+        return [Record(self._number, text or "", data, (id[0] or "") if id else None, "not UTF-8" * (text is None))]
+
+    def _set_header(self, row: list[str], data: bytes, error: str) -> None:
+        if error:
+            raise CorpusError(f"{self._file}: the header cannot be read: {error}")
+        row[0] = row[0].removeprefix("\ufeff")
+        self.header, self._width = data, len(row)
+        names = [str(self._format.csv_column), *([] if self._format.id is None else [self._format.id])]
+        self._columns = [_column(row, name, self._file) for name in names]
+
+
+def _reason(error: csv.Error) -> str:
+    """Return what is wrong with a record, of which the `csv` module says something else."""
+    text = str(error)
+    if "unexpected end" in text:
+        return _OPEN
+    return "a carriage return outside quotes" if text.startswith("new-line") else f"not CSV: {text}"
+
+
+def _decoded(field: str, errors: str) -> str | None:
+    """Return a field with its invalid bytes treated as `errors` says, or None if it must not have any."""
+    if field.isascii():
+        return field
+    try:
+        return field.encode("utf-8", "surrogateescape").decode("utf-8", errors)
+    except UnicodeDecodeError:
+        return None
+
+
+def delimiter_of(line: str) -> str:
+    """Return the delimiter that is most frequent outside quotes in the first line.
+
+    >>> delimiter_of('"a,b,c";d'), delimiter_of("text")
+    (';', ',')
+    """
+    plain = _QUOTED.sub("", line)
+    return max(DELIMITERS, key=plain.count)
+
+
+def _column(header: Sequence[str], name: str, file: str) -> int:
+    """Return the index of a column by its name, else by its number from 1. Raises CorpusError."""
+    found = [index for index, column in enumerate(header) if column.strip() == name.strip()]
+    if len(found) > 1:
+        raise CorpusError(f"{file}: {len(found)} columns are named {name!r}; give the number of one")
+    if not found and name.isascii() and name.isdecimal() and 0 < int(name) <= len(header):
+        found = [int(name) - 1]
+    if not found:
+        near = difflib.get_close_matches(name, header, 1)
+        columns = ", ".join(header[:20]) + (" and more" if len(header) > 20 else "")
+        hint = f"did you mean {near[0]!r}?" if near else f"the header has {columns}"
+        raise CorpusError(f"{file}: no column {name!r}; {hint}")
+    return found[0]

@@ -1,0 +1,57 @@
+"""Reading the texts of records, in CSV or JSON lines.
+
+    chunks of bytes ─► CsvRecords or JsonRecords ─► Record, Record, …
+
+A record without a text has an error; the next one is read as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from charlm.errors import CorpusError
+from charlm.text.csv_records import CsvRecords
+from charlm.text.json_records import JsonRecords
+from charlm.text.record_format import Record, RecordFormat, single_line
+
+
+def parser_for(format: RecordFormat, file: str, errors: str = "strict") -> CsvRecords | JsonRecords:
+    """Return a parser of the records of a file, which is named in its errors."""
+    return JsonRecords(format, errors) if format.csv_column is None else CsvRecords(format, file, errors)
+
+
+def read_records(chunks: Iterable[bytes], parser: CsvRecords | JsonRecords) -> Iterator[list[Record]]:
+    """Yield the records that each chunk of a file completes, and then what is left."""
+    rest: list[bytes] = []
+    for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        if whole:
+            whole[0] = b"".join([*rest, whole[0]])
+            rest = []
+        rest.append(last)
+        yield parser.feed([line + b"\n" for line in whole])
+    if line := b"".join(rest):
+        yield parser.feed([line])
+    yield parser.close()
+
+
+def read_texts(chunks: Iterable[bytes], format: RecordFormat, file: str, errors: str, *,
+               by_line: bool) -> Iterator[str]:
+    """Yield the texts of records, each with a line break after it; if `by_line`, those within become spaces.
+
+    Raises CorpusError for the first record that has no text.
+    """
+    for records in read_records(chunks, parser_for(format, file, errors)):
+        for record in records:
+            if record.error:
+                raise CorpusError(f"{file}: {format.unit} {record.number}: {record.error}{_advice(format)}")
+        if records:
+            yield "".join(f"{single_line(record.text) if by_line else record.text}\n" for record in records)
+
+
+def _advice(format: RecordFormat) -> str:
+    """Return how to leave out the lines without a text, if jq can."""
+    if format.json_field is None or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", format.json_field, re.ASCII):
+        return ""
+    return f"; leave such lines out with: jq -c 'select(.{format.json_field} | type == \"string\")'"
