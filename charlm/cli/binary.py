@@ -9,21 +9,33 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from charlm.cli.line_input import input_source
+from charlm.cli.metering import start_meter
 from charlm.cli.output import Output
 from charlm.errors import CorpusError
 
 
 @contextlib.contextmanager
-def open_input(file: str | None) -> Iterator[Callable[[int], bytes]]:
-    """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError."""
+def open_input(file: str | None, *, streams: bool, quiet: bool = False) -> Iterator[Callable[[int], bytes]]:
+    """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError.
+
+    What has been read before the last call is taken as done by a progress line, which is shown unless `quiet`; on the
+    terminal that the product goes to only if it does not go there as it comes (`streams`).
+    """
     from charlm.text.reading import open_bytes, source_name
+    from charlm.text.sources import Sources
     source = input_source(file)
-    with open_bytes(source, raw=True) as stream:
+    position = 0
+    with open_bytes(source, raw=True) as stream, \
+            start_meter(Sources((source,), named=False).size, streams=streams, quiet=quiet) as meter:
         def read(count: int) -> bytes:
+            nonlocal position
+            meter.update(position)
             try:
-                return stream.read(count)
+                data = stream.read(count)
             except OSError as error:
                 raise CorpusError(f"{source_name(source)}: cannot be read ({error.strerror})") from None
+            position += len(data)
+            return data
         yield read
 
 

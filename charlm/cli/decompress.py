@@ -42,7 +42,7 @@ def command(file: str | None, model: str | None, output: str | None, partial: bo
         raise click.UsageError("--partial is for -o FILE; on stdout, everything before the damage is written anyway")
     from charlm.cli.binary import open_input, write_binary
     from charlm.text.reading import source_name
-    with open_input(file) as read:
+    with open_input(file, streams=not output) as read:
         blocks = _Blocks(read, model, source_name(file or "-"))
         write_binary(output, blocks.until_damage() if partial else iter(blocks), text=True)
     if blocks.damage:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from charlm.model import LanguageModel
     from charlm.reports.meter import Meter
 
+LONG_PROMPT = 20_000                    # characters; fewer take no time
 _KEY = f"{__name__}.meter"              # in the metadata of click's context
 
 
@@ -41,14 +43,45 @@ def erase_meter() -> None:
 
 
 def watch_reading(meter: Meter) -> Callable[[int], None]:
-    """Return a function that takes the number of bytes just read, for a meter of reading."""
+    """Return a function that takes the number of bytes just read, and removes the meter once all are."""
     position = 0
 
     def add(count: int) -> None:
         nonlocal position
         position += count
         meter.update(position)
+        if position == meter.size:
+            meter.close()
     return add
+
+
+def watch_measuring(meter: Meter) -> tuple[Callable[[int], None], Callable[[float], None]]:
+    """Return functions that take the number of bytes just read, and the share of all that was read that is measured."""
+    position = 0
+
+    def read(count: int) -> None:
+        nonlocal position
+        position += count
+
+    def measured(share: float) -> None:
+        meter.update(round(share * position))
+    return read, measured
+
+
+def watch_prompt(model: LanguageModel, prompt: str) -> None:
+    """Show how much of a long prompt of running text a model has read, if it takes long."""
+    if model.task_row.by_line or len(prompt) < LONG_PROMPT:
+        return
+    meter = start_meter(len(prompt.encode("utf-8", "replace")), what="prompt", streams=True)
+    size, tokens, read = meter.size or 0, len(model.tokenizer.encode(prompt)), 0
+
+    def count(more: int) -> None:
+        nonlocal read
+        read += more
+        meter.update(round(size * read / tokens))
+        if read >= tokens:
+            meter.close()
+    model.watch_reading(count)
 
 
 def _is_animated() -> bool:

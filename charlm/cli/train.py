@@ -14,6 +14,7 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
+from charlm.cli.metering import start_meter, watch_reading
 from charlm.cli.train_output import check_log, check_output, is_finished, resumed_checkpoint
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
@@ -209,9 +210,11 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     from charlm.text.corpora import CorpusRequest
     from charlm.text.reading import open_text, open_texts
     from charlm.text.record_hints import record_hint
+    from charlm.text.sources import expand
     from charlm.text.tsv import looks_like_pairs
     errors, format = reading.errors or "strict", record_format(reading.csv_column, reading.json_field)
-    texts = open_texts(request.corpus, errors, report, format)
+    meter = start_meter(expand(request.corpus).size, what="reading", quiet=report is _ignore)
+    texts = open_texts(request.corpus, errors, report, format, watch_reading(meter))
     recognized = start.task is None and request.task is None and looks_like_pairs(texts)
     if format is None and not recognized and (hint := record_hint(texts[0])):
         report(hint)
@@ -221,6 +224,7 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     corpus = implementation(CORPORA, task)(texts, CorpusRequest(
         reading, held_out, start.tokenizer, start.source_tokenizer, start.labels,
         f"; --{DEFAULT} reads it as running text" if recognized else ""))
+    meter.close()
     if recognized:
         report("these are pairs of source<TAB>target; --labels would read them as label<TAB>text, --text as running "
                "text")

@@ -32,7 +32,7 @@ class Meter:
 
     def __init__(self, stream: TextIO | None, *, size: int | None, unit: str = "", what: str = "",
                  clock: Callable[[], float] = time.monotonic):
-        self._stream, self._size, self._unit, self._what, self._clock = stream, size, unit, what, clock
+        self._stream, self.size, self._unit, self._what, self._clock = stream, size, unit, what, clock
         self._began = self._last = clock()
         self._drawn = False
         self._seen: deque[tuple[float, int, int]] = deque([(self._began, 0, 0)])    # time, position, bytes done
@@ -73,11 +73,11 @@ class Meter:
         (then, before, done_before), (now, position, done) = self._seen[0], self._seen[-1]
         seconds = max(now - then, 1e-9)
         parts = [f"{count:,} {self._unit}"] if self._unit else []
-        if self._size:
-            parts.append(f"{format_size(min(position, self._size))} of {format_size(self._size)}")
+        if self.size:
+            parts.append(f"{format_size(min(position, self.size))} of {format_size(self.size)}")
         parts.append(f"{format_size((done - done_before) / seconds)}/s")
-        if self._size and position > before:
-            left = max(self._size - position, 0) * seconds / (position - before)
+        if self.size and position > before:
+            left = max(self.size - position, 0) * seconds / (position - before)
             parts.append(f"{_format_duration(left)} left")
         return (f"{self._what}: " if self._what else "") + " · ".join(parts)
 

@@ -150,8 +150,8 @@ class Text:
     """The text of one source in chunks. It can be iterated once; before that, `head` shows its beginning.
 
     Nothing is normalised; line ends are kept. With a format it is the text of every record, each with a line break
-    after it. `errors` is strict, replace or ignore. `warn` receives warnings, and `watch`
-    the number of bytes of the source that each chunk took, compressed ones if it is compressed.
+    after it. `errors` is strict, replace or ignore. `warn` receives warnings, and `watch` the number of bytes of the
+    source that each chunk took, compressed ones if it is compressed.
     Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
     """
 
@@ -212,9 +212,9 @@ class _Joined(Text):
 
 
 def open_texts(names: Sequence[str], errors: str = "strict", warn: Warn | None = None,
-               format: RecordFormat | None = None) -> list[Text]:
+               format: RecordFormat | None = None, watch: Watch | None = None) -> list[Text]:
     """Return the texts of the files that names stand for. Raises CorpusError if one stands for none."""
-    return [Text(path, errors, warn, format) for path in expand(names).paths]
+    return [Text(path, errors, warn, format, watch) for path in expand(names).paths]
 
 
 def open_text(name: str, errors: str = "strict", warn: Warn | None = None, format: RecordFormat | None = None) -> Text:
