@@ -6,13 +6,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from charlm.contract import FloatArray, IntArray
 from charlm.errors import CorpusError
-from charlm.inference.evaluation import PairMetrics, evaluate_gaps, evaluate_pairs
+from charlm.inference.evaluation import PairMetrics, Watch, evaluate_gaps, evaluate_pairs, ignore_share
 from charlm.inference.parallel import map_in_order
 from charlm.inference.scoring import WINDOW, nats_to_bits, perplexity
 from charlm.inference.text_scoring import regroup, score_carried, score_windows
@@ -23,10 +23,11 @@ from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers.base import encode_chunks
 from charlm.text.tsv import TAB, read_pairs
 
+Item = TypeVar("Item")
+
 LINES_AT_ONCE = 256
 
 Metrics = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -38,6 +39,7 @@ class EvaluationRequest:
     beam: int = 5
     workers: int = 1                    # processes that measure batches side by side
     adapt: str = ""                     # also measure the model as it learns: `head`, or `full` for all weights
+    watch: Watch = ignore_share         # receives the share that is measured of what has been read
 
     def refuse_empty(self, count: int) -> None:
         """Raise CorpusError if nothing was read."""
@@ -56,7 +58,7 @@ def _adapted(nats: float, tokens: int, characters: int) -> Metrics:
 
 def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     """Measure the loss of running text, with the state carried or in independent windows."""
-    characters = unknown = 0
+    characters = unknown = encoded_tokens = 0
 
     def counted() -> Iterator[str]:
         nonlocal characters
@@ -65,8 +67,9 @@ def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
             yield chunk
 
     def encoded() -> Iterator[IntArray]:
-        nonlocal unknown
+        nonlocal unknown, encoded_tokens
         for ids in encode_chunks(model.tokenizer, counted()):
+            encoded_tokens += len(ids)
             unknown += int((ids == model.tokenizer.unknown_id).sum())
             yield ids
 
@@ -74,6 +77,7 @@ def evaluate_text(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     for static, adapted in _scores(model, request, encoded()):
         totals += static.sum(), adapted.sum()
         tokens += len(static)
+        request.watch(tokens / encoded_tokens)
     request.refuse_empty(tokens)
     if unknown:
         request.warn(f"warning: {unknown} of {characters} characters are unknown to the model")
@@ -99,6 +103,7 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     keeps_blank = "blank_lines_left_out" not in model.stored.training
     lines = (line for text in request.texts for line in read_lines(text, labelled=labelled)
              if keeps_blank or line[1].strip())
+    batches = _Counted(iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), []))
     scorer, classifier = model.scorer(), model.classifier() if labelled else None
 
     adaptive = model.scorer(adapt=request.adapt) if request.adapt else None
@@ -112,8 +117,10 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
                 sum(score.characters for score in scores),
                 sum(model.labels[index] != batch[row][0] for row, index in enumerate(best)))
 
-    batches = iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), [])
-    measured = [found for _, found in map_in_order(measure, batches, workers=request.workers)]
+    measured = []
+    for _, found in map_in_order(measure, batches, workers=request.workers):
+        measured.append(found)
+        request.watch(len(measured) / batches.count)
     count, bits, adapted_bits, tokens, characters, missed = (
         map(sum, zip(*measured, strict=True)) if measured else (0,) * 6)
     request.refuse_empty(count)
@@ -122,13 +129,25 @@ def evaluate_lines(model: LanguageModel, request: EvaluationRequest) -> Metrics:
             **(_adapted(adapted_bits * math.log(2), tokens, characters) if request.adapt else {})}
 
 
+class _Counted(Iterator[Item]):
+    """An iterator that counts what it has yielded."""
+
+    def __init__(self, items: Iterator[Item]):
+        self._items, self.count = items, 0
+
+    def __next__(self) -> Item:
+        item = next(self._items)
+        self.count += 1
+        return item
+
+
 def evaluate_translations(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     """Measure the errors in the targets of pairs, and their loss."""
     pairs = [pair for text in request.texts for pair in read_pairs(text)]
     request.refuse_empty(len(pairs))
     # None would mean interrupted, which nothing here can do.
     metrics = cast(PairMetrics, evaluate_pairs(model.translator(), pairs, beam=request.beam,
-                                               workers=request.workers))
+                                               workers=request.workers, watch=request.watch))
     return {"word_error_rate": metrics.word_error_rate, "character_error_rate": metrics.character_error_rate,
             "sources": metrics.sources, "pairs": len(pairs),
             **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}
@@ -139,6 +158,7 @@ def evaluate_fills(model: LanguageModel, request: EvaluationRequest) -> Metrics:
     tokens = TokenCache(encode_chunks(model.tokenizer, itertools.chain.from_iterable(request.texts)),
                         vocabulary_size=model.tokenizer.size)
     request.refuse_empty(len(tokens))
-    metrics = evaluate_gaps(model.reproducible_network, model.tokenizer, tokens, workers=request.workers)
+    metrics = evaluate_gaps(model.reproducible_network, model.tokenizer, tokens, workers=request.workers,
+                            watch=request.watch)
     return {"exact_fills": metrics.exact / metrics.gaps, "gaps": metrics.gaps,
             **_loss(metrics.nats_per_token, metrics.bits_per_character, metrics.tokens, metrics.characters)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -25,7 +25,7 @@ from charlm.errors import CharlmError, OptionError, UsageError
 from charlm.inference.generation import generate
 from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
 from charlm.inference.matmul import matmul, matmul_in_blocks
-from charlm.inference.network import Network
+from charlm.inference.network import Network, WatchedNetwork
 from charlm.modelfile import Model
 from charlm.modelfile import load as load_file
 from charlm.modelfile import save as save_file
@@ -122,6 +122,10 @@ class LanguageModel:
     def reproducible_network(self) -> Network:
         """The network that gives a row the same bits in any batch, as samples need."""
         return Network(self.stored.config, self.stored.weights)
+
+    def watch_reading(self, watch: Callable[[int], None]) -> None:
+        """Have `watch` called with the number of tokens whenever several are read at once, as those of a prompt are."""
+        self.reproducible_network = WatchedNetwork(self.reproducible_network, watch)
 
     def adapter(self) -> Adapter:
         """Return an adapter of the head that has learned nothing yet, for the network's hidden states on a CPU."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from charlm.config import SOURCE_TOKENIZERS, TARGET_TOKENIZERS, TOKENIZERS, AdaptationSettings, ModelConfig
 from charlm.container import Header, checksum, open_container, peek_metadata, pieces, read_header, read_tensor
 from charlm.contract import Tensors, Tokenizer
+from charlm.distribution import parse_quantiles
 from charlm.errors import CharlmError, ModelFileError
 from charlm.history import FORMS as HISTORY
 from charlm.history import History, check_forms
@@ -30,6 +31,7 @@ from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
 METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "adaptation", "training", "provenance",
             "history"}
+LINE_QUANTILES = "line_quantiles"       # metadata that a file may lack
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
@@ -51,6 +53,7 @@ class Model:
     history: History | None = None                  # of its run
     provenance: Provenance = Provenance()
     adaptation: AdaptationSettings = AdaptationSettings()       # of `--adapt`
+    line_quantiles: tuple[float, ...] = ()          # of the bits per character of held-out lines; see `distribution`
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -65,7 +68,8 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
                 "tokenizer": {"kind": model.tokenizer.kind}, "source_tokenizer": source and {"kind": source.kind},
                 "labels": model.labels and model.labels.to_json(), "adaptation": asdict(model.adaptation),
                 "training": model.training, "provenance": model.provenance.to_json(),
-                "history": model.history is not None}
+                "history": model.history is not None,
+                **({LINE_QUANTILES: [*model.line_quantiles]} if model.line_quantiles else {})}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
         tensors[HASHES] = model.line_hashes.tensor
@@ -175,7 +179,7 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None,
                   History.from_tensors({name: read(name) for name in HISTORY}) if parts.has_history else None,
-                  parts.provenance, parts.adaptation)
+                  parts.provenance, parts.adaptation, parts.line_quantiles)
     check_sizes(model)
     return model
 
@@ -192,6 +196,7 @@ class _Parts:
     provenance: Provenance
     has_history: bool
     adaptation: AdaptationSettings
+    line_quantiles: tuple[float, ...]
 
     def other_tensors(self) -> dict[str, tuple[str, int]]:
         """Return the dtype and number of dimensions of each tensor that is not a weight."""
@@ -205,7 +210,7 @@ class _Parts:
 
 def _parse(metadata: dict[str, Any]) -> _Parts:
     """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
-    if set(metadata) != METADATA or not isinstance(metadata["training"], dict) \
+    if set(metadata) - {LINE_QUANTILES} != METADATA or not isinstance(metadata["training"], dict) \
             or not isinstance(metadata["history"], bool):
         raise ModelFileError("its metadata has missing or unknown parts")
     labels, source = metadata["labels"], metadata["source_tokenizer"]
@@ -229,7 +234,8 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
                   _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
                   None if source is None else _kind(source, SOURCE_TOKENIZERS),
                   None if labels is None else Labels.from_json(labels),
-                  Provenance.from_json(metadata["provenance"]), metadata["history"], adaptation)
+                  Provenance.from_json(metadata["provenance"]), metadata["history"], adaptation,
+                  parse_quantiles(metadata.get(LINE_QUANTILES, [])))
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from charlm.cli.line_input import input_source
+from charlm.cli.metering import start_meter
 from charlm.cli.output import Output
 from charlm.errors import CorpusError
 
@@ -16,24 +17,40 @@ Read = Callable[[int], bytes]           # at most this number of bytes; none at 
 
 
 @contextlib.contextmanager
-def open_input(file: str | None, *, first_pass: Callable[[Read], None] | None = None) -> Iterator[Read]:
+def open_input(file: str | None, *, streams: bool, quiet: bool = False,
+               first_pass: Callable[[Read], None] | None = None) -> Iterator[Read]:
     """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError.
 
     What can be read twice is first given to `first_pass`.
+
+    What has been read before the last call is taken as done by a progress line, which is shown unless `quiet`; on the
+    terminal that the product goes to only if it does not go there as it comes (`streams`).
     """
     from charlm.text.reading import open_bytes, source_name
+    from charlm.text.sources import Sources
     source = input_source(file)
-    with open_bytes(source, raw=True) as stream:
+    position = 0
+    with open_bytes(source, raw=True) as stream, \
+            start_meter(Sources((source,), named=False).size, streams=streams, quiet=quiet) as meter:
         def read(count: int) -> bytes:
             try:
-                return stream.read(count)
+                data = stream.read(count)
             except OSError as error:
                 raise CorpusError(f"{source_name(source)}: cannot be read ({error.strerror})") from None
+            return data
+
+        def read_and_show(count: int) -> bytes:
+            nonlocal position
+            meter.update(position)
+            data = read(count)
+            position += len(data)
+            return data
+
         if first_pass and stream.seekable():
             start = stream.tell()
             first_pass(read)
             stream.seek(start)
-        yield read
+        yield read_and_show
 
 
 def write_binary(output: str | None, pieces: Iterable[bytes], *, text: bool = False) -> None:

@@ -53,14 +53,15 @@ def command(file: str | None, model: str | None, output: str | None, no_adapt: b
             raise click.UsageError(f"--lines cannot be combined with {'-o' if output else '--lanes'}")
         _compress_lines(file, stored)
     else:
-        totals = _compress(file, path, stored, output, lanes=lanes, adaptive=not no_adapt)
+        totals = _compress(file, path, stored, output, lanes=lanes, adaptive=not no_adapt, quiet=quiet)
         if not quiet:
             import os
             for line in report(totals, os.path.getsize(path)):
                 message(line)
 
 
-def _compress(file: str | None, path: str, model: Model, output: str | None, *, lanes: int, adaptive: bool) -> Totals:
+def _compress(file: str | None, path: str, model: Model, output: str | None, *, lanes: int, adaptive: bool,
+              quiet: bool) -> Totals:
     """Compress a file with the model at `path`; return the sizes."""
     from charlm.cli.binary import open_input, write_binary
     from charlm.compression.archive import MODEL_BYTES, Compressor, Settings
@@ -68,7 +69,7 @@ def _compress(file: str | None, path: str, model: Model, output: str | None, *, 
     from charlm.modelfile import stated_checksum
     predictor = Predictor(model, lanes=lanes, adaptive=adaptive)
     compressor = Compressor(predictor, Settings(stated_checksum(path)[:MODEL_BYTES], lanes, adaptive))
-    with open_input(file) as read:
+    with open_input(file, streams=False, quiet=quiet) as read:
         write_binary(output, compressor.pieces(read))
     return compressor.totals
 

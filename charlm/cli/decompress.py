@@ -43,7 +43,8 @@ def command(file: str | None, model: str | None, output: str | None, partial: bo
     from charlm.cli.binary import open_input, write_binary
     from charlm.text.reading import source_name
     name = source_name(file or "-")
-    with open_input(file, first_pass=None if partial else functools.partial(_check, name)) as read:
+    first_pass = None if partial else functools.partial(_check, name)
+    with open_input(file, streams=not output, first_pass=first_pass) as read:
         blocks = _Blocks(read, model, name, partial=partial)
         write_binary(output, blocks.until_damage() if partial else iter(blocks), text=True)
     if blocks.damage:

@@ -8,6 +8,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
+from charlm.cli.metering import start_meter, watch_measuring
 from charlm.cli.output import write_rows, write_table
 from charlm.text.record_format import RecordFormat
 
@@ -76,15 +77,20 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
     from charlm.evaluators import EvaluationRequest
     from charlm.registry import BREAKDOWNS, EVALUATORS, implementation
     from charlm.text.reading import open_text, open_texts
+    from charlm.text.sources import expand
     loaded = load_model(model)
     _check(loaded, window=window, adapt=adapt, breakdown=breakdown, training_text=training_text)
-    request = EvaluationRequest(open_texts(files, errors, message, format), message, window, beam, workers,
-                                adapt=adapt)
     if breakdown:
+        request = EvaluationRequest(open_texts(files, errors, message, format), message)
         training = None if training_text is None else open_text(training_text, errors, message, format)
         write_rows(implementation(BREAKDOWNS, loaded.task)(loaded, request, training), jsonl=jsonl)
     else:
-        write_table(implementation(EVALUATORS, loaded.task)(loaded, request), jsonl=jsonl)
+        with start_meter(expand(files).size, what="measuring") as meter:
+            read, measured = watch_measuring(meter)
+            request = EvaluationRequest(open_texts(files, errors, message, format, read), message, window, beam,
+                                        workers, adapt, measured)
+            metrics = implementation(EVALUATORS, loaded.task)(loaded, request)
+        write_table(metrics, jsonl=jsonl)
 
 
 def _check(loaded: LanguageModel, *, window: int | None, adapt: str, breakdown: bool,

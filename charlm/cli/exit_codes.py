@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from charlm.cli.metering import erase_meter
 from charlm.errors import CharlmError, StorageError
 
 CLOSED_PIPE = 141
@@ -113,6 +114,7 @@ def message(text: str) -> None:
     from charlm.reports.visible import visible
     # A byte of a file name that is not UTF-8 (PEP 383) is shown as an escape.
     text = _LINE_BREAKS.sub(" ", text.strip()).encode("utf-8", "backslashreplace").decode("utf-8")
+    erase_meter()
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"charlm: {visible(text)}\n")     # print would use stdout
         sys.stderr.flush()

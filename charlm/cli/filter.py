@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from array import array
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
+from charlm.cli.exit_codes import message
 from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
@@ -20,6 +22,7 @@ from charlm.text.record_format import RecordFormat
 if TYPE_CHECKING:
     import numpy as np
 
+    from charlm.contract import Tokenizer
     from charlm.inference.line_scoring import TextScore
 
 READ_AT_ONCE = 256                      # lines
@@ -42,6 +45,8 @@ Examples:
                                              "written at the end of the input.")
 @options.option("--contrast", metavar="MODEL",
               help="Score by contrast with a general model: bits per character of -m minus those of MODEL.")
+@options.option("--worst", type=click.IntRange(1), metavar="N", help="Score a line by its most surprising stretch of N "
+                "characters, because a mean dilutes what is strange in a long line.")
 @options.option("--with-score", is_flag=True, help="Write score<TAB>line; of several files score<TAB>file<TAB>line.")
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
@@ -49,14 +54,16 @@ Examples:
 @options.errors
 @options.device
 @options.cores
+@options.quiet
 def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, min_bpc: float | None,
-            keep: str | None, contrast: str | None, with_score: bool, carry: bool, adapt: str,
-            errors: str, device: str, threads: int | None, format: RecordFormat | None) -> None:
+            keep: str | None, contrast: str | None, worst: int | None, with_score: bool, carry: bool, adapt: str,
+            errors: str, device: str, threads: int | None, quiet: bool, format: RecordFormat | None) -> None:
     """Keep the lines whose score is within bounds, in order and unchanged to the byte.
 
     The score is bits per character, as `charlm score` prints them, or with --contrast the difference
     between two models (Moore and Lewis 2010), which is low for lines that resemble the training text of
-    -m more than that of MODEL. Reads files or stdin; without --keep each line is written as soon as it is read.
+    -m more than that of MODEL. `charlm score --summary` suggests a bound. Reads files or stdin; without --keep
+    each line is written as soon as it is read. The number of lines that passed is printed on stderr at the end.
 
     With --csv-column or --json-field a field is scored and whole records pass, those of CSV after their header.
     A file's last line that has no line end gets one if another file follows.
@@ -67,20 +74,41 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
         raise click.UsageError("no condition given; give --max-bpc, --min-bpc or --keep")
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     lines, output = LineReader(files, errors, format, one_header=True), Output()
-    scorer = _Scorer(model, contrast, carry=carry, adapt=bool(adapt), device=device)
+    scorer = _Scorer(model, contrast, carry=carry, adapt=bool(adapt), device=device, worst=worst)
 
     def passes(batch: list[Line]) -> list[tuple[bytes, float]]:
         scored = lines.map_valid(batch, scorer.scores, scorer.problem)
         return [(exact_bytes(line.columns) + line.data if with_score else line.data, score) for line, score in scored
                 if score is not None and score < math.inf and low <= score <= high]
 
-    passing = lines.map_batches(passes, workers=workers)
+    passing = lines.map_batches(passes, workers=workers, streams=quota is None, quiet=quiet)
     header = _Header(lines, format, with_score=with_score)
-    for batch in passing if quota is None else _lowest(passing, quota, lines):
-        output.write_bytes(header.once() + b"".join(
-            b"%.4f\t%s" % (score, data) if with_score else data for data, score in batch))
-    output.write_bytes(header.once())
+    with _counted(lines, quiet=quiet) as count:
+        for batch in passing if quota is None else _lowest(passing, quota, lines):
+            count(len(batch))
+            output.write_bytes(header.once() + b"".join(
+                b"%.4f\t%s" % (score, data) if with_score else data for data, score in batch))
+        output.write_bytes(header.once())
     lines.close("left out")
+
+
+@contextlib.contextmanager
+def _counted(lines: LineReader, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Yield a function that counts lines that passed; at the end, or on Ctrl-C, say how many of all lines did."""
+    passed = 0
+
+    def count(more: int) -> None:
+        nonlocal passed
+        passed += more
+
+    try:
+        yield count
+    except KeyboardInterrupt:           # how `tail -f | charlm filter` ends
+        if lines.answered and not quiet:
+            message(f"{passed:,} of {lines.answered:,} lines passed")
+        raise
+    if not quiet:
+        message(f"{passed:,} of {lines.answered:,} lines passed")
 
 
 class _Header:
@@ -125,16 +153,18 @@ def _quota(keep: str | None) -> Callable[[int], int] | None:
 class _Scorer:
     """Scores lines by one model, or by the difference between two."""
 
-    def __init__(self, model: str | None, contrast: str | None, *, carry: bool, adapt: bool, device: str):
+    def __init__(self, model: str | None, contrast: str | None, *, carry: bool, adapt: bool, device: str,
+                 worst: int | None):
         from charlm.cli.models import load_model
         models = [load_model(model, "filter", besides=contrast, device=device)]
         models += [] if contrast is None else [load_model(contrast, "filter", device=device)]
         self._scorers = [loaded.scorer(carry=carry, adapt=adapt) for loaded in models]
+        self._rates = [_rate if worst is None else _worst_rate(loaded.tokenizer, worst) for loaded in models]
 
     def scores(self, lines: Sequence[Line]) -> list[float]:
         """Return bits per character, minus those of the general model if there is one."""
-        rates = [[_rate(score) for score in scorer.score([line.text_for(scorer) for line in lines])]
-                 for scorer in self._scorers]
+        rates = [[rate(score) for score in scorer.score([line.text_for(scorer) for line in lines])]
+                 for scorer, rate in zip(self._scorers, self._rates, strict=True)]
         return [rate - sum(general) for rate, *general in zip(*rates, strict=True)]
 
     def problem(self, text: str) -> str:
@@ -145,6 +175,12 @@ class _Scorer:
 def _rate(score: TextScore) -> float:
     """Return bits per character; infinity for a blank line that the model does not score."""
     return score.bits_per_character if score.characters else math.inf
+
+
+def _worst_rate(tokenizer: Tokenizer, length: int) -> Callable[[TextScore], float]:
+    """Return the function from a score to the bits per character of its worst stretch."""
+    from charlm.inference.stretches import worst_stretch
+    return lambda score: worst_stretch(score, tokenizer, length).bits_per_character if score.characters else math.inf
 
 
 def _lowest(passing: Iterable[list[tuple[bytes, float]]], quota: Callable[[int], int],

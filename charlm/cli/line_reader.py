@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from charlm.cli.exit_codes import message
 from charlm.cli.line import Line
-from charlm.cli.line_input import Batch, LineInput, input_sources
+from charlm.cli.line_input import CHUNK, Batch, LineInput, input_sources
+from charlm.cli.metering import start_meter
 from charlm.cli.output import Output, json_record
 from charlm.errors import CorpusError
 from charlm.text.record_format import RecordFormat
@@ -63,6 +65,7 @@ class LineReader:
         names = input_sources((files,) if isinstance(files, str) else files or ())
         self._input = LineInput(names, errors, self._unreadable, format, one_header=one_header)
         self._errors = errors
+        self.answered = 0               # lines that are answered
         self._unread = 0                # files that cannot be read
         self._counts: dict[str, int] = {}                   # lines reported so far, by kind
         self._reports: list[_Report] = []                   # of the batch that is being answered
@@ -101,10 +104,13 @@ class LineReader:
         self._unread += 1
         message(f"warning: {error}")
 
-    def map_batches(self, work: Callable[[list[Line]], Result], *, workers: int = 1) -> Iterator[Result]:
+    def map_batches(self, work: Callable[[list[Line]], Result], *, workers: int = 1, streams: bool = True,
+                    quiet: bool = False) -> Iterator[Result]:
         """Yield what `work` returns for each batch of lines, in order; several workers do it side by side.
 
-        `work` may call `map_valid` and `warn`. What else it changes is lost if a worker does it.
+        `work` may call `map_valid` and `warn`. What else it changes is lost if a worker does it. A progress line is
+        shown unless `quiet`; on the terminal that the results go to only if they do not go there as they come
+        (`streams`).
         """
         from charlm.inference.parallel import map_in_order
 
@@ -112,10 +118,19 @@ class LineReader:
             self._reports = []
             return work(self._decoded(batch)), sorted(self._reports, key=lambda report: report.line)
 
-        for _, (result, reports) in map_in_order(reported, self.batches(), workers=workers, source=self._input):
-            for report in reports:
-                self._print(report)
-            yield result
+        read = deque[int]()             # the positions after the batches that are being answered
+        done = 0                        # bytes of the lines that are answered
+        with start_meter(self.size, unit="lines", streams=streams, quiet=quiet) as meter:
+            for batch, (result, reports) in map_in_order(reported, _noting(self._input, read), workers=workers,
+                                                         source=self._input):
+                for report in reports:
+                    self._print(report)
+                self.answered += sum(part.count for part in batch)
+                done += sum(len(part.lines) for part in batch)
+                position = read.popleft()
+                # Lines are read in chunks; of text that is not compressed the bytes of lines say more exactly where.
+                meter.update(min(max(done, position - CHUNK), position), self.answered, done)
+                yield result
 
     def map_valid(self, batch: list[Line], answer: Callable[[list[Line]], Iterable[Answer]],
                   problem: Callable[[str], str] = lambda text: "") -> list[tuple[Line, Answer | None]]:
@@ -180,3 +195,11 @@ class LineReader:
                 kind, details = (_UNDECODABLE, f": {where}") if where else (_WITHOUT_TEXT, "")
                 self._reports.append(_Report(line.ordinal, kind, f"{line.place}: {line.error}{details}"))
         return lines
+
+
+def _noting(source: LineInput, positions: deque[int]) -> Iterator[Batch | None]:
+    """Yield the batches of an input and note the position after each."""
+    for batch in source.batches():
+        if batch is not None:
+            positions.append(source.position)
+        yield batch

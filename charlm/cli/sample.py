@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from charlm.cli import options
+from charlm.cli.metering import watch_prompt
 from charlm.cli.output import Output
 from charlm.cli.sampling import SampleRequest
 
@@ -66,6 +67,7 @@ def command(**given: Any) -> None:
     from charlm.cli.models import load_model
     output, prompt = Output(), request.read_prompt()
     model = load_model(request.model, "sample")
+    watch_prompt(model, prompt)
     if model.task_row.by_line:
         from charlm.cli.sample_lines import sample
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +17,13 @@ from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
-    from charlm.inference.line_scoring import TextScore
+    from charlm.inference.line_scoring import Scorer, TextScore
 
 EXAMPLES = """\b
 Examples:
   charlm score suspicious.log | sort -rn | head
+  charlm score --summary crawl.txt
+  charlm score --worst 20 server.log | sort -t"$(printf '\\t')" -k4 -rn | head
   charlm score --level token --jsonl < verse.txt
   charlm score --level total --carry held-out.txt
   charlm score --level word essay.txt | sort -t"$(printf '\\t')" -k5 -rn | head
@@ -37,6 +40,10 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 @options.option("--level", type=click.Choice(["token", "word", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per word, per line, or for the whole input.")
 @options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
+@options.option("--worst", type=click.IntRange(1), metavar="N",
+              help="With --level line, also write the most surprising stretch of N characters of each line.")
+@options.option("--summary", is_flag=True, help="Write quantiles and a histogram of the lines' bits per character "
+                "instead of the lines, beside those of the held-out lines of the training.")
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core. "
                "full: all weights learn, with torch.", full=True)
@@ -45,8 +52,9 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 @options.errors
 @options.device
 @options.cores
-def command(files: tuple[str, ...], model: str | None, level: str, more: bool, carry: bool, adapt: str, jsonl: bool,
-            errors: str, device: str, threads: int | None, format: RecordFormat | None) -> None:
+def command(files: tuple[str, ...], model: str | None, level: str, more: bool, worst: int | None, summary: bool,
+            carry: bool, adapt: str, jsonl: bool, errors: str, device: str, threads: int | None,
+            format: RecordFormat | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
     Reads files or stdin and answers each line as soon as it is read. The end of a line counts as a
@@ -57,46 +65,92 @@ def command(files: tuple[str, ...], model: str | None, level: str, more: bool, c
     start and end in the line, bits, entropy, and the ranks of its tokens, where a word is what lies
     between white space.
 
+    A mean dilutes what is strange in a long line. With --worst N a record is bits per character, bits,
+    characters, the bits of the line's most surprising N characters, where they start, these characters with
+    escapes, and the line.
+
+    --summary leaves out blank lines. It suggests a threshold for `filter`: the bits per character that only
+    1 % of the held-out lines of the training exceed, or of this text if the model does not know those.
+    Quantiles other than 0 and 100 % are right to 0.002 bits per character.
+
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
     line without a tab by the mixture of all labels; with --adapt every line needs its label.
     """
-    if more and level != "token":
-        raise click.UsageError("--more is for --level token")
+    _check(level, more=more, worst=worst, summary=summary, adapt=adapt)
     details = more or level == "word"
-    if adapt and details:
-        raise click.UsageError("--adapt is for --level token, line or total, without --more")
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     from charlm.cli.models import load_model
     lines, output = LineReader(files, errors, format), Output()
     loaded = load_model(model, "score", device=device)
     scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=adapt)
-
-    def score(valid: Sequence[Line]) -> Sequence[TextScore]:
-        return scorer.score([line.text_for(scorer) for line in valid])
-
-    if level == "total":
-        totals = lines.map_batches(lambda batch: _sum(
-            (found.bits, found.characters, len(found.ids), 1)
-            for _, found in lines.map_valid(batch, score, scorer.problem) if found is not None), workers=workers)
-        output.write(_total(totals, jsonl=jsonl))
-        lines.close("left out")
-    elif level == "line":
-        lines.answer(output, score, _record if jsonl else _row, error_record if jsonl else empty_line, scorer.problem,
-                     workers=workers)
+    if summary:
+        from charlm.cli.score_summary import write_summary
+        write_summary(lines, scorer, loaded.stored.line_quantiles, output, jsonl=jsonl, workers=workers)
+    elif level == "total":
+        _write_total(lines, scorer, output, jsonl=jsonl, workers=workers)
     else:
-        show: Any = word_records if level == "word" else token_records if more else _tokens
-        lines.answer(output, score, lambda line, found: show(line, found, loaded.tokenizer, jsonl=jsonl),
-                     error_record if jsonl else lambda line: "", scorer.problem, workers=workers, outcome="left out")
+        show, show_invalid, outcome = _form(level, loaded.tokenizer, more=more, worst=worst, jsonl=jsonl)
+        lines.answer(output, scores_of(scorer), show, show_invalid, scorer.problem, workers=workers, **outcome)
 
 
-def _row(line: Line, score: TextScore) -> str:
-    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{line.columns}{line.shown}\n"
+def _check(level: str, *, more: bool, worst: int | None, summary: bool, adapt: str) -> None:
+    """Raise UsageError for options that do not fit each other."""
+    if more and level != "token":
+        raise click.UsageError("--more is for --level token")
+    if adapt and (more or level == "word"):
+        raise click.UsageError("--adapt is for --level token, line or total, without --more")
+    for flag, given in (("--worst", worst is not None), ("--summary", summary)):
+        if given and level != "line":
+            raise click.UsageError(f"{flag} is for --level line")
+    if summary and worst is not None:
+        raise click.UsageError("--summary writes no lines; leave out --worst")
 
 
-def _record(line: Line, score: TextScore) -> str:
+def scores_of(scorer: Scorer) -> Callable[[Sequence[Line]], Sequence[TextScore]]:
+    """Return the function from lines to their scores."""
+    return lambda valid: scorer.score([line.text_for(scorer) for line in valid])
+
+
+def _form(level: str, tokenizer: Tokenizer, *, more: bool, worst: int | None, jsonl: bool) -> tuple[Any, Any, Any]:
+    """Return the functions that make the record of a line and of an invalid line, and what became of those."""
+    if level == "line":
+        own = _record if jsonl else _row
+        return partial(own, tokenizer=tokenizer, worst=worst), error_record if jsonl else empty_line, {}
+    show: Any = word_records if level == "word" else token_records if more else _tokens
+    return (lambda line, found: show(line, found, tokenizer, jsonl=jsonl),
+            error_record if jsonl else lambda line: "", {"outcome": "left out"})
+
+
+def _write_total(lines: LineReader, scorer: Scorer, output: Output, *, jsonl: bool, workers: int) -> None:
+    """Write one record for the whole input."""
+    score = scores_of(scorer)
+    totals = lines.map_batches(lambda batch: _sum(
+        (found.bits, found.characters, len(found.ids), 1)
+        for _, found in lines.map_valid(batch, score, scorer.problem) if found is not None),
+        workers=workers, streams=False)
+    output.write(_total(totals, jsonl=jsonl))
+    lines.close("left out")
+
+
+def _row(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | None) -> str:
+    stretch = ""
+    if worst is not None:
+        from charlm.inference.stretches import worst_stretch
+        start, text, bits = worst_stretch(score, tokenizer, worst)
+        stretch = f"{bits:.4f}\t{start}\t{text.translate(ESCAPES)}\t"
+    return (f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{stretch}{line.columns}"
+            f"{line.shown}\n")
+
+
+def _record(line: Line, score: TextScore, tokenizer: Tokenizer, worst: int | None) -> str:
+    stretch = {}
+    if worst is not None:
+        from charlm.inference.stretches import worst_stretch
+        start, text, bits = worst_stretch(score, tokenizer, worst)
+        stretch = {"worst": text, "worst_bits": round(bits, 6), "worst_start": start}
     return json_record(**line.keys, bits_per_character=round(score.bits_per_character, 6),
-                       bits=round(score.bits, 6), characters=score.characters, text=line.text)
+                       bits=round(score.bits, 6), characters=score.characters, **stretch, text=line.text)
 
 
 def _tokens(line: Line, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:

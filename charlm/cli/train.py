@@ -15,6 +15,7 @@ import click
 from charlm.cli import options
 from charlm.cli.announcing import announcing
 from charlm.cli.exit_codes import TerminatedBySignal, message
+from charlm.cli.metering import start_meter, watch_reading
 from charlm.cli.train_output import check_heartbeat, check_log, heartbeat
 from charlm.cli.train_request import TrainRequest, parse_request
 from charlm.config import CorpusConfig
@@ -205,13 +206,15 @@ def _read_corpus(request: TrainRequest, start: StartingPoint, reading: CorpusCon
     """Return the corpus and its task."""
     from charlm.text.reading import require_readable
     require_readable(request.texts)
+    from charlm.text.sources import expand
     from charlm.text.temporary import TemporaryFiles
     from charlm.training.preparation import open_corpus, read_corpus
     files = TemporaryFiles(request.cache_dir, report)
     files.prepare()
     files.announce("a private copy of the corpus", sum(map(os.path.getsize, filter(os.path.isfile, request.texts))))
-    texts = open_corpus(request.corpus, reading, report)
-    return read_corpus(texts, None, request.task, start, reading, report, files)
+    with start_meter(expand(request.corpus).size, what="reading", quiet=report is _ignore) as meter:
+        texts = open_corpus(request.corpus, reading, report, watch_reading(meter))
+        return read_corpus(texts, None, request.task, start, reading, report, files)
 
 
 def _progress(request: TrainRequest, silent: bool, *, is_main: bool, beat: Progress | None) -> Progress:

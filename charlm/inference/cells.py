@@ -85,18 +85,19 @@ class LSTMLayer(Layer):
     def step(self, gates: FloatArray, state: HiddenState, matmul: Matmul) -> HiddenState:
         """Return h and c after one time step."""
         hidden, cell = state
-        size = self.hidden_size
         gates += matmul(hidden, self.weight_hh)
-        np.tanh(gates, out=gates)
-        sigmoids = gates[:, :3 * size]
+        # Gate by gate in memory, which halves the time of what follows; for one row they are so already.
+        by_gate = gates.reshape(len(gates), 4, -1).swapaxes(0, 1)       # (4, B, H)
+        activated = np.tanh(by_gate, out=by_gate if len(gates) == 1 else np.empty(by_gate.shape, np.float32))
+        sigmoids = activated[:3]
         sigmoids *= 0.5
         sigmoids += 0.5
-        cell = cell * gates[:, size:2 * size]
-        candidate = gates[:, 3 * size:]
-        candidate *= gates[:, :size]
+        input_gate, forget_gate, output_gate, candidate = activated
+        cell = cell * forget_gate
+        candidate *= input_gate
         cell += candidate
         hidden = np.tanh(cell)
-        hidden *= gates[:, 2 * size:3 * size]
+        hidden *= output_gate
         return hidden, cell
 
     def activation(self, memory: FloatArray) -> FloatArray:

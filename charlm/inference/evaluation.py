@@ -17,6 +17,12 @@ from charlm.inference.translation import SOURCES_AT_ONCE, Translator
 from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
 
+Watch = Callable[[float], None]         # receives the share of the work that is done
+
+
+def ignore_share(share: float) -> None:
+    """Watch nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossMetrics:
@@ -72,8 +78,12 @@ def edit_distance(one: str, other: str) -> int:
 
 
 def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
-                   interrupted: Callable[[], bool] = lambda: False, workers: int = 1) -> PairMetrics | None:
-    """Translate every source, each of whose targets is correct, and score every target; return None if interrupted."""
+                   interrupted: Callable[[], bool] = lambda: False, workers: int = 1,
+                   watch: Watch = ignore_share) -> PairMetrics | None:
+    """Translate every source, each of whose targets is correct, and score every target; return None if interrupted.
+
+    `watch` receives the share that is done, after each batch.
+    """
     targets: dict[str, list[str]] = {}
     for source, target in pairs:
         targets.setdefault(source, []).append(target)
@@ -81,13 +91,15 @@ def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, 
     batches = [sources[start:start + SOURCES_AT_ONCE] for start in range(0, len(sources), SOURCES_AT_ONCE)]
     found = map_in_order(lambda batch: _measure_sources(translator, batch, targets, beam), batches, workers=workers)
     totals = np.zeros(4, np.int64)
-    nats = 0.0
+    nats, done = 0.0, 0
     for _ in batches:
         if interrupted():
             return None
-        _, (counts, batch_nats) = next(found)
+        batch, (counts, batch_nats) = next(found)
         totals += counts
         nats += batch_nats
+        done += sum(map(len, batch))
+        watch(done / max(sum(map(len, sources)), 1))
     errors, edits, reference, tokens = totals.tolist()
     return PairMetrics(nats=nats, tokens=tokens, characters=sum(len(target) for _, target in pairs),
                        word_error_rate=errors / len(sources), character_error_rate=edits / max(reference, 1),
@@ -109,8 +121,12 @@ def _measure_sources(translator: Translator, batch: Sequence[str], targets: Mapp
     return (errors, edits, reference, tokens), nats
 
 
-def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache, *, workers: int = 1) -> GapMetrics:
-    """Cut gaps, always the same ones, into pieces of a text; fill and score each with the others masked."""
+def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache, *, workers: int = 1,
+                  watch: Watch = ignore_share) -> GapMetrics:
+    """Cut gaps, always the same ones, into pieces of a text; fill and score each with the others masked.
+
+    `watch` receives the share that is done, after each batch.
+    """
     texts = held_out_gaps(tokens, tokenizer)
 
     def measure(batch: list[Gapped]) -> tuple[float, int]:
@@ -123,9 +139,10 @@ def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache, *,
 
     batches = [texts[start:start + GAPS_AT_ONCE] for start in range(0, len(texts), GAPS_AT_ONCE)]
     nats, exact = 0.0, 0
-    for _, found in map_in_order(measure, batches, workers=workers):
+    for number, (_, found) in enumerate(map_in_order(measure, batches, workers=workers), 1):
         nats += found[0]
         exact += found[1]
+        watch(number / len(batches))
     gaps = [ids for text in texts for ids in text.gaps]
     return GapMetrics(nats=nats, tokens=sum(len(ids) + 1 for ids in gaps),
                       characters=count_gap_characters(texts, tokenizer), gaps=len(gaps), exact=exact)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from charlm.config import ModelConfig
@@ -146,3 +148,18 @@ class Network:
             x = self._context.forward(x, memory, multiply)
         window = None if state.window_tokens is None else np.concatenate([state.window_tokens, tokens], axis=1)
         return x.swapaxes(0, 1), State(tuple(layers), state.memory, window)
+
+
+class WatchedNetwork(Network):
+    """A network that calls `watch` with the number of tokens of each window that it has read."""
+
+    def __init__(self, network: Network, watch: Callable[[int], None]):
+        vars(self).update(vars(network))
+        self._watch = watch
+
+    def hidden(self, tokens: IntArray, state: State, recording: Recording | None = None) -> tuple[FloatArray, State]:
+        """Read tokens (B, T); return what the network returns."""
+        found = super().hidden(tokens, state, recording)
+        if tokens.shape[1] > 1:
+            self._watch(tokens.shape[1])
+        return found

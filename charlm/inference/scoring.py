@@ -14,7 +14,7 @@ from charlm.text.special_tokens import with_bos_eos
 WINDOW = 512                            # tokens of one text read at once
 LOGITS = 4_000_000                      # logits in memory at once, for any vocabulary: 16 MB
 ROWS = 256                              # texts side by side; fewer if they are long
-TOKENS_AT_ONCE = 2048                   # of all texts side by side: what fits in a processor's cache
+TOKENS_AT_ONCE = 1024                   # of all texts side by side: what fits in a processor's cache
 _MAX_NATS = 700                         # exp of more overflows a float
 
 # Logits (..., V) and targets (...) in, numbers (...) or (..., C) about each target out.

@@ -28,6 +28,7 @@ _UTF16_SAMPLE, _MIN_UTF16_SAMPLE = 64, 8    # bytes of which every second one is
 
 Warn = Callable[[str], None]
 Item = TypeVar("Item")
+Watch = Callable[[int], None]
 
 
 def source_name(source: str) -> str:
@@ -133,25 +134,40 @@ def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
             yield text
 
 
+def _watched(stream: BinaryIO, chunks: Iterable[bytes], watch: Watch) -> Iterator[bytes]:
+    """Yield chunks of a stream, and call `watch` with the bytes of its file that each one took."""
+    position = 0
+    for chunk in chunks:
+        try:
+            now = os.lseek(stream.fileno(), 0, os.SEEK_CUR)     # of a compressed file, in the compressed one
+        except OSError:                 # a pipe
+            now = position + len(chunk)
+        watch(now - position)
+        position = now
+        yield chunk
+
+
 class Text:
     """The text of one source in chunks. It can be iterated once; before that, `head` shows its beginning.
 
     Nothing is normalised; line ends are kept. With a format it is the text of every record, each with a line break
-    after it. `errors` is strict, replace or ignore. `warn` receives warnings.
+    after it. `errors` is strict, replace or ignore. `warn` receives warnings, and `watch` the number of bytes of the
+    source that each chunk took, compressed ones if it is compressed.
     Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
     """
 
     def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None,
-                 format: RecordFormat | None = None):
+                 format: RecordFormat | None = None, watch: Watch | None = None):
         self.source, self.format = source, format
         self.name = source_name(source)
         self._by_line = False
-        self._chunks = self._read(errors, warn)
+        self._chunks = self._read(errors, warn, watch)
         self._head: list[str] = []
 
-    def _read(self, errors: str, warn: Warn | None) -> Iterator[str]:
+    def _read(self, errors: str, warn: Warn | None, watch: Watch | None) -> Iterator[str]:
         with open_bytes(self.source) as stream:
             chunks = byte_chunks(stream, self.source, errors=errors, warn=warn)
+            chunks = _watched(stream, chunks, watch) if watch else chunks
             yield from (_decode(chunks, self.source, errors) if self.format is None else
                         read_texts(chunks, self.format, self.name, errors, by_line=self._by_line))
 
@@ -197,9 +213,9 @@ class _Joined(Text):
 
 
 def open_texts(names: Sequence[str], errors: str = "strict", warn: Warn | None = None,
-               format: RecordFormat | None = None) -> list[Text]:
+               format: RecordFormat | None = None, watch: Watch | None = None) -> list[Text]:
     """Return the texts of the files that names stand for. Raises CorpusError if one stands for none."""
-    return [Text(path, errors, warn, format) for path in expand(names).paths]
+    return [Text(path, errors, warn, format, watch) for path in expand(names).paths]
 
 
 def open_text(name: str, errors: str = "strict", warn: Warn | None = None, format: RecordFormat | None = None) -> Text:

@@ -1,4 +1,7 @@
-"""The end of a run: the settings with which its model adapts best, found on held-out text and stored with it."""
+"""The end of a run: what is found out about its model on held-out text and stored with it.
+
+That is the settings with which it adapts best, and how surprising single lines are to it.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,37 @@ from dataclasses import replace
 import numpy as np
 
 from charlm.adaptation.search import find_settings, take, token_budget
+from charlm.config import AdaptationSettings
 from charlm.contract import IntArray
 from charlm.inference.network import Network
-from charlm.modelfile import load, save
+from charlm.modelfile import Model, load, save
 from charlm.tasks import TASKS
 from charlm.text.corpora import Corpus
 from charlm.text.line_corpus import LineCorpus
 from charlm.text.text_corpus import TextCorpus
+from charlm.training.held_out_lines import line_quantiles
 from charlm.training.worker import Commit
 
 
-def store_adaptation(path: str, corpus: Corpus, commit: Commit) -> None:
-    """Find the settings of a stored model and store it with them, if it can adapt and there is text enough.
+def store_findings(path: str, corpus: Corpus, commit: Commit) -> None:
+    """Find the settings of a stored model's adaptation, and its quantiles of lines, and store them with it.
 
-    `commit` is called before the file is replaced.
+    A model that scores no text has neither. `commit` is called before the file is replaced.
     """
     model = load(path)
-    tokens = token_budget(model.config) if "score" in TASKS[model.task].verbs else 0
+    if "score" not in TASKS[model.task].verbs:
+        return
+    found = replace(model, adaptation=_settings(model, corpus), line_quantiles=line_quantiles(model, corpus))
+    if (found.adaptation, found.line_quantiles) != (model.adaptation, model.line_quantiles):
+        commit()
+        save(path, found)
+
+
+def _settings(model: Model, corpus: Corpus) -> AdaptationSettings:
+    """Return the settings that suit the model, or those that it has if there is too little text to tell."""
+    tokens = token_budget(model.config)
     rows = take(_held_out(corpus, tokens), tokens) if tokens else []
-    if rows:
-        settings = find_settings(Network(model.config, model.weights), rows)
-        if settings != model.adaptation:
-            commit()
-            save(path, replace(model, adaptation=settings))
+    return find_settings(Network(model.config, model.weights), rows) if rows else model.adaptation
 
 
 def _held_out(corpus: Corpus, tokens: int) -> Iterator[IntArray]:

@@ -14,7 +14,7 @@ from charlm.modelfile import Model
 from charlm.registry import CORPORA, implementation
 from charlm.tasks import DEFAULT, DEFAULT_FOR_TSV
 from charlm.text.corpora import Corpus, CorpusRequest
-from charlm.text.reading import Text, open_text, open_texts
+from charlm.text.reading import Text, Watch, open_text, open_texts
 from charlm.text.record_format import RecordFormat, record_format
 from charlm.text.record_hints import record_hint
 from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
@@ -38,9 +38,13 @@ def choose_start(checkpoint: Checkpoint | None, init_from: str | None, task: str
     return start
 
 
-def open_corpus(names: Sequence[str], reading: CorpusConfig, report: Callable[[str], None]) -> list[Text]:
-    """Return the texts that names of files, folders and globs stand for. Raises CorpusError if one stands for none."""
-    return open_texts(names, reading.errors or "strict", report, _format(reading))
+def open_corpus(names: Sequence[str], reading: CorpusConfig, report: Callable[[str], None],
+                watch: Watch | None = None) -> list[Text]:
+    """Return the texts that names of files, folders and globs stand for. Raises CorpusError if one stands for none.
+
+    `watch` gets the bytes that have been read.
+    """
+    return open_texts(names, reading.errors or "strict", report, _format(reading), watch)
 
 
 def _format(reading: CorpusConfig) -> RecordFormat | None:

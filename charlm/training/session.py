@@ -15,7 +15,7 @@ from charlm.events import Event, Planned, Resumed, Saved, Stopped, Validation, W
 from charlm.modelfile import Model, save
 from charlm.provenance import Provenance
 from charlm.text.corpora import Corpus
-from charlm.training.adaptation import store_adaptation
+from charlm.training.adaptation import store_findings
 from charlm.training.checkpoint_state import restore, snapshot
 from charlm.training.defaults import resolve, warning
 from charlm.training.distributed import ProcessGroup
@@ -229,13 +229,13 @@ class _RunningSession:
             raise type(error)(f"{error}; resume from the last checkpoint with: {session.resume_command}") from None
 
     def _store_adaptation(self, path: str) -> Iterator[Warned]:
-        """Store the settings of --adapt; a run that is stopped meanwhile leaves the model with the usual ones."""
+        """Store what held-out text tells about the model; a run that is stopped meanwhile leaves it without."""
         if not path:
             return
         # Only one process has a path, so it cannot ask the others whether to stop.
         calls = self._calls if self._session.process_group.size == 1 else Calls()
         try:
-            calls.run(lambda commit: store_adaptation(path, self._corpus, commit))
+            calls.run(lambda commit: store_findings(path, self._corpus, commit))
         except Interrupted:
             return
         except (ModelFileError, StorageError) as error:

@@ -4,13 +4,15 @@ Not here: the behaviour that it shares with other filters (test_line_reader.py).
 """
 
 import math
+import signal
+import subprocess
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.modelfile import load
-from tests.helpers.runners import error_line, run_in_process
+from tests.helpers.runners import SECONDS, error_line, run_in_process, start_process
 from tests.helpers.texts import BRIEF
 
 RAW = b"\xef\xbb\xbfO'Banan\n\nMutsson\r\nx\x00\n\r\nFot\xc3\xb1ez\n\tO'Latan \nqqqq"
@@ -177,15 +179,34 @@ def test_lines_that_are_not_utf8_are_left_out_and_the_exit_code_is_4(lines_model
     for flags in (["--max-bpc", ALL], ["--keep", "100%"]):
         done = run_in_process("filter", "-m", lines_model, *flags, stdin=data)
         assert (done.code, done.stdout) == (4, b"Ba\r\nq\n")
-        warning, error = done.stderr.splitlines()
+        warning, count, error = done.stderr.splitlines()
         assert warning.startswith("charlm: line 2: not UTF-8") and "left out" in error
+        assert count == "charlm: 2 of 3 lines passed"
 
 
 def test_with_errors_replaced_or_ignored_lines_keep_their_bytes(lines_model):
     data = b"B\xffa\r\nq\n"
     for how in ("replace", "ignore"):
         done = run_in_process("filter", "-m", lines_model, "--max-bpc", ALL, "--errors", how, stdin=data)
-        assert (done.code, done.stdout, done.stderr) == (0, data, "")
+        assert (done.code, done.stdout, done.stderr) == (0, data, "charlm: 2 of 2 lines passed\n")
+
+
+def test_quiet_leaves_the_count_out(lines_model):
+    done = run_in_process("filter", "-m", lines_model, "--max-bpc", ALL, "--quiet", stdin=b"Ba")
+    assert (done.code, done.stdout, done.stderr) == (0, b"Ba", "")
+
+
+def test_the_number_of_lines_that_passed_ends_a_filter_and_control_c(lines_model):
+    text = NAMES * 120
+    done = run_in_process("filter", "-m", lines_model, "--keep", "25%", stdin=text.encode()).check()
+    assert done.stderr == "charlm: 300 of 1,200 lines passed\n"
+    with start_process("filter", "-m", lines_model, "--max-bpc", ALL, stdin=subprocess.PIPE) as process:
+        process.stdin.write(NAMES.encode())
+        process.stdin.flush()
+        assert len(process.stdout.read(len(NAMES.encode()))) == len(NAMES.encode())
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().strip() == b"charlm: 10 of 10 lines passed"
+        assert process.wait(SECONDS) == -signal.SIGINT
 
 
 def test_keep_leaves_no_temporary_files(keep, tmp_path, monkeypatch):

@@ -1,0 +1,96 @@
+"""Progress lines of commands: when one is shown, and how it gives way to messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+    from charlm.reports.meter import Meter
+
+LONG_PROMPT = 20_000                    # characters; fewer take no time
+_KEY = f"{__name__}.meter"              # in the metadata of click's context
+
+
+def start_meter(size: int | None, *, unit: str = "", what: str = "", streams: bool = False,
+                quiet: bool = False) -> Meter:
+    """Return a progress line on stderr, which draws nothing unless stderr is a terminal that may be animated.
+
+    If the product `streams`, stdout must be no terminal, because the line would get between its records. The end of
+    the command, for whatever reason, removes the line.
+    """
+    from charlm.reports.meter import Meter
+    shown = not quiet and _is_animated() and not (streams and _is_terminal(sys.stdout))
+    meter = Meter(sys.stderr if shown else None, size=size, unit=unit, what=what)
+    context = click.get_current_context(silent=True)
+    if shown and context is not None:
+        context.meta[_KEY] = meter
+        context.call_on_close(meter.close)
+    return meter
+
+
+def erase_meter() -> None:
+    """Remove the command's progress line, if there is one, until it is drawn again."""
+    context = click.get_current_context(silent=True)
+    meter = None if context is None else context.meta.get(_KEY)
+    if meter is not None:
+        meter.erase()
+
+
+def watch_reading(meter: Meter) -> Callable[[int], None]:
+    """Return a function that takes the number of bytes just read, and removes the meter once all are."""
+    position = 0
+
+    def add(count: int) -> None:
+        nonlocal position
+        position += count
+        meter.update(position)
+        if position == meter.size:
+            meter.close()
+    return add
+
+
+def watch_measuring(meter: Meter) -> tuple[Callable[[int], None], Callable[[float], None]]:
+    """Return functions that take the number of bytes just read, and the share of all that was read that is measured."""
+    position = 0
+
+    def read(count: int) -> None:
+        nonlocal position
+        position += count
+
+    def measured(share: float) -> None:
+        meter.update(round(share * position))
+    return read, measured
+
+
+def watch_prompt(model: LanguageModel, prompt: str) -> None:
+    """Show how much of a long prompt of running text a model has read, if it takes long."""
+    if model.task_row.by_line or len(prompt) < LONG_PROMPT:
+        return
+    meter = start_meter(len(prompt.encode("utf-8", "replace")), what="prompt", streams=True)
+    size, tokens, read = meter.size or 0, len(model.tokenizer.encode(prompt)), 0
+
+    def count(more: int) -> None:
+        nonlocal read
+        read += more
+        meter.update(round(size * read / tokens))
+        if read >= tokens:
+            meter.close()
+    model.watch_reading(count)
+
+
+def _is_animated() -> bool:
+    return _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def _is_terminal(stream: object) -> bool:
+    """Return whether a standard stream is a terminal; one that is closed or absent is none."""
+    try:
+        return bool(stream.isatty())    # type: ignore[attr-defined]
+    except (AttributeError, ValueError):
+        return False

@@ -1,0 +1,69 @@
+"""How surprising held-out lines are to a trained model, line by line: what `charlm score --summary` compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from charlm.config import ModelConfig
+from charlm.distribution import quantiles_of
+from charlm.inference.line_scoring import make_scorer
+from charlm.inference.matmul import matmul
+from charlm.inference.network import Network
+from charlm.modelfile import Model
+from charlm.tasks import TASKS
+from charlm.text.corpora import Corpus
+from charlm.text.invalid_bytes import replace_invalid
+from charlm.text.line_corpus import LineCorpus
+from charlm.text.text_corpus import TextCorpus
+from charlm.text.tokenizers.base import NEWLINE, decode
+from charlm.text.tsv import TAB
+
+MAX_LINES = 2000
+_COST = 4e10                            # multiplications, about: a second or two
+_STRETCHES = 16                         # of a long text, spread evenly
+
+
+def line_quantiles(model: Model, corpus: Corpus) -> tuple[float, ...]:
+    """Return the quantiles of bits per character of held-out lines that are not blank, as `charlm score` scores them.
+
+    The result is empty if there are no such lines.
+    """
+    network = Network(model.config, model.weights, matmul=matmul)
+    scorer = make_scorer(network, model.tokenizer, model.labels, lines=TASKS[model.task].by_line)
+    scores = scorer.score(list(_lines(corpus, _token_budget(model.config))))
+    return quantiles_of(np.array([score.bits_per_character for score in scores if score.text.strip()]))
+
+
+def _token_budget(config: ModelConfig) -> int:
+    weights = sum(int(np.prod(shape)) for shape in config.parameter_shapes().values())
+    return max(int(_COST / weights), 1)
+
+
+def _lines(corpus: Corpus, tokens: int) -> Iterator[str]:
+    """Yield held-out lines as a scorer takes them: at most MAX_LINES, of about this many tokens in all."""
+    if isinstance(corpus, LineCorpus):
+        rows, count = corpus.validation, len(corpus.validation)
+        mean = float(rows.lengths.mean()) if count else 1
+        for index in np.linspace(0, count - 1, min(count, MAX_LINES, max(int(tokens / mean), 1))).astype(int).tolist():
+            label = int(rows[index][0]) - corpus.tokenizer.size - 1
+            prefix = f"{corpus.labels.names[label]}{TAB}" if corpus.labels else ""
+            yield prefix + replace_invalid(decode(corpus.tokenizer, rows[index][1:-1].tolist()))
+    elif isinstance(corpus, TextCorpus):
+        size, held_out = tokens // _STRETCHES, len(corpus.validation)
+        if held_out <= tokens:
+            yield from _whole_lines(corpus, 0, held_out)[:MAX_LINES]
+            return
+        for start in np.linspace(0, held_out - size, _STRETCHES).astype(int).tolist():
+            yield from _whole_lines(corpus, start, start + size)[:MAX_LINES // _STRETCHES]
+
+
+def _whole_lines(corpus: TextCorpus, start: int, stop: int) -> list[str]:
+    """Return the lines of a stretch of held-out tokens with their line breaks, without those that it cuts."""
+    text = replace_invalid(decode(corpus.tokenizer, corpus.validation.slice(start, stop).tolist()))
+    *lines, last = text.split(NEWLINE)
+    whole = [line + NEWLINE for line in lines[bool(start):]]
+    if stop == len(corpus.validation) and last or not whole:
+        whole.append(last)
+    return whole
