@@ -26,6 +26,7 @@ Examples:
   cat crawl.txt | charlm filter --max-bpc 2.1 > clean.txt
   charlm filter --keep 20% < pool.txt
   charlm filter --contrast general.charlm --keep 10% < pool.txt
+  charlm filter -m lexicon.charlm --max-bpc 3 lexicon.tsv > clean.tsv
   tail -f server.log | charlm filter --min-bpc 4 --with-score
   charlm filter --min-bpc 4 --with-score server.log | sort -rn
 """
@@ -51,7 +52,8 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
 
     The score is bits per character, as `charlm score` prints them, or with --contrast the difference
     between two models (Moore and Lewis 2010), which is low for lines that resemble the training text of
-    -m more than that of MODEL. Reads FILE or stdin; without --keep each line is written as soon as it is read.
+    -m more than that of MODEL. A pairs model scores targets given their sources. Reads FILE or stdin;
+    without --keep each line is written as soon as it is read.
     """
     low, high = _bounds(min_bpc, max_bpc)
     quota = _quota(keep)

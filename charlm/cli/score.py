@@ -23,6 +23,7 @@ Examples:
   charlm score --level total --carry held-out.txt
   charlm score --level word essay.txt | sort -t"$(printf '\\t')" -k5 -rn | head
   charlm score --adapt < server.log | sort -rn | head
+  charlm score -m lexicon.charlm lexicon.tsv | sort -rn | head
   tail -f server.log | charlm score --jsonl | jq --unbuffered -c 'select(.bits_per_character > 4)'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
@@ -53,7 +54,8 @@ def command(file: str | None, model: str | None, level: str, more: bool, carry: 
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
-    line without a tab by the mixture of all labels; with --adapt every line needs its label.
+    line without a tab by the mixture of all labels; with --adapt every line needs its label. A pairs
+    model scores the target of source<TAB>target given its source; places in the line are those in the target.
     """
     if more and level != "token":
         raise click.UsageError("--more is for --level token")

@@ -24,7 +24,7 @@ def store_adaptation(path: str, corpus: Corpus, commit: Commit) -> None:
     `commit` is called before the file is replaced.
     """
     model = load(path)
-    tokens = token_budget(model.config) if "score" in TASKS[model.task].verbs else 0
+    tokens = token_budget(model.config) if not TASKS[model.task].reads_source else 0
     rows = take(_held_out(corpus, tokens), tokens) if tokens else []
     if rows:
         settings = find_settings(Network(model.config, model.weights), rows)
