@@ -17,9 +17,9 @@ from charlm.inference.breakdown import KINDS, character_kinds, edits, nats_by_ch
 from charlm.inference.evaluation import edit_distance
 from charlm.inference.line_scoring import TextScore
 from charlm.inference.ngrams import ngram_nats
+from charlm.inference.pair_scoring import SOURCES_AT_ONCE
 from charlm.inference.parallel import map_in_order
 from charlm.inference.scoring import nats_to_bits
-from charlm.inference.translation import SOURCES_AT_ONCE
 from charlm.model import LanguageModel
 from charlm.text.line_corpus import read_lines
 from charlm.text.reading import Text

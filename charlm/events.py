@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from charlm.tasks import DEFAULT, TASKS
 
@@ -48,6 +48,7 @@ class Step:
     characters_per_second: float
     seconds_left: float
     updated: bool                   # False if the loss or the gradient was not finite
+    layer_norms: dict[str, float] = field(default_factory=dict)     # of the gradient, before clipping, by layer
 
 
 @dataclass(frozen=True)

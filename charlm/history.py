@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import ModelFileError
+from charlm.thinning import Thinned
 
 MAX_POINTS = 1000                       # of the training curve
 MAX_VALIDATIONS = 200
 MAX_SAMPLES = 20
+MAX_LAYER_BYTES = 16_000                # of the gradient norms of layers, with their steps and names
 MAX_SAMPLE_BYTES = 800                  # of UTF-8
 PREFIX = "history."                     # of the names of its tensors
-SERIES = {"points": MAX_POINTS, "validations": MAX_VALIDATIONS, "samples": MAX_SAMPLES}
+SERIES = ("points", "validations", "samples", "layers")
 _MAX_STEP = (1 << 32) - 1
 
 Row = TypeVar("Row")
@@ -39,6 +43,13 @@ class Point(NamedTuple):
     gradient_norm: float                # before clipping
     learning_rate: float
     seconds: float                      # trained so far
+
+
+class LayerNorms(NamedTuple):
+    """The gradient norms of all layers: means over the updates since the row before."""
+
+    step: int
+    norms: tuple[float, ...]            # before clipping
 
 
 class HeldOut(NamedTuple):
@@ -57,51 +68,6 @@ class Sample(NamedTuple):
     text: str
 
 
-class Thinned(Generic[Row]):
-    """A series of any length in at most `capacity` rows: its first row, then one for each of its equal stretches.
-
-    The stretches double in length when the rows run out; the last one is as long as the series has come. `merge(a, b,
-    n)` returns the row of a stretch of n rows, from the row `a` of its first n - 1 and from its last one, `b`.
-    """
-
-    def __init__(self, capacity: int, merge: Callable[[Row, Row, int], Row]):
-        self._capacity, self._merge = capacity, merge
-        self.rows: list[Row] = []
-        self.count = 0                  # rows added
-        self._stretch = 1               # rows that one row stands for, apart from the first one
-
-    def add(self, row: Row) -> None:
-        """Append a row to the series."""
-        if self._starts_stretch() and len(self.rows) == self._capacity:
-            self._halve()
-        if self._starts_stretch():
-            self.rows.append(row)
-        else:
-            self.rows[-1] = self._merge(self.rows[-1], row, (self.count - 1) % self._stretch + 1)
-        self.count += 1
-
-    def _starts_stretch(self) -> bool:
-        return self.count == 0 or (self.count - 1) % self._stretch == 0
-
-    def _halve(self) -> None:
-        """Merge neighbours."""
-        rest = self.rows[1:]
-        pairs = [self._merge(one, other, 2) for one, other in zip(rest[::2], rest[1::2], strict=False)]
-        self.rows = [self.rows[0], *pairs, *(rest[-1:] if len(rest) % 2 else [])]
-        self._stretch *= 2
-
-    def restore(self, rows: list[Row], count: int) -> None:
-        """Go on from `count` added rows and what they were thinned to. Raises ValueError for another number of rows."""
-        self.rows, self.count, self._stretch = list(rows), count, 1
-        while self._thinned_count() > self._capacity:
-            self._stretch *= 2
-        if len(rows) != self._thinned_count():
-            raise ValueError(f"{count} rows are thinned to {self._thinned_count()}, not to {len(rows)}")
-
-    def _thinned_count(self) -> int:
-        return 1 - -(self.count - 1) // self._stretch if self.count else 0
-
-
 def _round(value: float) -> float:
     return float(np.float32(value))
 
@@ -110,6 +76,18 @@ def _mean_point(mean: Point, new: Point, count: int) -> Point:
     """Return a point with the mean of `count` losses and gradient norms, of which all but the last are in `mean`."""
     return new._replace(loss=_round(mean.loss + (new.loss - mean.loss) / count),
                         gradient_norm=_round(mean.gradient_norm + (new.gradient_norm - mean.gradient_norm) / count))
+
+
+def _mean_norms(mean: LayerNorms, new: LayerNorms, count: int) -> LayerNorms:
+    """Return a row with the means of `count` rows, of which all but the last are in `mean`."""
+    return LayerNorms(new.step, tuple(_round(old + (norm - old) / count)
+                                      for old, norm in zip(mean.norms, new.norms, strict=True)))
+
+
+def max_layer_rows(names: Iterable[str]) -> int:
+    """Return how many rows of gradient norms a history has at most; a deep network has few."""
+    sizes = [len(name) + 1 for name in names]
+    return max(min((MAX_LAYER_BYTES - sum(sizes)) // (4 + 4 * len(sizes)), MAX_POINTS), 2)
 
 
 def _latest(_: Row, new: Row, __: int) -> Row:
@@ -123,10 +101,21 @@ class Recorder:
         self.points: Thinned[Point] = Thinned(MAX_POINTS, _mean_point)
         self.validations: Thinned[HeldOut] = Thinned(MAX_VALIDATIONS, _latest)
         self.samples: Thinned[Sample] = Thinned(MAX_SAMPLES, _latest)
+        self.layer_names: tuple[str, ...] = ()      # known from the first update on
+        self.layers: Thinned[LayerNorms] = Thinned(MAX_POINTS, _mean_norms)
 
-    def add_update(self, step: int, *, loss: float, gradient_norm: float, learning_rate: float, seconds: float) -> None:
-        """Record an update that was applied."""
-        self.points.add(Point(min(step, _MAX_STEP), *map(_round, (loss, gradient_norm, learning_rate, seconds))))
+    def add_update(self, step: int, *, loss: float, gradient_norm: float, learning_rate: float, seconds: float,
+                   layer_norms: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Record an update that was applied; `layer_norms` are the gradient norms of the same layers each time."""
+        step = min(step, _MAX_STEP)
+        self.points.add(Point(step, *map(_round, (loss, gradient_norm, learning_rate, seconds))))
+        if layer_norms:
+            if not self.layer_names:
+                self._name_layers(tuple(layer_norms))
+            self.layers.add(LayerNorms(step, tuple(_round(layer_norms[name]) for name in self.layer_names)))
+
+    def _name_layers(self, names: tuple[str, ...]) -> None:
+        self.layer_names, self.layers = names, Thinned(max_layer_rows(names), _mean_norms)
 
     def add_validation(self, step: int, *, loss: float, bits_per_character: float, error_rate: float | None) -> None:
         """Record a validation, unless its loss is not finite."""
@@ -147,11 +136,13 @@ class Recorder:
         """Return the history so far."""
         points, validations = self.points.rows, self.validations.rows
         rates = [row.error_rate for row in validations if row.error_rate is not None]
+        layers = self.layers.rows
+        norms = np.array([row.norms for row in layers], np.float32).reshape(len(layers), len(self.layer_names))
         return History(
             _steps(points), _column(points, "loss"), _column(points, "gradient_norm"),
             _column(points, "learning_rate"), _column(points, "seconds"), _steps(validations),
             _column(validations, "loss"), _column(validations, "bits_per_character"), np.array(rates, np.float32),
-            tuple(self.samples.rows))
+            tuple(self.samples.rows), self.layer_names, _steps(layers), norms)
 
     @classmethod
     def restore(cls, history: History, counts: Mapping[str, int]) -> Recorder:
@@ -160,6 +151,9 @@ class Recorder:
         recorder.points.restore(history.points(), counts["points"])
         recorder.validations.restore(history.validations(), counts["validations"])
         recorder.samples.restore(list(history.samples), counts["samples"])
+        if history.layer_names:
+            recorder._name_layers(history.layer_names)
+        recorder.layers.restore(history.layers(), counts.get("layers", 0))
         return recorder
 
 
@@ -185,6 +179,9 @@ class History:
     held_out_bits_per_character: Floats  # (M,)
     held_out_error_rate: Floats         # (M,); (0,) for tasks that have none
     samples: tuple[Sample, ...]
+    layer_names: tuple[str, ...] = ()   # (L,), none in older files
+    layer_steps: Steps = field(default_factory=lambda: np.zeros(0, np.uint32))                 # (K,), increasing
+    layer_norms: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))          # (K, L), before clipping
 
     def points(self) -> list[Point]:
         """Return the training curve as rows; seconds are 0 where times are left out."""
@@ -198,6 +195,10 @@ class History:
         columns = (self.held_out_steps, self.held_out_loss, self.held_out_bits_per_character)
         return list(itertools.starmap(HeldOut, zip(*(column.tolist() for column in columns), rates, strict=True)))
 
+    def layers(self) -> list[LayerNorms]:
+        """Return the gradient norms of layers as rows."""
+        return list(map(LayerNorms, self.layer_steps.tolist(), map(tuple, self.layer_norms.tolist())))
+
     def without_seconds(self) -> History:
         """Return this history without times, which no second run repeats."""
         return replace(self, seconds=np.zeros(0, np.float32))
@@ -206,7 +207,10 @@ class History:
         """Return plain JSON values, numbers rounded to six digits, for `info --jsonl` and for a page."""
         values = {name: [float(f"{value:.6g}") if column.dtype == np.float32 else value for value in column.tolist()]
                   for name, column in self._columns().items()}
-        return {**values, "samples": [sample._asdict() for sample in self.samples]}
+        norms = {name: [float(f"{value:.6g}") for value in column]
+                 for name, column in zip(self.layer_names, self.layer_norms.T.tolist(), strict=True)}
+        return {**values, "samples": [sample._asdict() for sample in self.samples],
+                "layer_steps": self.layer_steps.tolist(), "layer_norms": norms}
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         return {name: getattr(self, name) for name in COLUMNS}
@@ -217,12 +221,15 @@ class History:
         samples: dict[str, NDArray[Any]] = {
             "samples.steps": _steps(list(self.samples)), "samples.lengths": np.array([*map(len, texts)], np.uint32),
             "samples.text": np.frombuffer(b"".join(texts), np.uint8)}
-        return {PREFIX + name: values for name, values in (self._columns() | samples).items()}
+        layers: dict[str, NDArray[Any]] = {
+            "layers.names": np.frombuffer("\n".join(self.layer_names).encode(), np.uint8),
+            "layers.steps": self.layer_steps, "layers.norms": self.layer_norms.ravel()} if self.layer_names else {}
+        return {PREFIX + name: values for name, values in (self._columns() | samples | layers).items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> History:
         """Return the history that `tensors` described. Raises ModelFileError unless a run could have written it."""
-        columns = {name: tensors[PREFIX + name] for name in COLUMNS}
+        columns: dict[str, Any] = {name: tensors[PREFIX + name] for name in COLUMNS}
         steps, lengths, text = (tensors[f"{PREFIX}samples.{name}"] for name in ("steps", "lengths", "text"))
         ends = np.cumsum(lengths, dtype=np.int64).tolist()
         _require(len(steps) == len(lengths) and (ends[-1] if ends else 0) == len(text)
@@ -232,21 +239,42 @@ class History:
             texts = [data[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
         except UnicodeDecodeError:
             raise ModelFileError("its history has a sample that is not UTF-8") from None
-        history = cls(samples=tuple(map(Sample, steps.tolist(), texts)), **columns)
+        history = cls(samples=tuple(map(Sample, steps.tolist(), texts)), **columns, **_layers(tensors))
         _check(history, steps)
         return history
 
 
-COLUMNS = tuple(name for name in History.__dataclass_fields__ if name != "samples")
+def _layers(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the fields about layers; none for the tensors of an older file. Raises ModelFileError."""
+    if not set(LAYER_FORMS) <= set(tensors):
+        return {}
+    text, steps, norms = (tensors[name] for name in LAYER_FORMS)
+    names = text.tobytes().decode("ascii", "replace").split("\n")
+    _require(all(re.fullmatch("[a-z]+( [a-z]+)*( [0-9]+)?", name) for name in names) and len(set(names)) == len(names),
+             "its history has impossible names of layers")
+    _require(len(norms) == len(steps) * len(names) and len(steps) <= max_layer_rows(names),
+             "its history has too few or too many gradient norms of layers")
+    return {"layer_names": tuple(names), "layer_steps": steps, "layer_norms": norms.reshape(-1, len(names))}
+
+
+COLUMNS = tuple(name for name in History.__dataclass_fields__ if name != "samples" and not name.startswith("layer"))
 FORMS = {PREFIX + name: ("U32" if name.endswith("steps") else "F32", MAX_VALIDATIONS if "held_out" in name else
                          MAX_POINTS) for name in COLUMNS} \
     | {f"{PREFIX}samples.steps": ("U32", MAX_SAMPLES), f"{PREFIX}samples.lengths": ("U32", MAX_SAMPLES),
        f"{PREFIX}samples.text": ("U8", MAX_SAMPLES * MAX_SAMPLE_BYTES)}       # name: (dtype, greatest length)
 
+LAYER_FORMS = {f"{PREFIX}layers.names": ("U8", MAX_LAYER_BYTES), f"{PREFIX}layers.steps": ("U32", MAX_POINTS),
+               f"{PREFIX}layers.norms": ("F32", MAX_LAYER_BYTES // 4)}         # all of them, or in older files none
+
+
+def forms_among(names: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Return the forms of the tensors that a history has in a file with these tensors."""
+    return FORMS | LAYER_FORMS if set(LAYER_FORMS) & set(names) else FORMS
+
 
 def check_forms(forms: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
     """Raise ModelFileError unless these are dtypes and shapes of a history's tensors, which need not be read yet."""
-    for name, (dtype, longest) in FORMS.items():
+    for name, (dtype, longest) in forms_among(forms).items():
         its, shape = forms.get(name, ("", ()))
         _require(its == dtype and len(shape) == 1, f"tensor {name} is missing or has the wrong type or shape")
         _require(shape[0] <= longest, f"it has more than {longest} values of {name}")
@@ -261,7 +289,9 @@ def _check(history: History, sample_steps: Steps) -> None:
         _require(len(column) == whole or optional and not len(column),
                  f"its history has {len(column)} values of {name}")
         _require(bool((np.isfinite(column) & (column >= 0)).all()), f"its history has impossible values of {name}")
-    for steps in (history.steps, history.held_out_steps, sample_steps):
+    _require(bool((np.isfinite(history.layer_norms) & (history.layer_norms >= 0)).all()),
+             "its history has impossible gradient norms of layers")
+    for steps in (history.steps, history.held_out_steps, sample_steps, history.layer_steps):
         _require(bool((steps[:1] > 0).all() and (steps[1:] > steps[:-1]).all()),
                  "the steps of its history do not increase")
     _require(bool((history.held_out_error_rate <= 1).all() and (history.seconds[1:] >= history.seconds[:-1]).all()),

@@ -43,6 +43,7 @@ if TYPE_CHECKING:                       # imported where they are used, so that 
     from charlm.inference.hidden_states import HiddenStates
     from charlm.inference.infilling import Infiller
     from charlm.inference.line_scoring import Scorer, TextScore
+    from charlm.inference.pair_scoring import PairReader, TargetClassifier
     from charlm.inference.trace import Tracer
     from charlm.inference.translation import Translation, Translator
     from charlm.reports.notebook import ShownTrace
@@ -153,8 +154,13 @@ class LanguageModel:
         """
         from charlm.inference.line_scoring import make_scorer
         self._require("score")
-        if carry and self.task_row.by_line:
+        if carry and self.task_row.ends_with_eos:
             raise OptionError("carry", "--carry", "is for models of running text; lines of this model are independent")
+        if self.task_row.reads_source:
+            if adapt:
+                raise OptionError("adapt", "--adapt", "is for models of running text and of lines, not of pairs")
+            from charlm.inference.pair_scoring import PairScorer
+            return PairScorer(self._pair_reader())
         if adapt:
             from charlm.adaptation.scoring import make_adaptive_scorer
             return make_adaptive_scorer(self.adaptive_reader(adapt), self.tokenizer, self.stored.labels,
@@ -166,8 +172,10 @@ class LanguageModel:
 
         Unit i of layer l, both from 0, has number l * hidden_size + i. Raises UsageError as `scorer` does.
         """
-        from charlm.inference.trace import Tracer
+        from charlm.inference.trace import PairTracer, Tracer
         self.scorer(carry=carry)
+        if self.task_row.reads_source:
+            return PairTracer(self.network, self.tokenizer, self.stored.source_tokenizer, top=top, units=units)
         return Tracer(self.network, self.tokenizer, self.stored.labels, lines=self.task_row.by_line, carry=carry,
                       top=top, units=units, workers=workers)
 
@@ -200,7 +208,8 @@ class LanguageModel:
         from charlm.text.reading import strip_line_end
         _check_text(text, "trace", "text")
         every = range(self.stored.config.num_layers * self.stored.config.hidden_size) if units else ()
-        tracer = self.tracer(carry=not self.task_row.by_line, top=top, units=every)
+        tracer = self.tracer(carry=not self.task_row.ends_with_eos, top=top, units=every)
+        self._check_pairs([text])
         trace = tracer.score([text if tracer.includes_line_end else strip_line_end(text)])[0]
         return ShownTrace(**vars(trace), tokenizer=self.tokenizer)
 
@@ -232,6 +241,8 @@ class LanguageModel:
         short. See `charlm.nn.gradient_reach`.
         """
         self._require("score")
+        if self.task_row.reads_source:
+            raise UsageError("the reach of gradients is measured along a text; a pairs model reads none")
         _check_text(text, "gradient_reach", "text")
         import torch
 
@@ -254,12 +265,34 @@ class LanguageModel:
                 rows.append(with_bos_eos(self.tokenizer, self.tokenizer.encode(rest), index))
         return np.concatenate([np.zeros(0, np.int64), *rows])
 
-    def classifier(self, *, uniform_prior: bool = False) -> Classifier:
-        """Return a classifier of lines by label. Raises UsageError for a model without labels."""
+    def _pair_reader(self) -> PairReader:
+        from charlm.inference.pair_scoring import PairReader
+        return PairReader(self.network, self.tokenizer, self.stored.source_tokenizer)
+
+    def classifier(self, *, uniform_prior: bool = False,
+                   among: Sequence[str] | None = None) -> Classifier | TargetClassifier:
+        """Return a classifier of lines by label or, for pairs, of sources by target, `among` some.
+
+        Without `among`, the targets of a pairs model are the words that it writes. Raises UsageError for a model
+        without labels or words.
+        """
         from charlm.inference.classification import Classifier
+        if self.task_row.reads_source and "classify" in self.task_row.verbs:
+            return self._target_classifier(among, uniform_prior=uniform_prior)
+        if among is not None:
+            raise OptionError("among", "--among", "is for pairs models")
         if not self.stored.labels:
             raise UsageError("this model has no labels; train one with `charlm train FILE --labels`")
         return Classifier(self.network, self.tokenizer, self.stored.labels, uniform_prior=uniform_prior)
+
+    def _target_classifier(self, among: Sequence[str] | None, *, uniform_prior: bool) -> TargetClassifier:
+        from charlm.inference.pair_scoring import TargetClassifier, target_words
+        if uniform_prior:
+            raise OptionError("uniform_prior", "--uniform-prior", "is for labels models; this one has no priors")
+        targets = [*dict.fromkeys(target_words(self.tokenizer) if among is None else among)]
+        if not targets or any(not target or TAB in target or NEWLINE in target for target in targets):
+            raise OptionError("among", "--among", "must name targets, each one field of one line")
+        return TargetClassifier(self._pair_reader(), targets)
 
     def translator(self) -> Translator:
         """Return a translator of sources to targets."""
@@ -343,9 +376,17 @@ class LanguageModel:
             raise CharlmError(f"found {len(found)} of {count} lines among {sampler.tried} sampled")
         return found
 
-    def score(self, text: str) -> TextScore:
-        """Return how surprising a text is: `bits`, `characters`, `bits_per_character`."""
+    def score(self, text: str, *, source: str | None = None) -> TextScore:
+        """Return how surprising a text is: `bits`, `characters`, `bits_per_character`.
+
+        A pairs model scores a target given its `source`, which can also precede it as `source<TAB>target`.
+        """
         _check_text(text, "score", "text", "; scores() takes several")
+        if source is not None:
+            _check_text(source, "score", "source")
+            if not self.task_row.reads_source:
+                raise UsageError(f"source is for pairs models, not for {self.task_row.model_phrase}")
+            text = f"{source}{TAB}{text}"
         return self.scores([text])[0]
 
     def scores(self, texts: Sequence[str]) -> list[TextScore]:
@@ -356,6 +397,7 @@ class LanguageModel:
         for text in texts:
             _check_text(text, "scores", "a sequence of texts")
         scorer = self.scorer()
+        self._check_pairs(texts)
         return [*scorer.score(list(texts) if scorer.includes_line_end else [strip_line_end(text) for text in texts])]
 
     def surprisals(self, text: str) -> list[tuple[str, float]]:
@@ -363,12 +405,16 @@ class LanguageModel:
         from charlm.inference.line_scoring import bits_by_span
         return list(bits_by_span(self.score(text), self.tokenizer))
 
-    def classify(self, text: str, *, uniform_prior: bool = False) -> dict[str, float]:
-        """Return the probability of every label, the likeliest first."""
+    def classify(self, text: str, *, uniform_prior: bool = False,
+                 among: Sequence[str] | None = None) -> dict[str, float]:
+        """Return the probability of every label or, for a source, of every target of `classifier`; likeliest first."""
         from charlm.text.reading import strip_line_end
         _check_text(text, "classify", "text")
-        posteriors = self.classifier(uniform_prior=uniform_prior).posteriors([strip_line_end(text)])[0].tolist()
-        return dict(sorted(zip(self.labels, posteriors, strict=True), key=lambda pair: -pair[1]))
+        classifier, line = self.classifier(uniform_prior=uniform_prior, among=among), strip_line_end(text)
+        if problem := classifier.problem(line):
+            raise UsageError(problem)
+        posteriors = classifier.posteriors([line])[0].tolist()
+        return dict(sorted(zip(classifier.names, posteriors, strict=True), key=lambda pair: -pair[1]))
 
     def translate(self, source: str, *, beam: int = 5) -> str:
         """Return the likeliest target of a source."""
@@ -402,6 +448,11 @@ class LanguageModel:
         before, *parts = text.split(gap)
         fills = infiller.fill([[before, *parts]], config, seed=_seed(seed), line_numbers=[1])[0][0]
         return before + "".join(replace_invalid(fill) + part for fill, part in zip(fills, parts, strict=True))
+
+    def _check_pairs(self, texts: Sequence[str]) -> None:
+        if self.task_row.reads_source and not all(TAB in text for text in texts):
+            raise UsageError("a pairs model scores targets given their sources: score(target, source=...), or "
+                             "source<TAB>target")
 
     def _require(self, verb: str) -> None:
         if verb not in self.task_row.verbs:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,8 +18,7 @@ from charlm.container import Header, checksum, open_container, peek_metadata, pi
 from charlm.contract import Tensors, Tokenizer
 from charlm.distribution import parse_quantiles
 from charlm.errors import CharlmError, ModelFileError
-from charlm.history import FORMS as HISTORY
-from charlm.history import History, check_forms
+from charlm.history import History, check_forms, forms_among
 from charlm.provenance import Provenance
 from charlm.storage import write_durably
 from charlm.tasks import DEFAULT, TASKS, Task, stored_task
@@ -178,7 +177,8 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
     model = Model(parts.config, tokenizer(parts.kind, ""), weights, metadata["training"], parts.task.name,
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None,
-                  History.from_tensors({name: read(name) for name in HISTORY}) if parts.has_history else None,
+                  History.from_tensors({name: read(name) for name in forms_among(forms)}) if parts.has_history
+                  else None,
                   parts.provenance, parts.adaptation, parts.line_quantiles)
     check_sizes(model)
     return model
@@ -198,13 +198,13 @@ class _Parts:
     adaptation: AdaptationSettings
     line_quantiles: tuple[float, ...]
 
-    def other_tensors(self) -> dict[str, tuple[str, int]]:
-        """Return the dtype and number of dimensions of each tensor that is not a weight."""
+    def other_tensors(self, names: Collection[str]) -> dict[str, tuple[str, int]]:
+        """Return the dtype and number of dimensions of each tensor that is not a weight, in a file with these names."""
         forms = dict(tensor_shapes(self.kind))
         if self.source_kind is not None:
             forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
         if self.has_history:
-            forms |= {name: (dtype, 1) for name, (dtype, _) in HISTORY.items()}
+            forms |= {name: (dtype, 1) for name, (dtype, _) in forms_among(names).items()}
         return forms | {HASHES: ("U32", 1)} if self.task.by_line else forms
 
 
@@ -259,7 +259,7 @@ def check_sizes(model: Model) -> None:
 
 def _check_tensors(forms: Forms, parts: _Parts) -> None:
     """Check names, shapes and dtypes against the configuration, before memory is allocated for them."""
-    shapes, others = parts.config.parameter_shapes(), parts.other_tensors()
+    shapes, others = parts.config.parameter_shapes(), parts.other_tensors(forms)
     if set(forms) != set(shapes) | set(others):
         raise ModelFileError("its tensors are not those of its configuration")
     for name, (dtype, shape) in forms.items():

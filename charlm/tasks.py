@@ -19,6 +19,7 @@ class Task:
     stored_as: str                      # its name in model files; lines and labels share one
     verbs: tuple[str, ...]              # the commands that take its models
     next_command: str                   # what to try first, after `-m MODEL`
+    last_choice: tuple[str, ...] = ()   # commands that by default take a model of another task if there is one
     default_encoder: str = "shared"
     reads_source: bool = False          # an encoder reads a text other than the one that is written
     reads_windows: bool = False         # a separate encoder, if there is one, reads the window of text before
@@ -40,8 +41,9 @@ _ROWS = (
     Task("text", "Running text, tabs and all.", "stream", (*_TEXT_VERBS, *_COMPRESS), "sample --temp 0.8",
          reads_windows=True, ends_with_eos=False),
     Task("pairs", "Lines of source<TAB>target, for `translate`. Default for .tsv files and for files that begin "
-         "with such lines.", "pairs", ("translate", "eval", "view"), "translate", default_encoder="bidirectional",
-         reads_source=True, has_source_tokenizer=True),
+         "with such lines.", "pairs", ("translate", "score", "filter", "classify", "eval", "view"), "translate",
+         last_choice=("score", "filter", "classify"), default_encoder="bidirectional", reads_source=True,
+         has_source_tokenizer=True),
     Task("lines", "Independent lines: names, records, verses.", "lines", (*_TEXT_VERBS, *_COMPRESS), "sample -N 10",
          by_line=True),
     Task("labels", "Lines of label<TAB>text, each conditioned on its label, for `sample --label` and `classify`.",

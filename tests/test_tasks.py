@@ -43,6 +43,6 @@ def test_running_text_is_stored_under_its_name_in_formats_1_to_4():
 
 
 def test_the_tasks_of_a_verb_are_those_that_name_it():
-    assert [task.name for task in tasks_for("classify")] == ["labels"]
+    assert [task.name for task in tasks_for("classify")] == ["pairs", "labels"]
     assert {"text", "lines", "labels"} <= {task.name for task in tasks_for("sample")}
     assert not list(tasks_for("fly"))

@@ -1,4 +1,4 @@
-"""`charlm classify`: the most probable label of each line, with its probability."""
+"""`charlm classify`: the most probable label of each line, or target of each source, with its probability."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ Examples:
   charlm train surnames.tsv --labels && echo "O'Malley" | charlm classify
   charlm classify --n-best 3 < names.txt
   cut -f2 surnames.tsv | charlm classify -m surnames.charlm | cut -f1 | paste surnames.tsv -
+  cut -f1 weather.tsv | charlm classify -m weather.charlm --n-best 3
+  cut -f2 lexicon.tsv | sort -u > sounds.txt
+  echo abdomen | charlm classify -m lexicon.charlm --among sounds.txt --n-best 5
 """
 
 
 @options.filter_command("classify", EXAMPLES)
 @options.option("--uniform-prior", is_flag=True,
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
+@options.option("--among", metavar="FILE",
+              help="For pairs models: choose among the targets in FILE, one a line, instead of all words that the "
+                   "model writes.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
               help="Labels per line, most probable first; above 1, each is printed as line, label, probability.")
 @options.identified_records
@@ -34,20 +40,26 @@ Examples:
 @options.errors
 @options.device
 @options.cores
-def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, n_best: int, jsonl: bool, errors: str,
-            device: str, threads: int | None, format: RecordFormat | None) -> None:
+def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, among: str | None, n_best: int, jsonl: bool,
+            errors: str, device: str, threads: int | None, format: RecordFormat | None) -> None:
     """Print the most probable label of each line, a tab, and its probability.
 
     For models trained with --labels. Uses Bayes' rule: the probability of the line given each label,
     times the label's frequency in training. Reads files or stdin and answers each line as soon
     as it is read.
+
+    With a pairs model a line is a source and the labels are targets: the words that the model writes, or
+    those of --among, each with its probability given the source, normalised over all of them.
     """
+    if among == "-" and (not files or "-" in files):
+        raise click.UsageError("the lines come from stdin; give --among another file")
     workers = options.set_up_cores(threads, device)
     from charlm.cli.models import load_model
     lines, output = LineReader(files, errors, format), Output()
-    classifier = load_model(model, "classify", device=device).classifier(uniform_prior=uniform_prior)
+    classifier = load_model(model, "classify", device=device).classifier(
+        uniform_prior=uniform_prior, among=None if among is None else _targets(among, errors))
     show = _record if jsonl else _row if n_best == 1 else _table
-    names = classifier.labels.names
+    names = classifier.names
     labels = frozenset(names)
 
     def posteriors(valid: Sequence[Line]) -> np.ndarray:
@@ -57,7 +69,17 @@ def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, n_be
         return classifier.posteriors([line.flat for line in valid])
 
     lines.answer(output, posteriors, lambda line, row: show(line, _ranked(names, row)[:n_best]),
-                 error_record if jsonl else empty_line, workers=workers)
+                 error_record if jsonl else empty_line, classifier.problem, workers=workers)
+
+
+def _targets(path: str, errors: str) -> list[str]:
+    """Return the lines of a file that are not blank. Raises CorpusError if there are none."""
+    from charlm.cli.exit_codes import message
+    from charlm.errors import CorpusError
+    from charlm.text.reading import read_text, split_lines, strip_line_end
+    if targets := [line for line in map(strip_line_end, split_lines(read_text([path], errors, message))) if line]:
+        return targets
+    raise CorpusError(f"{path}: empty; there is no target to choose")
 
 
 def _ranked(names: Sequence[str], posteriors: np.ndarray) -> list[tuple[str, float]]:

@@ -98,7 +98,7 @@ def _check(loaded: LanguageModel, *, window: int | None, adapt: str, breakdown: 
     """Raise UsageError for options that do not fit the model or each other."""
     if window is not None and loaded.task_row.ends_with_eos:
         raise click.UsageError(f"--window is for models of running text, not for {loaded.task_row.model_phrase}")
-    if adapt and "score" not in loaded.task_row.verbs:
+    if adapt and loaded.task_row.reads_source:
         raise click.UsageError(f"--adapt is for models of running text and of lines, not for "
                                f"{loaded.task_row.model_phrase}")
     if adapt and window is not None:

@@ -33,6 +33,7 @@ Examples:
   charlm filter --keep 20% < pool.txt
   charlm filter --contrast general.charlm --keep 10% < pool.txt
   charlm filter --max-bpc 2 --csv-column review reviews-*.csv > plain.csv
+  charlm filter -m lexicon.charlm --max-bpc 3 lexicon.tsv > clean.tsv
   tail -f server.log | charlm filter --min-bpc 4 --with-score
   charlm filter --min-bpc 4 --with-score server.log | sort -rn
 """
@@ -62,8 +63,9 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
 
     The score is bits per character, as `charlm score` prints them, or with --contrast the difference
     between two models (Moore and Lewis 2010), which is low for lines that resemble the training text of
-    -m more than that of MODEL. `charlm score --summary` suggests a bound. Reads files or stdin; without --keep
-    each line is written as soon as it is read. The number of lines that passed is printed on stderr at the end.
+    -m more than that of MODEL. A pairs model scores targets given their sources. `charlm score --summary`
+    suggests a bound. Reads files or stdin; without --keep each line is written as soon as it is read. The number
+    of lines that passed is printed on stderr at the end.
 
     With --csv-column or --json-field a field is scored and whole records pass, those of CSV after their header.
     A file's last line that has no line end gets one if another file follows.

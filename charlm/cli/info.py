@@ -90,6 +90,9 @@ def _story(model: Model) -> dict[str, object]:
             if values:
                 line = sparkline(values, CURVE_WIDTH, logarithmic=True)
                 fields[name] = f"{line} {values[0]:.4f} → {values[-1]:.4f}, least {min(values):.4f}"
+        for row in history.layers()[-1:]:
+            fields["gradient_norms"] = ", ".join(f"{name}: {norm:.3g}" for name, norm in
+                                                 zip(history.layer_names, row.norms, strict=True))
     return fields
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def find_model(path: str | None, verb: str = "", *, besides: str | None = None) -> str:
     """Return the given path, else the newest `*.charlm` in this folder other than `besides`, named on stderr.
 
-    Among several models the newest that the verb takes is chosen. Raises UsageError if there is no model.
+    Among several models the newest that the verb takes is chosen; where lines of text are expected, a model of pairs
+    only if there is no other. Raises UsageError if there is no model.
     """
     if path:
         return path
@@ -33,7 +34,8 @@ def find_model(path: str | None, verb: str = "", *, besides: str | None = None) 
     if verb and len(found) > 1:
         from charlm.modelfile import peek
         tasks = list(tasks_for(verb))
-        newest = next((name for name in found if peek(name) in tasks), newest)
+        first = [task for task in tasks if verb not in task.last_choice]
+        newest = next((name for wanted in (first, tasks) for name in found if peek(name) in wanted), newest)
     message(f"using {newest}")
     return newest
 

@@ -31,6 +31,7 @@ Examples:
   charlm score logs/ 'old/**/*.log.gz' | sort -rn | head
   charlm score --csv-column review --id order reviews.csv
   tail -f app.jsonl | charlm score --json-field message --id request.id --jsonl
+  charlm score -m lexicon.charlm lexicon.tsv | sort -rn | head
   tail -f server.log | charlm score --jsonl | jq --unbuffered -c 'select(.bits_per_character > 4)'
 """
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
@@ -75,7 +76,8 @@ def command(files: tuple[str, ...], model: str | None, level: str, more: bool, w
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
-    line without a tab by the mixture of all labels; with --adapt every line needs its label.
+    line without a tab by the mixture of all labels; with --adapt every line needs its label. A pairs
+    model scores the target of source<TAB>target given its source; places in the line are those in the target.
     """
     _check(level, more=more, worst=worst, summary=summary, adapt=adapt)
     details = more or level == "word"

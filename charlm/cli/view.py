@@ -36,7 +36,7 @@ Examples:
 @options.option("--curves", is_flag=True,
               help="Show how the runs of the models FILE... went, in training and held out, side by side; in a pipe as "
                    "a table of model, step, loss, held_out, bits_per_character, error_rate, gradient_norm, "
-                   "learning_rate, seconds.")
+                   "learning_rate, seconds, and the norm of the gradient in each layer.")
 @options.option("--gradients", is_flag=True,
               help="Show how far back a loss reaches: the norm of its gradient with respect to the state 1 to 200 "
                    "steps before, for the text FILE and each model named after it, else that of -m. Needs torch.")

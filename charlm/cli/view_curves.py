@@ -16,6 +16,8 @@ def show_curves(paths: Sequence[str], *, color: str, jsonl: bool) -> None:
     from charlm.modelfile import load
     from charlm.reports.curves import Run, plots, table
     from charlm.reports.heat_map import Style
+    from charlm.reports.layer_norms import norm_lines
+    from charlm.reports.visible import visible
     runs = []
     for path in paths:
         history = load(path).history
@@ -30,8 +32,10 @@ def show_curves(paths: Sequence[str], *, color: str, jsonl: bool) -> None:
         output.write("".join(json_record(model=run.name, **run.history.to_json()) for run in runs))
     elif color == "always" or output.on_terminal:
         colours = color == "always" or color == "auto" and Style.of_environment(os.environ) is not None
-        output.write_styled(plots(runs, width=shutil.get_terminal_size().columns, unicode=speaks_unicode(os.environ),
-                                  colours=colours))
+        width, unicode = shutil.get_terminal_size().columns, speaks_unicode(os.environ)
+        output.write_styled("\n".join(filter(None, [
+            plots(runs, width=width, unicode=unicode, colours=colours),
+            *(norm_lines(visible(run.name), run.history, width=width, unicode=unicode) for run in runs)])))
     else:
         for line in table(runs):
             output.write(line)

@@ -14,6 +14,7 @@ from charlm.contract import FloatArray, IntArray
 from charlm.inference.matmul import Matmul
 
 HiddenState = tuple[FloatArray, ...]    # h, or h and c, each (B, H)
+_HALF = np.float32(0.5)
 
 
 class Layer:
@@ -99,6 +100,36 @@ class LSTMLayer(Layer):
         hidden = np.tanh(cell)
         hidden *= output_gate
         return hidden, cell
+
+    def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul, lengths: IntArray | None = None,
+            record: FloatArray | None = None) -> tuple[FloatArray, HiddenState]:
+        """Read a window as any layer does; with one row no step allocates anything.
+
+        Such a step is little more than a dozen NumPy calls, so what surrounds them counts. The bits are the same.
+        """
+        if len(projected) == 1 or projected.shape[1] > 1 or lengths is not None:
+            return super().run(projected, state, matmul, lengths, record)
+        size = self.hidden_size
+        hidden, cell = state[0][0], state[1][0].copy()
+        recurrent, gates = np.empty((2, 4 * size), np.float32)
+        sigmoids, candidate = gates[:3 * size], gates[3 * size:]
+        write, forget, show = sigmoids.reshape(3, size)
+        outputs = np.empty((len(projected), size), np.float32)
+        for time, inputs in enumerate(projected[:, 0]):
+            np.dot(hidden, self.weight_hh, recurrent)
+            np.add(inputs, recurrent, gates)
+            np.tanh(gates, gates)
+            np.multiply(sigmoids, _HALF, sigmoids)
+            np.add(sigmoids, _HALF, sigmoids)
+            np.multiply(cell, forget, cell)
+            np.multiply(candidate, write, candidate)
+            np.add(cell, candidate, cell)
+            hidden = outputs[time]
+            np.tanh(cell, hidden)
+            np.multiply(hidden, show, hidden)
+            if record is not None:
+                record[time] = cell
+        return outputs[:, None], (hidden[None].copy(), cell[None])
 
     def activation(self, memory: FloatArray) -> FloatArray:
         """Return tanh(c), which Karpathy, Johnson and Li 2015 draw: the output gate would hide what a cell keeps."""

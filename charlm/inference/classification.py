@@ -67,6 +67,15 @@ class Classifier:
         self._log_prior = labels.log_prior(uniform=uniform_prior)
         self._per_label = _PerLabel(network, tokenizer, len(labels))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the labels."""
+        return self.labels.names
+
+    def problem(self, text: str) -> str:
+        """Return an empty string: every text has labels."""
+        return ""
+
     def posteriors(self, texts: Sequence[str]) -> FloatArray:
         """Return the probabilities (N, L) of the labels of N lines."""
         joint = np.array([self._log_prior - sum(nats.sum(axis=1) for nats in blocks)

@@ -10,10 +10,11 @@ import numpy as np
 from charlm.config import SamplingConfig
 from charlm.contract import Network, Tokenizer
 from charlm.inference.infilling import GAPS_AT_ONCE, fill_gaps
+from charlm.inference.pair_scoring import SOURCES_AT_ONCE
 from charlm.inference.parallel import map_in_order
 from charlm.inference.sampling import Uniforms
 from charlm.inference.scoring import encode_sources, nats_to_bits, teacher_forced_nats
-from charlm.inference.translation import SOURCES_AT_ONCE, Translator
+from charlm.inference.translation import Translator
 from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
 

@@ -105,7 +105,7 @@ class CarriedScorer(Scorer):
         return [TextScore(*score) for score in zip(texts, rows, np.split(nats, ends[:-1]), strict=True)]
 
 
-_NOTHING = TextScore("", np.zeros(0, np.int64), np.zeros(0))
+NOTHING = TextScore("", np.zeros(0, np.int64), np.zeros(0))         # of a blank line that training ignored
 
 
 def _line_scores(texts: Sequence[str], rows: Sequence[IntArray], nats: Sequence[FloatArray]) -> list[TextScore]:
@@ -131,7 +131,7 @@ class LineScorer(Scorer):
         """Return the score of each line. Raises CorpusError for an unknown label."""
         if self._label_scorer:
             scores = iter(_line_scores(*self._label_scorer.score([text for text in texts if text])))
-            return [next(scores) if text else _NOTHING for text in texts]
+            return [next(scores) if text else NOTHING for text in texts]
         rows = [with_bos_eos(self._tokenizer, self._tokenizer.encode(text)) for text in texts]
         return _line_scores(texts, rows, score_rows(self._network, self._tokenizer, rows))
 

@@ -19,6 +19,7 @@ from charlm.inference.carried import CarriedReader
 from charlm.inference.classification import LabelScorer
 from charlm.inference.line_scoring import Scorer, TextScore, spans
 from charlm.inference.network import Network as NumpyNetwork
+from charlm.inference.pair_scoring import PairReader, problem_of, split_pairs
 from charlm.inference.scoring import LOGITS, WINDOW, Measure, nats_to_bits, score_rows
 from charlm.text.labels import Labels
 from charlm.text.special_tokens import label_id, with_bos_eos
@@ -217,3 +218,24 @@ class Tracer(Scorer):
         return Trace(text, ids, columns[:, 0], columns[:, 1], columns[:, 2].astype(np.int64),
                      columns[:, _FIXED:_FIXED + top].astype(np.int64), columns[:, _FIXED + top:_FIXED + 2 * top],
                      units, self._unit_names)
+
+
+class PairTracer(Tracer):
+    """A tracer of the targets of lines of `source<TAB>target`, which says of surprisal what `PairScorer` says."""
+
+    def __init__(self, network: Network, tokenizer: Tokenizer, source_tokenizer: Tokenizer, *, top: int = 0,
+                 units: Sequence[int] = ()):
+        super().__init__(network, tokenizer, lines=True, top=top, units=units)
+        self._pairs = PairReader(self._network, tokenizer, source_tokenizer)
+
+    def score(self, texts: Sequence[str]) -> list[Trace]:
+        """Return the trace of each line's target; a blank line costs nothing. Raises CorpusError."""
+        sources, targets = split_pairs([text for text in texts if text])
+        rows = self._pairs.rows(targets)
+        traces = iter([self._trace(target + NEWLINE, row[1:], columns) for target, row, columns in zip(
+            targets, rows, self._pairs.read(sources, rows, measure=self._measure), strict=True)])
+        return [next(traces) if text else self._trace("", np.zeros(0, np.int64), np.zeros(0)) for text in texts]
+
+    def problem(self, text: str) -> str:
+        """Return the reason why a line is not a pair, or an empty string."""
+        return problem_of(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,12 @@ import numpy as np
 from charlm.contract import IntArray, Network, Tokenizer
 from charlm.errors import ModelFileError
 from charlm.inference.beam import beam_search
-from charlm.inference.scoring import LOGITS, encode_sources, teacher_forced_nats
-from charlm.text.examples import batch_by_length
+from charlm.inference.pair_scoring import SOURCES_AT_ONCE, PairReader
+from charlm.inference.scoring import LOGITS
 from charlm.text.pair_corpus import RATIO_OFFSET
 from charlm.text.special_tokens import eos_id
 from charlm.text.tokenizers.base import NEWLINE, decode, tokens_containing
 from charlm.text.tsv import TAB
-
-SOURCES_AT_ONCE = 64                    # sources searched side by side; fewer with wide beams
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Translator:
 
     def __init__(self, network: Network, tokenizer: Tokenizer, source_tokenizer: Tokenizer, limit: LengthLimit):
         self._network, self._limit = network, limit
+        self._reader = PairReader(network, tokenizer, source_tokenizer)
         self.tokenizer, self.source_tokenizer = tokenizer, source_tokenizer
         # A target is one field of one line.
         self._banned = [*tokenizer.unsampleable_ids, *tokens_containing(tokenizer, NEWLINE + TAB)]
@@ -63,9 +62,8 @@ class Translator:
         """Return at most `beam` targets for each source, best first; no source may be empty."""
         results: list[list[Translation]] = [[]] * len(sources)
         batch_size = min(max(LOGITS // (beam * self.tokenizer.size), 1), SOURCES_AT_ONCE)
-        for indices, ids in self._batches(sources, batch_size):
-            lengths = np.array([len(row) for row in ids])
-            found = beam_search(self._network, encode_sources(self._network, ids), eos_id=eos_id(self.tokenizer),
+        for indices, lengths, state in self._reader.encoded(sources, batch_size):
+            found = beam_search(self._network, state, eos_id=eos_id(self.tokenizer),
                                 banned=self._banned, width=beam, limits=self._limit.tokens(lengths),
                                 length_penalty=length_penalty)
             for index, hypotheses in zip(indices, found, strict=True):
@@ -76,18 +74,5 @@ class Translator:
 
     def nats(self, sources: Sequence[str], targets: Sequence[str]) -> tuple[float, int]:
         """Return the summed -log p of targets and their ends given their sources, and the number of tokens."""
-        nats, tokens = 0.0, 0
-        for indices, ids in self._batches(sources, SOURCES_AT_ONCE):
-            batch = [self.tokenizer.encode(targets[index]) for index in indices]
-            more_nats, more_tokens = teacher_forced_nats(self._network, self.tokenizer, batch,
-                                                         encode_sources(self._network, ids))
-            nats, tokens = nats + more_nats, tokens + more_tokens
-        return nats, tokens
-
-    def _batches(self, sources: Sequence[str], batch_size: int) -> Iterator[tuple[list[int], list[IntArray]]]:
-        """Yield the indices and ids of sources in batches of similar length, the short ones first."""
-        ids = [self.source_tokenizer.encode(source).astype(np.int64) for source in sources]
-        lengths = np.array([len(row) for row in ids], np.int64)
-        order = np.argsort(lengths, kind="stable")
-        for rows in batch_by_length(lengths[order], batch_size):
-            yield order[rows].tolist(), [ids[index] for index in order[rows]]
+        nats = self._reader.read(sources, self._reader.rows(targets))
+        return float(sum(row.sum() for row in nats)), sum(map(len, nats))

@@ -50,3 +50,17 @@ def run_layer(layer: nn.Module, x: torch.Tensor, state: HiddenState,
     if lengths is not None:
         outputs, _ = pad_packed_sequence(outputs, total_length=len(x))
     return outputs, new if isinstance(new, tuple) else (new,)
+
+
+def layer_name(parameter: str) -> str:
+    """Return the readable name of the layer that a parameter belongs to; both directions of a layer are one.
+
+    >>> layer_name("decoder.0.weight_hh_l0"), layer_name("encoder.layers.1.0.bias_ih_l0"), layer_name("head.bias")
+    ('decoder 1', 'encoder 2', 'head')
+    """
+    first, second, *_ = parameter.removeprefix("encoder.layers.").split(".")
+    if parameter.startswith("encoder.layers."):
+        return f"encoder {int(first) + 1}"
+    if first == "encoder":
+        return "source embedding"
+    return f"decoder {int(second) + 1}" if first == "decoder" else first

@@ -301,16 +301,22 @@ def best_validation(history: History) -> HeldOut:
 
 
 def table(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield the lines of a table of COLUMNS, separated by tabs, first their names; what a step lacks is empty."""
-    yield "\t".join(COLUMNS) + "\n"
+    """Yield the lines of a table of COLUMNS, separated by tabs, first their names; what a step lacks is empty.
+
+    After COLUMNS come the gradient norms of all layers that the runs have.
+    """
+    layers = list(dict.fromkeys(layer for run in runs for layer in run.history.layer_names))
+    yield "\t".join([*COLUMNS, *(f"gradient_norm_{layer.replace(' ', '_')}" for layer in layers)]) + "\n"
     for run in runs:
         name = visible(run.name).replace("\t", " ").replace("\n", " ")
         points = {point.step: point for point in run.history.points()}
         validations = {row.step: row for row in run.history.validations()}
+        norms = {step: dict(zip(run.history.layer_names, row, strict=True)) for step, row in run.history.layers()}
         timed = len(run.history.seconds) > 0
-        for step in sorted({*points, *validations}):
+        for step in sorted({*points, *validations, *norms}):
             point, held_out = points.get(step), validations.get(step)
             cells = (point and point.loss, held_out and held_out.loss, held_out and held_out.bits_per_character,
                      held_out and held_out.error_rate, point and point.gradient_norm, point and point.learning_rate,
-                     point and point.seconds if timed else None)
+                     point and point.seconds if timed else None,
+                     *(norms.get(step, {}).get(layer) for layer in layers))
             yield "\t".join([name, str(step), *("" if cell is None else f"{cell:.6g}" for cell in cells)]) + "\n"

@@ -67,8 +67,12 @@ def with_log(progress: Progress, path: str, *, replace: bool) -> Progress:
 
 def _values(event: Any) -> dict[str, Any]:
     """Return the fields of an event, with null for numbers that JSON lacks."""
-    return {name: None if isinstance(value, float) and not math.isfinite(value) else value
+    return {name: {part: _number(norm) for part, norm in value.items()} if isinstance(value, dict) else _number(value)
             for name, value in asdict(event).items()}
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _opened(path: str, step: int | None) -> BinaryIO:

@@ -29,7 +29,7 @@ def store_findings(path: str, corpus: Corpus, commit: Commit) -> None:
     A model that scores no text has neither. `commit` is called before the file is replaced.
     """
     model = load(path)
-    if "score" not in TASKS[model.task].verbs:
+    if "score" not in TASKS[model.task].verbs or TASKS[model.task].reads_source:
         return
     found = replace(model, adaptation=_settings(model, corpus), line_quantiles=line_quantiles(model, corpus))
     if (found.adaptation, found.line_quantiles) != (model.adaptation, model.line_quantiles):

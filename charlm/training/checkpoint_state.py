@@ -13,7 +13,7 @@ import torch
 from charlm.checkpoint import Checkpoint
 from charlm.errors import ModelFileError
 from charlm.events import Validation
-from charlm.history import FORMS, PREFIX, History, Recorder, check_forms
+from charlm.history import PREFIX, History, Recorder, check_forms, forms_among
 from charlm.modelfile import describe, forms_of
 from charlm.text.corpora import Corpus
 from charlm.training.loop import TrainingState
@@ -51,6 +51,7 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> TrainingState:
         progress = dict(checkpoint.run["state"])
         best = progress.pop("best")
         history = _restore_history(checkpoint, progress.pop("history"))
+        require(history.layer_names in ((), tuple(trainer.layer_names)), "its history is that of other layers")
         shapes = trainer.network.config.parameter_shapes()
         tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()
                    if not name.startswith((MODEL, PREFIX))}
@@ -74,7 +75,7 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> TrainingState:
 def _restore_history(checkpoint: Checkpoint, counts: dict[str, int]) -> Recorder:
     """Return the recorder of the history in a checkpoint. Raises ValueError or ModelFileError for an impossible one."""
     tensors = {name: values for name, values in checkpoint.tensors.items() if name.startswith(PREFIX)}
-    require(set(tensors) == set(FORMS), "its history has unknown parts")
+    require(set(tensors) == set(forms_among(tensors)), "its history has unknown parts")
     check_forms(forms_of(tensors))
     return Recorder.restore(History.from_tensors(tensors), counts)
 

@@ -249,14 +249,15 @@ class _Loop:
         steps = self._trainer.run.total_steps
         return Step(state.step, steps, update.loss, update.gradient_norm, update.learning_rate,
                     pace.characters_per_second(), pace.seconds_left(steps - state.step, self._validations_left()),
-                    update.applied)
+                    update.applied, update.layer_norms)
 
     def _record(self, update: Update) -> None:
         if update.applied:
             self._state.loss_sum += update.loss
             self._state.losses += 1
             self._state.history.add_update(self._state.step, loss=update.loss, gradient_norm=update.gradient_norm,
-                                           learning_rate=update.learning_rate, seconds=self._pace.elapsed())
+                                           learning_rate=update.learning_rate, seconds=self._pace.elapsed(),
+                                           layer_norms=update.layer_norms)
 
     def _validations_left(self) -> int:
         return -(-(self._trainer.run.total_steps - self._state.step) // self._interval)

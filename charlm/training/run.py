@@ -144,7 +144,8 @@ def _check_state(state: dict[str, Any]) -> None:
              and all(_is_measure(state[name]) for name in ("seconds", "loss_sum")),
              "numbers of its state are invalid")
     counts = state["history"]
-    require(isinstance(counts, dict) and set(counts) == set(SERIES) and all(map(_is_count, counts.values())),
+    # Checkpoints of earlier versions have no gradient norms of layers.
+    require(isinstance(counts, dict) and {*counts, "layers"} == set(SERIES) and all(map(_is_count, counts.values())),
             "counts of its history are invalid")
     best = state["best"]
     require(best is None or isinstance(best, dict) and set(best) == _names(Validation) and _is_count(best["step"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.errors import DivergedError
+from charlm.nn.layers import layer_name
 from charlm.nn.network import Network
 from charlm.registry import OBJECTIVES, implementation
 from charlm.tasks import DEFAULT
@@ -33,6 +34,7 @@ class Update:
     gradient_norm: float                # before clipping
     learning_rate: float
     applied: bool                       # False if skipped: the loss or gradient was not finite
+    layer_norms: dict[str, float] = field(default_factory=dict)     # of the gradient before clipping, by layer
 
 
 def step_seed(seed: int, step: int, share: int) -> int:
@@ -57,6 +59,8 @@ class Trainer:
         self._optimizers = Optimizers(self.network, run)
         self._average = WeightAverage(self.network, run.averaging)
         self._parameters = list(self.network.parameters())
+        self._layer_of = [layer_name(name) for name, _ in self.network.named_parameters()]
+        self.layer_names = list(dict.fromkeys(self._layer_of))
         # Without the cache of weights in bfloat16, which all threads would share.
         self._autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16,
                                            enabled=run.precision == "bfloat16", cache_enabled=False)
@@ -83,26 +87,34 @@ class Trainer:
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         value = self._group.sum_gradients(self._parameters, loss)
-        norm = self._clip()
+        norm, layer_norms = self._clip()
         finite = math.isfinite(value) and math.isfinite(norm)
         if finite:
             self._optimizers.prepare()
         commit()
         if not finite:
             self._count_failure(step)
-            return Update(value, norm, 0.0, False)
+            return Update(value, norm, 0.0, False, layer_norms)
         self.failures = 0
         self._shards.commit()
         rate = self._optimizers.step(rate_factor(step, self.run))
         self._average.update(step)
-        return Update(value, norm, rate, True)
+        return Update(value, norm, rate, True, layer_norms)
 
-    def _clip(self) -> float:
-        """Clip the gradients as configured; return their global norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.run.clip or math.inf).item()
+    def _clip(self) -> tuple[float, dict[str, float]]:
+        """Clip the gradients as configured; return their norms before clipping: the global one, and each layer's."""
+        names, gradients = zip(*((name, parameter.grad) for name, parameter in zip(
+            self._layer_of, self._parameters, strict=True) if parameter.grad is not None), strict=True)
+        each = torch.stack(torch._foreach_norm(gradients))
+        total = torch.linalg.vector_norm(each)
+        torch.nn.utils.clip_grads_with_norm_(self._parameters, self.run.clip or math.inf, total)
         if self.run.clip_value:
             torch.nn.utils.clip_grad_value_(self._parameters, self.run.clip_value)
-        return norm
+        *norms, norm = torch.cat([each, total[None]]).tolist()
+        squares = dict.fromkeys(self.layer_names, 0.0)
+        for name, value in zip(names, norms, strict=True):
+            squares[name] += value * value
+        return norm, {name: math.sqrt(square) for name, square in squares.items()}
 
     def _count_failure(self, step: int) -> None:
         self.failures += 1

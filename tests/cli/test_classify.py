@@ -141,10 +141,10 @@ def test_a_line_of_10000_characters_gets_a_label(records):
 
 
 @pytest.mark.parametrize("which, kind", [
-    ("model", "text model"), ("lines_model", "lines model"), ("pairs_model", "pairs model")])
+    ("model", "text model"), ("lines_model", "lines model"), ("fill_model", "fill model")])
 def test_a_model_without_labels_is_refused_with_the_command_that_helps(request, which, kind):
     done = run_in_process("classify", "-m", request.getfixturevalue(which), stdin=b"a\n")
-    assert kind in error_line(done, 3) and "train one for classify with --labels" in error_line(done, 3)
+    assert kind in error_line(done, 3) and "train one for classify with --pairs or --labels" in error_line(done, 3)
 
 
 @pytest.mark.parametrize("flags", [["--n-best", "0"], ["--n-best", "x"], ["--errors", "skip"], ["--device", "tpu"]])

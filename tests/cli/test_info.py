@@ -26,7 +26,7 @@ def test_info_describes_the_model_and_its_training(model, verses):
 def test_info_as_a_table_has_the_names_of_the_record(model):
     names = [line.split("\t")[0] for line in run_process("info", model).text.splitlines()]
     assert names == ["file", "task", "model", "tokenizer", *load(str(model)).training, "content_digest", "charlm",
-                     "date", "history", "training_curve", "held_out_curve"]
+                     "date", "history", "training_curve", "held_out_curve", "gradient_norms"]
 
 
 def test_a_model_is_named_by_argument_flag_or_variable_or_is_the_newest(model, tmp_path):

@@ -281,9 +281,8 @@ def test_no_file_and_a_closed_stdin_is_a_corpus_error(monkeypatch):
 @pytest.mark.parametrize("verb, given, right", [
     ("translate", "model", "sample"), ("translate", "fill_model", "fill"), ("fill", "pairs_model", "translate"),
     ("fill", "model", "sample"), ("sample", "pairs_model", "translate"), ("sample", "fill_model", "fill"),
-    ("translate", "lines_model", "sample"), ("fill", "labels_model", "sample"), ("score", "pairs_model", "translate"),
-    ("score", "fill_model", "fill"), ("classify", "pairs_model", "translate"), ("classify", "model", "sample"),
-    ("classify", "lines_model", "sample")])
+    ("translate", "lines_model", "sample"), ("fill", "labels_model", "sample"), ("score", "fill_model", "fill"),
+    ("next", "pairs_model", "translate"), ("classify", "model", "sample"), ("classify", "lines_model", "sample")])
 def test_a_model_of_another_task_is_refused_with_the_verb_that_works(request, verb, given, right):
     path = request.getfixturevalue(given)
     done = run_in_process(verb, "-m", path, stdin=b"a\n")

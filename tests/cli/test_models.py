@@ -36,6 +36,11 @@ def test_classify_skips_newer_models_of_lines_without_labels(folder):
     assert find_model(None, "score") == "c.charlm"
 
 
+def test_a_model_of_pairs_scores_if_no_model_of_lines_or_text_is_there(folder):
+    folder(a="pairs", b="pairs", c="fill")
+    assert [find_model(None, verb) for verb in ("score", "filter", "classify")] == ["b.charlm"] * 3
+
+
 def test_a_contrast_is_never_the_model_however_its_path_is_written(folder, tmp_path):
     folder(own="lines", general="text")
     (tmp_path / "link").symlink_to("general.charlm")

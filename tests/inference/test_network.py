@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from charlm.config import ModelConfig
+from charlm.inference.cells import Layer
+from charlm.inference.matmul import matmul
 from charlm.inference.network import Network
 from charlm.nn.network import Network as TorchNetwork
 
@@ -184,6 +186,18 @@ def test_bits_do_not_depend_on_the_batch(cell, nonlinearity, hidden, batch):
             alone_logits, alone[row] = network.step(tokens[row:row + 1, at:at + 1], alone[row])
             assert np.array_equal(alone_logits[0], logits[row])
     assert len(np.unique(logits[:, 0], axis=0)) > 1         # the rows are not all the same row
+
+
+@every_cell
+def test_a_window_of_one_row_has_the_bits_of_any_row(cell, nonlinearity):
+    layer, rng = build_pair(cell, nonlinearity, layers=1, tied=False, hidden=24)[1]._layers[0], np.random.default_rng(6)
+    projected = rng.standard_normal((TIME, 1, layer.weight_hh.shape[1])).astype(np.float32)
+    state = tuple(rng.standard_normal((1, 24)).astype(np.float32) for _ in range(layer.state_size))
+    records = np.empty((2, TIME, 1, 24), np.float32)
+    outputs, last = layer.run(projected.copy(), state, matmul, record=records[0])
+    expected, expected_last = Layer.run(layer, projected.copy(), state, matmul, record=records[1])
+    assert np.array_equal(outputs, expected) and np.array_equal(*records)
+    assert all(map(np.array_equal, last, expected_last)) and len(last) == layer.state_size
 
 
 @every_cell

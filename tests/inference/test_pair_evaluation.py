@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.inference.evaluation import edit_distance, evaluate_pairs
-from charlm.inference.translation import SOURCES_AT_ONCE, Translation
+from charlm.inference.pair_scoring import SOURCES_AT_ONCE
+from charlm.inference.translation import Translation
 
 
 class FixedTranslator:

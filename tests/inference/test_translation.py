@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from charlm.errors import ModelFileError
-from charlm.inference.translation import SOURCES_AT_ONCE, LengthLimit, Translator
+from charlm.inference.pair_scoring import SOURCES_AT_ONCE
+from charlm.inference.translation import LengthLimit, Translator
 from charlm.text.pair_corpus import RATIO_OFFSET
 from charlm.text.tokenizers.char import CharTokenizer, NFDTokenizer
 from charlm.text.tokenizers.registry import train

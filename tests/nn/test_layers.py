@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from charlm.config import ModelConfig
-from charlm.nn.layers import initialise_layer, recurrent_layer
+from charlm.nn.layers import initialise_layer, layer_name, recurrent_layer
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}             # Hochreiter 1997 with Gers 2000; Cho 2014; Elman 1990
 INPUTS, HIDDEN = 24, 16
@@ -68,3 +68,10 @@ def test_layer_has_the_configured_cell(cell, nonlinearity, layer_class, mode):
     assert type(layer) is layer_class and layer.mode == mode
     assert (layer.input_size, layer.hidden_size, layer.num_layers) == (3, 7, 1)
     assert layer.dropout == 0 and not layer.bidirectional
+
+
+def test_every_parameter_of_any_architecture_has_a_layer_with_a_name():
+    config = ModelConfig(5, source_vocabulary_size=7, encoder="bidirectional", attention=True, num_layers=2)
+    assert list(dict.fromkeys(map(layer_name, config.parameter_shapes()))) == [
+        "embedding", "decoder 1", "decoder 2", "head", "source embedding", "encoder 1", "encoder 2", "bridge",
+        "context"]

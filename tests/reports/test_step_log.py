@@ -11,7 +11,7 @@ from charlm.reports.step_log import StepLog
 
 
 def make_step(number, loss=2.5):
-    return Step(number, 9, loss, 0.5, 1e-3, 1234.5, 3.2, math.isfinite(loss))
+    return Step(number, 9, loss, 0.5, 1e-3, 1234.5, 3.2, math.isfinite(loss), {"head": loss, "decoder 1": 2.0})
 
 
 def log(path, *events, replace=False):
@@ -41,6 +41,7 @@ def test_every_step_validation_and_sample_is_a_line_with_its_time(tmp_path):
     assert (first["step"], first["loss"], first["gradient_norm"], first["learning_rate"]) == (1, 2.5, 0.5, 1e-3)
     assert (validation["step"], validation["loss"], validation["best"]) == (1, 2.0, True)
     assert (sample["step"], sample["text"]) == (1, "é\n") and second["loss"] is None and not second["updated"]
+    assert first["layer_norms"] == {"head": 2.5, "decoder 1": 2.0} and second["layer_norms"]["head"] is None
     assert all(record["time"].endswith("Z") and len(record["time"]) == 24 for record in records(path))
 
 

@@ -39,6 +39,10 @@ def test_a_model_has_the_figures_of_its_run(train_as):
     assert 0 < history.learning_rate[-1] < history.learning_rate.max() <= model.training["learning_rate"]
     assert last.loss == np.float32(model.training["nats_per_token"])
     assert 0 < history.seconds[0] <= history.seconds[-1] <= model.provenance.seconds + 0.05
+    assert history.layer_names == ("embedding", "decoder 1", "head")
+    squares = (history.layer_norms.astype(float) ** 2).sum(axis=1)
+    assert squares ** 0.5 == pytest.approx(history.gradient_norm, rel=1e-5) and history.layer_steps.tolist() == [
+        *history.steps]
     assert [sample.step for sample in history.samples] == history.held_out_steps.tolist()
     assert model.provenance.corpus == ("corpus.txt",) and model.provenance.date.endswith("Z")
 

@@ -133,6 +133,19 @@ def test_clip_bounds_the_gradient_and_the_norm_is_reported_unclipped(corpus):
     assert norm_of_gradients(clipped) == pytest.approx(1e-3, rel=1e-2) and expected > 0.01
 
 
+def test_every_layer_reports_the_norm_of_its_gradient_before_clipping(corpus):
+    free, clipped = trainer_for(corpus, clip=0.0), trainer_for(corpus, clip=1e-3)
+    norms = free.update(0).layer_norms
+    squares = dict.fromkeys(("embedding", *(f"decoder {number + 1}" for number in range(len(free.network.decoder))),
+                             "head"), 0.0)
+    for name, parameter in free.network.named_parameters():
+        first, second, *_ = name.split(".")
+        squares[f"decoder {int(second) + 1}" if first == "decoder" else first] += float(
+            parameter.grad.double().square().sum())
+    assert list(norms) == list(squares) and clipped.update(0).layer_norms == norms
+    assert norms == pytest.approx({name: math.sqrt(square) for name, square in squares.items()}, rel=1e-5)
+
+
 def test_clip_leaves_a_small_gradient_alone(corpus):
     trainer = trainer_for(corpus, clip=1e6)
     norm = trainer.update(0).gradient_norm

@@ -12,7 +12,8 @@ from charlm.config import TrainingConfig
 from charlm.inference.evaluation import evaluate_pairs
 from charlm.inference.matmul import matmul
 from charlm.inference.network import Network as NumpyNetwork
-from charlm.inference.translation import SOURCES_AT_ONCE, LengthLimit, Translator
+from charlm.inference.pair_scoring import SOURCES_AT_ONCE
+from charlm.inference.translation import LengthLimit, Translator
 from charlm.nn.network import Network
 from charlm.text.pair_corpus import PairCorpus
 from charlm.text.special_tokens import with_bos_eos
