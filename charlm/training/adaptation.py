@@ -29,7 +29,7 @@ def store_findings(path: str, corpus: Corpus, commit: Commit) -> None:
     A model that scores no text has neither. `commit` is called before the file is replaced.
     """
     model = load(path)
-    if "score" not in TASKS[model.task].verbs or TASKS[model.task].reads_source:
+    if "score" not in TASKS[model.task].verbs:
         return
     found = replace(model, adaptation=_settings(model, corpus), line_quantiles=line_quantiles(model, corpus))
     if (found.adaptation, found.line_quantiles) != (model.adaptation, model.line_quantiles):
@@ -39,7 +39,7 @@ def store_findings(path: str, corpus: Corpus, commit: Commit) -> None:
 
 def _settings(model: Model, corpus: Corpus) -> AdaptationSettings:
     """Return the settings that suit the model, or those that it has if there is too little text to tell."""
-    tokens = token_budget(model.config)
+    tokens = 0 if TASKS[model.task].reads_source else token_budget(model.config)
     rows = take(_held_out(corpus, tokens), tokens) if tokens else []
     return find_settings(Network(model.config, model.weights), rows) if rows else model.adaptation
 

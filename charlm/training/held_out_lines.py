@@ -8,14 +8,16 @@ import numpy as np
 
 from charlm.config import ModelConfig
 from charlm.distribution import quantiles_of
-from charlm.inference.line_scoring import make_scorer
+from charlm.inference.line_scoring import Scorer, make_scorer
 from charlm.inference.matmul import matmul
 from charlm.inference.network import Network
+from charlm.inference.pair_scoring import PairReader, PairScorer
 from charlm.modelfile import Model
 from charlm.tasks import TASKS
 from charlm.text.corpora import Corpus
 from charlm.text.invalid_bytes import replace_invalid
 from charlm.text.line_corpus import LineCorpus
+from charlm.text.pair_corpus import PairCorpus
 from charlm.text.text_corpus import TextCorpus
 from charlm.text.tokenizers.base import NEWLINE, decode
 from charlm.text.tsv import TAB
@@ -30,10 +32,16 @@ def line_quantiles(model: Model, corpus: Corpus) -> tuple[float, ...]:
 
     The result is empty if there are no such lines.
     """
-    network = Network(model.config, model.weights, matmul=matmul)
-    scorer = make_scorer(network, model.tokenizer, model.labels, lines=TASKS[model.task].by_line)
+    scorer = _scorer(model)
     scores = scorer.score(list(_lines(corpus, _token_budget(model.config))))
     return quantiles_of(np.array([score.bits_per_character for score in scores if score.text.strip()]))
+
+
+def _scorer(model: Model) -> Scorer:
+    network, task = Network(model.config, model.weights, matmul=matmul), TASKS[model.task]
+    if task.reads_source:
+        return PairScorer(PairReader(network, model.tokenizer, model.source_tokenizer))
+    return make_scorer(network, model.tokenizer, model.labels, lines=task.by_line)
 
 
 def _token_budget(config: ModelConfig) -> int:
@@ -50,6 +58,11 @@ def _lines(corpus: Corpus, tokens: int) -> Iterator[str]:
             label = int(rows[index][0]) - corpus.tokenizer.size - 1
             prefix = f"{corpus.labels.names[label]}{TAB}" if corpus.labels else ""
             yield prefix + replace_invalid(decode(corpus.tokenizer, rows[index][1:-1].tolist()))
+    elif isinstance(corpus, PairCorpus):
+        pairs = corpus.validation
+        mean = sum(len(source) + len(target) for source, target in pairs) / max(len(pairs), 1)
+        for index in np.linspace(0, len(pairs) - 1, min(len(pairs), MAX_LINES, max(int(tokens / mean), 1))).astype(int):
+            yield TAB.join(pairs[index])
     elif isinstance(corpus, TextCorpus):
         size, held_out = tokens // _STRETCHES, len(corpus.validation)
         if held_out <= tokens:

@@ -30,9 +30,11 @@ def test_a_summary_is_that_of_the_scores_of_lines_that_are_not_blank(request, wh
     assert summary["threshold"] == pytest.approx(summary["held_out_quantiles"]["99"], abs=1e-4)
 
 
-@pytest.mark.parametrize("which", ["lines_model", "labels_model", "model"])
-def test_training_keeps_the_quantiles_of_held_out_lines(tmp_path, train_quietly, names, labelled_names, verses, which):
+@pytest.mark.parametrize("which", ["lines_model", "labels_model", "model", "pairs_model"])
+def test_training_keeps_the_quantiles_of_held_out_lines(tmp_path, train_quietly, names, labelled_names, verses,
+                                                        lexicon, which):
     corpus, held_out, *flags = {
+        "pairs_model": (lexicon, "\n".join(lexicon.read_text(encoding="utf-8").splitlines()[:9])),
         "lines_model": (names, "O'Banan\nqqq\n\nLutsson\n", "--lines"), "model": (verses, VERSES[-300:]),
         "labels_model": (labelled_names, as_rows(LABELLED_NAMES[:9]), "--labels")}[which]
     (tmp_path / "held-out.txt").write_text(held_out, encoding="utf-8")
