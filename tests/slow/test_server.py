@@ -1,6 +1,6 @@
 """What docs/server.md shows works: its commands, its loop, cron's lines, units, rotated logs, a full disk.
 
-The folder of a test takes the place of /srv/charlm, and a script that of /opt/charlm/bin/charlm. Variables make the runs
+The folder of a test takes the place of /srv/charlm, and a script that of /opt/charlm/bin/charlm. Variables make runs
 short.
 """
 
