@@ -18,9 +18,9 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from charlm.checkpoint import Checkpoint, Checkpoints
-from charlm.config import CorpusConfig, check_keywords
+from charlm.config import CorpusConfig, check_keywords, to_flags
 from charlm.errors import CharlmError, OptionError, UsageError
-from charlm.events import Event, Saved, Stopped, Warned
+from charlm.events import Event, Planned, Saved, Stopped, Warned
 from charlm.model import LanguageModel, load
 from charlm.modelfile import Model, content_digest
 from charlm.previews import preview
@@ -31,7 +31,7 @@ from charlm.text.in_memory import Path, TextInMemory, Texts, paths_or_texts
 from charlm.text.reading import require_readable
 from charlm.text.sources import expand
 from charlm.training.defaults import check_early
-from charlm.training.keywords import in_keywords, in_words_of_python
+from charlm.training.keywords import as_arguments, in_keywords, in_words_of_python
 from charlm.training.options import TrainingOptions
 from charlm.training.output import check_output, is_finished, reserved, resumed_checkpoint
 from charlm.training.preparation import choose_start, open_corpus, read_corpus, require_same_corpus
@@ -115,6 +115,13 @@ class _Request:
             raise UsageError("--init-from starts a run and --resume continues one; give one of them")
         check_early(self.task or DEFAULT_FOR_TSV, self.training)
 
+    @property
+    def flags(self) -> list[str]:
+        """The options in words of the command, without the length of the run."""
+        given = {name: value for name, value in self.training.given.items() if name != "minutes"}
+        reading = {name: value for name, value in vars(self.reading).items() if value is not None}
+        return [*to_flags(CorpusConfig, reading), *to_flags(TrainingOptions, given)]
+
 
 def _request(options: dict[str, Any], validation: float | Texts | None, **others: Any) -> _Request:
     """Build the request. Raises TypeError for an unknown option, OptionError for a value that one refuses."""
@@ -151,10 +158,9 @@ class _Listener:
         self.show(Warned(text.removeprefix("warning: ")))
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Warned):
-            event = Warned(in_keywords(event.message))
-            if self._on_event is None and isinstance(self._progress, Silent):
-                warnings.warn(event.message, stacklevel=_level_of_caller())
+        event = _in_words_of_python(event)
+        if isinstance(event, Warned) and self._on_event is None and isinstance(self._progress, Silent):
+            warnings.warn(event.message, stacklevel=_level_of_caller())
         try:
             self._progress.show(event)
             if self._on_event is not None and self._on_event(event) is False:
@@ -164,6 +170,17 @@ class _Listener:
 
     def close(self) -> None:
         self._progress.close()
+
+
+def _in_words_of_python(event: Event) -> Event:
+    """Return an event whose texts name keywords in place of the command's options."""
+    if isinstance(event, Warned):
+        return Warned(in_keywords(event.message))
+    if isinstance(event, Planned):
+        return replace(event, repeat=as_arguments(event.repeat))
+    if isinstance(event, Stopped) and event.repeat_command:
+        return replace(event, repeat_command=f"charlm.train(…, {as_arguments(event.repeat_command)})")
+    return event
 
 
 class _Training:
@@ -229,7 +246,7 @@ class _Training:
         request = self._request
         return Session(request.path, request.device, request.threads, request.began, self._listener.stopped, start,
                        reading, preview, self._checkpoints, request.checkpoint_every, "charlm.train(…, resume=True)",
-                       provenance=self._provenance(start, paths))
+                       request.flags, provenance=self._provenance(start, paths))
 
     def _provenance(self, start: StartingPoint, paths: list[str]) -> Provenance:
         name, _ = _initial(self._request.init_from)

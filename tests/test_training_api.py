@@ -72,7 +72,16 @@ def test_events_are_the_records_of_a_run_and_name_no_file_that_is_removed():
     charlm.train(NAMES, steps=2, on_event=events.append, **SMALL)
     assert {Planned, Step, Sampled, Stopped} <= set(map(type, events)) and Saved not in map(type, events)
     assert events[-1].path == events[-1].next_command == ""
+    assert events[0].repeat == "steps=2, seed=0, threads=1"
     assert [event.step for event in events if isinstance(event, Step)] == [1, 2]
+
+
+def test_a_run_by_the_clock_tells_the_call_that_repeats_it(monkeypatch):
+    monkeypatch.setattr("charlm.training.time_plan.MIN_MEASURED", 0.0)
+    events = []
+    timed = charlm.train(NAMES, minutes=0.01, tokenizer="byte", attention=False, on_event=events.append, **SMALL)
+    again = eval(events[-1].repeat_command.replace("…", "NAMES"))
+    assert all(np.array_equal(values, again.stored.weights[name]) for name, values in timed.stored.weights.items())
 
 
 def say_false(event):

@@ -169,7 +169,10 @@ class LivePanel:
             self._print(self._sample)
         score = "not validated" if stopped.loss is None else f"{_format_metrics(stopped)} held out"
         self._print(f"{stopped.reason} after {stopped.step:,} steps in {format_duration(stopped.seconds)} · {score}")
-        self._print(f"saved {stopped.path} · next: {stopped.next_command}" if stopped.path else "no model was saved")
+        if stopped.path:
+            self._print(f"saved {stopped.path} · next: {stopped.next_command}")
+        elif stopped.loss is None:      # a validated model without a path is in memory
+            self._print("no model was saved")
         if stopped.resume_command:
             self._print(f"resume with: {stopped.resume_command}")
         if stopped.repeat_command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from collections.abc import Iterator
 
 from charlm.config import CorpusConfig, options_of
@@ -17,6 +18,8 @@ _KEYWORDS = {
     **{its.flag: field.name for config in (CorpusConfig, TrainingOptions) for field, its in options_of(config)},
     **{f"--{task}": f'task="{task}"' for task in TASKS}}
 
+_NEGATIONS = {its.negation: field.name for field, its in options_of(TrainingOptions) if its.negation}
+
 
 def in_keywords(message: str) -> str:
     """Return a message with keywords in place of the command's options.
@@ -25,6 +28,24 @@ def in_keywords(message: str) -> str:
     'hidden_size is too large; lower it with resume=True'
     """
     return re.sub(r"(?<![\w-])--?[a-z][a-z-]*", lambda found: _KEYWORDS.get(found[0], found[0]), message)
+
+
+def as_arguments(flags: str) -> str:
+    """Return flags of the command, each with its value if it takes one, as arguments of `charlm.train`.
+
+    >>> as_arguments("--steps 90 --cell gru --no-attention --tied")
+    "steps=90, cell='gru', attention=False, tied=True"
+    """
+    words, arguments = shlex.split(flags), []
+    while words:
+        flag = words.pop(0)
+        if flag in _NEGATIONS:
+            arguments.append(f"{_NEGATIONS[flag]}=False")
+            continue
+        value = "True" if not words or words[0].startswith("--") else words.pop(0)
+        plain = value == "True" or re.fullmatch(r"-?[\d.]+(e-?\d+)?", value)
+        arguments.append(f"{_KEYWORDS.get(flag, flag)}={value if plain else repr(value)}")
+    return ", ".join(arguments)
 
 
 @contextlib.contextmanager
