@@ -85,6 +85,13 @@ def test_another_text_or_option_is_never_served_and_leaves_the_first(build, kept
     assert len(tokenizing) == 1 and reports == [] and len(kept()) == 2
 
 
+def test_an_extended_tokenizer_is_not_taken_for_the_given_one(build, kept):
+    known = registry.train("char", ["ab"], vocabulary_size=None)
+    given, _ = build(tokenizer=known)
+    extended, _ = build(tokenizer=Extendable(known))
+    assert (given.tokenizer.size, extended.tokenizer.size > 3) == (3, True) and len(kept()) == 2
+
+
 def damaged(data, at):
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 

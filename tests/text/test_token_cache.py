@@ -138,6 +138,7 @@ def test_two_caches_share_a_file(tmp_path):
         one, other = (TokenCache([np.array(ids)], vocabulary_size=size, file=file)
                       for ids, size in (([1, 2, 3], 9), ([70_000, 4], 70_001)))
         assert (one.slice(0, 9).tolist(), other.slice(0, 9).tolist()) == ([1, 2, 3], [70_000, 4])
+        assert one.offset % 8 == other.offset % 8 == 0
         again = TokenCache.from_file(file, other.offset, len(other), other.dtype)
         assert again.slice(0, 9).tolist() == [70_000, 4] and again.checksum == other.checksum != one.checksum
 
