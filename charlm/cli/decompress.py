@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 from charlm.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from charlm.cli.binary import MeteredInput
 
 EXAMPLES = """\b
 Examples:
@@ -42,7 +46,7 @@ def command(file: str | None, model: str | None, output: str | None, partial: bo
         raise click.UsageError("--partial is for -o FILE; on stdout, everything before the damage is written anyway")
     from charlm.cli.binary import open_input, write_binary
     from charlm.text.reading import source_name
-    with open_input(file, streams=not output) as read:
+    with open_input(file, streams=not output, token_size=0.3) as read:
         blocks = _Blocks(read, model, source_name(file or "-"))
         write_binary(output, blocks.until_damage() if partial else iter(blocks), text=True)
     if blocks.damage:
@@ -52,19 +56,19 @@ def command(file: str | None, model: str | None, output: str | None, partial: bo
 class _Blocks:
     """The blocks of a compressed file, with the name of the file in every error."""
 
-    def __init__(self, read: Callable[[int], bytes], model: str | None, name: str):
+    def __init__(self, read: MeteredInput, model: str | None, name: str):
         self._read, self._model, self._name = read, model, name
         self.damage: ArchiveError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         from charlm.cli.models import load_model
         from charlm.compression.archive import Decompressor
-        from charlm.compression.predictor import Predictor
+        from charlm.compression.predictor import WatchedPredictor
         try:
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
             model = load_model(_find_model(self._model, settings.model), "decompress").stored
-            predictor = Predictor(model, lanes=settings.lanes, adaptive=settings.adaptive)
+            predictor = WatchedPredictor(model, self._read.watch, lanes=settings.lanes, adaptive=settings.adaptive)
             yield from decompressor.blocks(predictor)
         except ArchiveError as error:
             raise ArchiveError(f"{self._name}: {error}") from None

@@ -5,6 +5,7 @@ Both call `frequencies` and `read` in the same order with the same tokens, and s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -78,3 +79,16 @@ class Predictor:
         if self.spelling.end >= 0 and (ended := tokens == self.spelling.end).any():
             self._network.forget(ended)
         self._unread = tokens
+
+
+class WatchedPredictor(Predictor):
+    """A predictor that calls `watch` with the number of tokens that it has read each time."""
+
+    def __init__(self, model: Model, watch: Callable[[int], None], *, lanes: int = 1, adaptive: bool = False):
+        super().__init__(model, lanes=lanes, adaptive=adaptive)
+        self._watch = watch
+
+    def read(self, tokens: IntArray, *, learn: bool = True) -> None:
+        """Read one token of every lane."""
+        super().read(tokens, learn=learn)
+        self._watch(len(tokens))
