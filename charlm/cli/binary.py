@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -13,44 +14,68 @@ from charlm.cli.metering import start_meter
 from charlm.cli.output import Output
 from charlm.errors import CorpusError
 
-Read = Callable[[int], bytes]           # at most this number of bytes; none at the end
+if TYPE_CHECKING:
+    from charlm.reports.meter import Meter
+
+HEADER = 4096                           # bytes: a larger part is the contents of a block
+
+
+class MeteredInput:
+    """A function that reads at most so many bytes of a file, with a progress line that follows the tokens of its text.
+
+    What was read before a block is done when the next one is read; within a block, tokens are taken to be as many bytes
+    as those before.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, meter: Meter, token_size: float):
+        self._stream, self._name, self._meter, self._first_size = stream, name, meter, token_size
+        self._read = self._done = 0     # bytes
+        self._tokens = self._earlier_tokens = 0             # of the present block and of those before
+
+    def __call__(self, count: int) -> bytes:
+        """Return the next bytes, none at the end. Raises CorpusError."""
+        if self._tokens or count > HEADER:
+            self._done = self._read
+            self._earlier_tokens += self._tokens
+            self._tokens = 0
+        data = self._next(count)
+        self._read += len(data)
+        return data
+
+    def check_first(self, check: Callable[[Callable[[int], bytes]], None]) -> None:
+        """Let `check` read everything, and go back to the beginning; a pipe, which cannot, is left alone."""
+        if self._stream.seekable():
+            start = self._stream.tell()
+            check(self._next)
+            self._stream.seek(start)
+
+    def watch(self, tokens: int) -> None:
+        """Count tokens that have been coded."""
+        self._tokens += tokens
+        size = self._done / self._earlier_tokens if self._earlier_tokens else self._first_size
+        self._meter.update(min(self._read, round(self._done + size * self._tokens)))
+
+    def _next(self, count: int) -> bytes:
+        try:
+            return self._stream.read(count)
+        except OSError as error:
+            raise CorpusError(f"{self._name}: cannot be read ({error.strerror})") from None
 
 
 @contextlib.contextmanager
-def open_input(file: str | None, *, streams: bool, quiet: bool = False,
-               first_pass: Callable[[Read], None] | None = None) -> Iterator[Read]:
-    """Open a file or stdin; yield a function that reads at most `count` bytes. Raises CorpusError.
+def open_input(file: str | None, *, streams: bool = True, quiet: bool = False,
+               token_size: float = 1.0) -> Iterator[MeteredInput]:
+    """Open a file or stdin; yield a function that reads it. Raises CorpusError.
 
-    What can be read twice is first given to `first_pass`.
-
-    What has been read before the last call is taken as done by a progress line, which is shown unless `quiet`; on the
-    terminal that the product goes to only if it does not go there as it comes (`streams`).
+    A progress line is shown unless `quiet`; on the terminal that the product goes to only if it does not go there as
+    it comes (`streams`). `token_size` is how many bytes a token of the first block takes, about.
     """
     from charlm.text.reading import open_bytes, source_name
     from charlm.text.sources import Sources
     source = input_source(file)
-    position = 0
     with open_bytes(source, raw=True) as stream, \
             start_meter(Sources((source,), named=False).size, streams=streams, quiet=quiet) as meter:
-        def read(count: int) -> bytes:
-            try:
-                data = stream.read(count)
-            except OSError as error:
-                raise CorpusError(f"{source_name(source)}: cannot be read ({error.strerror})") from None
-            return data
-
-        def read_and_show(count: int) -> bytes:
-            nonlocal position
-            meter.update(position)
-            data = read(count)
-            position += len(data)
-            return data
-
-        if first_pass and stream.seekable():
-            start = stream.tell()
-            first_pass(read)
-            stream.seek(start)
-        yield read_and_show
+        yield MeteredInput(stream, source_name(source), meter, token_size)
 
 
 def write_binary(output: str | None, pieces: Iterable[bytes], *, text: bool = False) -> None:

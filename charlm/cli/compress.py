@@ -65,11 +65,11 @@ def _compress(file: str | None, path: str, model: Model, output: str | None, *, 
     """Compress a file with the model at `path`; return the sizes."""
     from charlm.cli.binary import open_input, write_binary
     from charlm.compression.archive import MODEL_BYTES, Compressor, Settings
-    from charlm.compression.predictor import Predictor
+    from charlm.compression.predictor import WatchedPredictor
     from charlm.modelfile import stated_checksum
-    predictor = Predictor(model, lanes=lanes, adaptive=adaptive)
-    compressor = Compressor(predictor, Settings(stated_checksum(path)[:MODEL_BYTES], lanes, adaptive))
     with open_input(file, streams=False, quiet=quiet) as read:
+        predictor = WatchedPredictor(model, read.watch, lanes=lanes, adaptive=adaptive)
+        compressor = Compressor(predictor, Settings(stated_checksum(path)[:MODEL_BYTES], lanes, adaptive))
         write_binary(output, compressor.pieces(read))
     return compressor.totals
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from charlm.cli.line import Line
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 from charlm.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from charlm.cli.binary import MeteredInput
 
 EXAMPLES = """\b
 Examples:
@@ -43,8 +47,9 @@ def command(file: str | None, model: str | None, output: str | None, partial: bo
     from charlm.cli.binary import open_input, write_binary
     from charlm.text.reading import source_name
     name = source_name(file or "-")
-    first_pass = None if partial else functools.partial(_check, name)
-    with open_input(file, streams=not output, first_pass=first_pass) as read:
+    with open_input(file, streams=not output, token_size=0.3) as read:
+        if not partial:
+            read.check_first(functools.partial(_check, name))
         blocks = _Blocks(read, model, name, partial=partial)
         write_binary(output, blocks.until_damage() if partial else iter(blocks), text=True)
     if blocks.damage:
@@ -70,19 +75,19 @@ def _check(name: str, read: Callable[[int], bytes]) -> None:
 class _Blocks:
     """The blocks of a compressed file, with the name of the file in every error."""
 
-    def __init__(self, read: Callable[[int], bytes], model: str | None, name: str, *, partial: bool):
+    def __init__(self, read: MeteredInput, model: str | None, name: str, *, partial: bool):
         self._read, self._model, self._name, self._partial = read, model, name, partial
         self.damage: ArchiveError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         from charlm.cli.models import load_model
         from charlm.compression.archive import Decompressor
-        from charlm.compression.predictor import Predictor
+        from charlm.compression.predictor import WatchedPredictor
         with _naming(self._name):
             decompressor = Decompressor(self._read)
             settings = decompressor.settings
             model = load_model(_find_model(self._model, settings.model), "decompress").stored
-            predictor = Predictor(model, lanes=settings.lanes, adaptive=settings.adaptive)
+            predictor = WatchedPredictor(model, self._read.watch, lanes=settings.lanes, adaptive=settings.adaptive)
             yield from decompressor.blocks(predictor, partial=self._partial)
 
     def until_damage(self) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ With several lanes the head learns in a thread while the network reads the same 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -93,3 +94,16 @@ class Predictor:
         if self.spelling.end >= 0 and (ended := tokens == self.spelling.end).any():
             self._network.forget(ended)
         self._unread = tokens
+
+
+class WatchedPredictor(Predictor):
+    """A predictor that calls `watch` with the number of tokens that it has read each time."""
+
+    def __init__(self, model: Model, watch: Callable[[int], None], *, lanes: int = 1, adaptive: bool = False):
+        super().__init__(model, lanes=lanes, adaptive=adaptive)
+        self._watch = watch
+
+    def read(self, tokens: IntArray, *, learn: bool = True) -> None:
+        """Read one token of every lane."""
+        super().read(tokens, learn=learn)
+        self._watch(len(tokens))
