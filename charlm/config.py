@@ -331,6 +331,9 @@ class CorpusConfig:
                                 choices=("strict", "replace", "ignore"), automatic="strict")
     keep_blank: bool | None = option(None, "--keep-blank", "With --lines: learn blank lines, too. They are otherwise "
                                      "left out where they are more than 1 % of the lines.", group="tokens")
+    remember: bool | None = option(None, "--remember", "Keep a filter of the text in the model, 10 bits for every "
+                                   "different sequence of 16 characters, so that sample --overlap needs no --corpus. "
+                                   "Whoever has the model can then ask whether a text was in it.", group="tokens")
 
     def __post_init__(self) -> None:
         check_options(self)

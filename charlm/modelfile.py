@@ -24,11 +24,13 @@ from charlm.tasks import DEFAULT, TASKS, Task, stored_task
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import TENSOR as HASHES
 from charlm.text.line_hashes import LineHashes
+from charlm.text.remembered import TENSOR as REMEMBERED
+from charlm.text.remembered import Remembered, remembered_metadata
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
 METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "adaptation", "training", "provenance",
-            "history"}
+            "history", "remembered"}
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
@@ -50,6 +52,7 @@ class Model:
     history: History | None = None                  # of its run
     provenance: Provenance = Provenance()
     adaptation: AdaptationSettings = AdaptationSettings()       # of `--adapt`
+    remembered: Remembered | None = None            # of the text that it was trained on
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -72,6 +75,9 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
         tensors |= {_SOURCE + name: values for name, values in source.tensors().items()}
     if model.history:
         tensors |= model.history.tensors()
+    if model.remembered:
+        metadata["remembered"] = model.remembered.to_json()
+        tensors[REMEMBERED] = model.remembered.tensor
     return metadata, tensors
 
 
@@ -148,7 +154,8 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
                   None if parts.source_kind is None else tokenizer(parts.source_kind, _SOURCE), parts.labels,
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None,
                   History.from_tensors({name: read(name) for name in HISTORY}) if parts.has_history else None,
-                  parts.provenance, parts.adaptation)
+                  parts.provenance, parts.adaptation,
+                  Remembered.from_tensor(parts.remembered, read(REMEMBERED)) if parts.remembered else None)
     check_sizes(model)
     return model
 
@@ -165,6 +172,7 @@ class _Parts:
     provenance: Provenance
     has_history: bool
     adaptation: AdaptationSettings
+    remembered: dict[str, int] | None
 
     def other_tensors(self) -> dict[str, tuple[str, int]]:
         """Return the dtype and number of dimensions of each tensor that is not a weight."""
@@ -173,12 +181,14 @@ class _Parts:
             forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
         if self.has_history:
             forms |= {name: (dtype, 1) for name, (dtype, _) in HISTORY.items()}
+        if self.remembered:
+            forms[REMEMBERED] = ("U8", 1)
         return forms | {HASHES: ("U32", 1)} if self.task.by_line else forms
 
 
 def _parse(metadata: dict[str, Any]) -> _Parts:
     """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
-    if set(metadata) != METADATA or not isinstance(metadata["training"], dict) \
+    if set(metadata) | {"remembered"} != METADATA or not isinstance(metadata["training"], dict) \
             or not isinstance(metadata["history"], bool):
         raise ModelFileError("its metadata has missing or unknown parts")
     labels, source = metadata["labels"], metadata["source_tokenizer"]
@@ -202,7 +212,8 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
                   _kind(metadata["tokenizer"], TARGET_TOKENIZERS if task.has_source_tokenizer else TOKENIZERS),
                   None if source is None else _kind(source, SOURCE_TOKENIZERS),
                   None if labels is None else Labels.from_json(labels),
-                  Provenance.from_json(metadata["provenance"]), metadata["history"], adaptation)
+                  Provenance.from_json(metadata["provenance"]), metadata["history"], adaptation,
+                  remembered_metadata(metadata.get("remembered")))
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
@@ -233,5 +244,7 @@ def _check_tensors(forms: Forms, parts: _Parts) -> None:
         expected = ("F32", shapes[name]) if name in shapes else others[name]
         if (dtype, shape if name in shapes else len(shape)) != expected:
             raise ModelFileError(f"tensor {name} has the wrong type or shape")
+    if parts.remembered and not forms[REMEMBERED][1][0]:
+        raise ModelFileError(f"tensor {REMEMBERED} is empty")
     if parts.has_history:
         check_forms(forms)

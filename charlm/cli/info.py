@@ -71,6 +71,8 @@ def _described(path: str, model: Model) -> dict[str, object]:
     if model.line_hashes:
         hashes = model.line_hashes.tensor
         fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
+    if model.remembered:
+        fields["remembered"] = model.remembered.describe()
     fields |= {name: value for name, value in model.training.items() if name not in fields}
     return fields | {"content_digest": content_digest(model)}
 

@@ -15,6 +15,8 @@ from charlm.contract import Tokenizer
 from charlm.errors import CorpusError
 from charlm.text.reading import Text
 from charlm.text.remarks import overlap_remark, shared_text
+from charlm.text.remembered import LENGTH, Remembered
+from charlm.text.rolling_hashes import chunk_hashes
 from charlm.text.spool import Spool
 from charlm.text.token_cache import TokenCache
 from charlm.text.tokenizers import registry
@@ -37,6 +39,7 @@ class TextCorpus:
     validation_characters: int
     digest: str                         # of the texts
     remarks: tuple[str, ...] = ()       # what the user should know about it
+    remembered: Remembered | None = None        # of the training part
 
     separate_source = None              # the encoder, if any, shares the decoder's tokenizer
     labels = line_hashes = None         # these are for lines
@@ -72,11 +75,12 @@ def _held_out_from(characters: int, fraction: float | None) -> int:
 
 
 def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Extendable = "char",
-                      vocabulary_size: int | None = None, validation: float | Text | None = None) -> TextCorpus:
+                      vocabulary_size: int | None = None, validation: float | Text | None = None,
+                      remember: bool = False) -> TextCorpus:
     """Read texts, train a tokenizer of this kind (or use or extend the given one), and encode.
 
-    `validation` is a fraction, taken from the end, or another text. Raises CorpusError for a text that is empty, too
-    short or not UTF-8.
+    `validation` is a fraction, taken from the end, or another text. `remember` keeps a filter of the training part.
+    Raises CorpusError for a text that is empty, too short or not UTF-8.
     """
     spool = Spool(itertools.chain.from_iterable(texts))
     names = ", ".join(text.name for text in texts)
@@ -100,7 +104,8 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
         cut = _held_out_from(spool.characters, validation)
         held_out, held_out_characters = spool.part(cut, spool.characters), spool.characters - cut
     corpus = TextCorpus(trained, cache(spool.part(0, cut)), cache(held_out), cut, held_out_characters, digest,
-                        tuple(filter(None, remarks)))
+                        tuple(filter(None, remarks)),
+                        Remembered.of(lambda: chunk_hashes(spool.part(0, cut), LENGTH)) if remember else None)
     if len(corpus.train) < 2 or not len(corpus.validation):
         raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and {len(corpus.validation)} held out "
                           "are too few; use --tokenizer char")

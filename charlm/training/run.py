@@ -24,7 +24,8 @@ from charlm.text.corpora import Corpus
 
 MODEL = "model."                        # prefix of the names of the model's tensors in a checkpoint
 _CHANGEABLE = ("steps", "replan", "learning_rate", "patience")
-_OLD_READING = {"keep_blank": True}     # how older checkpoints, which lack these options, read their corpus
+# How older checkpoints, which lack these options, read their corpus.
+_OLD_READING = {"keep_blank": True, "remember": None}
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
 _STATE = {"step", "best", "validations_since_best", "validated", "seconds", "history"}
 _MAX_COUNT, _MAX_THREADS = 1 << 40, 1024
@@ -65,7 +66,7 @@ def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validat
     elif history is not None:
         history = history.without_seconds()
     return Model(run.model, corpus.tokenizer, weights, run.summary(validation), run.task, corpus.separate_source,
-                 corpus.labels, corpus.line_hashes, history, provenance)
+                 corpus.labels, corpus.line_hashes, history, provenance, remembered=corpus.remembered)
 
 
 def parse_model(checkpoint: Checkpoint) -> Model:
