@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from charlm.cli.line_reader import Line
+from charlm.cli.line_input import Line
 from charlm.cli.output import ESCAPES, Output, StyledOutput
 from charlm.reports.heat_map import Style, grid
 
@@ -38,7 +38,8 @@ def aligned(model: LanguageModel, output: Output,
 
 
 def _rows(line: Line, found: Alignment) -> str:
-    return "".join(f"{line.number}\t{token.translate(ESCAPES)}\t{letter.translate(ESCAPES)}\t{weight:.4f}\n"
+    at = f"{line.number}\t{line.columns}"
+    return "".join(f"{at}{token.translate(ESCAPES)}\t{letter.translate(ESCAPES)}\t{weight:.4f}\n"
                    for token, letter, weight in found.best())
 
 

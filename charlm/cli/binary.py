@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import click
 
-from charlm.cli.line_reader import input_source
+from charlm.cli.line_input import input_source
 from charlm.cli.output import Output
 from charlm.errors import CorpusError
 

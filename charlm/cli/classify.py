@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Examples:
 """
 
 
-@options.model_command("classify", EXAMPLES)
+@options.filter_command("classify", EXAMPLES)
 @options.option("--uniform-prior", is_flag=True,
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
@@ -31,7 +32,7 @@ Examples:
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, uniform_prior: bool, n_best: int, jsonl: bool, errors: str,
+def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, n_best: int, jsonl: bool, errors: str,
             device: str, threads: int | None) -> None:
     """Print the most probable label of each line, a tab, and its probability.
 
@@ -40,7 +41,7 @@ def command(file: str | None, model: str | None, uniform_prior: bool, n_best: in
     """
     workers = options.set_up_cores(threads, device)
     from charlm.cli.models import load_model
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     classifier = load_model(model, "classify", device=device).classifier(uniform_prior=uniform_prior)
     show = _record if jsonl else _row if n_best == 1 else _table
     names = classifier.labels.names
@@ -62,13 +63,13 @@ def _ranked(names: Sequence[str], posteriors: np.ndarray) -> list[tuple[str, flo
 
 
 def _row(line: Line, ranked: Sequence[tuple[str, float]]) -> str:
-    return "{}\t{:.4f}\n".format(*ranked[0])
+    return "{}{}\t{:.4f}\n".format(line.columns, *ranked[0])
 
 
 def _table(line: Line, ranked: Sequence[tuple[str, float]]) -> str:
-    return "".join(f"{line.text}\t{label}\t{posterior:.4f}\n" for label, posterior in ranked)
+    return "".join(f"{line.columns}{line.text}\t{label}\t{posterior:.4f}\n" for label, posterior in ranked)
 
 
 def _record(line: Line, ranked: Sequence[tuple[str, float]]) -> str:
     labels = [{"label": label, "posterior": round(posterior, 6)} for label, posterior in ranked]
-    return json_record(line=line.number, text=line.text, **labels[0], labels=labels)
+    return json_record(**line.keys, text=line.text, **labels[0], labels=labels)

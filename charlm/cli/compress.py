@@ -8,7 +8,8 @@ import click
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
-from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 from charlm.errors import ArchiveError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 
 MAX_DIGITS = 20                         # digits of an id; Python refuses to convert thousands
@@ -18,8 +19,8 @@ Examples:
 """
 
 
-@options.model_command("detokenize", EXAMPLES)
-def command(file: str | None, model: str | None) -> None:
+@options.filter_command("detokenize", EXAMPLES)
+def command(files: tuple[str, ...], model: str | None) -> None:
     """Turn lines of token ids, as written by `charlm tokenize`, back into text.
 
     A line with anything but ids is reported by number and produces an empty line; the exit code is then 4.
@@ -27,7 +28,7 @@ def command(file: str | None, model: str | None) -> None:
     options.limit_threads(None)
     from charlm.cli.models import load_model
     from charlm.text.tokenizers.base import decode
-    lines, output = LineReader(file, "strict"), Output()
+    lines, output = LineReader(files, "strict"), Output()
     tokenizer = load_model(model).tokenizer
 
     def read(valid: Sequence[Line]) -> list[str]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, error_record
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader, error_record
 from charlm.cli.output import Output, json_record
 from charlm.cli.sampling import choose_seed
 from charlm.config import SamplingConfig
@@ -21,7 +22,7 @@ Examples:
 """
 
 
-@options.model_command("fill", EXAMPLES)
+@options.filter_command("fill", EXAMPLES)
 @options.option("--gap", default="___", show_default=True, metavar="MARK", help="The text that marks a gap.")
 @options.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
               help="Lines to write per input line, each with its own fillings.")
@@ -30,8 +31,8 @@ Examples:
 @options.jsonl
 @options.errors
 @options.cores
-def command(file: str | None, model: str | None, gap: str, num_samples: int, sampling: SamplingConfig, seed: int | None,
-            jsonl: bool, errors: str, threads: int | None) -> None:
+def command(files: tuple[str, ...], model: str | None, gap: str, num_samples: int, sampling: SamplingConfig,
+            seed: int | None, jsonl: bool, errors: str, threads: int | None) -> None:
     """Fill the gaps in each line, using the text before and after them.
 
     For models trained with --fill. Reads FILE or stdin and answers each line as soon as it is read; a
@@ -43,14 +44,14 @@ def command(file: str | None, model: str | None, gap: str, num_samples: int, sam
     from charlm.cli.models import load_model
     if not options.is_given("temperature"):
         sampling = replace(sampling, temperature=0.0 if num_samples == 1 else 1.0)
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     infiller = load_model(model, "fill").infiller()
     seed = choose_seed(seed, used=sampling.temperature > 0 and num_samples > 0)
     show = _record if jsonl else _row
 
     def fill(valid: Sequence[Line]) -> list[list[list[str]]]:
         return infiller.fill([line.text.split(gap) for line in valid], sampling, seed=seed,
-                             line_numbers=[line.number for line in valid],
+                             line_numbers=[line.ordinal for line in valid],
                              alternatives=num_samples) if num_samples else [[]] * len(valid)
 
     lines.answer(output, fill, lambda line, found: "".join(show(line, line.text.split(gap), fills) for fills in found),
@@ -68,8 +69,8 @@ def _joined(parts: Sequence[str], fills: Sequence[str]) -> str:
 
 
 def _row(line: Line, parts: Sequence[str], fills: Sequence[str]) -> str:
-    return _joined(parts, fills) + (line.end or "\n")
+    return line.columns + _joined(parts, fills) + (line.end or "\n")
 
 
 def _record(line: Line, parts: Sequence[str], fills: Sequence[str]) -> str:
-    return json_record(line=line.number, text=_joined(parts, fills), fills=fills)
+    return json_record(**line.keys, text=_joined(parts, fills), fills=fills)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
+from charlm.text.invalid_bytes import exact_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +33,7 @@ Examples:
 """
 
 
-@options.model_command("filter", EXAMPLES)
+@options.filter_command("filter", EXAMPLES)
 @options.option("--max-bpc", type=float, metavar="BITS", help="Keep lines of at most BITS bits per character.")
 @options.option("--min-bpc", type=float, metavar="BITS", help="Keep lines of at least BITS bits per character.")
 @options.option("--keep", metavar="N%|N", help="Keep the N least surprising lines, or N% of all lines; they are "
@@ -44,7 +46,7 @@ Examples:
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc: float | None,
+def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, min_bpc: float | None,
             keep: str | None, contrast: str | None, with_score: bool, carry: bool, adapt: str,
             errors: str, device: str, threads: int | None) -> None:
     """Keep the lines whose score is within bounds, in order and unchanged to the byte.
@@ -58,12 +60,12 @@ def command(file: str | None, model: str | None, max_bpc: float | None, min_bpc:
     if max_bpc is None and min_bpc is None and quota is None:
         raise click.UsageError("no condition given; give --max-bpc, --min-bpc or --keep")
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     scorer = _Scorer(model, contrast, carry=carry, adapt=bool(adapt), device=device)
 
     def passes(batch: list[Line]) -> list[tuple[bytes, float]]:
         scored = lines.map_valid(batch, scorer.scores, scorer.problem)
-        return [(line.data, score) for line, score in scored
+        return [(exact_bytes(line.columns) + line.data if with_score else line.data, score) for line, score in scored
                 if score is not None and score < math.inf and low <= score <= high]
 
     passing = lines.map_batches(passes, workers=workers)

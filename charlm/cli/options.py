@@ -156,6 +156,12 @@ def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
     return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(file(model(function)))
 
 
+def filter_command(name: str, examples: str) -> Callable[[Any], click.Command]:
+    """Return the same for a command that takes [FILE]..., which may be folders or globs."""
+    files = click.argument("files", nargs=-1, metavar="[FILE]...")
+    return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(files(model(function)))
+
+
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")
 
 errors = option("--errors", type=click.Choice(["strict", "replace", "ignore"]), default="strict", show_default=True,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import ESCAPES, Output, json_record
 from charlm.cli.token_records import token_records, word_records
 
@@ -28,7 +29,7 @@ Examples:
 Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 
 
-@options.model_command("score", EXAMPLES)
+@options.filter_command("score", EXAMPLES)
 @options.option("--level", type=click.Choice(["token", "word", "line", "total"]), default="line", show_default=True,
               help="Write one record per token, per word, per line, or for the whole input.")
 @options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
@@ -39,7 +40,7 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 @options.errors
 @options.device
 @options.cores
-def command(file: str | None, model: str | None, level: str, more: bool, carry: bool, adapt: str, jsonl: bool,
+def command(files: tuple[str, ...], model: str | None, level: str, more: bool, carry: bool, adapt: str, jsonl: bool,
             errors: str, device: str, threads: int | None) -> None:
     """Measure how surprising each line is: bits per character, bits, characters, and the line.
 
@@ -62,7 +63,7 @@ def command(file: str | None, model: str | None, level: str, more: bool, carry: 
         raise click.UsageError("--adapt is for --level token, line or total, without --more")
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     from charlm.cli.models import load_model
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     loaded = load_model(model, "score", device=device)
     scorer = loaded.tracer(carry=carry) if details else loaded.scorer(carry=carry, adapt=adapt)
 
@@ -80,24 +81,24 @@ def command(file: str | None, model: str | None, level: str, more: bool, carry: 
                      workers=workers)
     else:
         show: Any = word_records if level == "word" else token_records if more else _tokens
-        lines.answer(output, score, lambda line, found: show(line.number, found, loaded.tokenizer, jsonl=jsonl),
+        lines.answer(output, score, lambda line, found: show(line, found, loaded.tokenizer, jsonl=jsonl),
                      error_record if jsonl else lambda line: "", scorer.problem, workers=workers, outcome="left out")
 
 
 def _row(line: Line, score: TextScore) -> str:
-    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{line.text}\n"
+    return f"{score.bits_per_character:.4f}\t{score.bits:.4f}\t{score.characters}\t{line.columns}{line.text}\n"
 
 
 def _record(line: Line, score: TextScore) -> str:
-    return json_record(line=line.number, bits_per_character=round(score.bits_per_character, 6),
+    return json_record(**line.keys, bits_per_character=round(score.bits_per_character, 6),
                        bits=round(score.bits, 6), characters=score.characters, text=line.text)
 
 
-def _tokens(line: int, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
+def _tokens(line: Line, score: TextScore, tokenizer: Tokenizer, *, jsonl: bool) -> str:
     """Return one record per token, or per smallest span of text that whole tokens spell."""
     from charlm.inference.line_scoring import bits_by_span
-    return "".join(json_record(line=line, text=text, bits=round(bits, 6)) if jsonl
-                   else f"{bits:.4f}\t{line}\t{text.translate(ESCAPES)}\n"
+    return "".join(json_record(**line.keys, text=text, bits=round(bits, 6)) if jsonl
+                   else f"{bits:.4f}\t{line.number}\t{line.columns}{text.translate(ESCAPES)}\n"
                    for text, bits in bits_by_span(score, tokenizer))
 
 

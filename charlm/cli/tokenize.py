@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
-from charlm.cli.line_reader import Line, LineReader
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 
 EXAMPLES = """\b
@@ -15,10 +16,10 @@ Examples:
 """
 
 
-@options.model_command("tokenize", EXAMPLES)
+@options.filter_command("tokenize", EXAMPLES)
 @options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
 @options.errors
-def command(file: str | None, model: str | None, pieces: bool, errors: str) -> None:
+def command(files: tuple[str, ...], model: str | None, pieces: bool, errors: str) -> None:
     """Write the token ids of each line as decimal numbers separated by spaces.
 
     `charlm detokenize` is the exact inverse, line ends included, unless the text has characters that
@@ -27,7 +28,7 @@ def command(file: str | None, model: str | None, pieces: bool, errors: str) -> N
     options.limit_threads(None)
     from charlm.cli.models import load_model
     from charlm.reports.visible import visible
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     tokenizer = load_model(model).tokenizer
     lossy = 0
 

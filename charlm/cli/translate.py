@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli import options
-from charlm.cli.line_reader import Line, LineReader, empty_line, error_record
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import Output, json_record
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Examples:
 Show = Callable[[Line, Sequence["Translation"]], str]
 
 
-@options.model_command("translate", EXAMPLES)
+@options.filter_command("translate", EXAMPLES)
 @options.beam
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
               help="Targets per source, best first; above 1, each is printed as source, target, score.")
@@ -38,7 +39,7 @@ Show = Callable[[Line, Sequence["Translation"]], str]
 @options.jsonl
 @options.errors
 @options.cores
-def command(file: str | None, model: str | None, beam: int, n_best: int, length_penalty: float, alignment: bool,
+def command(files: tuple[str, ...], model: str | None, beam: int, n_best: int, length_penalty: float, alignment: bool,
             jsonl: bool, errors: str, threads: int | None) -> None:
     """Write the target of each source: one line in, one line out, in order.
 
@@ -53,7 +54,7 @@ def command(file: str | None, model: str | None, beam: int, n_best: int, length_
         raise click.UsageError("--alignment is of the best target; leave out --n-best")
     workers = options.set_up_cores(threads)
     from charlm.cli.models import load_model
-    lines, output = LineReader(file, errors), Output()
+    lines, output = LineReader(files, errors), Output()
     loaded = load_model(model, "translate")
     translator = loaded.translator()
     show: Show = _record if jsonl else _row if n_best == 1 else _table
@@ -90,14 +91,14 @@ def _warn(lines: LineReader, line: Line, targets: Sequence[Translation], tokeniz
 
 
 def _row(line: Line, targets: Sequence[Translation]) -> str:
-    return (targets[0].text if targets else "") + "\n"
+    return line.columns + (targets[0].text if targets else "") + "\n"
 
 
 def _table(line: Line, targets: Sequence[Translation]) -> str:
-    return "".join(f"{line.text}\t{target.text}\t{target.score:.4f}\n" for target in targets) or "\n"
+    return "".join(f"{line.columns}{line.text}\t{target.text}\t{target.score:.4f}\n" for target in targets) or "\n"
 
 
 def _record(line: Line, targets: Sequence[Translation], **more: object) -> str:
-    return json_record(line=line.number, source=line.text, targets=[
+    return json_record(**line.keys, source=line.text, targets=[
         {"text": target.text, "log_probability": round(target.log_probability, 6),
          "score": round(target.score, 6), "finished": target.finished} for target in targets], **more)

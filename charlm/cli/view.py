@@ -97,7 +97,7 @@ def _show_models(files: tuple[str, ...], given: dict[str, Any], *, curves: bool)
         from charlm.cli.view_curves import show_curves
         show_curves(files or [find_model(given["model"])], color=given["color"], jsonl=given["jsonl"])
         return
-    from charlm.cli.line_reader import input_source
+    from charlm.cli.line_input import input_source
     from charlm.cli.view_gradients import show_gradients
     show_gradients(input_source(files[0] if files else None), files[1:] or [given["model"]], color=given["color"],
                    jsonl=given["jsonl"], errors=given["errors"])

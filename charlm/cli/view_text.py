@@ -12,7 +12,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from charlm.cli.exit_codes import message
-from charlm.cli.line_reader import input_source
+from charlm.cli.line_input import input_source
 from charlm.cli.output import ESCAPES, Output, json_record
 from charlm.cli.token_records import span_fields, span_row, words_of
 from charlm.errors import OptionError
@@ -146,7 +146,7 @@ class _Records(_View):
         return f"{unit}{span_row(line, span)}{guesses}\n"
 
     def _record(self, line: int, trace: Trace, span: Span) -> str:
-        fields = span_fields(line, span)
+        fields = span_fields({"line": line}, span)
         if trace.unit_names:
             value = float(trace.units[span.last, 0])
             fields["activation"] = None if value != value else round(value, 6)

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from charlm.errors import CorpusError, UsageError
+from charlm.text.sources import STDIN
 from charlm.text.tokenizers.base import NEWLINE
 
 CHUNK = 1 << 18                         # bytes read at once
-STDIN = "-"
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = "\ufeff"
 _HEAD = 4096                            # bytes that are examined for signs of another format

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from charlm.cli import line_reader
+from charlm.cli import line_input
 from charlm.inference import parallel
 from tests.helpers.runners import SECONDS, error_line, is_running, run_in_process, run_shell, start_process
 from tests.helpers.texts import as_lines
@@ -32,7 +32,7 @@ def command(model, pairs_model, fill_model, lines_model, labels_model):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_output_and_reports_do_not_depend_on_the_number_of_cores(command, name, monkeypatch):
-    monkeypatch.setattr(line_reader, "MAX_BATCH", 5)
+    monkeypatch.setattr(line_input, "MAX_BATCH", 5)
     monkeypatch.setattr(parallel, "START_AFTER", 0)
     data = as_lines(LINES).encode() + b"not \xff UTF-8\nO'Ban\r\nBan"
     one, *others = (run_in_process(*command(name), "--threads", number, stdin=data) for number in (1, 2, 3))

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.cli import line_reader
-from charlm.cli.line_reader import Line, LineReader
+from charlm.cli import line_input, line_reader
+from charlm.cli.line_input import Line
+from charlm.cli.line_reader import LineReader
 from charlm.errors import CorpusError
 from tests.helpers.runners import (
     SECONDS,
@@ -121,7 +122,7 @@ def test_closing_after_valid_lines_prints_nothing(monkeypatch):
 @settings(deadline=None, max_examples=60)
 def test_lines_do_not_depend_on_the_chunks_that_are_read(text, chunk):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line_reader, "CHUNK", chunk)
+        patch.setattr(line_input, "CHUNK", chunk)
         lines = lines_of(text.encode())
     assert "".join(line.begin + line.text + line.end for line in lines) == text
     assert b"".join(line.data for line in lines) == text.encode()
@@ -132,7 +133,7 @@ def test_lines_do_not_depend_on_the_chunks_that_are_read(text, chunk):
 def test_many_lines_come_in_batches_of_limited_size(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n" * 5000)))
     sizes = [*LineReader("-", "strict").map_batches(len)]
-    assert sizes[0] == line_reader.FIRST_BATCH and sum(sizes) == 5000 and max(sizes) == line_reader.MAX_BATCH
+    assert sizes[0] == line_input.FIRST_BATCH and sum(sizes) == 5000 and max(sizes) == line_input.MAX_BATCH
 
 
 def test_a_file_a_dash_and_stdin_by_default_give_the_same_answers(answers, name, tmp_path):
