@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
 from charlm.cli.sampling import SampleRequest
-from charlm.errors import CorpusError, UsageError
+from charlm.errors import UsageError
 from charlm.text.invalid_bytes import replace_invalid
 
 if TYPE_CHECKING:
@@ -19,17 +18,15 @@ if TYPE_CHECKING:
 SHOWN = 80                              # characters of a copy in a report
 
 
-def corpus_files(request: SampleRequest) -> list[str]:
-    """Return the files of --corpus, those of folders in order of their names. Raises CorpusError for an empty one."""
-    found = []
-    for source in request.corpus:
-        if source == "-":
-            raise UsageError("--corpus is read several times, so it cannot be -; name a file")
-        inside = sorted(os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names)
-        if os.path.isdir(source) and not inside:
-            raise CorpusError(f"{source}: there is no file in this folder")
-        found += inside or [source]
-    return found
+def corpus_files(request: SampleRequest) -> tuple[str, ...]:
+    """Return the files of --corpus. Raises CorpusError for an empty folder or a file that cannot be opened."""
+    from charlm.text.reading import require_readable
+    from charlm.text.sources import STDIN, expand
+    if STDIN in request.corpus:
+        raise UsageError("--corpus is read several times, so it cannot be -; name a file")
+    files = expand(request.corpus).paths
+    require_readable(files)
+    return files
 
 
 def corpus_lines(request: SampleRequest, *, labelled: bool) -> Iterator[str]:
@@ -92,9 +89,8 @@ def _finder(model: LanguageModel, request: SampleRequest, flag: str, length: int
         return None
     if request.corpus:
         from charlm.text.copies import CorpusCopies
-        from charlm.text.reading import read_text, require_readable
+        from charlm.text.reading import read_text
         files = corpus_files(request)
-        require_readable(files)
         return CorpusCopies(lambda: read_text(files, request.errors), length)
     from charlm.text.remembered import LENGTH, RememberedCopies
     if model.stored.remembered is None:

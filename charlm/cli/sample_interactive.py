@@ -37,7 +37,8 @@ def converse(writer: SampleWriter, request: SampleRequest, output: Output) -> No
 
 
 def _piped(errors: str) -> Iterator[str]:
-    from charlm.text.reading import STDIN, read_text, split_lines, strip_line_end
+    from charlm.text.reading import read_text, split_lines, strip_line_end
+    from charlm.text.sources import STDIN
     return map(strip_line_end, split_lines(read_text([STDIN], errors, message)))
 
 

@@ -57,7 +57,7 @@ def choose(draw: Draw, numbers: range, *, best_of: int = 1, tries: int | None = 
             refused = refuse([sample.text for sample in samples]) if refuse else [False] * len(samples)
             for sample, drop in zip(samples, refused, strict=True):
                 drawn[sample.number] += 1
-                if not drop:
+                if not drop and len(passed[sample.number]) < best_of:
                     passed[sample.number].append(sample)
         yield [min(candidates, key=_surprise) for candidates in passed.values() if len(candidates) == best_of]
 
@@ -67,13 +67,14 @@ def _surprise(sample: Sample) -> float:
 
 
 def _next_keys(passed: dict[int, list[Sample]], drawn: dict[int, int], best_of: int, tries: int) -> list[Key]:
-    """Return the keys of the next candidates, as many as are missing and can be drawn side by side.
+    """Return the keys of the next candidates: as many as are missing, and as were refused, to be done soon.
 
-    >>> _next_keys({0: [], 1: []}, {0: 0, 1: 2}, 2, 3)
-    [(0,), (0, 1), (1, 2)]
+    >>> _next_keys({0: [], 1: []}, {0: 0, 1: 1}, 1, 9)
+    [(0,), (1, 1), (1, 2)]
     """
     keys: list[Key] = []
     for number, candidates in passed.items():
-        missing = min(best_of - len(candidates), tries - drawn[number])
-        keys += [(number, at) if at else (number,) for at in range(drawn[number], drawn[number] + missing)]
+        at, missing = drawn[number], best_of - len(candidates)
+        stop = min(at + missing + at - len(candidates), tries) if missing else at
+        keys += [(number, candidate) if candidate else (number,) for candidate in range(at, stop)]
     return keys[:MAX_BATCH]

@@ -23,7 +23,7 @@ LENGTH = 16                             # characters of a sequence
 BITS = 10                               # of the filter for each different sequence
 HASHES = 5                              # bits that a sequence sets; false hits: (1 - exp(-5 / 10))^5 = 0.9 %
 MAX_BYTES = 1 << 30                     # of the filter
-_SMALLEST = 4096                        # hashes from which the number of different ones is estimated, to 2 %
+_SMALLEST = 1 << 16                     # hashes from which the number of different ones is estimated, to 0.4 %
 _SPREAD = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 def _spread(hashes: Hashes) -> Hashes:
