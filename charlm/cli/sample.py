@@ -57,7 +57,7 @@ Examples:
                    "model. That takes K times as long, and gives more coherent, but plainer text.")
 @options.option("--overlap", type=click.IntRange(8), metavar="N",
               help="Report the longest copy of the training text in each sample, from N characters on. It needs "
-                   "--corpus or, for N from 16, a model of train --remember.")
+                   "--corpus or, for N from 18, a model of train --remember.")
 @options.option("--max-overlap", type=click.IntRange(8), metavar="N",
               help="Draw a sample again that has a copy of N characters or more.")
 @options.option("--corpus", metavar="FILE", multiple=True,
@@ -77,10 +77,10 @@ def command(**given: Any) -> None:
     """Generate text that resembles the training text.
 
     Running text is written to stdout as it is generated, byte for byte; on a terminal control characters
-    are made visible. A line model (train --lines, --labels) writes one line per sample. If --unique,
-    --novel, --match, --min-distance and --max-overlap leave fewer samples than -N, those found are written
-    and the exit code is 1. A record of --jsonl has the bits per character of the new text, given the prompt:
-    under the model itself, whatever --temp and its like are.
+    are made visible. A line model (train --lines, --labels) writes one line per sample. If conditions like
+    --unique, --novel and --max-overlap leave fewer samples than -N, those found are written and the exit
+    code is 1. A record of --jsonl has the bits per character of the new text, given the prompt: under the
+    model itself, whatever --temp and its like are. The end of a line counts as one character.
     """
     if extra := click.get_current_context().args:
         prompt = shlex.join(["-p", " ".join(extra)])

@@ -92,10 +92,10 @@ def _finder(model: LanguageModel, request: SampleRequest, flag: str, length: int
         from charlm.text.reading import read_text
         files = corpus_files(request)
         return CorpusCopies(lambda: read_text(files, request.errors), length)
-    from charlm.text.remembered import LENGTH, RememberedCopies
+    from charlm.text.remembered import MIN_COPY, RememberedCopies
     if model.stored.remembered is None:
         raise UsageError(f"{flag} needs the training text: name it with --corpus, or train with --remember")
-    if length < LENGTH:
-        raise UsageError(f"{flag} must be at least {LENGTH} for what the model remembers, not {length}; for less, name "
-                         "the training text with --corpus")
+    if length < MIN_COPY:
+        raise UsageError(f"{flag} must be at least {MIN_COPY} for what the model remembers, not {length}; for less, "
+                         "name the training text with --corpus")
     return RememberedCopies(model.stored.remembered, length)

@@ -34,6 +34,8 @@ class StopAt:
 
     def push(self, text: str) -> str:
         """Return the part of the text so far that can no longer belong to a stop string."""
+        if not self._strings:
+            return text
         text = self._held + text
         found = [(at + len(string), at) for string in self._strings if (at := text.find(string)) >= 0]
         if found:
@@ -64,7 +66,7 @@ class _Text:
     """The text of one sample while it is generated, and the nats of the tokens that it consists of."""
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]):
-        self._decoder, self._stop = tokenizer.decoder(), StopAt(stop)
+        self._decoder, self._stop, self._stops = tokenizer.decoder(), StopAt(stop), bool(stop)
         self._unwritten: deque[tuple[int, float]] = deque()     # where each token's text begins, and its nats
         self._decoded = self._written = 0                       # characters
 
@@ -75,6 +77,8 @@ class _Text:
 
     def push(self, token: int, nats: float) -> tuple[str, float]:
         """Return the text that is certain now, and the nats of the tokens that it ends or begins."""
+        if not self._stops:
+            return self._decoder.push((token,)), nats
         self._unwritten.append((self._decoded, nats))
         text = self._decoder.push((token,))
         self._decoded += len(text)
@@ -132,7 +136,7 @@ def generate_measured(network: Network, tokenizer: Tokenizer, prompt: IntArray, 
         for (key, writer), token, cost in zip(writers.items(), tokens.tolist(), nats.tolist(), strict=True):
             if not writer.stopped:
                 text, cost = writer.push(token, cost)
-                if text:
+                if text or cost:
                     yield key, text, cost
         if stop and all(writer.stopped for writer in writers.values()):
             return

@@ -51,8 +51,9 @@ class CorpusCopies(CopyFinder):
         shared = set(self._shared_stretches(wanted, max(len(text) for text, _ in texts)))
         for stretch in sorted(shared, key=lambda stretch: (-len(stretch), stretch)):
             for index, (text, start) in enumerate(texts):
-                found = _longest_common(stretch, text, start, max(self._length, len(copies[index]) + 1))
-                copies[index] = found or copies[index]
+                if len(stretch) > len(copies[index]):
+                    found = _longest_common(stretch, text, start, max(self._length, len(copies[index]) + 1))
+                    copies[index] = found or copies[index]
             if len(stretch) <= min(map(len, copies)):
                 break
         return copies
@@ -88,7 +89,7 @@ def _are_in(hashes: Hashes, wanted: Hashes, table: BoolArray) -> BoolArray:
 
 
 def _longest_common(stretch: str, text: str, start: int, at_least: int) -> str:
-    """Return the longest part of a stretch that is in a text and ends behind `start`, of at least `at_least` characters.
+    """Return the longest part of a stretch, of `at_least` characters or more, that is in a text and ends behind `start`.
 
     >>> _longest_common("xabcy", "abc abcy", 0, 2), _longest_common("xabcy", "abcy", 3, 2)
     ('abcy', 'abcy')

@@ -22,6 +22,7 @@ TENSOR = "remembered.filter"
 LENGTH = 16                             # characters of a sequence
 BITS = 10                               # of the filter for each different sequence
 HASHES = 5                              # bits that a sequence sets; false hits: (1 - exp(-5 / 10))^5 = 0.9 %
+MIN_COPY = LENGTH + 2                   # three sequences in a row: by chance in one of 2,500 texts of 500 characters
 MAX_BYTES = 1 << 30                     # of the filter
 _SMALLEST = 1 << 16                     # hashes from which the number of different ones is estimated, to 0.4 %
 _SPREAD = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -119,7 +120,7 @@ class RememberedCopies(CopyFinder):
 
     @property
     def length(self) -> int:
-        """The number of characters from which a stretch counts as a copy: at least LENGTH."""
+        """The number of characters from which a stretch counts as a copy: at least MIN_COPY."""
         return self._length
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:

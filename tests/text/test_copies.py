@@ -16,8 +16,8 @@ WORDS = "".join(f"{number * 7919 % 1009} ships and {number % 97} whales; " for n
 
 def longest_copy(corpus, text, start, length):
     """Return the length of the longest part of a text that is in the corpus and ends behind `start`; 0 if too short."""
-    return max((stop - begin for begin in range(len(text)) for stop in range(max(begin + length, start + 1), len(text) + 1)
-                if text[begin:stop] in corpus), default=0)
+    return max((stop - begin for begin in range(len(text))
+                for stop in range(max(begin + length, start + 1), len(text) + 1) if text[begin:stop] in corpus), default=0)
 
 
 def cut(text, cuts):
@@ -47,7 +47,8 @@ def test_a_copy_may_begin_in_the_prompt_but_must_go_beyond_it():
 
 def test_a_copy_is_found_wherever_the_corpus_is_cut():
     for at in range(1, 60):
-        assert CorpusCopies(lambda at=at: cut(WORDS, [at, at + 3]), 20).longest([("x" + WORDS[5:50], 0)]) == [WORDS[5:50]]
+        finder = CorpusCopies(lambda at=at: cut(WORDS, [at, at + 3]), 20)
+        assert finder.longest([("x" + WORDS[5:50], 0)]) == [WORDS[5:50]]
 
 
 def test_a_remembered_text_has_every_sequence_and_few_others():
