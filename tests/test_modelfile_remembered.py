@@ -43,7 +43,8 @@ def test_places_in_the_filter_are_those_of_the_description(model):
 
 @pytest.mark.parametrize("metadata, tensor", [
     ({"remembered": None}, np.zeros(9, np.uint8)), ({}, None), ({}, np.zeros(0, np.uint8)),
-    ({}, np.zeros(9, np.uint32)), ({}, np.zeros((3, 3), np.uint8)), ({"remembered": {"length": 16}}, np.zeros(9, np.uint8)),
+    ({}, np.zeros(9, np.uint32)), ({}, np.zeros((3, 3), np.uint8)),
+    ({"remembered": {"length": 16}}, np.zeros(9, np.uint8)),
     ({"remembered": "all"}, np.zeros(9, np.uint8))])
 def test_a_filter_that_does_not_fit_its_description_is_refused(tmp_path, model, metadata, tensor):
     table, arrays = describe(model)

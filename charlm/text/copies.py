@@ -89,7 +89,7 @@ def _are_in(hashes: Hashes, wanted: Hashes, table: BoolArray) -> BoolArray:
 
 
 def _longest_common(stretch: str, text: str, start: int, at_least: int) -> str:
-    """Return the longest part of a stretch, of `at_least` characters or more, that is in a text and ends behind `start`.
+    """Return the longest part of a stretch, of `at_least` characters or more, that is in a text and ends after `start`.
 
     >>> _longest_common("xabcy", "abc abcy", 0, 2), _longest_common("xabcy", "abcy", 3, 2)
     ('abcy', 'abcy')

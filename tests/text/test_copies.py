@@ -16,8 +16,9 @@ WORDS = "".join(f"{number * 7919 % 1009} ships and {number % 97} whales; " for n
 
 def longest_copy(corpus, text, start, length):
     """Return the length of the longest part of a text that is in the corpus and ends behind `start`; 0 if too short."""
-    return max((stop - begin for begin in range(len(text))
-                for stop in range(max(begin + length, start + 1), len(text) + 1) if text[begin:stop] in corpus), default=0)
+    parts = [(begin, stop) for begin in range(len(text))
+             for stop in range(max(begin + length, start + 1), len(text) + 1)]
+    return max((stop - begin for begin, stop in parts if text[begin:stop] in corpus), default=0)
 
 
 def cut(text, cuts):
