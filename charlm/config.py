@@ -348,6 +348,9 @@ class CorpusConfig:
                                     metavar="NAME")
     json_field: str | None = option(None, "--json-field", "Read JSON lines and take the text from this field; a.b is "
                                     "b within a.", group="tokens", metavar="NAME")
+    remember: bool | None = option(None, "--remember", "Keep a filter of the text in the model, 10 bits for every "
+                                   "different sequence of 16 characters, so that sample --overlap needs no --corpus. "
+                                   "Whoever has the model can then ask whether a text was in it.", group="tokens")
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -22,8 +22,8 @@ from charlm.config import SamplingConfig, check_keywords
 from charlm.contract import FloatArray, IntArray, Tokenizer
 from charlm.contract import Network as AnyNetwork
 from charlm.errors import CharlmError, OptionError, UsageError
-from charlm.inference.generation import generate
-from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, max_line_length
+from charlm.inference.generation import Key, generate, generate_measured
+from charlm.inference.line_sampling import FilteredLineSampler, LineSamplingConfig, Refusal, max_line_length
 from charlm.inference.matmul import matmul, matmul_in_blocks
 from charlm.inference.network import Network, WatchedNetwork
 from charlm.modelfile import Model
@@ -32,7 +32,8 @@ from charlm.modelfile import save as save_file
 from charlm.tasks import TASKS, Task
 from charlm.text.invalid_bytes import replace_invalid
 from charlm.text.special_tokens import with_bos_eos
-from charlm.text.tokenizers.base import NEWLINE
+from charlm.text.tokenizers.base import NEWLINE, decode
+from charlm.text.tokenizers.char import CharTokenizer
 from charlm.text.tsv import TAB
 
 if TYPE_CHECKING:                       # imported where they are used, so that sampling starts sooner
@@ -308,11 +309,29 @@ class LanguageModel:
         return Infiller(self.reproducible_network, self.tokenizer)
 
     def filtered_line_sampler(self, config: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
-                              match: str | None = None) -> FilteredLineSampler:
-        """Return a sampler of unique, novel or matching lines. Raises UsageError for a config that does not fit."""
+                              match: str | None = None, refusals: Sequence[Refusal] = ()) -> FilteredLineSampler:
+        """Return a sampler of unique, novel, matching or not refused lines. Raises UsageError for an unfit config."""
         network = Network(self.stored.config, self.stored.weights, matmul=matmul_in_blocks)
         return FilteredLineSampler.of(network, self.tokenizer, self.stored.labels, self.stored.line_hashes, config,
-                                      unique=unique, novel=novel, match=match)
+                                      unique=unique, novel=novel, match=match, refusals=refusals)
+
+    def near_lines(self, distance: int, known: Iterable[str] | None = None) -> Refusal:
+        """Return a test of lines for being less than `distance` edits away from a training line, or a known one.
+
+        Raises UsageError if that needs the known lines: hashes of the training lines suffice up to a distance of 2.
+        """
+        from charlm.text.line_distance import MAX_HASHED_DISTANCE, LineTable, nearer_than
+        if known is not None:
+            table = LineTable(known)
+            return lambda lines: table.are_near(lines, distance)
+        spells_all = distance < 2 or self.tokenizer.kind == CharTokenizer.kind
+        if self.stored.line_hashes is None or distance > MAX_HASHED_DISTANCE or not spells_all:
+            limit = MAX_HASHED_DISTANCE if spells_all else 1
+            raise OptionError("min_distance", "--min-distance", f"{distance} needs the training lines: name their file "
+                              f"with --corpus; without it, the most for this model is {limit}")
+        characters = "".join(decode(self.tokenizer, [token]) for token in range(self.tokenizer.size)
+                             if token not in self.tokenizer.unsampleable_ids)
+        return nearer_than(distance, self.stored.line_hashes, characters)
 
     def max_line_length(self) -> int:
         """Return how many tokens a sampled line may have by default."""
@@ -329,6 +348,16 @@ class LanguageModel:
         ids = self.tokenizer.encode(prompt)
         network: AnyNetwork = self._adapted_to(ids) if adapt else self.reproducible_network
         return generate(network, self.tokenizer, ids, config, length=length, seed=seed, samples=samples, stop=stop)
+
+    def generate_measured(self, prompt: str, config: SamplingConfig, *, length: int, seed: int, keys: Sequence[Key],
+                          stop: Sequence[str] = (), adapt: bool = False) -> Iterator[tuple[Key, str, float]]:
+        """Yield (key, piece of text, nats) for samples with these keys; sample i of `generate` has the key (i,).
+
+        The nats are those of the model itself, given the prompt: without temperature and filters.
+        """
+        ids = self.tokenizer.encode(prompt)
+        network: AnyNetwork = self._adapted_to(ids) if adapt else self.reproducible_network
+        return generate_measured(network, self.tokenizer, ids, config, length=length, seed=seed, keys=keys, stop=stop)
 
     def _adapted_to(self, ids: IntArray) -> AnyNetwork:
         """Return the network of running text after it has learned from these ids."""
@@ -362,15 +391,21 @@ class LanguageModel:
         return (replace_invalid(text) for _, text in pieces)
 
     def lines(self, count: int, *, prefix: str = "", label: str | None = None, unique: bool = False,
-              novel: bool = False, match: str | None = None, length: int | None = None,
-              seed: int | None = None, **sampling: Any) -> list[str]:
-        """Return sampled lines: all, unique, novel or matching ones. Raises CharlmError if too few qualify."""
+              novel: bool = False, match: str | None = None, min_distance: int = 0, known: Iterable[str] | None = None,
+              best_of: int = 1, length: int | None = None, seed: int | None = None, **sampling: Any) -> list[str]:
+        """Return sampled lines: all, unique, novel or matching ones. Raises CharlmError if too few qualify.
+
+        With `min_distance` a line is at least that many edits away from every training line, or every line of `known`.
+        Each line is the one with the fewest bits per character of `best_of` that qualify.
+        """
         _check_text(prefix, "lines", "prefix")
         if not self.task_row.by_line:
             raise UsageError(f"{self.task_row.model_phrase} does not sample lines; `charlm train FILE --lines` does")
         config = LineSamplingConfig(_sampling(sampling), _seed(seed),
-                                    _count(length, "length", self.max_line_length()), prefix, label)
-        sampler = self.filtered_line_sampler(config, unique=unique, novel=novel, match=match)
+                                    _count(length, "length", self.max_line_length()), prefix, label,
+                                    best_of=max(_count(best_of, "best-of", 1), 1))
+        refusals = [self.near_lines(min_distance, known)] if _count(min_distance, "min-distance", 0) else []
+        sampler = self.filtered_line_sampler(config, unique=unique, novel=novel, match=match, refusals=refusals)
         found = [replace_invalid(line.text) for lines in sampler.lines(_count(count, "count", 0)) for line in lines]
         if len(found) < count:
             raise CharlmError(f"found {len(found)} of {count} lines among {sampler.tried} sampled")

@@ -25,12 +25,14 @@ from charlm.tasks import DEFAULT, TASKS, Task, stored_task
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import TENSOR as HASHES
 from charlm.text.line_hashes import LineHashes
+from charlm.text.remembered import TENSOR as REMEMBERED
+from charlm.text.remembered import Remembered, remembered_metadata
 from charlm.text.special_tokens import vocabulary_sizes
 from charlm.text.tokenizers.registry import from_tensors, tensor_shapes
 
 METADATA = {"task", "model", "tokenizer", "source_tokenizer", "labels", "adaptation", "training", "provenance",
             "history"}
-LINE_QUANTILES = "line_quantiles"       # metadata that a file may lack
+OPTIONAL = {"line_quantiles", "remembered"}
 _SOURCE = "source."                     # prefix of the source tokenizer's tensor names
 _DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.uint32): "U32", np.dtype(np.uint8): "U8"}
 
@@ -53,6 +55,7 @@ class Model:
     provenance: Provenance = Provenance()
     adaptation: AdaptationSettings = AdaptationSettings()       # of `--adapt`
     line_quantiles: tuple[float, ...] = ()          # of the bits per character of held-out lines; see `distribution`
+    remembered: Remembered | None = None            # of the text that it was trained on
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -68,7 +71,7 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
                 "labels": model.labels and model.labels.to_json(), "adaptation": asdict(model.adaptation),
                 "training": model.training, "provenance": model.provenance.to_json(),
                 "history": model.history is not None,
-                **({LINE_QUANTILES: [*model.line_quantiles]} if model.line_quantiles else {})}
+                **({"line_quantiles": [*model.line_quantiles]} if model.line_quantiles else {})}
     tensors = {**model.weights, **model.tokenizer.tensors()}
     if model.line_hashes:
         tensors[HASHES] = model.line_hashes.tensor
@@ -76,6 +79,9 @@ def describe(model: Model) -> tuple[dict[str, Any], Tensors]:
         tensors |= {_SOURCE + name: values for name, values in source.tensors().items()}
     if model.history:
         tensors |= model.history.tensors()
+    if model.remembered:
+        metadata["remembered"] = model.remembered.to_json()
+        tensors[REMEMBERED] = model.remembered.tensor
     return metadata, tensors
 
 
@@ -179,7 +185,8 @@ def rebuild(metadata: dict[str, Any], forms: Forms, read: Callable[[str], NDArra
                   LineHashes.from_tensor(read(HASHES)) if parts.task.by_line else None,
                   History.from_tensors({name: read(name) for name in forms_among(forms)}) if parts.has_history
                   else None,
-                  parts.provenance, parts.adaptation, parts.line_quantiles)
+                  parts.provenance, parts.adaptation, parts.line_quantiles,
+                  Remembered.from_tensor(parts.remembered, read(REMEMBERED)) if parts.remembered else None)
     check_sizes(model)
     return model
 
@@ -197,6 +204,7 @@ class _Parts:
     has_history: bool
     adaptation: AdaptationSettings
     line_quantiles: tuple[float, ...]
+    remembered: dict[str, int] | None
 
     def other_tensors(self, names: Collection[str]) -> dict[str, tuple[str, int]]:
         """Return the dtype and number of dimensions of each tensor that is not a weight, in a file with these names."""
@@ -205,12 +213,14 @@ class _Parts:
             forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}
         if self.has_history:
             forms |= {name: (dtype, 1) for name, (dtype, _) in forms_among(names).items()}
+        if self.remembered:
+            forms[REMEMBERED] = ("U8", 1)
         return forms | {HASHES: ("U32", 1)} if self.task.by_line else forms
 
 
 def _parse(metadata: dict[str, Any]) -> _Parts:
     """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
-    if set(metadata) - {LINE_QUANTILES} != METADATA or not isinstance(metadata["training"], dict) \
+    if set(metadata) - OPTIONAL != METADATA or not isinstance(metadata["training"], dict) \
             or not isinstance(metadata["history"], bool):
         raise ModelFileError("its metadata has missing or unknown parts")
     labels, source = metadata["labels"], metadata["source_tokenizer"]
@@ -235,7 +245,8 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
                   None if source is None else _kind(source, SOURCE_TOKENIZERS),
                   None if labels is None else Labels.from_json(labels),
                   Provenance.from_json(metadata["provenance"]), metadata["history"], adaptation,
-                  parse_quantiles(metadata.get(LINE_QUANTILES, [])))
+                  parse_quantiles(metadata.get("line_quantiles", [])),
+                  remembered_metadata(metadata.get("remembered")))
 
 
 def _kind(tokenizer: object, kinds: tuple[str, ...]) -> str:
@@ -266,5 +277,7 @@ def _check_tensors(forms: Forms, parts: _Parts) -> None:
         expected = ("F32", shapes[name]) if name in shapes else others[name]
         if (dtype, shape if name in shapes else len(shape)) != expected:
             raise ModelFileError(f"tensor {name} has the wrong type or shape")
+    if parts.remembered and not forms[REMEMBERED][1][0]:
+        raise ModelFileError(f"tensor {REMEMBERED} is empty")
     if parts.has_history:
         check_forms(forms)

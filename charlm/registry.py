@@ -14,7 +14,7 @@ CORPORA = {                             # (texts, CorpusRequest) -> corpus
     "lines": "charlm.text.corpora:read_line_corpus",
     "labels": "charlm.text.corpora:read_labelled_corpus",
     "pairs": "charlm.text.corpora:read_pair_corpus",
-    "fill": "charlm.text.corpora:read_text_corpus"}
+    "fill": "charlm.text.corpora:read_gap_corpus"}
 
 DEFAULTS = {                            # corpus -> Defaults
     "text": "charlm.training.defaults:text_defaults",

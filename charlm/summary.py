@@ -21,6 +21,8 @@ def described(model: Model) -> dict[str, Any]:
     if model.line_hashes:
         hashes = model.line_hashes.tensor
         fields["known_lines"] = f"{len(hashes)} hashes, {hashes.nbytes} bytes"
+    if model.remembered:
+        fields["remembered"] = model.remembered.describe()
     fields |= {name: value for name, value in model.training.items() if name not in {"file", *fields}}
     return fields | {"content_digest": content_digest(model)}
 

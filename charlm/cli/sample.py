@@ -10,16 +10,20 @@ import click
 from charlm.cli import options
 from charlm.cli.metering import watch_prompt
 from charlm.cli.output import Output
-from charlm.cli.sampling import SampleRequest
+from charlm.cli.sampling import SampleRequest, SampleWriter
 
 EXAMPLES = """\b
 Examples:
   charlm sample --temp 0.8
   charlm sample -p 'ROMEO:' -n 500 --top-p 0.9 --seed 7 | less
   charlm sample -N 20 -n 200 --jsonl | jq -r .text
+  charlm sample -N 3 --separator '\\0' | xargs -0 -n 1 echo
+  charlm sample --best-of 8 --max-overlap 30 --corpus letters.txt
+  charlm sample --interactive --temp 0.7
   charlm sample --adapt -f letters.txt --no-echo
   printf 'Once upon a time' | charlm sample -f - --stop '.'
   charlm sample -m names.charlm -N 20 --unique --novel --prefix Jo
+  charlm sample -m names.charlm -N 20 --min-distance 2
   charlm sample -m surnames.charlm --label Irish -N 5 --match '^O'
 """
 
@@ -32,7 +36,9 @@ Examples:
               help="Tokens to generate; characters, for a character model. Default: 500; lines end earlier, and at "
                    "most at 500 tokens or the length of the longest training line, whichever is greater.")
 @options.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
-              help="Samples to write, each followed by a line break.")
+              help="Samples to write, each followed by a line break; on a terminal, a rule is between texts.")
+@options.option("--separator", metavar="TEXT",
+              help=r"Write this after each sample instead of a line break; \n, \t, \r, \0 and \\ are escapes.")
 @options.option("-p", "--prompt", "--prefix", "prompt", metavar="TEXT",
               help="Text to continue; with a line model, the beginning of each line.")
 @options.option("-f", "--prompt-file", metavar="FILE", help="Continue the text of a file; - is stdin.")
@@ -44,8 +50,26 @@ Examples:
 @options.option("--unique", is_flag=True, help="Write no line twice.")
 @options.option("--novel", is_flag=True, help="Write no line that is in the training text.")
 @options.option("--match", metavar="REGEX", help="Write only lines that contain a match of this regular expression.")
+@options.option("--min-distance", type=click.IntRange(1), metavar="EDITS",
+              help="Write only lines that are at least this many edits away from every training line: 1 is --novel; 2 "
+                   "works for models of characters; more needs --corpus.")
+@options.option("--best-of", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="K",
+              help="Draw K candidates for each sample and write the one with the fewest bits per character under the "
+                   "model. That takes K times as long, and gives more coherent, but plainer text.")
+@options.option("--overlap", type=click.IntRange(8), metavar="N",
+              help="Report the longest copy of the training text in each sample, from N characters on. It needs "
+                   "--corpus or, for N from 18, a model of train --remember.")
+@options.option("--max-overlap", type=click.IntRange(8), metavar="N",
+              help="Draw a sample again that has a copy of N characters or more.")
+@options.option("--corpus", metavar="FILE", multiple=True,
+              help="The training text; a folder means all its files. Can be given several times.")
 @options.option("--tries", type=click.IntRange(1),
-              help="Give up after generating this many lines. Default: 100 times -N, at least 10,000.")
+              help="Give up after generating this many lines. Default: 100 times -N, at least 10,000. With "
+                   "--max-overlap of running text: after this many candidates of one sample. Default: 100. With "
+                   "--best-of, the default is K times as many.")
+@options.option("--interactive", is_flag=True,
+              help="Ask for a beginning and continue it, again and again. An empty line continues the last text; "
+                   "Ctrl-C stops a text, Ctrl-D leaves.")
 @options.seed
 @options.jsonl
 @options.errors
@@ -54,22 +78,29 @@ def command(**given: Any) -> None:
     """Generate text that resembles the training text.
 
     Running text is written to stdout as it is generated, byte for byte; on a terminal control characters
-    are made visible. A line model (train --lines, --labels) writes one line per sample. If --unique,
-    --novel and --match leave fewer lines than -N, those found are written and the exit code is 1.
+    are made visible. A line model (train --lines, --labels) writes one line per sample. If conditions like
+    --unique, --novel and --max-overlap leave fewer samples than -N, those found are written and the exit
+    code is 1. A record of --jsonl has the bits per character of the new text, given the prompt: under the
+    model itself, whatever --temp and its like are. The end of a line counts as one character.
     """
     if extra := click.get_current_context().args:
         prompt = shlex.join(["-p", " ".join(extra)])
         raise click.UsageError(f"sample takes no argument; give the prompt with {prompt}")
     request = SampleRequest(**given)
-    if request.prompt is not None and request.prompt_file is not None:
-        raise click.UsageError("give -p/--prompt or -f/--prompt-file, not both")
     options.limit_threads(request.threads)
     from charlm.cli.models import load_model
     output, prompt = Output(), request.read_prompt()
     model = load_model(request.model, "sample")
     watch_prompt(model, prompt)
+    writer: SampleWriter
     if model.task_row.by_line:
-        from charlm.cli.sample_lines import sample
+        from charlm.cli.sample_lines import LineWriter
+        writer = LineWriter(model, request, output)
     else:
-        from charlm.cli.sample_text import sample
-    sample(model, request, output, prompt)
+        from charlm.cli.sample_text import TextWriter
+        writer = TextWriter(model, request, output)
+    if request.interactive:
+        from charlm.cli.sample_interactive import converse
+        converse(writer, request, output)
+        return
+    writer.write(prompt, request.seed)

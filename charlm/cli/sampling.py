@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from charlm.cli.exit_codes import message
 from charlm.config import SamplingConfig
@@ -11,6 +12,23 @@ from charlm.errors import UsageError
 
 if TYPE_CHECKING:
     from charlm.contract import Tokenizer
+
+
+_TWO_PROMPTS = "give -p/--prompt or -f/--prompt-file, not both"
+_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\0": "\0", "\\\\": "\\"}
+
+
+def unescaped(text: str) -> str:
+    """Return a separator with its escapes replaced. Raises UsageError for one that means nothing.
+
+    >>> unescaped("\\\\n--\\\\0")
+    '\\n--\\x00'
+    """
+    def replacement(found: re.Match[str]) -> str:
+        if found[0] not in _ESCAPES:
+            raise UsageError(f"--separator has the unknown escape {found[0]}; known are {' '.join(_ESCAPES)}")
+        return _ESCAPES[found[0]]
+    return re.sub(r"\\.?", replacement, text, flags=re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -35,12 +53,36 @@ class SampleRequest:
     jsonl: bool
     threads: int | None
     errors: str
+    separator: str | None
+    best_of: int
+    overlap: int | None
+    max_overlap: int | None
+    corpus: tuple[str, ...]
+    min_distance: int | None
+    interactive: bool
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for options that exclude or need each other."""
+        if self.prompt is not None and self.prompt_file is not None:
+            raise UsageError(_TWO_PROMPTS)
+        if self.separator is not None and self.jsonl:
+            raise UsageError("--separator is for plain text; the records of --jsonl are lines")
+        if self.corpus and not (self.overlap or self.max_overlap or self.min_distance):
+            raise UsageError("--corpus is for --overlap, --max-overlap and --min-distance; add one of them")
+        if self.interactive and (self.prompt is not None or self.prompt_file is not None):
+            raise UsageError("--interactive asks for the beginnings; leave -p/--prompt and -f/--prompt-file out")
 
     def line_option(self) -> str:
         """Return the first given option that only models of lines have, else an empty string."""
         given = {"--label": self.label is not None, "--unique": self.unique, "--novel": self.novel,
-                 "--match": self.match is not None, "--tries": self.tries is not None}
+                 "--match": self.match is not None, "--min-distance": self.min_distance is not None,
+                 "--tries": self.tries is not None and self.max_overlap is None}
         return next((name for name, is_given in given.items() if is_given), "")
+
+    @property
+    def end(self) -> str | None:
+        """The text after each sample, None if it is not given."""
+        return None if self.separator is None else unescaped(self.separator)
 
     def read_prompt(self) -> str:
         """Return the text to continue. Raises UsageError if it is not UTF-8, CorpusError if it cannot be read."""
@@ -50,7 +92,7 @@ class SampleRequest:
 def read_prompt(prompt: str | None, file: str | None, errors: str) -> str:
     """Return the prompt, or the text of its file. Raises UsageError or CorpusError as `SampleRequest.read_prompt`."""
     if prompt is not None and file is not None:
-        raise UsageError("give -p/--prompt or -f/--prompt-file, not both")
+        raise UsageError(_TWO_PROMPTS)
     if file is None:
         prompt = prompt or ""
         if any("\ud800" <= character <= "\udfff" for character in prompt):
@@ -58,6 +100,23 @@ def read_prompt(prompt: str | None, file: str | None, errors: str) -> str:
         return prompt
     from charlm.text.reading import read_text
     return "".join(read_text([file], errors, message))
+
+
+class SampleWriter(Protocol):
+    """Writes the samples that a request asks for, of one kind of model."""
+
+    text: str                           # the last text or line, as far as it was written, with its prompt
+
+    @property
+    def is_random(self) -> bool:
+        """True if the samples depend on the seed."""
+
+    def write(self, prompt: str, seed: int | None, *, echo: bool = True) -> None:
+        """Write the samples after a prompt, which is repeated with `echo` unless --no-echo is given.
+
+        A seed of None is random, and printed.
+        Raises CharlmError if too few are found, UsageError for a prompt that the model does not take.
+        """
 
 
 def choose_seed(given: int | None, *, used: bool) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from charlm.config import SamplingConfig
 from charlm.contract import FloatArray, IntArray, Network, State, Tokenizer
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms, sample_token
+from charlm.inference.scoring import Measure, token_nats
 
 PROMPT_WINDOW = 1024                    # tokens of a prompt read at once
+
+Key = tuple[int, ...]                   # of the random numbers of one sample
 
 
 class StopAt:
@@ -30,6 +34,8 @@ class StopAt:
 
     def push(self, text: str) -> str:
         """Return the part of the text so far that can no longer belong to a stop string."""
+        if not self._strings:
+            return text
         text = self._held + text
         found = [(at + len(string), at) for string in self._strings if (at := text.find(string)) >= 0]
         if found:
@@ -56,33 +62,105 @@ def read_prompt(network: Network, tokenizer: Tokenizer, ids: IntArray) -> tuple[
     return logits[:, -1], state
 
 
+class _Text:
+    """The text of one sample while it is generated, and the nats of the tokens that it consists of."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]):
+        self._decoder, self._stop, self._stops = tokenizer.decoder(), StopAt(stop), bool(stop)
+        self._unwritten: deque[tuple[int, float]] = deque()     # where each token's text begins, and its nats
+        self._decoded = self._written = 0                       # characters
+
+    @property
+    def stopped(self) -> bool:
+        """True once a stop string was reached."""
+        return self._stop.reached
+
+    def push(self, token: int, nats: float) -> tuple[str, float]:
+        """Return the text that is certain now, and the nats of the tokens that it ends or begins."""
+        if not self._stops:
+            return self._decoder.push((token,)), nats
+        self._unwritten.append((self._decoded, nats))
+        text = self._decoder.push((token,))
+        self._decoded += len(text)
+        return self._write(self._stop.push(text))
+
+    def flush(self) -> tuple[str, float]:
+        """Return the text that was held back, with the nats of all tokens that are left; call this at the end."""
+        text = self._stop.push(self._decoder.flush())
+        if self.stopped:
+            return self._write(text)
+        return text + self._stop.flush(), sum(nats for _, nats in self._unwritten)
+
+    def _write(self, text: str) -> tuple[str, float]:
+        self._written += len(text)
+        nats = 0.0
+        while self._unwritten and self._unwritten[0][0] < self._written:
+            nats += self._unwritten.popleft()[1]
+        return text, nats
+
+
+def text_of(tokenizer: Tokenizer, tokens: Sequence[int], nats: Sequence[float],
+            stop: Sequence[str]) -> tuple[str, float]:
+    """Return the text of tokens up to the first stop string, and the nats of the tokens that it consists of."""
+    writer, pieces = _Text(tokenizer, stop), []
+    for token, cost in zip(tokens, nats, strict=True):
+        pieces.append(writer.push(token, cost))
+        if writer.stopped:
+            break
+    else:
+        pieces.append(writer.flush())
+    return "".join(text for text, _ in pieces), sum(cost for _, cost in pieces)
+
+
 def generate(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: SamplingConfig, *, length: int,
              seed: int, samples: range = range(1), stop: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
     """Yield (sample number, next piece of text), up to `length` tokens a sample; a text depends only on its number."""
-    decoders = {number: (tokenizer.decoder(), StopAt(stop)) for number in samples}
-    for tokens in _sample_rows(network, tokenizer, prompt, config, length=length, seed=seed, samples=samples):
-        for (number, (decoder, stopper)), token in zip(decoders.items(), tokens.tolist(), strict=True):
-            if not stopper.reached and (text := stopper.push(decoder.push((token,)))):
-                yield number, text
-        if stop and all(stopper.reached for _, stopper in decoders.values()):
-            return
-    for number, (decoder, stopper) in decoders.items():
-        if not stopper.reached and (text := stopper.push(decoder.flush()) + stopper.flush()):
+    keys = [(number,) for number in samples]
+    for (number,), text, _ in generate_measured(network, tokenizer, prompt, config, length=length, seed=seed, keys=keys,
+                                                stop=stop, measure=no_nats):
+        if text:
             yield number, text
 
 
+def generate_measured(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: SamplingConfig, *, length: int,
+                      seed: int, keys: Sequence[Key], stop: Sequence[str] = (),
+                      measure: Measure = token_nats) -> Iterator[tuple[Key, str, float]]:
+    """Yield (key, next piece of text, its nats) for samples whose random numbers are those of the seed and their key.
+
+    The nats are those of the network's own distribution, without temperature and filters, given all that was before.
+    A token that a stop string cuts belongs to the text with all of its nats.
+    """
+    writers = {key: _Text(tokenizer, stop) for key in keys}
+    rows = _sample_rows(network, tokenizer, prompt, config, length=length, seed=seed, keys=keys, measure=measure)
+    for tokens, nats in rows:
+        for (key, writer), token, cost in zip(writers.items(), tokens.tolist(), nats.tolist(), strict=True):
+            if not writer.stopped:
+                text, cost = writer.push(token, cost)
+                if text or cost:
+                    yield key, text, cost
+        if stop and all(writer.stopped for writer in writers.values()):
+            return
+    for key, writer in writers.items():
+        if not writer.stopped:
+            yield key, *writer.flush()
+
+
+def no_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> FloatArray:
+    """Return zeros (B,): the measure where nobody asks for nats."""
+    return np.zeros(len(targets))
+
+
 def _sample_rows(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: SamplingConfig, *, length: int,
-                 seed: int, samples: range) -> Iterator[IntArray]:
-    """Yield `length` times the next token of every sample, (B,)."""
+                 seed: int, keys: Sequence[Key], measure: Measure) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Yield `length` times the next token of every sample, (B,), and what `measure` says of it, (B,)."""
     logits, state = read_prompt(network, tokenizer, prompt)
-    logits = np.repeat(logits, len(samples), axis=0)                    # (B, V)
-    state = state.select(np.zeros(len(samples), np.intp))
-    recent = np.tile(prompt[-REPEAT_WINDOW:].astype(np.intp), (len(samples), 1))
-    uniforms = Uniforms(seed, [(number,) for number in samples])
+    logits = np.repeat(logits, len(keys), axis=0)                       # (B, V)
+    state = state.select(np.zeros(len(keys), np.intp))
+    recent = np.tile(prompt[-REPEAT_WINDOW:].astype(np.intp), (len(keys), 1))
+    uniforms = Uniforms(seed, keys)
     for left in range(length, 0, -1):
-        logits[:, list(tokenizer.unsampleable_ids)] = -np.inf
-        tokens = sample_token(logits, uniforms.next(), config, recent)
-        yield tokens
+        tokens = sample_token(_masked(logits, tokenizer.unsampleable_ids), uniforms.next(), config, recent)
+        yield tokens, measure(logits, tokens, tokenizer)
         if config.repeat_penalty != 1:
             recent = np.concatenate([recent, tokens[:, None]], axis=1)[:, -REPEAT_WINDOW:]
         if left > 1:
@@ -90,18 +168,30 @@ def _sample_rows(network: Network, tokenizer: Tokenizer, prompt: IntArray, confi
             logits = logits[:, 0]
 
 
+def _masked(logits: FloatArray, banned: Sequence[int]) -> FloatArray:
+    """Return a copy of logits (B, V) in which banned ids are impossible."""
+    masked: FloatArray = logits.copy()
+    masked[:, list(banned)] = -np.inf
+    return masked
+
+
 def sample_until_end(network: Network, logits: FloatArray, state: State, *, end: int, banned: Sequence[int],
-                     config: SamplingConfig, uniforms: Uniforms, max_length: int, recent: IntArray) -> list[list[int]]:
+                     config: SamplingConfig, uniforms: Uniforms, max_length: int, recent: IntArray,
+                     measure: Callable[[FloatArray, IntArray], FloatArray] | None = None,
+                     nats: Sequence[list[float]] = ()) -> list[list[int]]:
     """Return every row's tokens up to `end`, which is left out, or at most `max_length` of them.
 
     Row b's first token is sampled from logits[b] (B, V), the others after stepping its row of the state. `banned`
-    tokens are never sampled. A repeat penalty also applies to the tokens in `recent` (B, R).
+    tokens are never sampled. A repeat penalty also applies to the tokens in `recent` (B, R). With a `measure` of logits
+    and the tokens sampled from them, its results are appended to nats[b], that of `end` included.
     """
     rows = np.arange(len(logits))
     sampled: list[list[int]] = [[] for _ in rows]
     for left in range(max_length, 0, -1):
-        logits[:, banned] = -np.inf
-        tokens = sample_token(logits, uniforms.next()[rows], config, recent)
+        tokens = sample_token(_masked(logits, banned), uniforms.next()[rows], config, recent)
+        if measure is not None:
+            for row, cost in zip(rows.tolist(), measure(logits, tokens).tolist(), strict=True):
+                nats[row].append(cost)
         unfinished = tokens != end
         for row, token in zip(rows[unfinished].tolist(), tokens[unfinished].tolist(), strict=True):
             sampled[row].append(token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from charlm.config import SamplingConfig
 from charlm.contract import FloatArray, IntArray, Network, State, Tokenizer
 from charlm.errors import OptionError
-from charlm.inference.generation import StopAt, sample_until_end
+from charlm.inference.generation import sample_until_end, text_of
 from charlm.inference.sampling import REPEAT_WINDOW, Uniforms
+from charlm.inference.scoring import nats_to_bits, token_nats
 from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
 from charlm.text.special_tokens import eos_id, label_id
@@ -24,6 +25,9 @@ MAX_LINE_TOKENS = 1_000_000             # the most that a model file can ask for
 SIDE_BY_SIDE = 1024                     # lines drawn at once
 MIN_BATCH = 64                          # lines drawn at once if some may be filtered out
 MIN_TRIES, TRIES_PER_LINE = 10_000, 100
+
+
+Refusal = Callable[[Sequence[str]], Sequence[bool]]    # lines, to whether each of them is dropped
 
 
 def max_line_length(training: dict[str, Any]) -> int:
@@ -39,6 +43,7 @@ class SampledLine:
     index: int                          # among all lines drawn with this seed, filtered out or not
     text: str                           # with its prefix
     label: str | None
+    bits_per_character: float = 0.0     # of the new text and its end, which counts as one character; if measured
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class LineSamplingConfig:
     prefix: str = ""                    # every line begins with it
     label: str | None = None            # of all lines; None: sampled for each line by frequency
     stop: tuple[str, ...] = ()          # a line ends before any of these strings
+    measured: bool = False              # whether bits are counted; they are with `best_of`
+    best_of: int = 1                    # lines that pass the filter: the one with the fewest bits is kept
 
 
 class LineSampler:
@@ -67,11 +74,27 @@ class LineSampler:
         prefix = self._tokenizer.encode(config.prefix)
         logits, state = self._read_prefix(starts, prefix)
         recent = np.tile(prefix[-REPEAT_WINDOW:].astype(np.intp), (len(rows), 1))
+        nats: list[list[float]] = [[] for _ in indices]
         sampled = sample_until_end(self._network, logits[rows], state.select(rows), end=eos_id(self._tokenizer),
                                    banned=self._banned, config=config.sampling, uniforms=uniforms,
-                                   max_length=config.max_length, recent=recent)
-        return [SampledLine(index, config.prefix + _before_stop(decode(self._tokenizer, ids), config.stop), label)
-                for index, label, ids in zip(indices, labels, sampled, strict=True)]
+                                   max_length=config.max_length, recent=recent, nats=nats,
+                                   measure=self._nats if config.measured or config.best_of > 1 else None)
+        return [self._line(index, label, ids, costs, config)
+                for index, label, ids, costs in zip(indices, labels, sampled, nats, strict=True)]
+
+    def _nats(self, logits: FloatArray, tokens: IntArray) -> FloatArray:
+        return token_nats(logits, tokens, self._tokenizer)
+
+    def _line(self, index: int, label: str | None, ids: list[int], nats: list[float],
+              config: LineSamplingConfig) -> SampledLine:
+        """Return the line that these ids spell; `nats` may include those of its end, or be empty."""
+        new = whole = decode(self._tokenizer, ids)
+        cost, end = sum(nats[:len(ids)]), nats[len(ids):]
+        if config.stop:
+            new, cost = text_of(self._tokenizer, ids, nats[:len(ids)] or [0.0] * len(ids), config.stop)
+            end = end if new == whole else []       # the stop string came before it
+        bits = nats_to_bits(cost + sum(end))
+        return SampledLine(index, config.prefix + new, label, bits / max(len(new) + len(end), 1))
 
     def is_deterministic(self, config: LineSamplingConfig) -> bool:
         """Return True if every line is the same, because neither labels nor tokens are drawn at random."""
@@ -98,12 +121,6 @@ class LineSampler:
         return logits[:, 0], state
 
 
-def _before_stop(text: str, stops: Sequence[str]) -> str:
-    """Return the text up to the first stop string."""
-    stop = StopAt(stops)
-    return stop.push(text) + stop.flush()
-
-
 @dataclass(frozen=True)
 class LineFilter:
     """The conditions under which a sampled line is kept."""
@@ -111,26 +128,40 @@ class LineFilter:
     unique: bool = False                # drop repeated lines
     known: LineHashes | None = None     # drop these lines
     match: re.Pattern[str] | None = None    # drop lines that do not contain a match
+    refusals: tuple[Refusal, ...] = ()      # drop lines for which one of these is true
 
     @property
     def keeps_all(self) -> bool:
         """True if no line is ever dropped."""
-        return not self.unique and self.known is None and self.match is None
+        return not self.unique and self.known is None and self.match is None and not self.refusals
 
 
 class FilteredLineSampler:
-    """Samples lines until `count` lines have passed a filter or `tries` lines have been drawn."""
+    """Samples lines until `count` lines have passed a filter or `tries` lines have been drawn.
+
+    With `best_of` of the config, `best_of` lines pass for each line that is kept, the one with the fewest bits per
+    character.
+    """
 
     def __init__(self, sampler: LineSampler, config: LineSamplingConfig, filter: LineFilter):
         self._sampler, self._config, self._filter = sampler, config, filter
+        # Where all lines are the same, one is as good as several.
+        self._best_of = 1 if sampler.is_deterministic(config) else config.best_of
         self._seen: set[str] = set()
-        self.found = self.tried = 0
+        self._passed = self.tried = 0
+
+    @property
+    def found(self) -> int:
+        """The number of lines found."""
+        return self._passed // self._best_of
 
     @classmethod
     def of(cls, network: Network, tokenizer: Tokenizer, labels: Labels | None, line_hashes: LineHashes | None,
-           config: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
-           match: str | None = None) -> FilteredLineSampler:
+           config: LineSamplingConfig, *, unique: bool = False, novel: bool = False, match: str | None = None,
+           refusals: Sequence[Refusal] = ()) -> FilteredLineSampler:
         """Return a sampler of unique lines, lines not in `line_hashes`, or lines that contain a regular expression.
+
+        Lines are also dropped for which one of the `refusals` is true.
 
         Raises UsageError for an unknown label, a line break in the prefix or an invalid expression.
         """
@@ -146,7 +177,7 @@ class FilteredLineSampler:
         except re.error as error:
             raise OptionError("match", "--match", f"{match!r} is not a regular expression: {error}") from None
         return cls(LineSampler(network, tokenizer, labels), config,
-                   LineFilter(unique, line_hashes if novel else None, pattern))
+                   LineFilter(unique, line_hashes if novel else None, pattern, tuple(refusals)))
 
     def with_seed(self, seed: int) -> FilteredLineSampler:
         """Return a fresh sampler of the same lines with another seed."""
@@ -154,16 +185,25 @@ class FilteredLineSampler:
 
     def lines(self, count: int, *, tries: int | None = None) -> Iterator[list[SampledLine]]:
         """Yield batches of lines that pass the filter, ordered by index. Call this once for each sampler."""
-        tries = tries or max(MIN_TRIES, TRIES_PER_LINE * count)
+        group: list[SampledLine] = []
+        for passed in self._passing(count * self._best_of, tries or max(MIN_TRIES, TRIES_PER_LINE * count) *
+                                    self._best_of):
+            group += passed
+            whole = len(group) // self._best_of * self._best_of
+            yield [min(group[at:at + self._best_of], key=lambda line: line.bits_per_character)
+                   for at in range(0, whole, self._best_of)]
+            group = group[whole:]
+
+    def _passing(self, count: int, tries: int) -> Iterator[list[SampledLine]]:
         if self._sampler.is_deterministic(self._config) and not self._filter.keeps_all:
             tries = 1           # all lines are the same
-        while self.found < count and self.tried < tries:
-            missing = count - self.found
+        while self._passed < count and self.tried < tries:
+            missing = count - self._passed
             size = missing if self._filter.keeps_all else max(missing, MIN_BATCH)
             indices = range(self.tried, self.tried + min(size, SIDE_BY_SIDE, tries - self.tried))
             kept = self._apply_filter(self._sampler.sample(indices, self._config))[:missing]
-            self.found += len(kept)
-            complete = self.found == count and not self._filter.keeps_all
+            self._passed += len(kept)
+            complete = self._passed == count and not self._filter.keeps_all
             self.tried = kept[-1].index + 1 if complete else indices.stop
             yield kept
 
@@ -174,6 +214,9 @@ class FilteredLineSampler:
         if known is not None:
             is_known = known.contains(line.text for line in lines)
             lines = [line for line, drop in zip(lines, is_known, strict=True) if not drop]
+        for refusal in self._filter.refusals:
+            refused = refusal([line.text for line in lines])
+            lines = [line for line, drop in zip(lines, refused, strict=True) if not drop]
         if unique:
             lines = [line for line in lines if self._is_first(line)]
         return lines

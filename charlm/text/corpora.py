@@ -37,6 +37,11 @@ class CorpusRequest:
         if self.config.keep_blank:
             raise UsageError("--keep-blank is for --lines; running text keeps its blank lines, tables have none")
 
+    def refuse_remember(self) -> None:
+        """Raise UsageError if the text is to be remembered."""
+        if self.config.remember:
+            raise UsageError("--remember is for models that sample: text, --lines and --labels")
+
     def text_tokenizer(self) -> str | AnyTokenizer:
         """Return the tokenizer of a text that is read and written. Raises UsageError for one of pairs."""
         if self.config.source_tokenizer is not None:
@@ -50,14 +55,22 @@ def read_text_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpu
     """Read running text."""
     request.refuse_keep_blank()
     return build_text_corpus(texts, tokenizer=request.text_tokenizer(), validation=request.held_out,
-                             vocabulary_size=request.config.vocabulary_size, files=request.files)
+                             vocabulary_size=request.config.vocabulary_size, remember=bool(request.config.remember),
+                             files=request.files)
+
+
+def read_gap_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpus:
+    """Read running text in which gaps are filled."""
+    request.refuse_remember()
+    return read_text_corpus(texts, request)
 
 
 def read_line_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
     """Read independent lines."""
     return build_line_corpus(texts, labelled=False, tokenizer=request.text_tokenizer(), validation=request.held_out,
                              vocabulary_size=request.config.vocabulary_size,
-                             keep_blank=bool(request.config.keep_blank), files=request.files)
+                             keep_blank=bool(request.config.keep_blank), remember=bool(request.config.remember),
+                             files=request.files)
 
 
 def read_labelled_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineCorpus:
@@ -65,12 +78,13 @@ def read_labelled_corpus(texts: Sequence[Text], request: CorpusRequest) -> LineC
     request.refuse_keep_blank()
     return build_line_corpus(texts, labelled=True, tokenizer=request.text_tokenizer(), validation=request.held_out,
                              vocabulary_size=request.config.vocabulary_size, labels=request.labels,
-                             files=request.files)
+                             remember=bool(request.config.remember), files=request.files)
 
 
 def read_pair_corpus(texts: Sequence[Text], request: CorpusRequest) -> PairCorpus:
     """Read lines of source<TAB>target."""
     request.refuse_keep_blank()
+    request.refuse_remember()
     config = request.config
     return build_pair_corpus(texts, tokenizer=request.tokenizer or config.tokenizer,
                              source_tokenizer=request.source_tokenizer or config.source_tokenizer or "nfd",

@@ -20,6 +20,8 @@ from charlm.text.labels import Labels
 from charlm.text.line_hashes import LineHashes
 from charlm.text.reading import Text, batched, names_of, split_lines, strip_line_end
 from charlm.text.remarks import blank_remark, duplicate_remark, overlap_remark, shared_lines
+from charlm.text.remembered import LENGTH, Remembered
+from charlm.text.rolling_hashes import hashes_within_lines
 from charlm.text.special_tokens import with_bos_eos_each
 from charlm.text.spool import LineSpool
 from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
@@ -53,6 +55,7 @@ class LineCorpus:
     digest: str                         # of all lines that are not left out
     blank: int = 0                      # lines that are left out
     remarks: tuple[str, ...] = ()       # what the user should know about it
+    remembered: Remembered | None = None        # of the lines to learn from
 
     separate_source = None              # there is no source
 
@@ -126,13 +129,13 @@ def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer,
 def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str | Tokenizer | Extendable = "char",
                       labels: Labels | None = None, vocabulary_size: int | None = None,
                       validation: float | Text | None = None, keep_blank: bool = False,
-                      files: TemporaryFiles = IN_TMPDIR) -> LineCorpus:
+                      remember: bool = False, files: TemporaryFiles = IN_TMPDIR) -> LineCorpus:
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
     ones are allowed only if its tokenizer is extended. Blank lines are left out where they are more than a few, unless
-    `keep_blank`. Raises CorpusError for a line without its label, and for texts
-    with too few different lines.
+    `keep_blank`. `remember` keeps a filter of the lines to learn from. Raises CorpusError for a line without its label,
+    and for texts with too few different lines.
     """
     parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank, files=files)
     lines, mask = parts.lines, parts.mask
@@ -147,7 +150,8 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
     lengths = lines.lengths[~mask]
     return LineCorpus(trained, labels, LineHashes(lines.hashes), train, held_out_examples, len(lengths),
                       int((lengths + 1).sum()), int((parts.held_out_lengths + 1).sum()), parts.digest, parts.blank,
-                      parts.remarks())
+                      parts.remarks(), Remembered.of(lambda: hashes_within_lines(
+                          _blocks(line for _, line in lines.select(~mask)), LENGTH)) if remember else None)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,10 @@ A remark is one line, or an empty string where there is nothing to say.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator
-
 import numpy as np
-from numpy.typing import NDArray
 
 from charlm.text.line_hashes import line_hash
+from charlm.text.rolling_hashes import Hashes, chunk_hashes
 from charlm.text.spool import LineSpool, Spool
 from charlm.text.tsv import TAB
 
@@ -19,10 +16,7 @@ MIN_SHARE = 0.01                        # of the held-out part, from which shari
 STRETCH = 100                           # characters: longer than phrases that a genre repeats
 MIN_STRETCH = 20                        # in a held-out text shorter than STRETCH
 MAX_STRETCHES = 1000
-_BASE = 0x9E3779B97F4A7C15              # odd, so that it has an inverse modulo 2^64
 _HIGH = np.uint64(48)                   # bits of a hash below those that a table looks up
-
-Hashes = NDArray[np.uint64]
 
 
 def overlap_remark(share: float, what: str) -> str:
@@ -49,7 +43,7 @@ def shared_text(train: Spool, held_out: Spool) -> float:
     wanted = _spaced(held_out, size)
     table = np.zeros(1 << 16, bool)
     table[wanted >> _HIGH] = True
-    found = [np.intersect1d(hashes[table[hashes >> _HIGH]], wanted) for hashes in _hashes(train, size)]
+    found = [np.intersect1d(hashes[table[hashes >> _HIGH]], wanted) for hashes in chunk_hashes(train, size)]
     return float(np.isin(wanted, np.concatenate([*found, wanted[:0]])).mean())
 
 
@@ -57,35 +51,10 @@ def _spaced(text: Spool, size: int) -> Hashes:
     """Return the hashes of at most MAX_STRETCHES stretches that do not overlap."""
     stride = size * -(-text.characters // (size * MAX_STRETCHES))
     found, at = [], 0
-    for hashes in _hashes(text, size):
+    for hashes in chunk_hashes(text, size):
         found.append(hashes[-at % stride::stride])
         at += len(hashes)
     return np.concatenate(found)
-
-
-def _hashes(chunks: Iterable[str], size: int) -> Iterator[Hashes]:
-    """Yield the polynomial hashes of all stretches of `size` characters, in order."""
-    held = ""
-    for chunk in chunks:
-        text = held + chunk
-        held = text[max(len(text) - size + 1, 0):]
-        if len(text) >= size:
-            yield _rolling(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), size)
-
-
-def _rolling(codes: NDArray[np.uint32], size: int) -> Hashes:
-    """Return sum(codes[i + k] * BASE^k) modulo 2^64 for every i: a difference of prefix sums over BASE^i."""
-    powers, inverses = (_powers(base, len(codes)) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((codes + np.uint64(1)) * powers, dtype=np.uint64)])
-    hashes: Hashes = (sums[size:] - sums[:-size]) * inverses[:len(sums) - size]
-    return hashes
-
-
-@functools.lru_cache(maxsize=4)         # nearly all chunks have one length
-def _powers(base: int, count: int) -> Hashes:
-    factors = np.full(count, base, np.uint64)
-    factors[0] = 1
-    return np.cumprod(factors, dtype=np.uint64)
 
 
 def blank_remark(lines: int, blank: int) -> str:

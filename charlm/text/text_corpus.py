@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from charlm.contract import Tokenizer
@@ -17,6 +18,8 @@ from charlm.errors import CorpusError
 from charlm.text.kept_tokens import KeptCorpus, kept_file, load, path_of, write_table
 from charlm.text.reading import Text, names_of
 from charlm.text.remarks import overlap_remark, shared_text
+from charlm.text.remembered import LENGTH, Remembered
+from charlm.text.rolling_hashes import chunk_hashes
 from charlm.text.spool import Spool
 from charlm.text.temporary import IN_TMPDIR, TemporaryFiles
 from charlm.text.token_cache import TokenCache, smallest_dtype
@@ -40,6 +43,7 @@ class TextCorpus:
     validation_characters: int
     digest: str                         # of the texts
     remarks: tuple[str, ...] = ()       # what the user should know about it
+    remembered: Remembered | None = None        # of the training part
 
     separate_source = None              # the encoder, if any, shares the decoder's tokenizer
     labels = line_hashes = None         # these are for lines
@@ -76,12 +80,12 @@ def _held_out_from(characters: int, fraction: float | None) -> int:
 
 def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Extendable = "char",
                       vocabulary_size: int | None = None, validation: float | Text | None = None,
-                      files: TemporaryFiles = IN_TMPDIR) -> TextCorpus:
+                      remember: bool = False, files: TemporaryFiles = IN_TMPDIR) -> TextCorpus:
     """Read texts, train a tokenizer of this kind (or use or extend the given one), and encode.
 
-    `validation` is a fraction, taken from the end, or another text. With a directory in `files` the tokens are kept
-    there, and taken from there if texts and options are the same. Raises CorpusError for a text that is empty, too
-    short or not UTF-8.
+    `validation` is a fraction, taken from the end, or another text. `remember` keeps a filter of the training part.
+    With a directory in `files` the tokens are kept there, and taken from there if texts and options are the same.
+    Raises CorpusError for a text that is empty, too short or not UTF-8.
     """
     spool, names = Spool(itertools.chain.from_iterable(texts), files), names_of(texts)
     if not spool.characters:
@@ -107,6 +111,9 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
         path = path_of(files.directory, parts.digest, tokenizer=tokenizer, vocabulary_size=vocabulary_size,
                        validation=fraction)
         corpus = TextCorpus(*_kept(path, parts.digest, encoded, files))
+    if remember:
+        learned = functools.partial(spool.part, 0, corpus.train_characters)
+        corpus = replace(corpus, remembered=Remembered.of(lambda: chunk_hashes(learned(), LENGTH)))
     if len(corpus.train) < 2 or not len(corpus.validation):
         raise CorpusError(f"{names}: {len(corpus.train)} tokens to learn from and {len(corpus.validation)} held out "
                           "are too few; use --tokenizer char")

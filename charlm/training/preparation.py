@@ -73,6 +73,8 @@ def read_corpus(texts: Sequence[Text], held_out: Text | None, task: str | None, 
                "text")
     for remark in corpus.remarks:
         report(f"warning: {remark}")
+    if corpus.remembered:
+        report(f"remembering the text: {corpus.remembered.describe()}")
     if repeated := getattr(corpus, "repeated", 0):
         report(f"pairs that repeat the source of an earlier pair: {repeated}; the model learns every target")
     return corpus, task

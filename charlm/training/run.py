@@ -25,7 +25,7 @@ from charlm.text.corpora import Corpus
 MODEL = "model."                        # prefix of the names of the model's tensors in a checkpoint
 _CHANGEABLE = ("steps", "replan", "learning_rate", "patience", "accumulate")
 # How older checkpoints, which lack these options, read their corpus, and how their runs went.
-_OLD_READING = {"keep_blank": True, "csv_column": None, "json_field": None}
+_OLD_READING = {"keep_blank": True, "csv_column": None, "json_field": None, "remember": None}
 _OLD_CONFIG = {"accumulate": 1}
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
 _STATE = {"step", "best", "validations_since_best", "validated", "seconds", "loss_sum", "losses", "history"}
@@ -67,7 +67,7 @@ def make_model(run: Run, corpus: Corpus, weights: dict[str, np.ndarray], validat
     elif history is not None:
         history = history.without_seconds()
     return Model(run.model, corpus.tokenizer, weights, run.summary(validation), run.task, corpus.separate_source,
-                 corpus.labels, corpus.line_hashes, history, provenance)
+                 corpus.labels, corpus.line_hashes, history, provenance, remembered=corpus.remembered)
 
 
 def parse_model(checkpoint: Checkpoint) -> Model:

@@ -97,8 +97,8 @@ def test_one_sample_to_a_pipe_gets_no_added_newline(sample):
 
 def test_records_hold_number_seed_prompt_and_new_text(sample):
     first, second = map(json.loads, sample("-N", 2, "-n", 9, "-p", "señor", "--jsonl").splitlines())
-    assert {**first, "text": len(first["text"])} == {
-        "sample": 0, "seed": 5, "prompt": "señor", "text": 9}
+    assert {**first, "text": len(first["text"]), "bits_per_character": 1} == {
+        "sample": 0, "seed": 5, "prompt": "señor", "text": 9, "bits_per_character": 1}
     assert second["sample"] == 1
 
 

@@ -124,8 +124,8 @@ def test_a_prompt_of_unknown_characters_is_warned_about_and_works(lines_model):
 
 def test_records_hold_number_seed_prompt_and_text(records, lines):
     rows = records("-N", 3)
-    assert [{**row, "text": ""} for row in rows] == [
-        {"sample": number, "seed": 5, "prompt": "", "text": ""} for number in range(3)]
+    assert [{**row, "text": "", "bits_per_character": 1} for row in rows] == [
+        {"sample": number, "seed": 5, "prompt": "", "text": "", "bits_per_character": 1} for number in range(3)]
     assert [row["text"] for row in rows] == lines("-N", 3)
 
 

@@ -1,0 +1,101 @@
+"""Copies of the training text in samples: reported on stderr with --overlap, refused with --max-overlap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from charlm.cli.exit_codes import message
+from charlm.cli.sampling import SampleRequest
+from charlm.errors import UsageError
+from charlm.text.invalid_bytes import replace_invalid
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+    from charlm.text.copies import CopyFinder
+
+SHOWN = 80                              # characters of a copy in a report
+
+
+def corpus_files(request: SampleRequest) -> tuple[str, ...]:
+    """Return the files of --corpus. Raises CorpusError for an empty folder or a file that cannot be opened."""
+    from charlm.text.reading import require_readable
+    from charlm.text.sources import STDIN, expand
+    if STDIN in request.corpus:
+        raise UsageError("--corpus is read several times, so it cannot be -; name a file")
+    files = expand(request.corpus).paths
+    require_readable(files)
+    return files
+
+
+def corpus_lines(request: SampleRequest, *, labelled: bool) -> Iterator[str]:
+    """Yield the lines of --corpus, without their labels."""
+    from charlm.text.line_corpus import read_lines
+    from charlm.text.reading import Text
+    for source in corpus_files(request):
+        yield from (line for _, line in read_lines(Text(source, request.errors, message), labelled=labelled))
+
+
+class Copies:
+    """The copies in the samples of one request."""
+
+    def __init__(self, model: LanguageModel, request: SampleRequest):
+        self._request = request
+        self._reported = _finder(model, request, "--overlap", request.overlap)
+        self._refused = _finder(model, request, "--max-overlap", request.max_overlap)
+        self._samples = self._copied = 0
+
+    def refusal(self, prompt: str, *, included: bool = False) -> Callable[[Sequence[str]], list[bool]] | None:
+        """Return a test of texts after a prompt for copies that are too long, or None if none is.
+
+        The texts begin with the prompt if it is `included`.
+        """
+        finder = self._refused
+        if finder is None:
+            return None
+        before = "" if included else prompt
+        return lambda texts: [bool(copy) for copy in finder.longest([(before + text, len(prompt)) for text in texts])]
+
+    def of(self, prompt: str, texts: Sequence[str]) -> list[str]:
+        """Return the longest copy in each text after a prompt, empty if it is too short or not asked for."""
+        if self._reported is None:
+            return [""] * len(texts)
+        return self._reported.longest([(prompt + text, len(prompt)) for text in texts])
+
+    def fields(self, copy: str) -> dict[str, object]:
+        """Return the fields of a record about the copy in its sample."""
+        return {} if self._reported is None else {"overlap": len(copy), "copy": copy}
+
+    def report(self, number: int, copy: str) -> None:
+        """Count a sample, and print the copy in it, unless records tell of it."""
+        self._samples += 1
+        self._copied += bool(copy)
+        if copy and not self._request.jsonl:
+            shown = json.dumps(replace_invalid(copy[:SHOWN]), ensure_ascii=False) + "…" * (len(copy) > SHOWN)
+            message(f"sample {number}: {len(copy)} characters are a copy: {shown}")
+
+    def close(self) -> None:
+        """Print how many samples have a copy."""
+        if self._reported is not None:
+            message(f"samples with a copy of {self._reported.length} characters or more: "
+                    f"{self._copied} of {self._samples}")
+        self._samples = self._copied = 0
+
+
+def _finder(model: LanguageModel, request: SampleRequest, flag: str, length: int | None) -> CopyFinder | None:
+    """Return what finds copies of at least this length, in the corpus or in what the model remembers of its text."""
+    if length is None:
+        return None
+    if request.corpus:
+        from charlm.text.copies import CorpusCopies
+        from charlm.text.reading import read_text
+        files = corpus_files(request)
+        return CorpusCopies(lambda: read_text(files, request.errors), length)
+    from charlm.text.remembered import MIN_COPY, RememberedCopies
+    if model.stored.remembered is None:
+        raise UsageError(f"{flag} needs the training text: name it with --corpus, or train with --remember")
+    if length < MIN_COPY:
+        raise UsageError(f"{flag} must be at least {MIN_COPY} for what the model remembers, not {length}; for less, "
+                         "name the training text with --corpus")
+    return RememberedCopies(model.stored.remembered, length)

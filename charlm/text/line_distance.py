@@ -1,0 +1,92 @@
+"""Lines that are too near to a training line, by the edit distance over characters (Levenshtein 1966)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.contract import IntArray
+from charlm.text.line_hashes import LineHashes
+
+MAX_HASHED_DISTANCE = 2                 # that can be kept without the training lines
+
+
+def edits(line: str, characters: str) -> Iterator[str]:
+    """Yield a line, and every line that one insertion, deletion or substitution of a character makes of it.
+
+    >>> sorted(set(edits("ab", "b")))
+    ['a', 'ab', 'abb', 'b', 'bab', 'bb']
+    """
+    yield line
+    for at in range(len(line) + 1):
+        yield from (line[:at] + character + line[at:] for character in characters)
+        if at < len(line):
+            yield line[:at] + line[at + 1:]
+            yield from (line[:at] + character + line[at + 1:] for character in characters)
+
+
+def nearer_than(distance: int, known: LineHashes, characters: str) -> Callable[[Sequence[str]], list[bool]]:
+    """Return a test of lines: True for one less than `distance`, 1 or 2, away from a known line.
+
+    The known lines consist of these characters. As the hashes of some lines are equal, the test is also true for a few
+    lines that are far enough: n neighbours of m known lines hit one with a probability of n * m / 2^32.
+    """
+    def are_near(lines: Sequence[str]) -> list[bool]:
+        if distance < MAX_HASHED_DISTANCE:
+            return [bool(found) for found in known.contains(lines)]
+        return [bool(known.contains(set(edits(line, characters))).any()) for line in lines]
+    return are_near
+
+
+class LineTable:
+    """Lines as code points, by length, in which near ones are found exactly."""
+
+    def __init__(self, lines: Iterable[str]):
+        by_length: dict[int, list[str]] = {}
+        for line in dict.fromkeys(lines):
+            by_length.setdefault(len(line), []).append(line)
+        self._columns = {length: _columns(group, length) for length, group in by_length.items()}
+
+    def are_near(self, lines: Sequence[str], distance: int) -> list[bool]:
+        """Return for each line whether it is less than `distance` edits away from a line of the table."""
+        return [any(_is_near(line, columns, distance - 1) for length, columns in self._columns.items()
+                    if abs(length - len(line)) < distance) for line in lines]
+
+
+def _columns(lines: Sequence[str], length: int) -> NDArray[np.uint32]:
+    """Return the code points of n lines of one length as (length, n)."""
+    codes = np.frombuffer("".join(lines).encode("utf-32-le", "surrogatepass"), np.uint32)
+    return np.ascontiguousarray(codes.reshape(len(lines), length).T)
+
+
+def _is_near(line: str, columns: NDArray[np.uint32], most: int) -> bool:
+    """Return whether a line is at most `most` edits away from one of n lines, given as (length, n).
+
+    Only the band of the table of distances within `most` of its diagonal is filled (Ukkonen 1985): band[o] has the
+    distances of the beginning of the line to the first i + o - most characters of every line. Lines of which all these
+    are larger than `most` are left out from there on.
+    """
+    length, count = columns.shape
+    rows: IntArray = np.arange(count)
+    band = np.full((2 * most + 1, count), most + 1, np.int16)
+    for offset in range(most, 2 * most + 1):
+        band[offset] = offset - most
+    for i, code in enumerate(map(ord, line), 1):
+        new = np.full_like(band, most + 1)
+        for offset in range(2 * most + 1):
+            j = i + offset - most
+            if j == 0:
+                new[offset] = i
+            elif 0 < j <= length:
+                new[offset] = band[offset] + (columns[j - 1][rows] != code)
+                if offset < 2 * most:
+                    np.minimum(new[offset], band[offset + 1] + 1, out=new[offset])
+                if offset:
+                    np.minimum(new[offset], new[offset - 1] + 1, out=new[offset])
+        alive = new.min(axis=0) <= most
+        if not alive.any():
+            return False
+        rows, band = (rows, new) if alive.all() else (rows[alive], new[:, alive])
+    return bool((band[length - len(line) + most] <= most).any())

@@ -1,0 +1,135 @@
+"""A Bloom filter of all sequences of 16 characters in a training text (Bloom 1970), kept in the model on request.
+
+It tells whether a sequence was in the text: always right where it was, wrong for about one in a hundred of the others.
+The text can't be read back from the filter, but anyone who has the file can ask whether a text was part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.contract import BoolArray
+from charlm.errors import ModelFileError, UsageError
+from charlm.text.copies import CopyFinder, SampledText
+from charlm.text.rolling_hashes import Hashes, rolling_hashes
+
+TENSOR = "remembered.filter"
+LENGTH = 16                             # characters of a sequence
+BITS = 10                               # of the filter for each different sequence
+HASHES = 5                              # bits that a sequence sets; false hits: (1 - exp(-5 / 10))^5 = 0.9 %
+MIN_COPY = LENGTH + 2                   # three sequences in a row: by chance in one of 2,500 texts of 500 characters
+MAX_BYTES = 1 << 30                     # of the filter
+_SMALLEST = 1 << 16                     # hashes from which the number of different ones is estimated, to 0.4 %
+_SPREAD = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+def _spread(hashes: Hashes) -> Hashes:
+    """Return hashes whose bits all depend on all bits: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    hashes = (hashes ^ (hashes >> np.uint64(30))) * _SPREAD[0]
+    hashes = (hashes ^ (hashes >> np.uint64(27))) * _SPREAD[1]
+    hashes ^= hashes >> np.uint64(31)
+    return hashes
+
+
+def estimate_distinct(hashes: Iterable[Hashes]) -> int:
+    """Return about how many different hashes there are, from the smallest of them (Bar-Yossef et al. 2002)."""
+    kept = np.zeros(0, np.uint64)
+    for block in hashes:
+        if len(kept) == _SMALLEST:
+            block = block[block < kept[-1]]
+        kept = np.union1d(kept, block)[:_SMALLEST]
+    return len(kept) if len(kept) < _SMALLEST else round((_SMALLEST - 1) / (float(kept[-1]) / 2.0 ** 64))
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """A Bloom filter of the sequences of LENGTH characters in a text."""
+
+    sequences: int                      # different ones, about
+    tensor: NDArray[np.uint8]           # bit i of the filter is bit i % 8 of byte i // 8
+
+    @classmethod
+    def of(cls, read: Callable[[], Iterable[Hashes]]) -> Remembered:
+        """Remember the sequences whose rolling hashes are read, twice. Raises UsageError if they are too many."""
+        sequences = estimate_distinct(map(_spread, read()))
+        size = max(-(-sequences * BITS // 8), 1)
+        if size > MAX_BYTES:
+            raise UsageError(f"--remember would take {size:,} bytes, and the most is {MAX_BYTES:,}; leave it out, and "
+                             "give sample the text itself with --corpus")
+        tensor = np.zeros(size, np.uint8)
+        for hashes in read():
+            for places in _places(hashes, size):
+                bits = (places & np.uint64(7)).astype(np.uint8)
+                for bit in range(8):    # of one bit at a time, as an assignment to equal places counts only once
+                    tensor[places[bits == bit] >> np.uint64(3)] |= np.uint8(1 << bit)
+        return cls(sequences, tensor)
+
+    @classmethod
+    def from_tensor(cls, metadata: Any, tensor: NDArray[np.uint8]) -> Remembered:
+        """Rebuild a filter from the parts of a model file."""
+        return cls(metadata["sequences"], tensor)
+
+    def describe(self) -> str:
+        """Return one readable line with the number of sequences and the size."""
+        return f"{self.sequences:,} sequences of {LENGTH} characters, {self.tensor.nbytes:,} bytes"
+
+    def to_json(self) -> dict[str, int]:
+        """Return what a model file says about the filter."""
+        return {"length": LENGTH, "hashes": HASHES, "sequences": self.sequences}
+
+    def contains(self, hashes: Hashes) -> BoolArray:
+        """Return for the rolling hash of each sequence whether its bits are set."""
+        found = np.ones(len(hashes), bool)
+        for places in _places(hashes, len(self.tensor)):
+            found &= (self.tensor[places >> np.uint64(3)] >> (places & np.uint64(7)).astype(np.uint8) & 1).astype(bool)
+        return found
+
+
+def remembered_metadata(metadata: Any) -> dict[str, int] | None:
+    """Return what a model file says about its filter. Raises ModelFileError unless it is of this kind, or None."""
+    expected = {"length": LENGTH, "hashes": HASHES}
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict) or set(metadata) != {*expected, "sequences"} \
+            or any(type(value) is not int for value in metadata.values()) \
+            or metadata != expected | {"sequences": metadata["sequences"]} or metadata["sequences"] < 0:
+        raise ModelFileError("its filter of remembered text is not of a known kind")
+    return metadata
+
+
+def _places(hashes: Hashes, size: int) -> Iterator[Hashes]:
+    """Yield HASHES places of each sequence in a filter of `size` bytes (double hashing, Kirsch & Mitzenmacher 2006)."""
+    spread = _spread(hashes)
+    first, stride = spread, (spread >> np.uint64(32)) | np.uint64(1)
+    for number in range(HASHES):
+        yield (first + np.uint64(number) * stride) % np.uint64(8 * size)
+
+
+class RememberedCopies(CopyFinder):
+    """Finds copies of the text that a model remembers.
+
+    A run of sequences that all were in the text counts as one copy.
+    """
+
+    def __init__(self, remembered: Remembered, length: int):
+        self._remembered, self._length = remembered, length
+
+    @property
+    def length(self) -> int:
+        """The number of characters from which a stretch counts as a copy: at least MIN_COPY."""
+        return self._length
+
+    def longest(self, texts: Sequence[SampledText]) -> list[str]:
+        """Return the longest copy in each text, the first of equal ones."""
+        return [self._longest(text, start) for text, start in texts]
+
+    def _longest(self, text: str, start: int) -> str:
+        found = self._remembered.contains(rolling_hashes(text, LENGTH))
+        edges = np.flatnonzero(np.diff(found, prepend=False, append=False)).reshape(-1, 2)
+        runs = [(first, stop + LENGTH - 1) for first, stop in edges.tolist() if stop + LENGTH - 1 > start]
+        first, stop = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
+        return text[first:stop] if stop - first >= self._length else ""

@@ -1,0 +1,59 @@
+"""Polynomial hashes of all stretches of a text that have the same length (Karp and Rabin 1987), with 64 bits each.
+
+Two different stretches have the same hash with a probability of about 2^-64; nobody is kept from making such a pair on
+purpose.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.text.tokenizers.base import NEWLINE
+
+BASE = 0x9E3779B97F4A7C15               # odd, so that it has an inverse modulo 2^64
+
+Hashes = NDArray[np.uint64]
+
+
+def rolling_hashes(text: str, size: int) -> Hashes:
+    """Return the hash of the `size` characters from each place on; fewer places than characters, or none.
+
+    The hash of characters c_0, c_1, … is the sum of (c_k + 1) * BASE^k modulo 2^64: a difference of prefix sums of the
+    whole text over BASE^i.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    if len(codes) < size:
+        return np.zeros(0, np.uint64)
+    powers, inverses = (_powers(base, len(codes)) for base in (BASE, pow(BASE, -1, 1 << 64)))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((codes + np.uint64(1)) * powers, dtype=np.uint64)])
+    hashes: Hashes = (sums[size:] - sums[:-size]) * inverses[:len(sums) - size]
+    return hashes
+
+
+def chunk_hashes(chunks: Iterable[str], size: int) -> Iterator[Hashes]:
+    """Yield the hashes of all stretches of `size` characters of a text that comes in chunks, in order."""
+    held = ""
+    for chunk in chunks:
+        text = held + chunk
+        held = text[max(len(text) - size + 1, 0):]
+        if len(text) >= size:
+            yield rolling_hashes(text, size)
+
+
+def hashes_within_lines(blocks: Iterable[str], size: int) -> Iterator[Hashes]:
+    """Yield the hashes of all stretches of `size` characters without a line break, of blocks of whole lines."""
+    for block in blocks:
+        ends = np.cumsum(np.frombuffer(block.encode("utf-32-le", "surrogatepass"), np.uint32) == ord(NEWLINE))
+        hashes = rolling_hashes(block, size)
+        yield hashes[ends[size - 1:] == np.concatenate([[0], ends])[:len(hashes)]] if len(hashes) else hashes
+
+
+@functools.lru_cache(maxsize=4)         # nearly all chunks have one length
+def _powers(base: int, count: int) -> Hashes:
+    factors = np.full(count, base, np.uint64)
+    factors[0] = 1
+    return np.cumprod(factors, dtype=np.uint64)
