@@ -17,7 +17,7 @@ Examples:
   charlm info
   charlm info big.charlm
   charlm info *.charlm
-  charlm info models/ --jsonl | jq -r '[.bits_per_character, .file] | @tsv' | sort -n
+  charlm info models/ --jsonl | jq -c '{file, bits_per_character, seed}'
 """
 
 CURVE_WIDTH = 40                        # characters
