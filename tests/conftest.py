@@ -5,6 +5,7 @@ import signal
 import sys
 
 import pytest
+from hypothesis import settings
 
 # As the command does: threads of torch that spin while they wait would stall the tests on a busy machine.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -18,6 +19,13 @@ os.environ.setdefault("SOURCE_DATE_EPOCH", "1500000000")
 # A background job of a shell ignores INT, and so would the processes that tests start in order to interrupt them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Let Hypothesis try 30 examples in the fast suite; in a whole run, and in a single file, 100."""
+    settings.register_profile("fast", max_examples=30)
+    if config.option.markexpr == "not slow":
+        settings.load_profile("fast")
 
 
 def pytest_collection_modifyitems(items):

@@ -56,6 +56,7 @@ def unfinished(corpus, monkeypatch, train):
     return corpus
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed_to_the_same_bytes(tmp_path, corpus):
     long = [*FLAGS, "--steps", "250", "--patience", "0"]
     with start_process("train", "corpus", "-o", "cut", "--threads", 1, *long, "--checkpoint-every", 0.2) as started:

@@ -105,6 +105,7 @@ def test_control_c_on_the_panel_keeps_the_best_model_and_dies_by_int(trainings):
     assert can_sample(training.model)
 
 
+@pytest.mark.slow
 def test_two_terms_before_the_first_validation_save_a_validated_model(trainings):
     training = trainings["term"]
     training.wait_for(lambda: b'event=step' in training.seen)

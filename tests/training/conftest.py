@@ -115,8 +115,8 @@ class Runner:
 
     @functools.cached_property
     def whole(self):
-        """The run without an interruption."""
-        return self.finish()
+        """The run without an interruption, with a checkpoint at every third of its steps."""
+        return self.finish(every=self.run.config.steps // 3)
 
     def first_checkpoint(self):
         """The checkpoint before the first step."""

@@ -79,7 +79,8 @@ def without_faults(corpus, output):
     return by_step, models
 
 
-@pytest.mark.parametrize("kind, permanent", [("EIO", False), ("EIO", True), ("end", True)])
+@pytest.mark.parametrize("kind, permanent", [
+    pytest.param("EIO", False, marks=pytest.mark.slow), ("EIO", True), ("end", True)])
 def test_files_of_a_run_are_intact_wherever_the_disk_fails(corpus, tmp_path, kind, permanent):
     by_step, models = without_faults(corpus, str(tmp_path / "reference"))
     modelfile.save(str(tmp_path / "old"), old_model())

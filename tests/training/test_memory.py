@@ -67,8 +67,12 @@ def test_processes_on_one_machine_share_its_memory(monkeypatch):
 
 
 def test_nothing_is_refused_where_the_memory_is_unknown(monkeypatch):
+    large = ModelConfig(100, hidden_size=60_000)
+    monkeypatch.setattr(memory, "available", lambda device: 1e9)
+    with pytest.raises(CharlmError, match="out of memory"):
+        memory.require_memory(large, RUN, TEXT, device="cpu")
     monkeypatch.setattr(memory, "available", lambda device: None)
-    memory.require_memory(ModelConfig(100, hidden_size=60_000), RUN, TEXT, device="cpu")
+    memory.require_memory(large, RUN, TEXT, device="cpu")
 
 
 def test_a_run_is_refused_before_it_is_built(corpus_of, tmp_path, monkeypatch):

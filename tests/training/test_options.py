@@ -233,7 +233,8 @@ def test_impossible_options_are_refused_before_a_corpus_is_read(flag, task, opti
     *itertools.product(["text", "pairs", "fill"], [None, "shared", "stacked", "bidirectional"]),
     ("lines", None), ("lines", "shared"), ("labels", "shared")])
 def test_every_task_and_encoder_can_do_without_attention(task, encoder):
-    check_early(task, TrainingOptions(encoder=encoder, attention=False))
+    options = TrainingOptions(encoder=encoder, attention=False)
+    assert check_early(task, options) is None and options.given["attention"] is False
 
 
 # Options are the fields of the configurations

@@ -92,7 +92,7 @@ def test_loss_is_the_mean_over_all_tokens_of_each_text_alone(corpus, texts_at, c
 def test_texts_are_parts_of_the_training_text(corpus, texts_at):
     trainer = trainer_for(corpus)
     training_text = decode(corpus.tokenizer, corpus.train.slice(0, len(corpus.train)).tolist())
-    texts = [rebuilt(corpus.tokenizer, text) for step in range(40) for text in texts_at(trainer, step)[1]]
+    texts = [rebuilt(corpus.tokenizer, text) for step in range(20) for text in texts_at(trainer, step)[1]]
     assert all(text in training_text for text in texts)
     assert min(map(len, texts)) < 2 * MIN_SOURCE and MAX_SOURCE / 2 < max(map(len, texts)) <= MAX_SOURCE
     assert len(set(texts)) > 0.9 * len(texts)
@@ -106,7 +106,7 @@ def test_a_corpus_shorter_than_a_source_is_read_whole(corpus_of, texts_at):
 
 def test_a_step_has_about_batch_size_times_bptt_tokens(corpus, texts_at):
     trainer = trainer_for(corpus, batch_size=8, bptt=64)
-    sizes = [sum(len(rebuilt(corpus.tokenizer, text)) for text in texts_at(trainer, step)[1]) for step in range(40)]
+    sizes = [sum(len(rebuilt(corpus.tokenizer, text)) for text in texts_at(trainer, step)[1]) for step in range(15)]
     assert np.mean(sizes) == pytest.approx(8 * 64, rel=0.1) and trainer.objective.tokens_per_update == 8 * 64
     assert all(abs(size - 8 * 64) <= MAX_SOURCE / 2 for size in sizes)
 
