@@ -35,7 +35,7 @@ from charlm.training.keywords import as_arguments, in_keywords, in_words_of_pyth
 from charlm.training.options import TrainingOptions
 from charlm.training.output import check_output, is_finished, reserved, resumed_checkpoint
 from charlm.training.preparation import choose_start, open_corpus, read_corpus, require_same_corpus
-from charlm.training.spinning import spin_briefly
+from charlm.training.spinning import environment_for_torch
 from charlm.training.starting_point import StartingPoint
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class _Training:
         texts = open_corpus(paths, reading, warn) if paths else [TextInMemory(in_memory, "texts")]
         corpus, task = read_corpus(texts, request.held_out, request.task, start, reading, warn)
         require_same_corpus(start, corpus, new_corpus=request.new_corpus)
-        with _environment_for_torch():
+        with environment_for_torch():
             from charlm.training.session import run
         events = run(corpus, task, start.training_options(request.training), self._session(start, reading, paths))
         path = ""
@@ -282,21 +282,6 @@ def _path_for(output: Path | None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="charlm-") as folder:
         yield os.path.join(folder, "model.charlm")
-
-
-@contextlib.contextmanager
-def _environment_for_torch() -> Iterator[None]:
-    """Let torch, unless it is loaded, be imported here as the command does; the environment is put back."""
-    if "torch" in sys.modules:
-        yield
-        return
-    before = dict(os.environ)
-    spin_briefly()
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
 
 
 def _from_another_thread(events: Iterator[Event], stop: Callable[[], None]) -> Iterator[Event]:

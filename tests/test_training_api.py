@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import tempfile
 import threading
 import warnings
@@ -15,6 +16,7 @@ from charlm.checkpoint import Checkpoints
 from charlm.errors import CharlmError, CorpusError, InUseError, StorageError, UsageError
 from charlm.events import Planned, Sampled, Saved, Step, Stopped, Warned
 from charlm.tasks import TASKS
+from charlm.training.spinning import environment_for_torch
 from tests.helpers.runners import run_in_process
 
 SMALL = {"hidden_size": 8, "num_layers": 1, "batch_size": 4, "threads": 1}
@@ -120,7 +122,7 @@ def test_two_runs_never_write_one_output(tmp_path):
     assert charlm.train(NAMES, steps=1, output=tmp_path / "m", on_event=train_again, **SMALL).info["step"] == 1
 
 
-def test_an_unfinished_run_is_superseded_by_the_first_checkpoint_of_another(tmp_path):
+def test_an_unfinished_run_is_superseded_by_the_first_checkpoint_after_it(tmp_path):
     charlm.train(NAMES, steps=9, output=tmp_path / "m", on_event=say_false, **SMALL)
     newest = {}
 
@@ -210,11 +212,10 @@ def test_what_cannot_work_is_refused_in_words_of_python(given, options, kind, me
 
 
 def test_the_environment_is_left_as_it_was(tmp_path, monkeypatch):
-    from charlm.training_api import _environment_for_torch
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delitem(__import__("sys").modules, "torch")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     before = dict(os.environ)
-    with _environment_for_torch():
+    with environment_for_torch():
         assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
     assert dict(os.environ) == before

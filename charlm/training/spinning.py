@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 
 SPINS = "1000"                          # some microseconds; see tests/benchmarks/step.py
 
@@ -15,3 +18,18 @@ def spin_briefly() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
         os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # NumPy only draws small samples here
+
+
+@contextlib.contextmanager
+def environment_for_torch() -> Iterator[None]:
+    """Let torch, unless it is loaded, be imported here as the command does; the environment is put back."""
+    if "torch" in sys.modules:
+        yield
+        return
+    before = dict(os.environ)
+    spin_briefly()
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
