@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -66,25 +66,39 @@ def _plain(tokenizer: Tokenizer) -> dict[str, Any]:
 def kept_file(path: str) -> Iterator[BinaryIO]:
     """Open a file that gets its name when it is complete, so that no run sees half of another one's.
 
-    Raises StorageError. After an error nothing is left behind.
+    Raises StorageError. After an error nothing is left behind, nor after a kill where the system has nameless files.
     """
-    temporary = None
+    part = f"{path}-{secrets.token_hex(6)}.part"
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=ENDING + ".part")
+        descriptor = _nameless(os.path.dirname(path))
+        named = descriptor is None
+        if descriptor is None:
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         file = os.fdopen(descriptor, "w+b")
         file.write(MAGIC)
         yield file
         file.flush()
         os.fsync(descriptor)
-        os.replace(temporary, path)
+        if not named:                   # with `src_dir_fd`, os.link follows the link in /proc
+            os.link(f"/proc/self/fd/{descriptor}", part, src_dir_fd=descriptor, follow_symlinks=True)
+        os.replace(part, path)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(part)
         if isinstance(error, OSError):
             raise StorageError(f"{path}: cannot be written ({error.strerror}); name another directory with "
                                "--cache-dir") from None
         raise
+
+
+def _nameless(directory: str) -> int | None:
+    """Return the descriptor of a new file that has no name yet; None where the system has no such files."""
+    if not os.path.exists("/proc/self/fd"):
+        return None
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except (OSError, AttributeError):
+        return None
 
 
 def write_table(file: BinaryIO, kept: KeptCorpus) -> None:

@@ -153,6 +153,19 @@ def test_an_error_leaves_nothing_behind(build, kept, monkeypatch):
     assert kept() == []
 
 
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_file_has_no_name_before_it_is_complete(build, kept, monkeypatch, nameless):
+    if not nameless:
+        monkeypatch.setattr("charlm.text.kept_tokens._nameless", lambda directory: None)
+    elif not hasattr(os, "O_TMPFILE"):
+        pytest.skip("needs O_TMPFILE")
+    seen, write = [], text_corpus.write_table
+    monkeypatch.setattr(text_corpus, "write_table", lambda *given: seen.extend(kept()) or write(*given))
+    build()
+    assert [path.suffix for path in seen] == ([] if nameless else [".part"])
+    assert [path.suffix for path in kept()] == [".tokens"]
+
+
 def test_tokens_in_use_survive_the_removal_of_their_file(build, kept):
     corpus, _ = build()
     kept()[0].unlink()
