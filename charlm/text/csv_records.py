@@ -28,16 +28,18 @@ class CsvRecords:
         self._delimiter, self._width, self._columns = "", 0, list[int]()
         self._number = 0
         self._pending: list[bytes] = []                     # lines of which no record has been made
+        self._size = 0                                      # their bytes
         self._is_open = False                               # they end within quotes
         csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
 
     def feed(self, lines: Sequence[bytes]) -> list[Record]:
         """Return the records that end in further lines, given with their line ends."""
         self._pending += lines
+        self._size += sum(map(len, lines))
         # An even number of quotes leads out of a quoted field and back, so most long fields are parsed only once.
         waits = self._is_open and not any(line.count(b'"') % 2 for line in lines)
         records = [] if waits else self._drain(final=False)
-        if self._is_open and sum(map(len, self._pending)) > MAX_RECORD:
+        if self._is_open and self._size > MAX_RECORD:
             records += self._drain(final=True)
         return records
 
@@ -76,6 +78,7 @@ class CsvRecords:
             if row or error:
                 records += self._record(row, b"".join(pending[begin:consumed]), error)
         self._pending = pending[consumed:]
+        self._size = sum(map(len, self._pending))
         return records
 
     def _record(self, row: list[str], data: bytes, error: str) -> list[Record]:
@@ -138,6 +141,7 @@ def _column(header: Sequence[str], name: str, file: str) -> int:
     if not found:
         near = difflib.get_close_matches(name, header, 1)
         columns = ", ".join(header[:20]) + (" and more" if len(header) > 20 else "")
-        hint = f"did you mean {near[0]!r}?" if near else f"the header has {columns}"
+        hint = f"did you mean {near[0]!r}?" if near else "--json-field reads JSON lines" \
+            if header[0].startswith("{") else f"the header has {columns}"
         raise CorpusError(f"{file}: no column {name!r}; {hint}")
     return found[0]

@@ -28,7 +28,7 @@ class RecordFormat:
 
     @property
     def unit(self) -> str:
-        """What a record's number counts: the lines of the file, or of CSV the records after the header."""
+        """The unit of a record's number: lines of the file or, for CSV, records after the header."""
         return "line" if self.csv_column is None else "record"
 
 

@@ -15,6 +15,8 @@ from charlm.text.csv_records import CsvRecords
 from charlm.text.json_records import JsonRecords
 from charlm.text.record_format import Record, RecordFormat, single_line
 
+_JQ_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
 
 def parser_for(format: RecordFormat, file: str, errors: str = "strict") -> CsvRecords | JsonRecords:
     """Return a parser of the records of a file, which is named in its errors."""
@@ -45,13 +47,15 @@ def read_texts(chunks: Iterable[bytes], format: RecordFormat, file: str, errors:
     for records in read_records(chunks, parser_for(format, file, errors)):
         for record in records:
             if record.error:
-                raise CorpusError(f"{file}: {format.unit} {record.number}: {record.error}{_advice(format)}")
+                advice = _advice(format, record.error)
+                raise CorpusError(f"{file}: {format.unit} {record.number}: {record.error}{advice}")
         if records:
             yield "".join(f"{single_line(record.text) if by_line else record.text}\n" for record in records)
 
 
-def _advice(format: RecordFormat) -> str:
+def _advice(format: RecordFormat, error: str) -> str:
     """Return how to leave out the lines without a text, if jq can."""
-    if format.json_field is None or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", format.json_field, re.ASCII):
+    name = format.json_field
+    if "field " not in error or name is None or not _JQ_PATH.fullmatch(name):
         return ""
-    return f"; leave such lines out with: jq -c 'select(.{format.json_field} | type == \"string\")'"
+    return f"; leave such lines out with: jq -c 'select(.{name} | type == \"string\")'"

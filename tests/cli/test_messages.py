@@ -20,7 +20,7 @@ def test_a_prompt_without_its_option_is_answered_with_that_option(prompt):
     ("score", ["--jsonl=3"], "'--jsonl' does not take a value"),
     ("score", ["--levl", "token"], "No such option '--levl'"),
     ("score", ["--level", "verse"], "'verse' is not one of"),
-    ("score", ["one", "two"], "unexpected extra argument (two)"),
+    ("compress", ["one", "two"], "unexpected extra argument (two)"),
     ("train", [], "Missing argument 'CORPUS...'"),
     ("eval", ["--window"], "'--window' requires an argument"),
     ("filter", [], "give --max-bpc, --min-bpc or --keep"),

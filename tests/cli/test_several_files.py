@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from charlm.cli.line_input import MAX_BATCH, LineInput
+from charlm.text import compressed
 from tests.helpers.runners import error_line, run_in_process, start_process
 
 
@@ -48,11 +49,12 @@ def test_many_small_files_share_batches(tmp_path):
     assert [sum(part.count for part in batch) for batch in batches if batch] == [32, MAX_BATCH, MAX_BATCH, 56]
 
 
-@pytest.mark.parametrize("write", [open, gzip.open, bz2.open, lzma.open])
-def test_the_position_reaches_the_size(tmp_path, write):
-    endings = {open: "", gzip.open: ".gz", bz2.open: ".bz2", lzma.open: ".xz"}
+@pytest.mark.parametrize("ending, write", [("", open), (".gz", gzip.open), (".bz2", bz2.open), (".xz", lzma.open)] + [
+    pytest.param(".zst", compressed.zstd and compressed.zstd.open, marks=pytest.mark.skipif(
+        compressed.zstd is None, reason="no module reads .zst; pip install 'charlm[zst]'"))])
+def test_the_position_reaches_the_size(tmp_path, ending, write):
     for number in range(2):
-        with write(tmp_path / f"{number}.txt{endings[write]}", "wb") as file:
+        with write(tmp_path / f"{number}.txt{ending}", "wb") as file:
             file.write(b"".join(b"%d\n" % index for index in range(40_000)))
     given = LineInput([str(tmp_path)], "strict", refuse)
     positions = [given.position for _ in given.batches()]

@@ -90,7 +90,7 @@ def test_fields_of_a_megabyte_are_read_in_linear_time():
     as_json = "".join(json.dumps({"t": each}) + "\n" for each in (text, "b")).encode()
     for data, format in ((written([["t"], [text], ["b"]]), {"csv_column": "t"}), (as_json, {"json_field": "t"})):
         began = time.process_time()
-        assert [record.text for record in records_of(data, **format)] == [text, "b"]
+        assert [record.text for record in records_of(data, 1 << 11, **format)] == [text, "b"]
         assert time.process_time() - began < 2
 
 
@@ -110,6 +110,7 @@ def test_a_column_is_found_by_its_name_or_else_its_number(data, column, expected
 
 @pytest.mark.parametrize("data, message", [
     (b"id,text\n", "f: no column 'txt'; did you mean 'text'"), (b"a,b\n", "f: no column 'txt'; the header has a, b"),
+    (b'{"txt": 1}\n', "f: no column 'txt'; --json-field reads JSON lines"),
     (b"txt,txt\n", "f: 2 columns are named 'txt'; give the number"), (b'"txt\n', "f: the header cannot be read")])
 def test_a_file_without_the_column_is_refused(data, message):
     with pytest.raises(CorpusError, match=message):
