@@ -21,7 +21,7 @@ HEADER = 4096                           # bytes: a larger part is the contents o
 
 
 class MeteredInput:
-    """A function that reads at most so many bytes of a file, with a progress line that follows the tokens of its text.
+    """A function that reads the next bytes of a file, with a progress line that follows the tokens of its text.
 
     What was read before a block is done when the next one is read; within a block, tokens are taken to be as many bytes
     as those before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from charlm.cli.output import write_rows, write_table
 from charlm.text.record_format import RecordFormat
 
 if TYPE_CHECKING:
+    from charlm.evaluators import EvaluationRequest, Metrics
     from charlm.model import LanguageModel
 
 EXAMPLES = """\b
@@ -75,22 +77,30 @@ def command(files: tuple[str, ...], model: str | None, window: int | None, break
     workers = options.set_up_cores(threads, carry=bool(adapt))
     from charlm.cli.models import load_model
     from charlm.evaluators import EvaluationRequest
-    from charlm.registry import BREAKDOWNS, EVALUATORS, implementation
+    from charlm.registry import BREAKDOWNS, implementation
     from charlm.text.reading import open_text, open_texts
-    from charlm.text.sources import expand
     loaded = load_model(model)
     _check(loaded, window=window, adapt=adapt, breakdown=breakdown, training_text=training_text)
     if breakdown:
         request = EvaluationRequest(open_texts(files, errors, message, format), message)
         training = None if training_text is None else open_text(training_text, errors, message, format)
         write_rows(implementation(BREAKDOWNS, loaded.task)(loaded, request, training), jsonl=jsonl)
-    else:
-        with start_meter(expand(files).size, what="measuring") as meter:
-            read, measured = watch_measuring(meter)
-            request = EvaluationRequest(open_texts(files, errors, message, format, read), message, window, beam,
-                                        workers, adapt, measured)
-            metrics = implementation(EVALUATORS, loaded.task)(loaded, request)
-        write_table(metrics, jsonl=jsonl)
+        return
+    request = EvaluationRequest((), message, window, beam, workers, adapt)
+    write_table(_measure(loaded, files, request, errors, format), jsonl=jsonl)
+
+
+def _measure(loaded: LanguageModel, files: tuple[str, ...], request: EvaluationRequest, errors: str,
+             format: RecordFormat | None) -> Metrics:
+    """Return the metrics of files, with a progress line while they are measured."""
+    from charlm.registry import EVALUATORS, implementation
+    from charlm.text.reading import open_texts
+    from charlm.text.sources import expand
+    with start_meter(expand(files).size, what="measuring") as meter:
+        read, measured = watch_measuring(meter)
+        request = replace(request, texts=open_texts(files, errors, message, format, read), watch=measured)
+        metrics: Metrics = implementation(EVALUATORS, loaded.task)(loaded, request)
+    return metrics
 
 
 def _check(loaded: LanguageModel, *, window: int | None, adapt: str, breakdown: bool,

@@ -89,7 +89,7 @@ def _is_animated() -> bool:
 
 
 def _is_terminal(stream: object) -> bool:
-    """Return whether a standard stream is a terminal; one that is closed or absent is none."""
+    """Return True for a standard stream that is a terminal, False also if it is closed or absent."""
     try:
         return bool(stream.isatty())    # type: ignore[attr-defined]
     except (AttributeError, ValueError):

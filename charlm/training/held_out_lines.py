@@ -1,4 +1,4 @@
-"""How surprising held-out lines are to a trained model, line by line: what `charlm score --summary` compares with."""
+"""The surprisal of single held-out lines under a trained model, with which `charlm score --summary` compares."""
 
 from __future__ import annotations
 

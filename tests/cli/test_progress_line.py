@@ -77,8 +77,7 @@ def test_nothing_is_drawn_in_a_pipe(eager, monkeypatch, model, long_text):
 
 @pytest.mark.parametrize("flags, drawn", [(["--max-bpc", "9"], False), (["--keep", "9"], True),
                                           (["--keep", "9", "--quiet"], False)])
-def test_on_the_terminal_of_the_records_a_line_precedes_them_or_is_left_out(eager, monkeypatch, model, long_text, flags,
-                                                                            drawn):
+def test_where_records_go_the_line_precedes_them_or_is_left_out(eager, monkeypatch, model, long_text, flags, drawn):
     monkeypatch.setattr("charlm.cli.metering._is_terminal", lambda stream: True)
     done = run_in_process("filter", "-m", model, *flags, long_text).check()
     assert ("lines ·" in done.stderr) == drawn
