@@ -125,7 +125,7 @@ class Recorder:
 
     def add_sample(self, step: int, text: str) -> None:
         """Record a sample, shortened where it is long."""
-        data = text.encode("utf-8", "replace")[:MAX_SAMPLE_BYTES]
+        data = re.sub("[\ud800-\udfff]", "\ufffd", text).encode()[:MAX_SAMPLE_BYTES]       # bytes that are not UTF-8
         self.samples.add(Sample(min(step, _MAX_STEP), data.decode("utf-8", "ignore")))
 
     def counts(self) -> dict[str, int]:

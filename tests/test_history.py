@@ -89,6 +89,12 @@ def test_a_sample_is_cut_between_characters():
     assert [len(sample.text) for sample in recorder.history().samples] == [MAX_SAMPLE_BYTES // 2] * 2
 
 
+def test_bytes_of_a_sample_that_are_not_utf8_are_marked():
+    recorder = Recorder()
+    recorder.add_sample(1, "a\udcffb")
+    assert recorder.history().samples == ((1, "a\ufffdb"),)
+
+
 def test_a_validation_that_is_not_finite_is_left_out():
     recorder = recorder_of(1)
     recorder.add_validation(1, loss=float("nan"), bits_per_character=float("nan"), error_rate=None)

@@ -51,6 +51,9 @@ def _lines(model: LanguageModel, source: str, errors: str) -> list[str]:
                 return lines
             size += len(line)
             lines.append((strip_line_end(line) if model.task_row.by_line else line)[:CHARACTERS])
+            if size > CHARACTERS:       # of the first line
+                message(f"the page shows the first {CHARACTERS:,} characters of a line of {size:,}")
+                return lines
     if not lines:
         raise CorpusError(f"{source}: empty; there is nothing to show")
     return lines

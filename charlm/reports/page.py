@@ -10,6 +10,7 @@ import base64
 import html
 import json
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -89,7 +90,10 @@ def _text(panel: TextPanel) -> dict[str, Any]:
     import numpy as np
     ids, guesses = np.unique(panel.guesses, return_inverse=True)
     costs = np.minimum(-np.log2(np.maximum(panel.probabilities, 1e-30)), _MAX_GUESS_BITS)
-    return {"tokens": [shown(token) for token in panel.tokens],
+    before = ["\n", *panel.tokens]
+    # A mark at the beginning of a line would not be seen without a letter.
+    return {"tokens": [("◌" if last.endswith("\n") and unicodedata.category(token[:1] or " ")[0] == "M" else "")
+                       + shown(token) for last, token in zip(before, panel.tokens, strict=False)],
             "bits": _words(256 * panel.bits), "entropy": _words(256 * panel.entropy), "rank": _words(panel.rank),
             "names": [_symbol(panel.names[index]) for index in ids], "width": panel.guesses.shape[1],
             "guesses": _packed(guesses.reshape(-1), "<u2" if len(ids) > 256 else "u1"),

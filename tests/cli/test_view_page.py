@@ -58,6 +58,12 @@ def test_a_long_text_is_cut_and_an_empty_one_refused(page_of, model):
     assert "nothing to show" in error_line(result, 4)
 
 
+def test_a_line_that_is_longer_than_a_page_is_cut_and_that_is_said(page_of, model, monkeypatch):
+    monkeypatch.setattr("charlm.cli.view_page.CHARACTERS", 50)
+    data, stderr = page_of(model, "bottle" * 20 + "\nwall\n")
+    assert len(data["text"]["tokens"]) == 50 and "the first 50 characters of a line of 121" in stderr
+
+
 def test_a_page_of_one_blank_line_has_no_units(page_of, lines_model):
     data, _ = page_of(lines_model, "\n")
     assert data["text"]["tokens"] == ["↵\n"] and data["text"]["units"] == []

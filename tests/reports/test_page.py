@@ -25,7 +25,7 @@ def text_panel(text, *, units=2):
                      guesses, probabilities, names, activations)
 
 
-def full_page(text="the cat\nsat\n" + HOSTILE):
+def full_page(text="the cat\nsat\n" + HOSTILE + "\u200b\u0301"):
     curves = CurvesPanel([(step, 3 - step / 100) for step in range(1, 100)], [(50, 2.8), (99, 2.5)],
                          [(50, HOSTILE), (99, "the end")])
     alignment = Alignment(list("ab" + HOSTILE[:9]), ["x", "y"], np.full((2, 11), 1 / 11), [("x y", 1.5)])
@@ -42,6 +42,11 @@ def test_no_text_becomes_markup_or_a_control():
     assert page.count("<script") == page.count("</script>") == 2 and "alert(1)</" not in page
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", page)
     assert "".join(data_of(page)["text"]["tokens"]).startswith("the cat↵\nsat↵\n</script>")
+
+
+def test_a_mark_that_begins_a_line_gets_a_circle_and_no_other_mark_does():
+    tokens = data_of(render_page("t", "m", text=text_panel("\u0301e\u0301\n\u0301\u0301a")))["text"]["tokens"]
+    assert tokens == ["◌\u0301", "e", "\u0301", "↵\n", "◌\u0301", "\u0301", "a"]
 
 
 def test_the_page_names_no_address():
@@ -99,6 +104,11 @@ def test_in_a_browser_keys_mouse_and_slider_do_what_they_say(browser_page):
     assert re.match(r"h\s+bits\s+0\.\d\d\s+rank\s+2\s+entropy\s+2\.50", details.inner_text())
     page.locator("#tokens span").nth(4).hover()
     assert details.inner_text().startswith("c") and "0.50" in details.inner_text()
+    spans = page.locator("#tokens span")
+    last = spans.count() - 1
+    for index, shown in ((3, "␣"), (last - 1, "U+200B"), (last, "◌\u0301")):
+        spans.nth(index).dispatch_event("mouseover", {"bubbles": True})
+        assert details.locator("b").inner_text() == shown
     page.keyboard.press("ArrowDown")
     assert (body.get_attribute("data-measure"), body.get_attribute("data-unit")) == ("unit", "1:1")
     page.keyboard.press("ArrowUp")

@@ -48,6 +48,28 @@ def test_an_unchanged_checkpoint_is_resumed(resume_after):
     assert resume_after(lambda model, run, tensors: None).step == 20
 
 
+@pytest.mark.parametrize("names", [b"decoder 9", b"", b"x\x1b[2J", b"a\nb\nc\nd\ne\nf\ng"], ids=str)
+def test_norms_of_layers_that_the_network_lacks_are_refused(resume_after, names):
+    def rename(model, run, tensors):
+        count = names.count(b"\n") + 1
+        steps = tensors["history.layers.steps"]
+        tensors["history.layers.names"] = np.frombuffer(names, np.uint8)
+        tensors["history.layers.norms"] = np.ones(len(steps) * count, np.float32)
+
+    with pytest.raises(ModelFileError, match="layers"):
+        resume_after(rename)
+
+
+def test_a_checkpoint_without_norms_of_layers_is_resumed(resume_after):
+    def drop(model, run, tensors):
+        for name in ("names", "steps", "norms"):
+            del tensors[f"history.layers.{name}"]
+        del run["state"]["history"]["layers"]
+
+    state = resume_after(drop)
+    assert state.step == 20 and state.history.layer_names == () and len(state.history.points.rows) > 1
+
+
 INVALID_COUNTS = ["3", -1, True, 2.5, None, [], {}, 1 << 60, float("nan"), float("inf")]
 INVALID = {
     "task": ["x", None, 5, ["stream"], {}, "lines"],

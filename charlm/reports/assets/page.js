@@ -10,6 +10,14 @@ function make(name, text, className) {
   return made;
 }
 
+/** Return a token so that it is seen on its own: a space, a mark without a letter, a character without a width. */
+function seen(token) {
+  const text = token.replace("\n", "");
+  if (/^ +$/.test(text)) return text.replaceAll(" ", "␣");
+  if (/^\p{M}/u.test(text)) return `◌${text}`;
+  return /^[\p{C}\p{Z}]$/u.test(text) ? `U+${text.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}` : text;
+}
+
 /** Decode base64 into an array of unsigned integers of 1 or 2 bytes, little-endian. */
 function decode(text, size) {
   const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));
@@ -67,7 +75,7 @@ function startText(text) {
     for (let place = 0; place < text.width; place++) {
       const row = table.insertRow(), which = at * text.width + place;
       const cost = 20 * (chances[which] / 255) ** 2;
-      row.insertCell().textContent = text.names[guesses[which]];
+      row.insertCell().textContent = seen(text.names[guesses[which]]);
       row.insertCell().textContent = (2 ** -cost).toPrecision(2);
     }
     const facts = make("table");
@@ -78,7 +86,7 @@ function startText(text) {
       row.append(make("th", name));
       row.insertCell().textContent = value;
     }
-    details.replaceChildren(make("b", text.tokens[at].replace("\n", "")), facts, make("p", "likeliest here"), table);
+    details.replaceChildren(make("b", seen(text.tokens[at])), facts, make("p", "likeliest here"), table);
   }
 
   function choose(name) {
@@ -171,10 +179,10 @@ function startCurves(curves) {
 
 function heatTable(rows, columns, values, print) {
   const table = make("table"), head = table.insertRow();
-  head.append(make("th"), ...columns.map(name => make("th", name)));
+  head.append(make("th"), ...columns.map(name => make("th", seen(name))));
   rows.forEach((name, row) => {
     const line = table.insertRow();
-    line.append(make("th", name));
+    line.append(make("th", seen(name)));
     columns.forEach((_, column) => {
       const cell = line.insertCell();
       cell.textContent = print(row, column);
@@ -191,7 +199,7 @@ function startAlignments(alignments) {
                                               (row, column) => one.weights[row][column] >= .05 ? one.weights[row][column].toFixed(2) : ""));
     element("n-best").replaceChildren(...one.best.map(([text, bits]) => make("li", `${text}  (${bits.toFixed(2)} bits)`)));
   };
-  chooser.append(...alignments.map(one => make("option", one.source.join(""))));
+  chooser.append(...alignments.map(one => make("option", one.source.filter(letter => letter !== "∅").join(""))));
   chooser.addEventListener("change", show);
   element("alignments").hidden = false;
   show();
