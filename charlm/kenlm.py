@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from charlm.contract import FloatArray, IntArray
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, UsageError
 from charlm.inference.scoring import WINDOW, token_nats
 from charlm.model import load
 from charlm.text.special_tokens import eos_id, label_id
@@ -119,7 +119,9 @@ class Model:
         self.path: bytes = os.path.abspath(_bytes(os.fspath(path)))
         try:
             loaded = load(os.fsdecode(self.path))
-            loaded.scorer()             # refuses other tasks
+            loaded.scorer()             # refuses models of gaps
+            if loaded.task_row.reads_source:
+                raise UsageError(f"{loaded.task_row.model_phrase} scores a target given a source")
         except CharlmError as error:
             raise OSError(f"Cannot read model {path!r} ({error})") from error
         self._tokenizer, self._network = loaded.tokenizer, loaded.network

@@ -221,7 +221,7 @@ class LanguageModel:
         `label<TAB>`.
         """
         from charlm.inference.hidden_states import hidden_states
-        self._require("score")
+        self._require_no_source("state")
         _check_text(text, "state", "text")
         start = self.tokenizer.start_id
         if self.task_row.by_line:
@@ -241,7 +241,7 @@ class LanguageModel:
         Lines are read one after the other, each with its beginning and end. Raises CorpusError for a text that is too
         short. See `charlm.nn.gradient_reach`.
         """
-        self._require("score")
+        self._require_no_source("gradient_reach")
         if self.task_row.reads_source:
             raise UsageError("the reach of gradients is measured along a text; a pairs model reads none")
         _check_text(text, "gradient_reach", "text")
@@ -488,6 +488,10 @@ class LanguageModel:
         if self.task_row.reads_source and not all(TAB in text for text in texts):
             raise UsageError("a pairs model scores targets given their sources: score(target, source=...), or "
                              "source<TAB>target")
+
+    def _require_no_source(self, method: str) -> None:
+        if self.task_row.reads_source:
+            raise UsageError(f"{self.task_row.model_phrase} reads a source, too; {method}() reads one text")
 
     def _require(self, verb: str) -> None:
         if verb not in self.task_row.verbs:

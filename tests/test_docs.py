@@ -79,9 +79,9 @@ def test_changelog_has_a_section_for_this_version():
 
 
 def test_python_page_names_every_public_name_and_method():
-    parts = {"adapter", "adaptive_reader", "classifier", "filtered_line_sampler", "generate", "infiller",
-             "max_line_length", "network", "reproducible_network", "scorer", "task_row", "tokenizer", "tracer",
-             "translator"}            # of the command line
+    parts = {"adapter", "adaptive_reader", "classifier", "filtered_line_sampler", "generate", "generate_measured",
+             "infiller", "max_line_length", "near_lines", "network", "reproducible_network", "scorer", "task_row",
+             "tokenizer", "tracer", "translator", "watch_reading"}      # of the command line
     methods = {name for name in vars(charlm.LanguageModel) if not name.startswith("_")} - parts
     used = set(re.findall(r"[`.](\w+)", read("python.md")))
     assert not (methods | set(charlm.__all__) - {"__version__"}) - used

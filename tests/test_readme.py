@@ -47,6 +47,7 @@ def input_files():
                     "damaged.txt": "The river ___ the ___\nno gap\na [?] b\n",
                     "lexicon.tsv": first_lines("numbers.tsv", 200),
                     "lexicon.test.tsv": first_lines("numbers.tsv", 20),
+                    "reviews.csv": 'stars,review\n5,"Good, but cold"\n1,Late\n' * 5,
                     "words.txt": "342\n7\n"}
 
 

@@ -11,7 +11,7 @@ TASKS = {"text", "lines", "labels", "pairs", "fill", "stream"}
 MAX_FILES_WITH_TASKS = 6
 MAX_FUNCTION = 45                       # lines, docstring included
 MAX_USUAL_FUNCTION = 20                 # lines of nine functions of ten
-MAX_LINES = 23_000                      # of the package
+MAX_LINES = 24_400                      # of the package
 
 
 def is_task(node):
