@@ -1,13 +1,11 @@
 """The half of compression that encoder and decoder share: a model that reads tokens in L lanes and predicts the next.
 
 Both call `frequencies` and `read` in the same order with the same tokens, and so have the same integers at every step.
-With several lanes the head learns in a thread while the network reads the same tokens: neither needs the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +17,6 @@ from charlm.compression.frequencies import StaticHead, to_frequencies
 from charlm.compression.spelling import Spelling
 from charlm.contract import IntArray, RowIndex
 from charlm.errors import UsageError
-from charlm.inference.parallel import available_cores
 from charlm.modelfile import Model
 from charlm.tasks import TASKS
 
@@ -44,13 +41,10 @@ class Predictor:
         self.lanes, self._adaptive, self._model = lanes, adaptive, model
         self.spelling = Spelling(model.tokenizer, lines=task.by_line)
         self._network = ExactNetwork(model.config, model.weights, lanes)
-        self._thread = ThreadPoolExecutor(1) if lanes > 1 and adaptive and available_cores() > 1 else None
-        self._learning: Future[None] | None = None
         self.restart(lanes)
 
     def restart(self, lanes: int) -> None:
         """Forget everything that was read and learned; continue with this many lanes."""
-        self._finish_learning()
         self.lanes, self._head = lanes, self._make_head()
         self._network.start(lanes)
         self._unread = np.full(lanes, self.spelling.start)              # the network reads them at the next step
@@ -76,20 +70,11 @@ class Predictor:
 
     def frequencies(self) -> NDArray[np.int64]:
         """Read the last tokens; return the frequencies (L, V) of the next ones."""
-        states = self._network.step(self._unread)
-        self._finish_learning()
-        return to_frequencies(self._head.distributions(states))
-
-    def _finish_learning(self) -> None:
-        if self._learning:
-            self._learning.result()
-            self._learning = None
+        return to_frequencies(self._head.distributions(self._network.step(self._unread)))
 
     def read(self, tokens: IntArray, *, learn: bool = True) -> None:
         """Take the next token of every lane, and learn from it."""
-        if learn and self._thread:
-            self._learning = self._thread.submit(self._head.learn, tokens)
-        elif learn:
+        if learn:
             self._head.learn(tokens)
         if self.spelling.end >= 0 and (ended := tokens == self.spelling.end).any():
             self._network.forget(ended)

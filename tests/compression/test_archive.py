@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.compression import archive, predictor
+from charlm.compression import archive
 from charlm.compression.archive import Decompressor, Settings, split_blocks
 from charlm.compression.blocks import BlockCoder
 from charlm.compression.predictor import Predictor
@@ -74,15 +74,6 @@ def test_random_bytes_come_back(data, kind, task, lanes, adaptive):
 def test_2000_random_files_come_back(data, kind, task, lanes, adaptive):
     model = model_of(kind, task)
     assert decompress(compress(data, model, lanes=lanes, adaptive=adaptive), model) == data
-
-
-def test_a_thread_that_learns_changes_no_bit(monkeypatch):
-    files = []
-    for cores in (1, 2):
-        monkeypatch.setattr(predictor, "available_cores", lambda cores=cores: cores)
-        assert (Predictor(model_of(), lanes=4, adaptive=True)._thread is None) == (cores == 1)
-        files.append(compress(TEXT * 3, model_of(), lanes=4, adaptive=True))
-    assert files[0] == files[1] and decompress(files[1], model_of()) == TEXT * 3
 
 
 def test_what_is_learned_makes_repeated_text_smaller():
