@@ -98,7 +98,8 @@ def test_a_model_does_what_its_task_can_do_and_refuses_the_rest(models, kind):
 
 # The parts that the command line joins by itself.
 WIRING = {"scorer", "tracer", "classifier", "translator", "infiller", "filtered_line_sampler", "max_line_length",
-          "generate", "generate_measured", "near_lines", "watch_reading", "adapter", "adaptive_reader", "gradient_reach"}
+          "generate", "generate_measured", "near_lines", "watch_reading", "adapter", "adaptive_reader",
+          "gradient_reach"}
 
 
 def test_every_public_method_is_tried_above():

@@ -22,8 +22,7 @@ Examples:
   charlm classify --n-best 3 < names.txt
   cut -f2 surnames.tsv | charlm classify -m surnames.charlm | cut -f1 | paste surnames.tsv -
   cut -f1 weather.tsv | charlm classify -m weather.charlm --n-best 3
-  cut -f2 lexicon.tsv | sort -u > sounds.txt
-  echo abdomen | charlm classify -m lexicon.charlm --among sounds.txt --n-best 5
+  cut -f2 lexicon.tsv | sort -u > sounds.txt && charlm classify -m lexicon.charlm --among sounds.txt < words.txt
 """
 
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import click
+
 from charlm.cli.exit_codes import message
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
@@ -64,13 +66,13 @@ class SampleRequest:
     def __post_init__(self) -> None:
         """Raise UsageError for options that exclude or need each other."""
         if self.prompt is not None and self.prompt_file is not None:
-            raise UsageError(_TWO_PROMPTS)
+            raise click.UsageError(_TWO_PROMPTS)
         if self.separator is not None and self.jsonl:
-            raise UsageError("--separator is for plain text; the records of --jsonl are lines")
+            raise click.UsageError("--separator is for plain text; the records of --jsonl are lines")
         if self.corpus and not (self.overlap or self.max_overlap or self.min_distance):
-            raise UsageError("--corpus is for --overlap, --max-overlap and --min-distance; add one of them")
+            raise click.UsageError("--corpus is for --overlap, --max-overlap and --min-distance; add one of them")
         if self.interactive and (self.prompt is not None or self.prompt_file is not None):
-            raise UsageError("--interactive asks for the beginnings; leave -p/--prompt and -f/--prompt-file out")
+            raise click.UsageError("--interactive asks for the beginnings; leave -p/--prompt and -f/--prompt-file out")
 
     def line_option(self) -> str:
         """Return the first given option that only models of lines have, else an empty string."""
@@ -92,7 +94,7 @@ class SampleRequest:
 def read_prompt(prompt: str | None, file: str | None, errors: str) -> str:
     """Return the prompt, or the text of its file. Raises UsageError or CorpusError as `SampleRequest.read_prompt`."""
     if prompt is not None and file is not None:
-        raise UsageError(_TWO_PROMPTS)
+        raise click.UsageError(_TWO_PROMPTS)
     if file is None:
         prompt = prompt or ""
         if any("\ud800" <= character <= "\udfff" for character in prompt):

@@ -64,8 +64,8 @@ def test_if_no_model_is_of_the_task_the_newest_is_refused_by_its_task(folder):
 
 
 @pytest.mark.parametrize("verb, flags, chosen", [
-    ("score", [], "c"), ("filter", ["--max-bpc", 99], "c"),
-    ("filter", ["--max-bpc", 99, "--contrast", "c.charlm"], "b"),
+    ("score", [], "c"), ("filter", ["--quiet", "--max-bpc", 99], "c"),
+    ("filter", ["--quiet", "--max-bpc", 99, "--contrast", "c.charlm"], "b"),
     ("classify", [], "a"), ("tokenize", [], "d"), ("detokenize", [], "d"), ("sample", ["--seed", 1, "-n", 2], "c")])
 def test_every_verb_finds_its_model_and_prints_its_name_on_stderr(folder, verb, flags, chosen):
     folder(a="labels", b="lines", c="text", d="pairs")

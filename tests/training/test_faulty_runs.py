@@ -5,6 +5,7 @@ Single saves are tested in test_faults.py, the bits of resumed runs in test_resu
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,8 +74,8 @@ def without_faults(corpus, output):
         patch.setattr(Checkpoints, "save", watched)
         for record in records_of(corpus, output):
             if isinstance(record, Saved):
-                with open(output, "rb") as file:
-                    models.append(file.read())
+                models.append(Path(output).read_bytes())
+    models.append(Path(output).read_bytes())        # with what is found out about it at the end
     assert sorted(by_step) == [0, 1, 2] and models
     return by_step, models
 
@@ -101,7 +102,8 @@ def test_files_of_a_run_are_intact_wherever_the_disk_fails(corpus, tmp_path, kin
         assert found is None or weights_in(found.tensors) == by_step[found.run["state"]["step"]]
         if not raised:
             warned = any(isinstance(record, Warned) for record in seen)
-            assert isinstance(seen[-1], Stopped) and model == models[-1]
+            # A fault while the stored model is examined leaves it without findings, and is reported.
+            assert isinstance(seen[-1], Stopped) and (model == models[-1] or warned and model == models[-2])
             assert found is None or warned      # what could not be removed was reported
             assert warned or set(disk.failed) <= {"unlink"}
         elif kind == "end" and number % 4 == 0:             # resumed, it ends with the same model
