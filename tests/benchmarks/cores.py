@@ -38,13 +38,13 @@ COMMANDS = {                                        # target: what the second co
 START = "score -m text.charlm none.txt"
 
 
-def save_random_model(path: str, task: str, hidden_size: int) -> None:
+def save_random_model(path: str, task: str, hidden_size: int, num_layers: int = 2) -> None:
     """Save a model with random weights, whose targets and fills are about seven characters long."""
     row, tokenizer = TASKS[task], CharTokenizer(np.array(sorted(map(ord, ALPHABET))))
     labels = Labels(("first", "second", "third"), (3, 2, 1)) if row.has_labels else None
     size, source_size = vocabulary_sizes(task, tokenizer, tokenizer)
     source = {"source_vocabulary_size": source_size, "encoder": "bidirectional"} if row.reads_source else {}
-    config = ModelConfig(size, hidden_size=hidden_size, labels=len(labels or ()), **source)
+    config = ModelConfig(size, num_layers=num_layers, hidden_size=hidden_size, labels=len(labels or ()), **source)
     rng = np.random.default_rng(0)
     weights = {name: rng.uniform(-0.06, 0.06, shape).astype(np.float32)
                for name, shape in config.parameter_shapes().items()}

@@ -5,6 +5,7 @@ Run it by hand on an idle machine: `python tests/benchmarks/filtering.py --megab
 
 from __future__ import annotations
 
+import argparse
 import os
 import pty
 import re
@@ -86,15 +87,19 @@ def row(benchmark: str, target: str, values: list[float], remark: str) -> Row:
                f"{ordered[quarter]:.3g}..{ordered[-1 - quarter]:.3g}", remark)
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--megabytes", type=float, help=f"size of the text; default {MEGABYTES:.0f}")
+    parser.add_argument("--layers", type=int, default=1, help="of the model; default 1")
+
+
 def main() -> None:
     """Measure and print the table."""
-    arguments = parse_arguments(__doc__, repeats=1, quick_repeats=1, more=lambda parser: parser.add_argument(
-        "--megabytes", type=float, help=f"size of the text; default {MEGABYTES:.0f}"))
+    arguments = parse_arguments(__doc__, repeats=1, quick_repeats=1, more=_add_options)
     size = arguments.megabytes or (QUICK_MEGABYTES if arguments.quick else MEGABYTES)
     cores = arguments.threads or 2
     with tempfile.TemporaryDirectory() as directory:
         save_random_model(os.path.join(directory, "text.charlm"), "text",
-                          QUICK_HIDDEN_SIZE if arguments.quick else HIDDEN_SIZE)
+                          QUICK_HIDDEN_SIZE if arguments.quick else HIDDEN_SIZE, arguments.layers)
         for name, share in (("whole.txt", 1.0), ("tenth.txt", 0.1)):
             write_lines(os.path.join(directory, name), round(1e6 * size * share / CHARACTERS), 20, 100)
         megabytes = os.path.getsize(os.path.join(directory, "whole.txt")) / 1e6
@@ -103,7 +108,7 @@ def main() -> None:
     wrong = [error for one in runs for error in errors(one)]
     seconds = statistics.median(one.seconds for one in runs)
     print_table([
-        row("MB of lines filtered per second", ">= 1", [megabytes / one.seconds for one in runs],
+        row(f"MB of lines per second, {arguments.layers} x {HIDDEN_SIZE}", ">= 1", [megabytes / one.seconds for one in runs],
             f"{megabytes:.3g} MB, {seconds:.4g} s"),
         row("processor seconds per MB", f"<= {cores}", [one.processor_seconds / megabytes for one in runs],
             f"cores {cores}, of a machine with {os.cpu_count()}"),
