@@ -108,8 +108,8 @@ def main() -> None:
     wrong = [error for one in runs for error in errors(one)]
     seconds = statistics.median(one.seconds for one in runs)
     print_table([
-        row(f"MB of lines per second, {arguments.layers} x {HIDDEN_SIZE}", ">= 1", [megabytes / one.seconds for one in runs],
-            f"{megabytes:.3g} MB, {seconds:.4g} s"),
+        row(f"MB of lines per second, {arguments.layers} x {HIDDEN_SIZE}", ">= 1",
+            [megabytes / one.seconds for one in runs], f"{megabytes:.3g} MB, {seconds:.4g} s"),
         row("processor seconds per MB", f"<= {cores}", [one.processor_seconds / megabytes for one in runs],
             f"cores {cores}, of a machine with {os.cpu_count()}"),
         row("peak memory over that of a tenth of the text", "<= 1.1", [one.peak / small.peak for one in runs],
