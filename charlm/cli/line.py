@@ -93,6 +93,11 @@ class Part:
     lines: bytes                        # with their line ends; the last line of the input may lack one
     records: tuple[Line, ...] = ()      # in place of lines: records, which are decoded while they are found
 
+    @property
+    def size(self) -> int:
+        """The bytes of the lines or records."""
+        return len(self.lines) + sum(len(record.data) for record in self.records)
+
     def decoded(self, errors: str) -> Iterator[tuple[Line, str]]:
         """Yield each line, and where it is not UTF-8, if so."""
         if self.records:
