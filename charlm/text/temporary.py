@@ -24,7 +24,11 @@ def anonymous_file(directory: str | None = None) -> BinaryIO:
     try:
         return tempfile.TemporaryFile(dir=directory or _roomy())
     except OSError as error:
-        raise StorageError(f"no room for a temporary file ({error}); set TMPDIR") from None
+        raise _no_room(error) from None
+
+
+def _no_room(error: OSError) -> StorageError:
+    return StorageError(f"no room for a temporary file ({error}); set TMPDIR")
 
 
 def _roomy() -> str | None:
@@ -70,8 +74,11 @@ class TemporaryFiles:
 
     def announce(self, what: str, size: float) -> None:
         """Report how much is about to be written, if it is much. Raises StorageError if the disk cannot hold it."""
-        folder = self.directory or _roomy() or tempfile.gettempdir()
-        free = shutil.disk_usage(folder).free
+        try:
+            folder = self.directory or _roomy() or tempfile.gettempdir()
+            free = shutil.disk_usage(folder).free
+        except OSError as error:        # no directory can be written, as on a full disk
+            raise _no_room(error) from None
         if size > free:
             raise StorageError(f"{what} needs {_gigabytes(size)} in {folder}, {_gigabytes(free)} are free; set "
                                "--cache-dir or TMPDIR to a larger disk")

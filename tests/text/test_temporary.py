@@ -80,3 +80,12 @@ def test_a_disk_that_is_too_small_is_refused_with_both_figures(in_folder, free):
     with pytest.raises(StorageError, match=re.escape(
             f"the token cache needs 9.6 GB in {in_folder}, 3.1 GB are free; set --cache-dir or TMPDIR to a larger")):
         TemporaryFiles().announce("the token cache", 9_600_000_000)
+
+
+def test_a_disk_without_any_temporary_directory_is_a_storage_error(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+    monkeypatch.setenv("TMPDIR", "missing")
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    with pytest.raises(StorageError, match="no room .* set TMPDIR"):
+        TemporaryFiles().announce("the token cache", 1)
