@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from charlm.errors import StorageError
+from charlm.sizes import format_size
 
 LARGE = 100_000_000                     # bytes from which a file is announced
-_GIGA = 1e9
 
 
 def _ignore(text: str) -> None:
@@ -80,19 +80,10 @@ class TemporaryFiles:
         except OSError as error:        # no directory can be written, as on a full disk
             raise _no_room(error) from None
         if size > free:
-            raise StorageError(f"{what} needs {_gigabytes(size)} in {folder}, {_gigabytes(free)} are free; set "
+            raise StorageError(f"{what} needs {format_size(size)} in {folder}, {format_size(free)} are free; set "
                                "--cache-dir or TMPDIR to a larger disk")
         if size > LARGE:
-            self.report(f"{what} takes {_gigabytes(size)} in {folder} …")
+            self.report(f"{what} takes {format_size(size)} in {folder} …")
 
 
 IN_TMPDIR = TemporaryFiles()
-
-
-def _gigabytes(size: float) -> str:
-    """Return bytes as gigabytes.
-
-    >>> _gigabytes(9_640_000_000), _gigabytes(120_000_000)
-    ('9.6 GB', '0.12 GB')
-    """
-    return f"{size / _GIGA:.1f} GB" if size >= _GIGA else f"{size / _GIGA:.2f} GB"
