@@ -22,7 +22,7 @@ Hashes = NDArray[np.uint64]
 
 
 def rolling_hashes(text: str, size: int) -> Hashes:
-    """Return the hash of the `size` characters from each place on; fewer places than characters, or none.
+    """Return the hash of the `size` characters from each position on.
 
     The hash of characters c_0, c_1, … is the sum of (c_k + 1) * BASE^k modulo 2^64: a difference of prefix sums of the
     whole text over BASE^i.
