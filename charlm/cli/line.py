@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from charlm.text.record_format import Record, single_line
 from charlm.text.sources import STDIN
 
 if TYPE_CHECKING:
-    from charlm.inference.line_scoring import Scorer
+    from charlm.inference.line_scoring import Scorer, TextScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +126,8 @@ def record_line(record: Record, file: str, ordinal: int, end: bytes, *, unit: st
     data = record.data if record.data.endswith(b"\n") else record.data + end
     return Line(record.number, record.text, "\n", data, record.error, file, ordinal, unit, True,
                 (record.id,) if has_id else ())
+
+
+def scores_of(scorer: Scorer) -> Callable[[Sequence[Line]], Sequence[TextScore]]:
+    """Return the function from lines to their scores."""
+    return lambda lines: scorer.score([line.text_for(scorer) for line in lines])
