@@ -29,7 +29,7 @@ from charlm.reports.progress import Progress, Silent, choose_progress
 from charlm.tasks import DEFAULT_FOR_TSV, TASKS
 from charlm.text.in_memory import Path, TextInMemory, Texts, paths_or_texts
 from charlm.text.reading import require_readable
-from charlm.text.sources import expand
+from charlm.text.sources import expand, held_out_files
 from charlm.training.defaults import check_early
 from charlm.training.keywords import as_arguments, in_keywords, in_words_of_python
 from charlm.training.options import TrainingOptions
@@ -197,7 +197,7 @@ class _Training:
         paths = [*expand(names).paths]
         with contextlib.ExitStack() as lock:
             if checkpoints is not None:
-                check_output(request.path, [*paths, *_held_out_paths(request.reading)], checkpoints,
+                check_output(request.path, [*paths, *held_out_files(request.reading.held_out)], checkpoints,
                              replace=request.replace or request.resume, resume_command="charlm.train with --resume")
                 lock.enter_context(reserved(request.path, checkpoints))
             checkpoint = self._checkpoint()
@@ -220,7 +220,7 @@ class _Training:
     def _train(self, start: StartingPoint, paths: list[str], in_memory: Any) -> LanguageModel:
         request, warn = self._request, self._listener.warn
         reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
-        require_readable([*paths, *_held_out_paths(reading)])
+        require_readable([*paths, *held_out_files(reading.held_out)])
         if not paths and (reading.csv_column or reading.json_field):
             raise UsageError("--csv-column and --json-field read files; take the text from records in memory yourself")
         texts = open_corpus(paths, reading, warn) if paths else [TextInMemory(in_memory, "texts")]
@@ -252,11 +252,6 @@ class _Training:
         name, _ = _initial(self._request.init_from)
         return provenance_of("charlm.train", paths or ["texts in memory"], init_from=name or "",
                              init_digest=content_digest(start.initial) if start.initial else "")
-
-
-def _held_out_paths(reading: CorpusConfig) -> tuple[str, ...]:
-    """Return the files of a held-out text."""
-    return expand([reading.held_out]).paths if isinstance(reading.held_out, str) else ()
 
 
 def _level_of_caller() -> int:

@@ -18,9 +18,8 @@ FLOORS = {"__main__": 5, "cli": 5, "": 5, "evaluators": 4, "breakdowns": 4, "pre
           "training_api": 4, "kenlm": 4, "model": 4, "reports": 4, "compression": 4, "summary": 3, "training": 3,
           "nn": 3, "adaptation": 3, "inference": 3,
           "modelfile": 2, "checkpoint": 2, "container": 2, "storage": 2, "lock": 2, "text": 1, "history": 1,
-          "provenance": 1, "distribution": 1, "thinning": 0, "version": 0, "contract": 0, "tasks": 0, "registry": 0,
-          "config": 0,
-          "events": 0, "errors": 0}
+          "provenance": 1, "distribution": 1, "thinning": 0, "sizes": 0, "version": 0, "contract": 0, "tasks": 0,
+          "registry": 0, "config": 0, "events": 0, "errors": 0}
 BESIDE = {("__main__", "cli"), ("cli", ""), ("evaluators", "model"), ("model", "reports"), ("breakdowns", "model"),
           ("breakdowns", "evaluators"), ("previews", "model"), ("panels", "model"), ("panels", "reports"),
           ("old_text", "evaluators"), ("old_text", "model"),

@@ -48,16 +48,16 @@ class Mixer:
         """Return the mixture of the head's whole weights (N, V) with followers and counts (N, ORDERS, SLOTS)."""
         length, size = weights.shape
         seen = counts.ravel().nonzero()[0]
-        places, found = tokens.ravel()[seen], counts.ravel()[seen]
+        positions, found = tokens.ravel()[seen], counts.ravel()[seen]
         totals = weights.sum(axis=1) / self._settings.concentration
-        if length > 1:                                                      # places in the flat (N, V)
+        if length > 1:                                                      # positions in the flat (N, V)
             rows = seen // (ORDERS * SLOTS)
-            places += rows * size
+            positions += rows * size
             totals = totals[rows]
-        features = log_from_one(found * totals / weights.ravel()[places] + 1.0)     # c / (a p0)
+        features = log_from_one(found * totals / weights.ravel()[positions] + 1.0)     # c / (a p0)
         buckets = (counts != 0).sum(axis=2) + _FIRST_BUCKETS
         raised = np.rint(self._weights[buckets].ravel()[seen // SLOTS] * features * _LOGIT_SCALE)
-        mixed = power(np.multiply(np.bincount(places, raised, length * size), 1 / _LOGIT_SCALE))
+        mixed = power(np.multiply(np.bincount(positions, raised, length * size), 1 / _LOGIT_SCALE))
         mixed *= weights.ravel()
         every = np.zeros(counts.shape)
         every.ravel()[seen] = features

@@ -13,7 +13,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.exit_codes import message
-from charlm.cli.line import Line
+from charlm.cli.line import Line, scores_of
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output
 from charlm.text.invalid_bytes import exact_bytes
@@ -165,7 +165,7 @@ class _Scorer:
 
     def scores(self, lines: Sequence[Line]) -> list[float]:
         """Return bits per character, minus those of the general model if there is one."""
-        rates = [[rate(score) for score in scorer.score([line.text_for(scorer) for line in lines])]
+        rates = [[rate(score) for score in scores_of(scorer)(lines)]
                  for scorer, rate in zip(self._scorers, self._rates, strict=True)]
         return [rate - sum(general) for rate, *general in zip(*rates, strict=True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from charlm.text.record_format import Record, single_line
 from charlm.text.sources import STDIN
 
 if TYPE_CHECKING:
-    from charlm.inference.line_scoring import Scorer
+    from charlm.inference.line_scoring import Scorer, TextScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,11 @@ class Part:
     lines: bytes                        # with their line ends; the last line of the input may lack one
     records: tuple[Line, ...] = ()      # in place of lines: records, which are decoded while they are found
 
+    @property
+    def size(self) -> int:
+        """The bytes of the lines or records."""
+        return len(self.lines) + sum(len(record.data) for record in self.records)
+
     def decoded(self, errors: str) -> Iterator[tuple[Line, str]]:
         """Yield each line, and where it is not UTF-8, if so."""
         if self.records:
@@ -121,3 +126,8 @@ def record_line(record: Record, file: str, ordinal: int, end: bytes, *, unit: st
     data = record.data if record.data.endswith(b"\n") else record.data + end
     return Line(record.number, record.text, "\n", data, record.error, file, ordinal, unit, True,
                 (record.id,) if has_id else ())
+
+
+def scores_of(scorer: Scorer) -> Callable[[Sequence[Line]], Sequence[TextScore]]:
+    """Return the function from lines to their scores."""
+    return lambda lines: scorer.score([line.text_for(scorer) for line in lines])

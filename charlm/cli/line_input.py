@@ -43,6 +43,7 @@ class LineInput:
         self.size = self.sources.size   # bytes of all files; None if one of them is a pipe
         self.position = 0               # bytes read of them; of compressed files these are compressed bytes
         self._has_part = False          # a whole part has been read and not yet been taken
+        self._opens_pipe = False        # a pipe is opened next, which waits for its writer
 
     def batches(self) -> Iterator[Batch | None]:
         """Yield batches of the lines that have arrived, at most MAX_BATCH lines each; None if no whole line has."""
@@ -65,7 +66,7 @@ class LineInput:
     def is_ready(self) -> bool:
         """Return True if the next batch, or None, can be had without waiting for input."""
         if self._has_part or self.descriptor is None:
-            return True
+            return not self._opens_pipe
         poll = select.poll()
         poll.register(self.descriptor, select.POLLIN)
         return bool(poll.poll(0))
@@ -76,7 +77,9 @@ class LineInput:
         *others, _ = self.sources.paths
         for number, file in enumerate(self.sources.paths):
             if others and file != STDIN and not os.path.isfile(file):
-                yield None                              # opening a pipe may have to wait for its writer
+                self.descriptor, self._opens_pipe = None, True
+                yield None                              # what has been read is answered before
+                self._opens_pipe = False
             try:
                 with open_bytes(file) as stream:
                     self.descriptor = _descriptor(stream)

@@ -126,7 +126,7 @@ class LineReader:
                 for report in reports:
                     self._print(report)
                 self.answered += sum(part.count for part in batch)
-                done += sum(len(part.lines) for part in batch)
+                done += sum(part.size for part in batch)
                 position = read.popleft()
                 # Lines are read in chunks; of text that is not compressed the bytes of lines say more exactly where.
                 meter.update(min(max(done, position - CHUNK), position), self.answered, done)

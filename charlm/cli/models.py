@@ -71,8 +71,6 @@ def default_output(corpus: str) -> str:
     """
     if os.path.isdir(corpus):
         return f"{os.path.basename(os.path.realpath(corpus)) or 'root'}.charlm"
-    name = "stdin" if corpus == "-" else os.path.basename(corpus)
-    stem, ending = os.path.splitext(name)
-    if ending.lower() in (".gz", ".bz2", ".xz", ".zst"):
-        stem = os.path.splitext(stem)[0]
-    return f"{stem or name}.charlm"
+    from charlm.text.compressed import inner_name
+    name = "stdin" if corpus == "-" else inner_name(os.path.basename(corpus))
+    return f"{os.path.splitext(name)[0]}.charlm"

@@ -71,6 +71,8 @@ class SampleRequest:
             raise click.UsageError("--separator is for plain text; the records of --jsonl are lines")
         if self.corpus and not (self.overlap or self.max_overlap or self.min_distance):
             raise click.UsageError("--corpus is for --overlap, --max-overlap and --min-distance; add one of them")
+        if self.tries is not None and self.tries < self.best_of:
+            raise click.UsageError(f"--tries {self.tries} ends before the {self.best_of} candidates of --best-of")
         if self.interactive and (self.prompt is not None or self.prompt_file is not None):
             raise click.UsageError("--interactive asks for the beginnings; leave -p/--prompt and -f/--prompt-file out")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli import options
-from charlm.cli.line import Line
+from charlm.cli.line import Line, scores_of
 from charlm.cli.line_reader import LineReader, empty_line, error_record
 from charlm.cli.output import ESCAPES, Output, json_record
 from charlm.cli.token_records import token_records, word_records
@@ -107,11 +107,6 @@ def _check(level: str, *, more: bool, worst: int | None, summary: bool, adapt: s
             raise click.UsageError(f"{flag} is for --level line")
     if summary and worst is not None:
         raise click.UsageError("--summary writes no lines; leave out --worst")
-
-
-def scores_of(scorer: Scorer) -> Callable[[Sequence[Line]], Sequence[TextScore]]:
-    """Return the function from lines to their scores."""
-    return lambda valid: scorer.score([line.text_for(scorer) for line in valid])
 
 
 def _form(level: str, tokenizer: Tokenizer, *, more: bool, worst: int | None, jsonl: bool) -> tuple[Any, Any, Any]:

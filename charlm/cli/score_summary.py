@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
-from charlm.cli.line import Line
+from charlm.cli.line import Line, scores_of
 from charlm.cli.line_reader import LineReader
 from charlm.cli.output import Output, json_record
 
@@ -26,8 +26,7 @@ def write_summary(lines: LineReader, scorer: Scorer, held_out: tuple[float, ...]
 
     def rates(batch: list[Line]) -> tuple[np.ndarray, int]:
         """Return the bits per character of the lines that are not blank, and the number of those that are."""
-        found = [score for _, score in lines.map_valid(batch, lambda valid: scorer.score(
-            [line.text_for(scorer) for line in valid]), scorer.problem) if score is not None]
+        found = [score for _, score in lines.map_valid(batch, scores_of(scorer), scorer.problem) if score is not None]
         written = [score.bits_per_character for score in found if score.text.strip()]
         return np.array(written), len(found) - len(written)
 

@@ -34,8 +34,11 @@ def check_heartbeat(path: str, others: list[str]) -> None:
 
 
 def _begins(path: str, start: bytes) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(start)) == start
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError:                     # a file of another user, for example
+        return False
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import click
 from charlm.cli.models import default_output
 from charlm.config import CorpusConfig, to_flags
 from charlm.tasks import DEFAULT_FOR_TSV, TASKS
-from charlm.text.sources import expand
+from charlm.text.sources import expand, held_out_files
 from charlm.training.options import TrainingOptions
 
 REPEATED = "again.charlm"               # where a repeated run writes, as the first one's model is there
@@ -55,8 +55,7 @@ class TrainRequest:
     @functools.cached_property
     def texts(self) -> list[str]:
         """The files to read: those of the corpus, and held-out ones."""
-        held_out = self.reading.held_out
-        return [*self.sources, *(expand([held_out]).paths if isinstance(held_out, str) else ())]
+        return [*self.sources, *held_out_files(self.reading.held_out)]
 
     @property
     def repeat_command(self) -> list[str]:

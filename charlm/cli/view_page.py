@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
 from charlm.cli.view_text import ViewRequest
+from charlm.sizes import format_size
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
@@ -34,7 +35,7 @@ def write_page(model: LanguageModel, source: str, request: ViewRequest, workers:
                        alignments=alignment_panel(model, sources) if pairs else (),
                        confusion=confusion_panel(model, rows) if model.task_row.has_labels and rows else None)
     write_durably(request.html or "", page.encode())
-    message(f"wrote {request.html} ({len(page.encode()) / 1e6:.1f} MB); it opens in any browser, offline")
+    message(f"wrote {request.html} ({format_size(len(page.encode()))}); it opens in any browser, offline")
 
 
 def _lines(model: LanguageModel, source: str, errors: str) -> list[str]:

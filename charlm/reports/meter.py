@@ -15,11 +15,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from charlm.sizes import format_size
+
 DELAY = 2.0                             # seconds of work before anything is drawn
 INTERVAL = 0.25                         # seconds between two drawings
 MIN_WINDOW, MAX_WINDOW = 10.0, 60.0     # seconds over which speed is measured; between them half of the time so far
 _ERASE = "\r\x1b[K"
-_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 class Meter:
@@ -86,19 +87,6 @@ class Meter:
             if self._stream is not None:
                 self._stream.write(text)
                 self._stream.flush()
-
-
-def format_size(count: float) -> str:
-    """Return bytes in the largest fitting unit.
-
-    >>> format_size(999), format_size(1_234), format_size(85_149_000), format_size(2.5e12)
-    ('999 B', '1.23 kB', '85.1 MB', '2500 GB')
-    """
-    for unit, name in _UNITS:
-        if count >= unit:
-            value = count / unit
-            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {name}"
-    return f"{count:.0f} B"
 
 
 def _format_duration(seconds: float) -> str:

@@ -69,14 +69,14 @@ def _format_event(event: Event) -> str:
             return format_fields(event="measuring", seconds=event.seconds, note=event.note or None)
         case Planned():
             return format_fields(event="plan", model=event.model, corpus=event.corpus, steps=event.steps,
-                                  epochs=event.epochs, expected_seconds=event.seconds,
-                                  expected_loss=event.expected, repeat=event.repeat)
+                                 epochs=event.epochs, expected_seconds=event.seconds,
+                                 expected_loss=event.expected, repeat=event.repeat)
         case Resumed():
             return format_fields(event="resumed", step=event.step)
         case Validation():
             return format_fields(event="validation", step=event.step, loss=event.loss,
-                                  train_loss=event.train_loss, word_error_rate=event.error_rate,
-                                  bits_per_character=event.bits_per_character, best=int(event.best))
+                                 train_loss=event.train_loss, word_error_rate=event.error_rate,
+                                 bits_per_character=event.bits_per_character, best=int(event.best))
         case Sampled():
             return format_fields(event="sample", text=event.text)
         case Saved():

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import importlib
 import lzma
+import os
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,3 +37,13 @@ def _open_zstd(source: str, mode: str) -> BinaryIO:
 COMPRESSED: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zstd}
 DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, *([zstd.ZstdError] if zstd else []))
+
+
+def inner_name(path: str) -> str:
+    """Return a path without the ending of a compressed file.
+
+    >>> inner_name("lexicon.tsv.GZ"), inner_name("lexicon.tsv")
+    ('lexicon.tsv', 'lexicon.tsv')
+    """
+    stem, ending = os.path.splitext(path)
+    return stem if ending.lower() in COMPRESSED else path

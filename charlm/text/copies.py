@@ -11,10 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from charlm.contract import BoolArray
-from charlm.text.rolling_hashes import Hashes, rolling_hashes
-
-_TABLE = np.uint64(64 - 20)             # bits of a hash below those that a table looks up
+from charlm.text.rolling_hashes import HashSet, rolling_hashes
 
 SampledText = tuple[str, int]           # with what was before it, and where it begins
 
@@ -43,8 +40,8 @@ class CorpusCopies(CopyFinder):
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:
         """Return the longest copy in each text, the first of equal ones."""
-        wanted = np.unique(np.concatenate([np.zeros(0, np.uint64),
-                                           *(rolling_hashes(text, self._length) for text, _ in texts)]))
+        wanted = HashSet(np.concatenate([np.zeros(0, np.uint64),
+                                         *(rolling_hashes(text, self._length) for text, _ in texts)]))
         copies = [""] * len(texts)
         if not len(wanted):
             return copies
@@ -58,34 +55,22 @@ class CorpusCopies(CopyFinder):
                 break
         return copies
 
-    def _shared_stretches(self, wanted: Hashes, longest: int) -> Iterator[str]:
+    def _shared_stretches(self, wanted: HashSet, longest: int) -> Iterator[str]:
         """Yield the stretches of the corpus of which all parts of `length` characters have a wanted hash.
 
         One that is longer than `longest` characters comes in overlapping parts of at least that length.
         """
-        table = np.zeros(1 << 20, bool)
-        table[wanted >> _TABLE] = True
         held = ""
         for chunk in self._read():
             text = held + chunk
-            hashes = rolling_hashes(text, self._length)
-            found = _are_in(hashes, wanted, table)
+            found = wanted.contains(rolling_hashes(text, self._length))
             edges = np.flatnonzero(np.diff(found, prepend=False, append=False)).reshape(-1, 2)
             held = text[max(len(text) - self._length + 1, 0):]
             for first, stop in edges.tolist():
                 stretch = text[first:stop + self._length - 1]
                 yield stretch
-                if stop == len(hashes):         # the next chunk may continue it
+                if stop == len(found):          # the next chunk may continue it
                     held = stretch[-longest:]
-
-
-def _are_in(hashes: Hashes, wanted: Hashes, table: BoolArray) -> BoolArray:
-    """Return for each hash whether it is in `wanted`, which is sorted."""
-    found: BoolArray = table[hashes >> _TABLE]
-    candidates = np.flatnonzero(found)
-    nearest = np.minimum(np.searchsorted(wanted, hashes[candidates]), len(wanted) - 1)
-    found[candidates] = wanted[nearest] == hashes[candidates]
-    return found
 
 
 def _longest_common(stretch: str, text: str, start: int, at_least: int) -> str:

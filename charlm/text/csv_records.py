@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import re
@@ -54,6 +55,8 @@ class CsvRecords:
         def lines() -> Iterator[str]:
             nonlocal consumed
             for line in pending:
+                # Before a quote a byte order mark would make the quote a part of the field.
+                line = line if self._columns or consumed else line.removeprefix(codecs.BOM_UTF8)
                 consumed += 1
                 yield line.decode("utf-8", "surrogateescape")
 
@@ -97,7 +100,6 @@ class CsvRecords:
     def _set_header(self, row: list[str], data: bytes, error: str) -> None:
         if error:
             raise CorpusError(f"{self._file}: the header cannot be read: {error}")
-        row[0] = row[0].removeprefix("\ufeff")
         self.header, self._width = data, len(row)
         names = [str(self._format.csv_column), *([] if self._format.id is None else [self._format.id])]
         self._columns = [_column(row, name, self._file) for name in names]

@@ -61,32 +61,35 @@ def _columns(lines: Sequence[str], length: int) -> NDArray[np.uint32]:
     return np.ascontiguousarray(codes.reshape(len(lines), length).T)
 
 
-def _is_near(line: str, columns: NDArray[np.uint32], most: int) -> bool:
-    """Return whether a line is at most `most` edits away from one of n lines, given as (length, n).
+def _is_near(line: str, columns: NDArray[np.uint32], max_edits: int) -> bool:
+    """Return whether a line is at most `max_edits` edits away from one of n lines, given as (length, n).
 
-    Only the band of the table of distances within `most` of its diagonal is filled (Ukkonen 1985): band[o] has the
-    distances of the beginning of the line to the first i + o - most characters of every line. Lines of which all these
-    are larger than `most` are left out from there on.
+    Only the band of the table of distances within `max_edits` of its diagonal is filled (Ukkonen 1985): band[o] has the
+    distances of the beginning of the line to the first i + o - max_edits characters of every line. Lines of which all
+    these are larger than `max_edits` are left out from there on.
     """
     length, count = columns.shape
+    if max_edits >= max(length, len(line)):     # enough to replace every character
+        return True
     rows: IntArray = np.arange(count)
-    band = np.full((2 * most + 1, count), most + 1, np.int16)
-    for offset in range(most, 2 * most + 1):
-        band[offset] = offset - most
+    # Distances of a line that is not left out are below five times the limit.
+    band = np.full((2 * max_edits + 1, count), max_edits + 1, np.min_scalar_type(-8 * (max_edits + 1)))
+    for offset in range(max_edits, 2 * max_edits + 1):
+        band[offset] = offset - max_edits
     for i, code in enumerate(map(ord, line), 1):
-        new = np.full_like(band, most + 1)
-        for offset in range(2 * most + 1):
-            j = i + offset - most
+        new = np.full_like(band, max_edits + 1)
+        for offset in range(2 * max_edits + 1):
+            j = i + offset - max_edits
             if j == 0:
                 new[offset] = i
             elif 0 < j <= length:
                 new[offset] = band[offset] + (columns[j - 1][rows] != code)
-                if offset < 2 * most:
+                if offset < 2 * max_edits:
                     np.minimum(new[offset], band[offset + 1] + 1, out=new[offset])
                 if offset:
                     np.minimum(new[offset], new[offset - 1] + 1, out=new[offset])
-        alive = new.min(axis=0) <= most
+        alive = new.min(axis=0) <= max_edits
         if not alive.any():
             return False
         rows, band = (rows, new) if alive.all() else (rows[alive], new[:, alive])
-    return bool((band[length - len(line) + most] <= most).any())
+    return bool((band[length - len(line) + max_edits] <= max_edits).any())

@@ -25,7 +25,7 @@ def other_format(start: bytes) -> str:
 
 
 def utf16(sample: bytes, min_length: int) -> str:
-    """Return the same for UTF-16, with a byte order mark or of at least this many bytes of ASCII.
+    """Return such a message for UTF-16, with a byte order mark or of at least this many bytes of ASCII.
 
     >>> utf16(b"a\\0b\\0", 4)
     'looks like UTF-16 without a byte order mark; convert it with: iconv -f UTF-16LE -t UTF-8'

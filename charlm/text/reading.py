@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, TypeVar
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text.compressed import COMPRESSED, DAMAGED
+from charlm.text.compressed import COMPRESSED, DAMAGED, inner_name
 from charlm.text.other_formats import other_format, utf16
 from charlm.text.record_format import RecordFormat
 from charlm.text.records import read_texts
@@ -42,7 +42,7 @@ def shell_argument(source: str) -> str:
     >>> shell_argument("my notes.txt"), shell_argument("-"), shell_argument("notes.txt.gz")
     (" 'my notes.txt'", '', '')
     """
-    piped = source == STDIN or os.path.splitext(source)[1].lower() in COMPRESSED
+    piped = source == STDIN or inner_name(source) != source
     return "" if piped else f" {shlex.quote(source)}"
 
 

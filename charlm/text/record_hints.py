@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from charlm.text.compressed import COMPRESSED
+from charlm.text.compressed import inner_name
 from charlm.text.csv_records import delimiter_of
 from charlm.text.reading import Text
 
@@ -22,14 +21,9 @@ def record_hint(text: Text) -> str:
     lines = text.head().removeprefix("\ufeff").split("\n")[:MAX_LINES]
     if field := _json_field([line for line in lines[:-1] or lines if line.strip()]):
         return f"{text.name} looks like JSON lines; --json-field {field} would learn that field alone"
-    if _is_named(text.source, ".csv") and (column := _csv_column(lines)):
+    if inner_name(text.source).lower().endswith(".csv") and (column := _csv_column(lines)):
         return f"{text.name} looks like CSV; --csv-column {column} would learn that column alone"
     return ""
-
-
-def _is_named(source: str, ending: str) -> bool:
-    stem, last = os.path.splitext(source.lower())
-    return ending == (os.path.splitext(stem)[1] if last in COMPRESSED else last)
 
 
 def _json_field(lines: list[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.text.line_hashes import line_hash
-from charlm.text.rolling_hashes import Hashes, chunk_hashes
+from charlm.text.rolling_hashes import Hashes, HashSet, chunk_hashes
 from charlm.text.spool import LineSpool, Spool
 from charlm.text.tsv import TAB
 
@@ -16,7 +16,6 @@ MIN_SHARE = 0.01                        # of the held-out part, from which shari
 STRETCH = 100                           # characters: longer than phrases that a genre repeats
 MIN_STRETCH = 20                        # in a held-out text shorter than STRETCH
 MAX_STRETCHES = 1000
-_HIGH = np.uint64(48)                   # bits of a hash below those that a table looks up
 
 
 def overlap_remark(share: float, what: str) -> str:
@@ -41,9 +40,8 @@ def shared_text(train: Spool, held_out: Spool) -> float:
     if size < MIN_STRETCH:
         return 0.0
     wanted = _spaced(held_out, size)
-    table = np.zeros(1 << 16, bool)
-    table[wanted >> _HIGH] = True
-    found = [np.intersect1d(hashes[table[hashes >> _HIGH]], wanted) for hashes in chunk_hashes(train, size)]
+    known = HashSet(wanted)
+    found = [np.unique(hashes[known.contains(hashes)]) for hashes in chunk_hashes(train, size)]
     return float(np.isin(wanted, np.concatenate([*found, wanted[:0]])).mean())
 
 

@@ -27,6 +27,7 @@ MAX_BYTES = 1 << 30                     # of the filter
 _SMALLEST = 1 << 16                     # hashes from which the number of different ones is estimated, to 0.4 %
 _SPREAD = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
+
 def _spread(hashes: Hashes) -> Hashes:
     """Return hashes whose bits all depend on all bits: the finalizer of SplitMix64 (Steele et al. 2014)."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * _SPREAD[0]
@@ -62,10 +63,10 @@ class Remembered:
                              "give sample the text itself with --corpus")
         tensor = np.zeros(size, np.uint8)
         for hashes in read():
-            for places in _places(hashes, size):
-                bits = (places & np.uint64(7)).astype(np.uint8)
-                for bit in range(8):    # of one bit at a time, as an assignment to equal places counts only once
-                    tensor[places[bits == bit] >> np.uint64(3)] |= np.uint8(1 << bit)
+            for positions in _bit_positions(hashes, size):
+                bits = (positions & np.uint64(7)).astype(np.uint8)
+                for bit in range(8):    # of one bit at a time, as an assignment to equal positions counts only once
+                    tensor[positions[bits == bit] >> np.uint64(3)] |= np.uint8(1 << bit)
         return cls(sequences, tensor)
 
     @classmethod
@@ -84,8 +85,9 @@ class Remembered:
     def contains(self, hashes: Hashes) -> BoolArray:
         """Return for the rolling hash of each sequence whether its bits are set."""
         found = np.ones(len(hashes), bool)
-        for places in _places(hashes, len(self.tensor)):
-            found &= (self.tensor[places >> np.uint64(3)] >> (places & np.uint64(7)).astype(np.uint8) & 1).astype(bool)
+        for positions in _bit_positions(hashes, len(self.tensor)):
+            bits = (positions & np.uint64(7)).astype(np.uint8)
+            found &= (self.tensor[positions >> np.uint64(3)] >> bits & 1).astype(bool)
         return found
 
 
@@ -101,8 +103,8 @@ def remembered_metadata(metadata: Any) -> dict[str, int] | None:
     return metadata
 
 
-def _places(hashes: Hashes, size: int) -> Iterator[Hashes]:
-    """Yield HASHES places of each sequence in a filter of `size` bytes (double hashing, Kirsch & Mitzenmacher 2006)."""
+def _bit_positions(hashes: Hashes, size: int) -> Iterator[Hashes]:
+    """Yield HASHES bits of each sequence in a filter of `size` bytes (double hashing, Kirsch & Mitzenmacher 2006)."""
     spread = _spread(hashes)
     first, stride = spread, (spread >> np.uint64(32)) | np.uint64(1)
     for number in range(HASHES):

@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.contract import BoolArray
 from charlm.text.tokenizers.base import NEWLINE
 
 BASE = 0x9E3779B97F4A7C15               # odd, so that it has an inverse modulo 2^64
+_TABLE_BITS = 20                        # of a hash, by which most others are told apart without a search
 
 Hashes = NDArray[np.uint64]
 
 
 def rolling_hashes(text: str, size: int) -> Hashes:
-    """Return the hash of the `size` characters from each place on; fewer places than characters, or none.
+    """Return the hash of the `size` characters from each position on.
 
     The hash of characters c_0, c_1, … is the sum of (c_k + 1) * BASE^k modulo 2^64: a difference of prefix sums of the
     whole text over BASE^i.
@@ -57,3 +59,23 @@ def _powers(base: int, count: int) -> Hashes:
     factors = np.full(count, base, np.uint64)
     factors[0] = 1
     return np.cumprod(factors, dtype=np.uint64)
+
+
+class HashSet:
+    """A set of hashes in which many others are looked up."""
+
+    def __init__(self, hashes: Hashes):
+        self._sorted = np.unique(hashes)
+        self._table = np.zeros(1 << _TABLE_BITS, bool)
+        self._table[self._sorted >> np.uint64(64 - _TABLE_BITS)] = True
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def contains(self, hashes: Hashes) -> BoolArray:
+        """Return for each hash whether it is in the set."""
+        found: BoolArray = self._table[hashes >> np.uint64(64 - _TABLE_BITS)]
+        candidates = np.flatnonzero(found)
+        nearest = np.minimum(np.searchsorted(self._sorted, hashes[candidates]), len(self._sorted) - 1)
+        found[candidates] = self._sorted[nearest] == hashes[candidates]
+        return found

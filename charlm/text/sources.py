@@ -54,6 +54,11 @@ def expand(names: Sequence[str]) -> Sources:
     return Sources(tuple(paths), len(paths) > 1 or any(map(_stands_for_others, names)))
 
 
+def held_out_files(held_out: float | str | None) -> tuple[str, ...]:
+    """Return the files of a separate held-out text; none if a share of the text is held out."""
+    return expand([held_out]).paths if isinstance(held_out, str) else ()
+
+
 def _stands_for_others(name: str) -> bool:
     return os.path.isdir(name) or not os.path.lexists(name) and not _WILDCARDS.isdisjoint(name)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from charlm.errors import StorageError
+from charlm.sizes import format_size
 
 LARGE = 100_000_000                     # bytes from which a file is announced
-_GIGA = 1e9
 
 
 def _ignore(text: str) -> None:
@@ -24,7 +24,11 @@ def anonymous_file(directory: str | None = None) -> BinaryIO:
     try:
         return tempfile.TemporaryFile(dir=directory or _roomy())
     except OSError as error:
-        raise StorageError(f"no room for a temporary file ({error}); set TMPDIR") from None
+        raise _no_room(error) from None
+
+
+def _no_room(error: OSError) -> StorageError:
+    return StorageError(f"no room for a temporary file ({error}); set TMPDIR")
 
 
 def _roomy() -> str | None:
@@ -70,22 +74,16 @@ class TemporaryFiles:
 
     def announce(self, what: str, size: float) -> None:
         """Report how much is about to be written, if it is much. Raises StorageError if the disk cannot hold it."""
-        folder = self.directory or _roomy() or tempfile.gettempdir()
-        free = shutil.disk_usage(folder).free
+        try:
+            folder = self.directory or _roomy() or tempfile.gettempdir()
+            free = shutil.disk_usage(folder).free
+        except OSError as error:        # no directory can be written, as on a full disk
+            raise _no_room(error) from None
         if size > free:
-            raise StorageError(f"{what} needs {_gigabytes(size)} in {folder}, {_gigabytes(free)} are free; set "
+            raise StorageError(f"{what} needs {format_size(size)} in {folder}, {format_size(free)} are free; set "
                                "--cache-dir or TMPDIR to a larger disk")
         if size > LARGE:
-            self.report(f"{what} takes {_gigabytes(size)} in {folder} …")
+            self.report(f"{what} takes {format_size(size)} in {folder} …")
 
 
 IN_TMPDIR = TemporaryFiles()
-
-
-def _gigabytes(size: float) -> str:
-    """Return bytes as gigabytes.
-
-    >>> _gigabytes(9_640_000_000), _gigabytes(120_000_000)
-    ('9.6 GB', '0.12 GB')
-    """
-    return f"{size / _GIGA:.1f} GB" if size >= _GIGA else f"{size / _GIGA:.2f} GB"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from charlm.errors import CorpusError
-from charlm.text.compressed import COMPRESSED
+from charlm.text.compressed import inner_name
 from charlm.text.reading import Text, shell_argument, split_lines
 from charlm.text.tokenizers.base import NEWLINE
 
@@ -34,10 +33,7 @@ def looks_like_pairs(texts: Sequence[Text]) -> bool:
     if any(text.format is not None for text in texts):
         return False
     for text in texts[:MAX_EXAMINED]:   # each stays open, and its beginning in memory
-        stem, ending = os.path.splitext(text.source.lower())
-        if ending in COMPRESSED:
-            ending = os.path.splitext(stem)[1]
-        if ending != ".tsv" and not _begins_with_pairs(text.head()):
+        if not inner_name(text.source).lower().endswith(".tsv") and not _begins_with_pairs(text.head()):
             return False
     return True
 

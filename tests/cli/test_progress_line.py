@@ -91,6 +91,12 @@ def test_lines_that_are_answered_count_not_those_that_are_read(eager, model, tmp
     assert [of for _, of in parts] == [f"{size} of 9.80 kB" for size in ("448 B", "4.03 kB", "7.62 kB", "9.80 kB")]
 
 
+def test_the_bytes_of_records_are_counted_too(eager, model, tmp_path):
+    (tmp_path / "records.jsonl").write_text('{"t": "green bottles"}\n' * 700, encoding="utf-8")
+    done = run_in_process("score", "-m", model, "--json-field", "t", "records.jsonl").check()
+    assert " B/s" not in done.stderr.replace(" kB/s", "").replace(" MB/s", "")
+
+
 def test_of_a_compressed_file_the_line_counts_compressed_bytes(eager, model, tmp_path):
     import gzip
     (tmp_path / "lines.gz").write_bytes(gzip.compress(VERSES.encode() * 100))

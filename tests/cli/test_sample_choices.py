@@ -130,6 +130,7 @@ def test_lines_with_long_copies_are_filtered_out(sample, lines_model, names, tex
     (["--overlap", "16"], "--corpus, or train with --remember"), (["--corpus", "x"], "--overlap, --max-overlap"),
     (["--overlap", "16", "--corpus", "-"], "cannot be -"), (["--overlap", "7"], "--overlap must be"),
     (["--min-distance", "2"], "--min-distance is for models of lines"), (["--tries", "9"], "--tries is for models of"),
+    (["--tries", "2", "--best-of", "3", "--max-overlap", "9"], "--tries 2 ends before the 3 candidates"),
     (["--best-of", "0"], "--best-of must be"), (["--interactive", "-p", "a"], "--interactive asks")])
 def test_options_that_lack_what_they_need_are_refused(sample, flags, named):
     assert named in error_line(sample(*flags), 2)

@@ -103,3 +103,10 @@ def test_a_file_is_answered_before_a_slow_one_after_it(folder, lines_model):
         assert [line.split(b"\t")[-1] for line in first] == [b"one\n", b"two\n"]
         assert process.stdout.readline().split(b"\t")[-2:] == [b"slow", b"late\n"]
         assert process.wait(30) == 0
+
+
+def test_lines_are_answered_before_a_pipe_is_opened(folder):
+    os.mkfifo("slow")
+    given = LineInput(["d/a.txt", "slow"], "strict", refuse)
+    batches = given.batches()
+    assert next(batches) and next(batches) is None and not given.is_ready()     # workers are waited for first

@@ -56,6 +56,14 @@ def test_a_file_that_is_no_heartbeat_is_refused(tmp_path, make):
     assert "is no heartbeat" in error_line(train("--heartbeat", "beat", "--force"), 2)
 
 
+def test_a_heartbeat_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied")
+    (tmp_path / "beat").write_text("time=now status=running\n")
+    monkeypatch.setattr("charlm.cli.train_output.open", refuse, raising=False)
+    assert "is no heartbeat" in error_line(train("--heartbeat", "beat"), 2)
+
+
 def test_a_heartbeat_that_cannot_be_written_does_not_stop_the_training(tmp_path):
     assert train("--heartbeat", "missing/beat").check().stderr.count("heartbeat cannot be written") == 1
 

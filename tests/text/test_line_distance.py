@@ -24,3 +24,8 @@ def test_a_line_is_near_if_its_edit_distance_is_smaller(known, lines, distance):
 @pytest.mark.parametrize("distance, near", [(1, False), (2, False), (3, False), (4, True)])
 def test_kitten_is_three_edits_from_sitting(distance, near):
     assert LineTable(["sitting", "x" * 50, ""]).are_near(["kitten"], distance) == [near]
+
+
+@pytest.mark.parametrize("distance, near", [(120, False), (121, True), (1 << 20, True)])
+def test_a_large_distance_needs_no_more_memory_than_the_lines(distance, near):
+    assert LineTable(["b" * 120]).are_near(["a" * 100], distance) == [near]

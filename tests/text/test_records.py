@@ -102,7 +102,8 @@ def test_a_quote_left_open_costs_one_record(monkeypatch):
 
 
 @pytest.mark.parametrize("data, column, expected", [
-    (b"\xef\xbb\xbfa,b\n1,2\n", "a", "1"), (b" a , b\n1,2\n", "b", "2"), (b"a;b;c,d\n1;2;3\n", "a", "1"),
+    (b"\xef\xbb\xbfa,b\n1,2\n", "a", "1"), (b'\xef\xbb\xbf"a,b","c"\n1,2\n', "a,b", "1"),
+    (b" a , b\n1,2\n", "b", "2"), (b"a;b;c,d\n1;2;3\n", "a", "1"),
     (b"a\tb\n1\t2,2\n", "2", "2,2"), (b"2,1\nx,y\n", "1", "y"), (b'\n"a,b";c\n1;2\n', "c", "2")])
 def test_a_column_is_found_by_its_name_or_else_its_number(data, column, expected):
     assert [record.text for record in records_of(data, csv_column=column)] == [expected]

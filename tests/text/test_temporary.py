@@ -66,7 +66,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
         TemporaryFiles(str(tmp_path / "file")).prepare()
 
 
-@pytest.mark.parametrize("size, said", [(9_600_000_000, "9.6 GB"), (150_000_000, "0.15 GB"), (100_000_000, "")])
+@pytest.mark.parametrize("size, said", [(9_600_000_000, "9.60 GB"), (150_000_000, "150 MB"), (100_000_000, "")])
 def test_large_files_are_announced_with_their_directory(tmp_path, free, size, said):
     lines = []
     free(10_000_000_000)
@@ -78,5 +78,14 @@ def test_a_disk_that_is_too_small_is_refused_with_both_figures(in_folder, free):
     free(3_100_000_000)
     TemporaryFiles().announce("the token cache", 3_100_000_000)
     with pytest.raises(StorageError, match=re.escape(
-            f"the token cache needs 9.6 GB in {in_folder}, 3.1 GB are free; set --cache-dir or TMPDIR to a larger")):
+            f"the token cache needs 9.60 GB in {in_folder}, 3.10 GB are free; set --cache-dir or TMPDIR to a larger")):
         TemporaryFiles().announce("the token cache", 9_600_000_000)
+
+
+def test_a_disk_without_any_temporary_directory_is_a_storage_error(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+    monkeypatch.setenv("TMPDIR", "missing")
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    with pytest.raises(StorageError, match="no room .* set TMPDIR"):
+        TemporaryFiles().announce("the token cache", 1)
