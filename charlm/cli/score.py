@@ -114,7 +114,7 @@ def scores_of(scorer: Scorer) -> Callable[[Sequence[Line]], Sequence[TextScore]]
 
 
 def _form(level: str, tokenizer: Tokenizer, *, more: bool, worst: int | None, jsonl: bool) -> tuple[Any, Any, Any]:
-    """Return the functions that make the record of a line and of an invalid line, and what became of those."""
+    """Return the functions that format the record of a line and of an invalid line, and the fate of invalid lines."""
     if level == "line":
         own = _record if jsonl else _row
         return partial(own, tokenizer=tokenizer, worst=worst), error_record if jsonl else empty_line, {}
