@@ -1,7 +1,7 @@
 """Copies of a corpus in sampled texts: the longest stretch of each text that occurs in the corpus, found exactly.
 
-The corpus is read once for each group of texts and not kept: where hashes of `length` characters of the texts occur in
-it, the stretches themselves are compared.
+The corpus is read once for each group of texts and not kept in memory. Where it contains hashes of `length` characters
+of the texts, the stretches themselves are compared.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from charlm.contract import BoolArray
 from charlm.text.rolling_hashes import Hashes, rolling_hashes
 
-_TABLE = np.uint64(64 - 20)             # bits of a hash below those that a table looks up
+_TABLE = np.uint64(64 - 20)             # shift of a hash to the 20 bits that index a table
 
-SampledText = tuple[str, int]           # with what was before it, and where it begins
+SampledText = tuple[str, int]           # the text with its prompt, and the index at which the text itself begins
 
 
 class CopyFinder(Protocol):
@@ -27,7 +27,7 @@ class CopyFinder(Protocol):
         """The number of characters from which a stretch counts as a copy."""
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:
-        """Return the longest copy in each text, or an empty string. A copy ends behind where the text begins."""
+        """Return the longest copy in each text, or an empty string; it may begin in the prompt but not end there."""
 
 
 class CorpusCopies(CopyFinder):
@@ -42,7 +42,7 @@ class CorpusCopies(CopyFinder):
         return self._length
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:
-        """Return the longest copy in each text, the first of equal ones."""
+        """Return the longest copy in each text, the first if several tie."""
         wanted = np.unique(np.concatenate([np.zeros(0, np.uint64),
                                            *(rolling_hashes(text, self._length) for text, _ in texts)]))
         copies = [""] * len(texts)
@@ -59,9 +59,9 @@ class CorpusCopies(CopyFinder):
         return copies
 
     def _shared_stretches(self, wanted: Hashes, longest: int) -> Iterator[str]:
-        """Yield the stretches of the corpus of which all parts of `length` characters have a wanted hash.
+        """Yield the stretches of the corpus in which every `length` characters have a wanted hash.
 
-        One that is longer than `longest` characters comes in overlapping parts of at least that length.
+        A stretch longer than `longest` characters may be yielded as overlapping parts of at least that length.
         """
         table = np.zeros(1 << 20, bool)
         table[wanted >> _TABLE] = True
@@ -80,7 +80,7 @@ class CorpusCopies(CopyFinder):
 
 
 def _are_in(hashes: Hashes, wanted: Hashes, table: BoolArray) -> BoolArray:
-    """Return for each hash whether it is in `wanted`, which is sorted."""
+    """Return whether each hash is in `wanted`, which is sorted."""
     found: BoolArray = table[hashes >> _TABLE]
     candidates = np.flatnonzero(found)
     nearest = np.minimum(np.searchsorted(wanted, hashes[candidates]), len(wanted) - 1)
@@ -89,7 +89,7 @@ def _are_in(hashes: Hashes, wanted: Hashes, table: BoolArray) -> BoolArray:
 
 
 def _longest_common(stretch: str, text: str, start: int, at_least: int) -> str:
-    """Return the longest part of a stretch, of `at_least` characters or more, that is in a text and ends after `start`.
+    """Return the longest part of a stretch that occurs in a text, ends after `start` and has `at_least` characters.
 
     >>> _longest_common("xabcy", "abc abcy", 0, 2), _longest_common("xabcy", "abcy", 3, 2)
     ('abcy', 'abcy')
