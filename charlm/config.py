@@ -344,13 +344,14 @@ class CorpusConfig:
     keep_blank: bool | None = option(None, "--keep-blank", "With --lines: learn blank lines, too. They are otherwise "
                                      "left out where they are more than 1 % of the lines.", group="tokens")
     csv_column: str | None = option(None, "--csv-column", "Read CSV with a header and take the text from this column, "
-                                    "a name or a number from 1. The delimiter can be comma, semicolon or tab.", group="tokens",
-                                    metavar="NAME")
+                                    "a name or a number from 1. The delimiter can be comma, semicolon or tab.",
+                                    group="tokens", metavar="NAME")
     json_field: str | None = option(None, "--json-field", "Read JSON lines and take the text from this field; a.b is "
                                     "field b of object a.", group="tokens", metavar="NAME")
-    remember: bool | None = option(None, "--remember", "Keep a Bloom filter of the training text in the model, 10 bits for "
-                                   "each different sequence of 16 characters, so that sample --overlap needs no "
-                                   "--corpus. Anyone who has the model can then test whether a text was part of it.", group="tokens")
+    remember: bool | None = option(None, "--remember", "Keep a Bloom filter of the training text in the model, 10 bits "
+                                   "for each distinct sequence of 16 characters, so that sample --overlap needs no "
+                                   "--corpus. Anyone who has the model can then test whether a text was part of it.",
+                                   group="tokens")
 
     def __post_init__(self) -> None:
         check_options(self)

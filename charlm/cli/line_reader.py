@@ -92,7 +92,7 @@ class LineReader:
 
     @property
     def names_files(self) -> bool:
-        """Whether records about lines name their file."""
+        """Return True if records about lines name their file."""
         return self._input.sources.named
 
     def batches(self) -> Iterator[Batch | None]:

@@ -68,8 +68,8 @@ Examples:
                    "--max-overlap with running text, this many candidates per sample (default: 100). --best-of "
                    "multiplies the default by K.")
 @options.option("--interactive", is_flag=True,
-              help="Ask for a prompt and continue it, repeatedly. An empty line continues the last text; Ctrl-C stops a "
-                   "text, Ctrl-D quits.")
+              help="Ask for a prompt and continue it, repeatedly. An empty line continues the last text; Ctrl-C stops "
+                   "a text, Ctrl-D quits.")
 @options.seed
 @options.jsonl
 @options.errors

@@ -47,7 +47,7 @@ class JsonRecords:
 
 
 def _parsed(line: bytes, errors: str) -> tuple[Any, str]:
-    """Return the object in a line, and an error message if there is none."""
+    """Return the object in a line, and an error message if it has none."""
     try:
         document = json.loads(line.decode("utf-8", errors))
     except UnicodeDecodeError:

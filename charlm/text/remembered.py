@@ -58,8 +58,8 @@ class Remembered:
         sequences = estimate_distinct(map(_spread, read()))
         size = max(-(-sequences * BITS // 8), 1)
         if size > MAX_BYTES:
-            raise UsageError(f"--remember would take {size:,} bytes, more than {MAX_BYTES:,}; leave it out, and name the "
-                             "text itself with sample --corpus")
+            raise UsageError(f"--remember would take {size:,} bytes, more than {MAX_BYTES:,}; leave it out, and name "
+                             "the text itself with sample --corpus")
         tensor = np.zeros(size, np.uint8)
         for hashes in read():
             for places in _places(hashes, size):
