@@ -46,8 +46,8 @@ Examples:
                                              "written at the end of the input.")
 @options.option("--contrast", metavar="MODEL",
               help="Score by contrast with a general model: bits per character of -m minus those of MODEL.")
-@options.option("--worst", type=click.IntRange(1), metavar="N", help="Score each line by its most surprising stretch of "
-                "N characters; the mean hides a short anomaly in a long line.")
+@options.option("--worst", type=click.IntRange(1), metavar="N", help="Score each line by its most surprising stretch "
+                "of N characters; the mean hides a short anomaly in a long line.")
 @options.option("--with-score", is_flag=True, help="Write score<TAB>line; with several files, score<TAB>file<TAB>line.")
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
