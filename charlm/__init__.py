@@ -23,7 +23,7 @@ _HOMES = {"LanguageModel": "charlm.model", "load": "charlm.model", "train": "cha
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is public when it is first asked for."""
+    """Import a public name on first access."""
     if name not in _HOMES:
         raise AttributeError(f"module 'charlm' has no attribute {name!r}")
     import importlib
@@ -32,5 +32,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the names of the module, those that are not imported yet among them."""
+    """Return the names of the module, including those that are not imported yet."""
     return sorted({*globals(), *__all__})

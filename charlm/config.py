@@ -268,8 +268,8 @@ class TrainingConfig:
                         automatic="by the corpus")
     batch_size: int = option(32, "--batch-size", "Text streams, lines or pairs per batch.", group="run", low=1,
                              high=MAX_SIZE, automatic="by the corpus")
-    accumulate: int = option(1, "--accumulate", "Go through each batch in this many parts, one after the other: less "
-                             "memory, the same update.", group="run", low=1, high=MAX_SIZE)
+    accumulate: int = option(1, "--accumulate", "Gradient accumulation: process each batch in this many parts, one "
+                             "after the other. Less memory, same update.", group="run", low=1, high=MAX_SIZE)
     bptt: int = option(64, "--bptt", "Tokens in a window of truncated backpropagation.", group="run", low=1,
                        high=MAX_SIZE)
     optimizer: str = option("muon", "--optimizer", "muon: Muon for the recurrent matrices and AdamW for the rest; "
@@ -344,13 +344,14 @@ class CorpusConfig:
     keep_blank: bool | None = option(None, "--keep-blank", "With --lines: learn blank lines, too. They are otherwise "
                                      "left out where they are more than 1 % of the lines.", group="tokens")
     csv_column: str | None = option(None, "--csv-column", "Read CSV with a header and take the text from this column, "
-                                    "a name or a number from 1; comma, semicolon or tab delimit it.", group="tokens",
-                                    metavar="NAME")
+                                    "a name or a number from 1. The delimiter can be comma, semicolon or tab.",
+                                    group="tokens", metavar="NAME")
     json_field: str | None = option(None, "--json-field", "Read JSON lines and take the text from this field; a.b is "
-                                    "b within a.", group="tokens", metavar="NAME")
-    remember: bool | None = option(None, "--remember", "Keep a filter of the text in the model, 10 bits for every "
-                                   "different sequence of 16 characters, so that sample --overlap needs no --corpus. "
-                                   "Whoever has the model can then ask whether a text was in it.", group="tokens")
+                                    "field b of object a.", group="tokens", metavar="NAME")
+    remember: bool | None = option(None, "--remember", "Keep a Bloom filter of the training text in the model, 10 bits "
+                                   "for each distinct sequence of 16 characters, so that sample --overlap needs no "
+                                   "--corpus. Anyone who has the model can then test whether a text was part of it.",
+                                   group="tokens")
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -62,7 +62,7 @@ class Tokenizer(Protocol):
         """Return the ids of a text, int32."""
 
     def encode_each(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
-        """Return the ids of many texts, one after the other, int32, and the number of ids of each."""
+        """Return the concatenated ids of several texts, int32, and the number of ids of each."""
 
     def stable_prefix(self, text: str) -> int:
         """Return the number of characters whose ids do not depend on what follows the text."""

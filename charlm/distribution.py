@@ -1,7 +1,7 @@
 """The distribution of the bits per character of lines: counted in constant memory, or kept as quantiles.
 
     counted = Distribution()
-    counted.add(rates)                  # as often as need be
+    counted.add(rates)                  # as often as needed
     counted.quantile(0.99), counted.share(2.0, 2.5)
 """
 
@@ -17,16 +17,16 @@ from charlm.contract import FloatArray, IntArray
 from charlm.errors import ModelFileError
 
 BIN = 1 / 256                           # bits per character
-MAX_RATE = 128                          # bits per character; lines of more are counted together in the last bin
-QUANTILES = 101                         # kept of a distribution: 0, 1, …, 100 %
-_DIGITS = 4                             # of a kept quantile, after the point
+MAX_RATE = 128                          # bits per character; the last bin counts all lines above
+QUANTILES = 101                         # kept for a distribution: 0, 1, …, 100 %
+_DIGITS = 4                             # decimal places of a stored quantile
 
 
 class Distribution:
     """A distribution of rates in bits per character, as counts in narrow bins.
 
-    A quantile is wrong by at most half a bin, 0.002 bits per character, if it is below MAX_RATE; the lowest rate, the
-    highest and the mean are exact.
+    The error of a quantile below MAX_RATE is at most half a bin, 0.002 bits per character; minimum, maximum and mean
+    are exact.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Distribution:
         self._bins: IntArray = np.zeros(round(MAX_RATE / BIN) + 1, np.int64)
 
     def add(self, rates: FloatArray) -> None:
-        """Count rates (N,), which are not negative."""
+        """Count rates (N,) >= 0."""
         if len(rates):
             self.count += len(rates)
             self.lowest, self.highest = min(self.lowest, float(rates.min())), max(self.highest, float(rates.max()))
@@ -45,13 +45,13 @@ class Distribution:
 
     @property
     def mean(self) -> float:
-        """The mean rate, NaN if nothing was counted."""
+        """The mean rate; NaN if nothing has been counted."""
         return self._sum / self.count if self.count else math.nan
 
     def quantile(self, share: float) -> float:
-        """Return the rate that this share of the lines does not exceed, between two lines by linear interpolation.
+        """Return the quantile at this share of the lines, interpolated linearly between two lines.
 
-        NaN if nothing was counted.
+        NaN if nothing has been counted.
         """
         if not self.count:
             return math.nan
@@ -60,12 +60,12 @@ class Distribution:
         return below + (rank - math.floor(rank)) * (above - below)
 
     def share(self, low: float, high: float) -> float:
-        """Return the share of lines from `low` to below `high`, both rounded to whole bins."""
+        """Return the share of lines in [low, high), both rounded to whole bins."""
         first, stop = (min(round(min(rate, MAX_RATE * 2) / BIN), len(self._bins)) for rate in (low, high))
         return float(self._bins[first:stop].sum() / max(self.count, 1))
 
     def _ranked(self, rank: int) -> float:
-        """Return the rate of the line of this rank, from 0: the middle of its bin."""
+        """Return the rate of the line of this rank, counted from 0: the middle of its bin."""
         if rank == 0:
             return self.lowest
         if rank == self.count - 1:
@@ -75,17 +75,17 @@ class Distribution:
 
 
 class Quantiles:
-    """A distribution of which only the quantiles at 0, 1, …, 100 % are known."""
+    """A distribution known only by its quantiles at 0, 1, …, 100 %."""
 
     def __init__(self, values: Sequence[float]):
         self._values = values
 
     def quantile(self, share: float) -> float:
-        """Return the rate that this share of the lines does not exceed."""
+        """Return the quantile at this share of the lines."""
         return float(np.interp(share * (QUANTILES - 1), np.arange(QUANTILES), self._values))
 
     def share(self, low: float, high: float) -> float:
-        """Return the share of lines from `low` to below `high`, in steps of one percent and between them linear."""
+        """Return the share of lines in [low, high), interpolated linearly between the known quantiles."""
         return self._below(high) - self._below(low)
 
     def _below(self, rate: float) -> float:
@@ -102,14 +102,14 @@ class Quantiles:
 
 
 def quantiles_of(rates: FloatArray) -> tuple[float, ...]:
-    """Return the quantiles of rates (N,) that a model file keeps; none if there are no rates."""
+    """Return the quantiles of rates (N,) that a model file stores; empty if there are no rates."""
     if not len(rates):
         return ()
     return tuple(np.round(np.quantile(rates, np.linspace(0, 1, QUANTILES)), _DIGITS).tolist())
 
 
 def parse_quantiles(values: Any) -> tuple[float, ...]:
-    """Return quantiles from plain values. Raises ModelFileError unless they are as `quantiles_of` returns them."""
+    """Return quantiles from plain values. Raises ModelFileError unless `quantiles_of` could have returned them."""
     if not isinstance(values, (list, tuple)) or len(values) not in (0, QUANTILES) \
             or not all(isinstance(value, float) and 0 <= value < math.inf for value in values) \
             or list(values) != sorted(values):

@@ -39,7 +39,7 @@ class EvaluationRequest:
     beam: int = 5
     workers: int = 1                    # processes that measure batches side by side
     adapt: str = ""                     # also measure the model as it learns: `head`, or `full` for all weights
-    watch: Watch = ignore_share         # receives the share that is measured of what has been read
+    watch: Watch = ignore_share         # receives the share of the text read so far that has been measured
 
     def refuse_empty(self, count: int) -> None:
         """Raise CorpusError if nothing was read."""

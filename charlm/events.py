@@ -60,7 +60,7 @@ class Validation:
     bits_per_character: float
     best: bool
     error_rate: float | None = None     # of pairs: share of targets that differ from the reference
-    train_loss: float | None = None     # mean of the updates since the validation before
+    train_loss: float | None = None     # mean over the updates since the previous validation
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from charlm.thinning import Thinned
 MAX_POINTS = 1000                       # of the training curve
 MAX_VALIDATIONS = 200
 MAX_SAMPLES = 20
-MAX_LAYER_BYTES = 16_000                # of the gradient norms of layers, with their steps and names
+MAX_LAYER_BYTES = 16_000                # for the gradient norms of layers, with their steps and names
 MAX_SAMPLE_BYTES = 800                  # of UTF-8
 PREFIX = "history."                     # of the names of its tensors
 SERIES = ("points", "validations", "samples", "layers")
@@ -46,7 +46,7 @@ class Point(NamedTuple):
 
 
 class LayerNorms(NamedTuple):
-    """The gradient norms of all layers: means over the updates since the row before."""
+    """The gradient norms of all layers: means over the updates since the previous row."""
 
     step: int
     norms: tuple[float, ...]            # before clipping
@@ -79,13 +79,13 @@ def _mean_point(mean: Point, new: Point, count: int) -> Point:
 
 
 def _mean_norms(mean: LayerNorms, new: LayerNorms, count: int) -> LayerNorms:
-    """Return a row with the means of `count` rows, of which all but the last are in `mean`."""
+    """Return the means of `count` rows, given the mean of all but the last, and the last one, `new`."""
     return LayerNorms(new.step, tuple(_round(old + (norm - old) / count)
                                       for old, norm in zip(mean.norms, new.norms, strict=True)))
 
 
 def max_layer_rows(names: Iterable[str]) -> int:
-    """Return how many rows of gradient norms a history has at most; a deep network has few."""
+    """Return the maximum number of rows of gradient norms in a history: fewer for deeper networks."""
     sizes = [len(name) + 1 for name in names]
     return max(min((MAX_LAYER_BYTES - sum(sizes)) // (4 + 4 * len(sizes)), MAX_POINTS), 2)
 
@@ -101,7 +101,7 @@ class Recorder:
         self.points: Thinned[Point] = Thinned(MAX_POINTS, _mean_point)
         self.validations: Thinned[HeldOut] = Thinned(MAX_VALIDATIONS, _latest)
         self.samples: Thinned[Sample] = Thinned(MAX_SAMPLES, _latest)
-        self.layer_names: tuple[str, ...] = ()      # known from the first update on
+        self.layer_names: tuple[str, ...] = ()      # set by the first update
         self.layers: Thinned[LayerNorms] = Thinned(MAX_POINTS, _mean_norms)
 
     def add_update(self, step: int, *, loss: float, gradient_norm: float, learning_rate: float, seconds: float,
@@ -179,7 +179,7 @@ class History:
     held_out_bits_per_character: Floats  # (M,)
     held_out_error_rate: Floats         # (M,); (0,) for tasks that have none
     samples: tuple[Sample, ...]
-    layer_names: tuple[str, ...] = ()   # (L,), none in older files
+    layer_names: tuple[str, ...] = ()   # (L,), empty in older files
     layer_steps: Steps = field(default_factory=lambda: np.zeros(0, np.uint32))                 # (K,), increasing
     layer_norms: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))          # (K, L), before clipping
 
@@ -245,7 +245,7 @@ class History:
 
 
 def _layers(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the fields about layers; none for the tensors of an older file. Raises ModelFileError."""
+    """Return the fields about layers, empty for an older file. Raises ModelFileError."""
     if not set(LAYER_FORMS) <= set(tensors):
         return {}
     text, steps, norms = (tensors[name] for name in LAYER_FORMS)
@@ -264,11 +264,11 @@ FORMS = {PREFIX + name: ("U32" if name.endswith("steps") else "F32", MAX_VALIDAT
        f"{PREFIX}samples.text": ("U8", MAX_SAMPLES * MAX_SAMPLE_BYTES)}       # name: (dtype, greatest length)
 
 LAYER_FORMS = {f"{PREFIX}layers.names": ("U8", MAX_LAYER_BYTES), f"{PREFIX}layers.steps": ("U32", MAX_POINTS),
-               f"{PREFIX}layers.norms": ("F32", MAX_LAYER_BYTES // 4)}         # all of them, or in older files none
+               f"{PREFIX}layers.norms": ("F32", MAX_LAYER_BYTES // 4)}         # all three, or none in older files
 
 
 def forms_among(names: Iterable[str]) -> dict[str, tuple[str, int]]:
-    """Return the forms of the tensors that a history has in a file with these tensors."""
+    """Return the forms of the history's tensors in a file that contains tensors of these names."""
     return FORMS | LAYER_FORMS if set(LAYER_FORMS) & set(names) else FORMS
 
 

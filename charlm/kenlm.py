@@ -1,16 +1,16 @@
-"""The Python module of KenLM (Heafield 2011) for models of charlm: `import charlm.kenlm as kenlm`.
+"""A drop-in replacement for KenLM's Python module (Heafield 2011), for charlm models: `import charlm.kenlm as kenlm`.
 
     model = kenlm.Model("corpus.charlm")
     model.score("this is a sentence .", bos=True, eos=True)
 
-Probabilities are log10. A sentence is split into words at white space, and what white space it was does not matter.
-The probability of a word is that of its characters and of the space before it; the first word of a line has none
-before it. It is thus the probability that the text goes on with these characters, not that the word ends there: only
-the next space or `</s>`, the end of the line, says so. So the words and `</s>` add up to the score of the line.
+Probabilities are log10. A sentence is split into words at white space, of whatever kind. The probability of a word is
+that of its characters and of the space before it, which the first word of a line does not have. It is the probability
+that the text continues with these characters, not that the word ends there: that is part of the next space or of
+`</s>`, the end of the line. The words and `</s>` therefore add up to the score of the line.
 
-`bos`: the sentence begins a line; otherwise it follows a space before which nothing is known, if the model knows the
+`bos`: the sentence begins a line; otherwise it follows a space without any context before it, if the model knows the
 space. A word is out of the vocabulary if any of its characters is. A recurrent network remembers everything that it has
-read, so the n-gram that a word ends is all words of the line so far, `<s>` among them, and `order` has no limit.
+read, so a word's n-gram consists of all words of the line so far, including `<s>`, and `order` has no limit.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from charlm.text.tokenizers.base import NEWLINE
 
 BOS, EOS = "<s>", "</s>"
 _SPACE = " "
-_MAX_POWER = 308                        # 10^x of more overflows a float
+_MAX_POWER = 308                        # 10^x overflows a float for larger x
 
 Score = tuple[float, int, bool]         # log10 probability, length of the n-gram, whether the word is unknown
 
 
 class LoadMethod:
-    """The ways in which KenLM loads its files. A model of charlm is always read whole."""
+    """KenLM's ways of loading a file, which have no effect: a charlm model is always read completely."""
 
     LAZY, POPULATE_OR_LAZY, POPULATE_OR_READ, READ, PARALLEL_READ = range(5)
 
 
 class ARPALoadComplain:
-    """The occasions for KenLM's complaints about ARPA files. There are none here."""
+    """KenLM's settings for complaints about ARPA files, which have no effect."""
 
     ALL, EXPENSIVE, NONE = range(3)
 
@@ -60,7 +60,7 @@ class Config:
 
 
 class FullScoreReturn:
-    """The score of a word: log10 probability, words of the n-gram that it ends, and whether it is unknown."""
+    """The score of a word: log10 probability, words in the n-gram that ends with it, and whether it is unknown."""
 
     def __init__(self, log_prob: float, ngram_length: int, oov: bool):
         self.log_prob, self.ngram_length, self.oov = log_prob, ngram_length, oov
@@ -76,9 +76,9 @@ class State:
     __slots__ = ("before", "words", "inner", "log_labels", "in_line")
 
     def __init__(self) -> None:
-        self.before: IntArray = np.zeros(0, np.int64)       # (L,) the last token, which the network has not read yet
-        self.words = 0                                      # of the line so far, <s> among them
-        self.inner: Any = None                              # of L rows: one for each label, or one
+        self.before: IntArray = np.zeros(0, np.int64)       # (L,) the last token, not yet read by the network
+        self.words = 0                                      # of the line so far, including <s>
+        self.inner: Any = None                              # L rows: one for each label, or a single one
         self.log_labels: FloatArray = np.zeros(0)           # (L,) log p(label and the text so far), up to a constant
         self.in_line = False                                # whether a space precedes the next word
 
@@ -115,7 +115,7 @@ class Model:
     """A model of running text, lines or labels, with the methods of KenLM's `Model`."""
 
     def __init__(self, path: str | bytes | os.PathLike[str], config: Config | None = None):
-        """Load a model file. Raises OSError for a file that is no such model, as KenLM does."""
+        """Load a model file. Raises OSError for any other file, as KenLM does."""
         self.path: bytes = os.path.abspath(_bytes(os.fspath(path)))
         try:
             loaded = load(os.fsdecode(self.path))
@@ -137,20 +137,20 @@ class Model:
 
     @property
     def order(self) -> int:
-        """The longest n-gram that has an influence: there is no limit."""
+        """The maximum length of an n-gram: unlimited."""
         return sys.maxsize
 
     def score(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> float:
-        """Return the log10 probability of a sentence, with `eos` of its end, too."""
+        """Return the log10 probability of a sentence; with `eos`, including its end."""
         return float(sum(score for score, _, _ in self.full_scores(sentence, bos, eos)))
 
     def perplexity(self, sentence: str | bytes) -> float:
-        """Return 10^(-score / words), where the end of the sentence is a word."""
+        """Return 10^(-score / words), with the end of the sentence counted as a word."""
         power = -self.score(sentence) / (len(_words(sentence)) + 1)
         return math.pow(10, power) if power < _MAX_POWER else math.inf
 
     def full_scores(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> Iterator[Score]:
-        """Yield (log10 probability, length of the n-gram, whether it is unknown) of each word and the end."""
+        """Yield (log10 probability, length of the n-gram, whether it is unknown) for each word and the end."""
         state = State()
         if bos:
             self.BeginSentenceWrite(state)
@@ -164,18 +164,18 @@ class Model:
         state.inner = self._network.start(len(self._begin))
 
     def NullContextWrite(self, state: State) -> None:
-        """Set a state to a place after a space, with nothing known before it."""
+        """Set a state to a position after a space, without context before it."""
         self.BeginSentenceWrite(state)
         state.words = 0
         if not self._is_unknown(self._space):
             state.before = np.repeat(self._space[-1:], len(self._begin))
 
     def BaseScore(self, in_state: State, word: str, out_state: State) -> float:
-        """Return the log10 probability of a word after a state, and set another one to what follows it."""
+        """Return the log10 probability of a word after a state, and set `out_state` to the state after the word."""
         return self.BaseFullScore(in_state, word, out_state).log_prob
 
     def BaseFullScore(self, in_state: State, word: str, out_state: State) -> FullScoreReturn:
-        """Return what `BaseScore` does with the length of the n-gram, and whether the word is unknown."""
+        """Do the same as `BaseScore`; also return the length of the n-gram and whether the word is unknown."""
         score, = self._read(in_state, [_text(word)], out_state)
         return FullScoreReturn(*score)
 
@@ -196,9 +196,9 @@ class Model:
         return bool((ids == self._tokenizer.unknown_id).any())
 
     def _read(self, state: State, words: list[str], end: State) -> list[Score]:
-        """Return the full scores of words after a state, and set another one to what follows them."""
+        """Return the full scores of words after a state, and set `end` to the state after them."""
         if state.inner is None:
-            raise ValueError("the state is empty; BeginSentenceWrite or NullContextWrite sets it")
+            raise ValueError("the state is empty; set it with BeginSentenceWrite or NullContextWrite")
         rows, lengths, unknown = [], [], []
         length, in_line = state.words, state.in_line
         for word in words:
@@ -220,7 +220,7 @@ class Model:
         return list(zip(scores.tolist(), lengths, unknown, strict=True))
 
     def _nats(self, ids: IntArray, state: State) -> FloatArray:
-        """Return -log p of ids (T,), under the mixture of labels if there are any, and let the state read them."""
+        """Return -log p of ids (T,), under the mixture of labels if there are any, and advance the state past them."""
         found: list[FloatArray] = [np.zeros(0)]
         for at in range(0, len(ids), WINDOW):
             targets = np.tile(ids[at:at + WINDOW], (len(state.before), 1))                      # (L, T)
@@ -234,11 +234,11 @@ class Model:
 
 
 class LanguageModel(Model):
-    """`Model` under the name that it has in older versions of KenLM."""
+    """`Model`, by its name in older versions of KenLM."""
 
 
 def _bytes(data: Any) -> bytes:
-    """Return what KenLM takes as a string. Raises TypeError for anything else."""
+    """Return the bytes of anything that KenLM accepts as a string. Raises TypeError for anything else."""
     if isinstance(data, bytes):
         return data
     if isinstance(data, str):
@@ -251,7 +251,7 @@ def _text(data: str | bytes) -> str:
 
 
 def _words(sentence: str | bytes) -> list[str]:
-    """Return the words of a sentence: KenLM splits its bytes, so that white space is that of ASCII.
+    """Return the words of a sentence, split at ASCII white space, because KenLM splits bytes.
 
     >>> _words(" a\\u00a0b  c\\n")
     ['a\\xa0b', 'c']

@@ -70,15 +70,15 @@ class LanguageModel:
 
     @property
     def info(self) -> dict[str, Any]:
-        """The record that `charlm info --jsonl` prints, apart from the name of the file: plain values by name."""
+        """The record that `charlm info --jsonl` prints, without the name of the file, as a dict of plain values."""
         from charlm.summary import summary
         return summary(self.stored)
 
     def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
-        """Write the model to a file: the bytes of the file that it was loaded from, if this version wrote that.
+        """Write the model to a file, byte for byte as it was loaded if the same version of charlm had written it.
 
-        A file that is no model is never replaced, a model with `replace`. Raises UsageError, and StorageError if it
-        cannot be written; the old file, if any, is then untouched.
+        A file that is not a model is never replaced; a model is replaced only with `replace`. Raises UsageError, or
+        StorageError if the file cannot be written, which leaves an existing file untouched.
         """
         from charlm.checkpoint import Checkpoints
         from charlm.training.keywords import in_words_of_python
@@ -126,7 +126,7 @@ class LanguageModel:
         return Network(self.stored.config, self.stored.weights)
 
     def watch_reading(self, watch: Callable[[int], None]) -> None:
-        """Have `watch` called with the number of tokens whenever several are read at once, as those of a prompt are."""
+        """Call `watch` with the number of tokens whenever several are read at once, as in a prompt."""
         self.reproducible_network = WatchedNetwork(self.reproducible_network, watch)
 
     def adapter(self) -> Adapter:
@@ -217,8 +217,8 @@ class LanguageModel:
     def state(self, text: str = "") -> HiddenStates:
         """Return the state of the network after it has read a text, or the beginning of a line.
 
-        `hidden` is (layers, hidden size), and so is `cell`, which only an lstm has. With labels the text begins with
-        `label<TAB>`.
+        `hidden` has shape (layers, hidden size), as has `cell`, which is None without an lstm. For a model with labels,
+        the text begins with `label<TAB>`.
         """
         from charlm.inference.hidden_states import hidden_states
         self._require_no_source("state")
@@ -227,7 +227,7 @@ class LanguageModel:
         if self.task_row.by_line:
             label, tab, rest = text.partition(TAB) if self.stored.labels else ("", "", text)
             if self.stored.labels and not tab:
-                raise OptionError("text", "text", "has no label; it begins with `label<TAB>` for a model with labels")
+                raise OptionError("text", "text", "has no label; with a labels model, begin it with `label<TAB>`")
             start = with_bos_eos(self.tokenizer, np.zeros(0, np.int32),
                                  self.stored.labels.index(label) if self.stored.labels else None)[0]
             text = rest
@@ -272,10 +272,10 @@ class LanguageModel:
 
     def classifier(self, *, uniform_prior: bool = False,
                    among: Sequence[str] | None = None) -> Classifier | TargetClassifier:
-        """Return a classifier of lines by label or, for pairs, of sources by target, `among` some.
+        """Return a classifier of lines by label or, for a pairs model, of sources by the targets in `among`.
 
-        Without `among`, the targets of a pairs model are the words that it writes. Raises UsageError for a model
-        without labels or words.
+        Without `among`, the targets are the words that the model can write. Raises UsageError for a model without
+        labels or words.
         """
         from charlm.inference.classification import Classifier
         if self.task_row.reads_source and "classify" in self.task_row.verbs:
@@ -289,10 +289,10 @@ class LanguageModel:
     def _target_classifier(self, among: Sequence[str] | None, *, uniform_prior: bool) -> TargetClassifier:
         from charlm.inference.pair_scoring import TargetClassifier, target_words
         if uniform_prior:
-            raise OptionError("uniform_prior", "--uniform-prior", "is for labels models; this one has no priors")
+            raise OptionError("uniform_prior", "--uniform-prior", "is for labels models; a pairs model has no prior")
         targets = [*dict.fromkeys(target_words(self.tokenizer) if among is None else among)]
         if not targets or any(not target or TAB in target or NEWLINE in target for target in targets):
-            raise OptionError("among", "--among", "must name targets, each one field of one line")
+            raise OptionError("among", "--among", "must list targets that are not empty and have no tab or line break")
         return TargetClassifier(self._pair_reader(), targets)
 
     def translator(self) -> Translator:
@@ -310,15 +310,15 @@ class LanguageModel:
 
     def filtered_line_sampler(self, config: LineSamplingConfig, *, unique: bool = False, novel: bool = False,
                               match: str | None = None, refusals: Sequence[Refusal] = ()) -> FilteredLineSampler:
-        """Return a sampler of unique, novel, matching or not refused lines. Raises UsageError for an unfit config."""
+        """Return a sampler of lines that are unique, novel, match, or are not refused. Raises UsageError."""
         network = Network(self.stored.config, self.stored.weights, matmul=matmul_in_blocks)
         return FilteredLineSampler.of(network, self.tokenizer, self.stored.labels, self.stored.line_hashes, config,
                                       unique=unique, novel=novel, match=match, refusals=refusals)
 
     def near_lines(self, distance: int, known: Iterable[str] | None = None) -> Refusal:
-        """Return a test of lines for being less than `distance` edits away from a training line, or a known one.
+        """Return a test for lines that are less than `distance` edits away from a training line, or a `known` line.
 
-        Raises UsageError if that needs the known lines: hashes of the training lines suffice up to a distance of 2.
+        Raises UsageError if `known` is needed: the hashes of the training lines suffice only up to a distance of 2.
         """
         from charlm.text.line_distance import MAX_HASHED_DISTANCE, LineTable, nearer_than
         if known is not None:
@@ -327,8 +327,8 @@ class LanguageModel:
         spells_all = distance < 2 or self.tokenizer.kind == CharTokenizer.kind
         if self.stored.line_hashes is None or distance > MAX_HASHED_DISTANCE or not spells_all:
             limit = MAX_HASHED_DISTANCE if spells_all else 1
-            raise OptionError("min_distance", "--min-distance", f"{distance} needs the training lines: name their file "
-                              f"with --corpus; without it, the most for this model is {limit}")
+            raise OptionError("min_distance", "--min-distance", f"{distance} needs the training lines; name their file "
+                              f"with --corpus, or lower it to {limit}")
         characters = "".join(decode(self.tokenizer, [token]) for token in range(self.tokenizer.size)
                              if token not in self.tokenizer.unsampleable_ids)
         return nearer_than(distance, self.stored.line_hashes, characters)
@@ -353,7 +353,7 @@ class LanguageModel:
                           stop: Sequence[str] = (), adapt: bool = False) -> Iterator[tuple[Key, str, float]]:
         """Yield (key, piece of text, nats) for samples with these keys; sample i of `generate` has the key (i,).
 
-        The nats are those of the model itself, given the prompt: without temperature and filters.
+        The nats are given the prompt, under the model's own distribution, before temperature and filters.
         """
         ids = self.tokenizer.encode(prompt)
         network: AnyNetwork = self._adapted_to(ids) if adapt else self.reproducible_network
@@ -395,8 +395,8 @@ class LanguageModel:
               best_of: int = 1, length: int | None = None, seed: int | None = None, **sampling: Any) -> list[str]:
         """Return sampled lines: all, unique, novel or matching ones. Raises CharlmError if too few qualify.
 
-        With `min_distance` a line is at least that many edits away from every training line, or every line of `known`.
-        Each line is the one with the fewest bits per character of `best_of` that qualify.
+        With `min_distance`, lines are at least that many edits away from every training line, or every line of `known`.
+        Each line is the one with the fewest bits per character among `best_of` that qualify.
         """
         _check_text(prefix, "lines", "prefix")
         if not self.task_row.by_line:
@@ -442,7 +442,7 @@ class LanguageModel:
 
     def classify(self, text: str, *, uniform_prior: bool = False,
                  among: Sequence[str] | None = None) -> dict[str, float]:
-        """Return the probability of every label or, for a source, of every target of `classifier`; likeliest first."""
+        """Return the probability of every label or, with a pairs model, of every target; likeliest first."""
         from charlm.text.reading import strip_line_end
         _check_text(text, "classify", "text")
         classifier, line = self.classifier(uniform_prior=uniform_prior, among=among), strip_line_end(text)
@@ -486,12 +486,12 @@ class LanguageModel:
 
     def _check_pairs(self, texts: Sequence[str]) -> None:
         if self.task_row.reads_source and not all(TAB in text for text in texts):
-            raise UsageError("a pairs model scores targets given their sources: score(target, source=...), or "
-                             "source<TAB>target")
+            raise UsageError("a pairs model scores targets given their sources; use score(target, source=...), or "
+                             "give source<TAB>target")
 
     def _require_no_source(self, method: str) -> None:
         if self.task_row.reads_source:
-            raise UsageError(f"{self.task_row.model_phrase} reads a source, too; {method}() reads one text")
+            raise UsageError(f"{self.task_row.model_phrase} reads sources and targets; {method}() takes a single text")
 
     def _require(self, verb: str) -> None:
         if verb not in self.task_row.verbs:

@@ -55,7 +55,7 @@ class Model:
     provenance: Provenance = Provenance()
     adaptation: AdaptationSettings = AdaptationSettings()       # of `--adapt`
     line_quantiles: tuple[float, ...] = ()          # of the bits per character of held-out lines; see `distribution`
-    remembered: Remembered | None = None            # of the text that it was trained on
+    remembered: Remembered | None = None            # filter of the training text
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -117,7 +117,7 @@ class Summary:
 
 
 def summarize(path: str) -> Summary:
-    """Return what a model file says of itself: its checksum is verified, so it is whole, but no tensor is loaded.
+    """Return the metadata of a model file, after verifying its checksum but without loading a tensor.
 
     Raises ModelFileError.
     """
@@ -129,7 +129,7 @@ def summarize(path: str) -> Summary:
 
 
 def _described(header: Header) -> tuple[dict[str, Any], Forms]:
-    """Return the metadata of the present format, and the dtypes and shapes of the tensors."""
+    """Return the metadata in the current format, and the dtypes and shapes of the tensors."""
     metadata = _upgrade(header.metadata)
     return ({name: value for name, value in metadata.items() if name not in ("checksum", "format")},
             {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()})
@@ -207,7 +207,7 @@ class _Parts:
     remembered: dict[str, int] | None
 
     def other_tensors(self, names: Collection[str]) -> dict[str, tuple[str, int]]:
-        """Return the dtype and number of dimensions of each tensor that is not a weight, in a file with these names."""
+        """Return the dtype and number of dimensions of each tensor among these names that is not a weight."""
         forms = dict(tensor_shapes(self.kind))
         if self.source_kind is not None:
             forms |= {_SOURCE + name: form for name, form in tensor_shapes(self.source_kind).items()}

@@ -75,9 +75,10 @@ def fixed_date() -> int | None:
 
 def provenance_of(words: Sequence[str] | str, texts: Sequence[str], *, init_from: str = "",
                   init_digest: str = "") -> Provenance:
-    """Return the provenance of a run that begins now with these words and texts; of what repeats, where asked for.
+    """Return the provenance of a run that begins now with this command and these texts.
 
-    `words` are those of a command, or one str that is recorded as it is.
+    `words` are those of a command, or a str that is recorded as it is. With SOURCE_DATE_EPOCH, only what a repeated run
+    reproduces is recorded.
     """
     fixed = fixed_date()
     date = datetime.fromtimestamp(time.time() if fixed is None else fixed, timezone.utc)

@@ -6,11 +6,11 @@ from typing import Any
 
 from charlm.modelfile import Model, content_digest
 
-MAX_LABELS = 20                         # labels named
+MAX_LABELS = 20                         # labels that are listed
 
 
 def described(model: Model) -> dict[str, Any]:
-    """Return what a model is, how it was trained and how good it is."""
+    """Return a model's task, network, training and quality."""
     fields: dict[str, Any] = {"task": model.task, "model": model.config.describe()}
     for name, tokenizer in (("tokenizer", model.tokenizer), ("source_tokenizer", model.separate_source)):
         if tokenizer is not None:
@@ -28,7 +28,7 @@ def described(model: Model) -> dict[str, Any]:
 
 
 def summary(model: Model) -> dict[str, Any]:
-    """Return the same with the provenance of the model and the whole history of its run, or None for either."""
+    """Return the same plus the provenance and the whole history of the run, which is None if the file has none."""
     return described(model) | {"provenance": model.provenance.to_json(),
                                "history": None if model.history is None else model.history.to_json()}
 
@@ -36,7 +36,7 @@ def summary(model: Model) -> dict[str, Any]:
 def one_line(model: Model) -> str:
     """Return task, network, vocabulary and quality on one line.
 
-    A quality that is not in the file is left out.
+    Measures of quality that are not in the file are left out.
     """
     config, tokenizer = model.config, model.tokenizer
     parts = [f"{config.num_layers}-layer {config.cell} of {config.hidden_size}"]

@@ -19,7 +19,7 @@ class Task:
     stored_as: str                      # its name in model files; lines and labels share one
     verbs: tuple[str, ...]              # the commands that take its models
     next_command: str                   # what to try first, after `-m MODEL`
-    last_choice: tuple[str, ...] = ()   # commands that by default take a model of another task if there is one
+    last_choice: tuple[str, ...] = ()   # commands that prefer a model of another task, if there is one, by default
     default_encoder: str = "shared"
     reads_source: bool = False          # an encoder reads a text other than the one that is written
     reads_windows: bool = False         # a separate encoder, if there is one, reads the window of text before

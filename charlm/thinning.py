@@ -9,17 +9,17 @@ Row = TypeVar("Row")
 
 
 class Thinned(Generic[Row]):
-    """A series of any length in at most `capacity` rows: its first row, then one for each of its equal stretches.
+    """A series of any length in at most `capacity` rows: its first row, then one row for each stretch of equal length.
 
-    The stretches double in length when the rows run out; the last one is as long as the series has come. `merge(a, b,
-    n)` returns the row of a stretch of n rows, from the row `a` of its first n - 1 and from its last one, `b`.
+    Stretches double in length when the capacity is reached; the last stretch may be incomplete. `merge(a, b, n)`
+    returns the row for a stretch of n rows, given the row `a` for its first n - 1 and its last row `b`.
     """
 
     def __init__(self, capacity: int, merge: Callable[[Row, Row, int], Row]):
         self._capacity, self._merge = capacity, merge
         self.rows: list[Row] = []
         self.count = 0                  # rows added
-        self._stretch = 1               # rows that one row stands for, apart from the first one
+        self._stretch = 1               # rows summarized by each row after the first
 
     def add(self, row: Row) -> None:
         """Append a row to the series."""
@@ -35,14 +35,14 @@ class Thinned(Generic[Row]):
         return self.count == 0 or (self.count - 1) % self._stretch == 0
 
     def _halve(self) -> None:
-        """Merge neighbours."""
+        """Merge neighbouring rows."""
         rest = self.rows[1:]
         pairs = [self._merge(one, other, 2) for one, other in zip(rest[::2], rest[1::2], strict=False)]
         self.rows = [self.rows[0], *pairs, *(rest[-1:] if len(rest) % 2 else [])]
         self._stretch *= 2
 
     def restore(self, rows: list[Row], count: int) -> None:
-        """Go on from `count` added rows and what they were thinned to. Raises ValueError for another number of rows."""
+        """Continue after `count` added rows, thinned to `rows`. Raises ValueError if their number does not fit."""
         self.rows, self.count, self._stretch = list(rows), count, 1
         while self._thinned_count() > self._capacity:
             self._stretch *= 2

@@ -1,7 +1,7 @@
-"""`charlm.train`: a model from texts in files or in memory, trained as the command trains it.
+"""`charlm.train`: trains a model on texts in files or in memory, as the command does.
 
-The steps are those of `charlm train`; what differs is where texts come from and where events go. Nothing here handles
-signals: the run works in another thread, so that Ctrl-C, a KeyboardInterrupt in this one, only asks it to stop.
+The steps are those of `charlm train`; only the source of texts and the destination of events differ. No signal handler
+is installed: the run is in another thread, and Ctrl-C, a KeyboardInterrupt in this one, only asks it to stop.
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ def train(texts: Texts, *, task: str | None = None, minutes: float | None = None
           threads: int | None = None, checkpoint_every: float = 60.0, **options: Any) -> LanguageModel:
     """Train a model and return it.
 
-    A str or a path object is the path of a file, and an iterable of path objects several of them. Any other iterable
+    A str or a path object is the path of a file, and an iterable of path objects is several files. Any other iterable
     holds texts in memory: str for texts or lines, and tuples (source, target) or (label, text). They are read as if
-    each were a line of one file. `validation` is a share, a path, or texts in memory.
+    each were a line of one file. `validation` is a fraction, a path, or texts in memory.
 
-    `task` is text, lines, labels, pairs or fill; None recognizes pairs, else it is text. `options` are the fields of
-    `charlm.training.options.TrainingOptions` and `charlm.config.CorpusConfig`, such as `hidden_size` and `tokenizer`;
-    each follows from the corpus unless it is given.
+    `task` is text, lines, labels, pairs or fill; by default, pairs are recognized and anything else is text. `options`
+    are the fields of `charlm.training.options.TrainingOptions` and `charlm.config.CorpusConfig`, such as `hidden_size`
+    and `tokenizer`; their defaults depend on the corpus.
 
-    Without an `output` nothing remains on disk. With it the best model so far is in that file, and checkpoints beside
-    it, from which `resume=True` continues; `replace=True` replaces an existing model. `init_from` is the model to start
-    from. `on_event` gets every record of `charlm.events`; if it returns False or raises KeyboardInterrupt, or at
-    Ctrl-C, the run stops and the best model is returned. Warnings are events, or without `on_event` Python's.
-    `progress=True` shows the panel of the command.
+    Without an `output` nothing remains on disk. With one, the best model so far is kept in that file, and checkpoints
+    beside it, from which `resume=True` continues; `replace=True` replaces an existing model. `init_from` is the model
+    to start from. `on_event` is called with every record of `charlm.events`. If it returns False or raises
+    KeyboardInterrupt, or on Ctrl-C, the run stops and the best model is returned. Warnings are events or, without
+    `on_event`, Python warnings. `progress=True` shows the command's progress.
 
     Raises TypeError for an unknown option and CharlmError for everything else that the command refuses.
     """
     began = time.monotonic()
     if on_event is not None and not callable(on_event):
-        raise TypeError(f"on_event takes a function, not {on_event!r}")
+        raise TypeError(f"on_event must be a function, not {on_event!r}")
     with in_words_of_python(), _path_for(output) as path:
         request = _request({"minutes": minutes, "seed": seed, **options}, validation, path=path, task=task, began=began,
                            keeps=output is not None, resume=resume, replace=replace, new_corpus=new_corpus,
@@ -82,7 +82,7 @@ def train(texts: Texts, *, task: str | None = None, minutes: float | None = None
 class _Request:
     """The options of a run, checked before a text is read."""
 
-    path: str                           # of the model, which is removed later unless `keeps`
+    path: str                           # of the model, which is removed at the end unless `keeps`
     keeps: bool
     task: str | None
     reading: CorpusConfig
@@ -117,19 +117,19 @@ class _Request:
 
     @property
     def flags(self) -> list[str]:
-        """The options in words of the command, without the length of the run."""
+        """The options as flags of the command, without the length of the run."""
         given = {name: value for name, value in self.training.given.items() if name != "minutes"}
         reading = {name: value for name, value in vars(self.reading).items() if value is not None}
         return [*to_flags(CorpusConfig, reading), *to_flags(TrainingOptions, given)]
 
 
 def _request(options: dict[str, Any], validation: float | Texts | None, **others: Any) -> _Request:
-    """Build the request. Raises TypeError for an unknown option, OptionError for a value that one refuses."""
+    """Build the request. Raises TypeError for an unknown option, OptionError for an invalid value."""
     reading, training = ({one.name for one in fields(config)} for config in (CorpusConfig, TrainingOptions))
     check_keywords(options, sorted({*reading, *training, *(train.__kwdefaults__ or {})}))
     held_out = None
     if isinstance(validation, bool):
-        raise TypeError(f"validation takes a share, a path or texts, not {validation}")
+        raise TypeError(f"validation must be a fraction, a path or texts, not {validation}")
     if isinstance(validation, (str, os.PathLike, int, float)):
         options["validation"] = str(os.fspath(validation) if isinstance(validation, os.PathLike) else validation)
     elif validation is not None:
@@ -154,7 +154,7 @@ class _Listener:
         return self._stopped
 
     def warn(self, text: str) -> None:
-        """Report a remark of the command."""
+        """Report a message of the command as a warning."""
         self.show(Warned(text.removeprefix("warning: ")))
 
     def show(self, event: Event) -> None:
@@ -173,7 +173,7 @@ class _Listener:
 
 
 def _in_words_of_python(event: Event) -> Event:
-    """Return an event whose texts name keywords in place of the command's options."""
+    """Return an event with the command's options replaced by keywords in its texts."""
     if isinstance(event, Warned):
         return Warned(in_keywords(event.message))
     if isinstance(event, Planned):
@@ -222,7 +222,7 @@ class _Training:
         reading = start.corpus_config(request.reading, new_corpus=request.new_corpus)
         require_readable([*paths, *held_out_files(reading.held_out)])
         if not paths and (reading.csv_column or reading.json_field):
-            raise UsageError("--csv-column and --json-field read files; take the text from records in memory yourself")
+            raise UsageError("--csv-column and --json-field read files; for records in memory, pass their texts")
         texts = open_corpus(paths, reading, warn) if paths else [TextInMemory(in_memory, "texts")]
         corpus, task = read_corpus(texts, request.held_out, request.task, start, reading, warn)
         require_same_corpus(start, corpus, new_corpus=request.new_corpus)
@@ -235,7 +235,7 @@ class _Training:
                 path = event.path if isinstance(event, Stopped) else path
                 if request.keeps:
                     self._listener.show(event)
-                elif not isinstance(event, Saved):      # a file that will be removed concerns nobody
+                elif not isinstance(event, Saved):      # a file that will be removed is of no interest
                     self._listener.show(replace(event, path="") if isinstance(event, Stopped) else event)
         if not path and not (request.resume and os.path.exists(request.path)):
             raise CharlmError("the run was stopped before its first update, so there is no model")
@@ -255,7 +255,7 @@ class _Training:
 
 
 def _level_of_caller() -> int:
-    """Return the `stacklevel` of the code that called `train`, for a warning of the function that asks."""
+    """Return the `stacklevel` that attributes a warning of the calling function to the caller of `train`."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "charlm":
         level, frame = level + 1, frame.f_back
@@ -271,7 +271,7 @@ def _initial(given: Path | LanguageModel | None) -> tuple[str | None, Model | No
 
 @contextlib.contextmanager
 def _path_for(output: Path | None) -> Iterator[str]:
-    """Yield the path of the model: the output, or a file that is removed in the end."""
+    """Yield the path of the model: the output, or a temporary file that is removed at the end."""
     if output is not None:
         yield os.fspath(output)
         return
@@ -280,7 +280,7 @@ def _path_for(output: Path | None) -> Iterator[str]:
 
 
 def _from_another_thread(events: Iterator[Event], stop: Callable[[], None]) -> Iterator[Event]:
-    """Yield events that are made in another thread. Ctrl-C, which arrives in this one, calls `stop` and waits."""
+    """Yield events that are produced in another thread. Ctrl-C, which arrives in this one, calls `stop` and waits."""
     with ThreadPoolExecutor(1, "charlm-train") as other:
         try:
             while True:

@@ -170,7 +170,7 @@ def test_states_are_values(model):
     model.BaseScore(again, "the", again)
     assert again == two == copy.deepcopy(two) and again is not two and hash(again) == hash(two)
     assert one != two and (one < two) != (two < one) and len({one, two, again}) == 2
-    with pytest.raises(ValueError, match="^the state is empty; BeginSentenceWrite"):
+    with pytest.raises(ValueError, match="^the state is empty; set it with BeginSentenceWrite"):
         model.BaseScore(kenlm.State(), "the", two)
 
 

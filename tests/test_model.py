@@ -332,7 +332,7 @@ def test_save_replaces_a_model_only_if_asked_for_and_another_file_never(models, 
     models["lines"].save(tmp_path / "m", replace=True)
     assert charlm.load(tmp_path / "m").task == "lines"
     (tmp_path / "diary.txt").write_text("dear diary")
-    with pytest.raises(UsageError, match="is not a model, so nothing replaces it"):
+    with pytest.raises(UsageError, match="is not a model, so it is never replaced"):
         models["text"].save(tmp_path / "diary.txt", replace=True)
     with pytest.raises(StorageError):
         models["text"].save(tmp_path / "missing" / "m")

@@ -191,7 +191,7 @@ def test_an_existing_model_is_replaced_only_if_asked_for(tmp_path):
     (NAMES, {"resume": True}, UsageError, "^resume=True continues the run of an output"),
     (NAMES, {"threads": 0}, UsageError, "^threads must"), (NAMES, {"device": "gpu"}, UsageError, "^device must"),
     (NAMES, {"checkpoint_every": "x"}, UsageError, "^checkpoint_every must"),
-    (NAMES, {"output": ""}, UsageError, "^output is empty"), (NAMES, {"on_event": 3}, TypeError, "^on_event takes"),
+    (NAMES, {"output": ""}, UsageError, "^output is empty"), (NAMES, {"on_event": 3}, TypeError, "^on_event must be"),
     (NAMES, {"validation": True}, TypeError, "^validation takes"),
     (NAMES, {"tasks": "text"}, TypeError, "did you mean task[?]"),
     (NAMES, {"validation": 2.0}, UsageError, "^validation must be a fraction"),
@@ -203,7 +203,7 @@ def test_an_existing_model_is_replaced_only_if_asked_for(tmp_path):
     ([("a", "b\n")], {}, CorpusError, r"^texts\[0\] has a tab or a line break"),
     (["é\ud800"], {}, CorpusError, r"^texts\[0\] has a lone surrogate"),
     ([Path("a"), "b"], {}, TypeError, r"^texts\[1\] is of type str, the first one is a path"),
-    ([__file__], {}, UsageError, "^texts has the names of files.*pathlib.Path"),
+    ([__file__], {}, UsageError, "^texts contains file names.*pathlib.Path"),
     ("some words", {}, CorpusError, "there is no file 'some words'; a str is the path"),
     ("a\0b", {}, CorpusError, "there is no file"), (Path("missing"), {}, CorpusError, "^missing: cannot be read")])
 def test_what_cannot_work_is_refused_in_words_of_python(given, options, kind, message):

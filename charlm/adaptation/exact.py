@@ -1,8 +1,8 @@
 """Arithmetic with the same bits on every machine: only IEEE + - * /, square root, rounding and integers.
 
-What libm, BLAS and NumPy's reductions return depends on the processor and the build. Here exp and log are fixed
-polynomials, evaluated element by element, and every sum is one of whole numbers below 2^53, exact in any order. What
-is needed for every token is interpolated from tables of them, with a third of the operations.
+The results of libm, BLAS and NumPy's reductions depend on the processor and the build. Here exp and log are fixed
+polynomials, evaluated element by element, and every sum is over integers below 2^53, so it is exact in any order.
+Functions that are needed for every token are interpolated from tables of these, with a third of the operations.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _ATANH = [1 / 17, 1 / 15, 1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0]
 _MANTISSA = (1 << 52) - 1
 _HALF_SQRT2 = 0x3FE6A09E667F3BCD        # bits of sqrt(1/2)
 _BITS_OF_ONE = 0x3FF << 52
-STEPS = 512                             # of the tables, for a change of x by 1
-LARGEST = 44                            # x of e^x in the table
+STEPS = 512                             # table entries for each unit of x
+LARGEST = 44                            # the table of e^x covers -LARGEST to LARGEST
 _LEAST = 28                             # SCALE * e^-28 rounds to 1
-_OCTAVES, _MANTISSA_STEPS = 46, 9       # of the logarithm's table: up to e^32, and 2^9 steps for each factor of 2
+_OCTAVES, _MANTISSA_STEPS = 46, 9       # the table of ln x covers 1 to 2^46, with 2^9 entries for each factor of 2
 
 
 def _horner(x: Floats, coefficients: list[float]) -> Floats:
@@ -64,7 +64,7 @@ def log(x: Floats) -> Floats:
 
 
 class Interpolated:
-    """A function by its values at 0, 1, 2 ..., linear between them, and constant after the last."""
+    """A function given by its values at 0, 1, 2, ...: linear between them and constant after the last."""
 
     def __init__(self, values: Floats):
         self._values, self._slopes = values, np.append(values[1:] - values[:-1], 0.0)
@@ -80,7 +80,7 @@ class Interpolated:
 
 @functools.cache
 def _falling() -> Interpolated:
-    """Return SCALE * e^-x for x in steps; after the last, 0."""
+    """Return SCALE * e^-x for x in steps of 1 / STEPS; 0 after the last."""
     return Interpolated(np.append(exp(np.arange(_LEAST * STEPS) / -STEPS) * SCALE, 0.0))
 
 
@@ -91,13 +91,13 @@ def _rising() -> Interpolated:
 
 @functools.cache
 def _logarithm() -> Interpolated:
-    """Return ln x of 1 to 2^_OCTAVES, by the leading bits of x."""
+    """Return ln x for x from 1 to 2^_OCTAVES, indexed by the leading bits of x."""
     bits = np.arange((_OCTAVES << _MANTISSA_STEPS) + 1) << 52 - _MANTISSA_STEPS
     return Interpolated(log((bits + _BITS_OF_ONE).view(np.float64)))
 
 
 def softmax_weights(logits: Floats, scale: float) -> Integers:
-    """Return whole weights (N, V) >= 1, in proportion to e^(scale * logits), the largest SCALE + 1; logits are lost."""
+    """Return integer weights (N, V) >= 1 in proportion to e^(scale * logits), at most SCALE + 1; overwrites logits."""
     np.subtract(logits.max(axis=1, keepdims=True), logits, out=logits)
     logits *= scale * STEPS
     weights = _falling()(logits)
@@ -107,7 +107,7 @@ def softmax_weights(logits: Floats, scale: float) -> Integers:
 
 
 def power(x: Floats) -> Floats:
-    """Return e^x of -LARGEST to LARGEST, which other x count as, within a relative error of 5e-7."""
+    """Return e^x with a relative error of at most 5e-7; x is clipped to -LARGEST and LARGEST."""
     x = x * STEPS
     x += LARGEST * STEPS
     np.maximum(x, 0.0, out=x)
@@ -115,7 +115,7 @@ def power(x: Floats) -> Floats:
 
 
 def log_from_one(x: Floats) -> Floats:
-    """Return ln x of x >= 1, within 2e-7; of 2^46 for larger x."""
+    """Return ln x for x >= 1, to within 2e-7; x is clipped to 2^46."""
     return _logarithm()(np.multiply(x.view(np.int64) - _BITS_OF_ONE, 2.0 ** (_MANTISSA_STEPS - 52)))
 
 

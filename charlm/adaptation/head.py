@@ -44,7 +44,7 @@ class AdaptiveHead:
         self._sum, self._read = np.zeros(inputs - 1), 0     # of all states read
 
     def _rounded(self, weights: Floats) -> Floats:
-        """Return whole numbers within the limit, in the same array."""
+        """Return weights rounded to integers within the limit; overwrites its argument."""
         limit = _WEIGHT_LIMIT / self._unit
         np.rint(weights, out=weights)
         np.minimum(weights, limit, out=weights)
@@ -58,7 +58,7 @@ class AdaptiveHead:
         return inputs
 
     def weights(self, inputs: Floats) -> Integers:
-        """Return whole weights (N, V), proportional to the probabilities."""
+        """Return integer weights (N, V), proportional to the probabilities."""
         return softmax_weights(inputs @ self._weights.T, self._unit / self._scale)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:
@@ -85,7 +85,7 @@ class AdaptiveHead:
         self._weights[index] = self._rounded(change)
 
     def _step(self, index: slice | IntArray, gradient: Floats) -> Floats:
-        """Return the step of Adam for these rows, in whole numbers."""
+        """Return Adam's step for these rows, in integers."""
         squares, more = self._squares[index], gradient * gradient
         squares *= _SECOND_MOMENT
         more *= 1 - _SECOND_MOMENT
@@ -108,7 +108,7 @@ class GivenLogits:
         return states.astype(np.float64)
 
     def weights(self, inputs: Floats) -> Integers:
-        """Return whole weights (N, V), proportional to the probabilities."""
+        """Return integer weights (N, V), proportional to the probabilities."""
         return softmax_weights(inputs.copy(), 1.0)
 
     def learn(self, inputs: Floats, probabilities: Floats, tokens: IntArray) -> None:

@@ -45,12 +45,12 @@ class Mixer:
         self._squares = np.full(len(self._weights), _FIRST_SQUARES)
 
     def mix(self, weights: Integers, tokens: IntArray, counts: IntArray) -> Mixture:
-        """Return the mixture of the head's whole weights (N, V) with followers and counts (N, ORDERS, SLOTS)."""
+        """Return the mixture of the head's integer weights (N, V) with followers and counts (N, ORDERS, SLOTS)."""
         length, size = weights.shape
         seen = counts.ravel().nonzero()[0]
         positions, found = tokens.ravel()[seen], counts.ravel()[seen]
         totals = weights.sum(axis=1) / self._settings.concentration
-        if length > 1:                                                      # positions in the flat (N, V)
+        if length > 1:                                                      # indices in the flat (N, V)
             rows = seen // (ORDERS * SLOTS)
             positions += rows * size
             totals = totals[rows]

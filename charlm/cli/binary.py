@@ -17,23 +17,23 @@ from charlm.errors import CorpusError
 if TYPE_CHECKING:
     from charlm.reports.meter import Meter
 
-HEADER = 4096                           # bytes: a larger part is the contents of a block
+HEADER = 4096                           # bytes; a larger read is the contents of a block
 
 
 class MeteredInput:
     """A function that reads the next bytes of a file, with a progress line that follows the tokens of its text.
 
-    What was read before a block is done when the next one is read; within a block, tokens are taken to be as many bytes
-    as those before.
+    A block counts as done when the next one is read. Within a block, progress is estimated from the tokens, at the
+    bytes per token of the blocks before it.
     """
 
     def __init__(self, stream: BinaryIO, name: str, meter: Meter, token_size: float):
         self._stream, self._name, self._meter, self._first_size = stream, name, meter, token_size
         self._read = self._done = 0     # bytes
-        self._tokens = self._earlier_tokens = 0             # of the present block and of those before
+        self._tokens = self._earlier_tokens = 0             # in the current block and in those before it
 
     def __call__(self, count: int) -> bytes:
-        """Return the next bytes, none at the end. Raises CorpusError."""
+        """Return the next bytes, or empty bytes at the end. Raises CorpusError."""
         if self._tokens or count > HEADER:
             self._done = self._read
             self._earlier_tokens += self._tokens
@@ -43,14 +43,14 @@ class MeteredInput:
         return data
 
     def check_first(self, check: Callable[[Callable[[int], bytes]], None]) -> None:
-        """Let `check` read everything, and go back to the beginning; a pipe, which cannot, is left alone."""
+        """Let `check` read everything, then rewind; do nothing for a pipe, which cannot be rewound."""
         if self._stream.seekable():
             start = self._stream.tell()
             check(self._next)
             self._stream.seek(start)
 
     def watch(self, tokens: int) -> None:
-        """Count tokens that have been coded."""
+        """Count tokens that have been encoded or decoded."""
         self._tokens += tokens
         size = self._done / self._earlier_tokens if self._earlier_tokens else self._first_size
         self._meter.update(min(self._read, round(self._done + size * self._tokens)))
@@ -67,8 +67,8 @@ def open_input(file: str | None, *, streams: bool = True, quiet: bool = False,
                token_size: float = 1.0) -> Iterator[MeteredInput]:
     """Open a file or stdin; yield a function that reads it. Raises CorpusError.
 
-    A progress line is shown unless `quiet`; on the terminal that the product goes to only if it does not go there as
-    it comes (`streams`). `token_size` is how many bytes a token of the first block takes, about.
+    A progress line is shown unless `quiet` is set or the output `streams` to the same terminal. `token_size` is an
+    estimate of the bytes per token of the first block.
     """
     from charlm.text.reading import open_bytes, source_name
     from charlm.text.sources import Sources

@@ -30,8 +30,8 @@ Examples:
 @options.option("--uniform-prior", is_flag=True,
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
 @options.option("--among", metavar="FILE",
-              help="For pairs models: choose among the targets in FILE, one a line, instead of all words that the "
-                   "model writes.")
+              help="For pairs models: choose among the targets in FILE, one per line, instead of all words that "
+                   "the model can write.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
               help="Labels per line, most probable first; above 1, each is printed as line, label, probability.")
 @options.identified_records
@@ -47,11 +47,11 @@ def command(files: tuple[str, ...], model: str | None, uniform_prior: bool, amon
     times the label's frequency in training. Reads files or stdin and answers each line as soon
     as it is read.
 
-    With a pairs model a line is a source and the labels are targets: the words that the model writes, or
-    those of --among, each with its probability given the source, normalised over all of them.
+    With a pairs model each line is a source, and the labels are targets: the words that the model can
+    write, or those listed in --among. Their probabilities given the source are normalised to add up to 1.
     """
     if among == "-" and (not files or "-" in files):
-        raise click.UsageError("the lines come from stdin; give --among another file")
+        raise click.UsageError("stdin already supplies the lines; name a file with --among")
     workers = options.set_up_cores(threads, device)
     from charlm.cli.models import load_model
     lines, output = LineReader(files, errors, format), Output()
@@ -78,7 +78,7 @@ def _targets(path: str, errors: str) -> list[str]:
     from charlm.text.reading import read_text, split_lines, strip_line_end
     if targets := [line for line in map(strip_line_end, split_lines(read_text([path], errors, message))) if line]:
         return targets
-    raise CorpusError(f"{path}: empty; there is no target to choose")
+    raise CorpusError(f"{path}: empty; there are no targets to choose from")
 
 
 def _ranked(names: Sequence[str], posteriors: np.ndarray) -> list[tuple[str, float]]:

@@ -29,15 +29,15 @@ Examples:
 
 @options.model_command("decompress", EXAMPLES)
 @options.binary_output
-@options.option("--partial", is_flag=True, help="If the file is damaged, write what came before the damage.")
+@options.option("--partial", is_flag=True, help="If the file is damaged, write the part before the damage.")
 @options.option("--lines", is_flag=True, help="Decompress the lines of `charlm compress --lines`.")
 def command(file: str | None, model: str | None, output: str | None, partial: bool, lines: bool) -> None:
     """Restore what `charlm compress` compressed, with the same model.
 
     Without -m, the model that the file was made with is looked for in this directory. A damaged or
-    incomplete file is refused with exit code 3 and nothing is written, except with --partial. What comes
-    from a pipe cannot be checked as a whole before it is decoded: then each block of about 128 kB is, and
-    blocks before the damage may be on stdout.
+    incomplete file is refused with exit code 3 and nothing is written, except with --partial. Input from
+    a pipe cannot be checked in advance: each block of about 128 kB is checked before it is decoded, and
+    the blocks before the damage may already be on stdout.
     """
     options.limit_threads(None)
     if lines:
@@ -58,7 +58,7 @@ def command(file: str | None, model: str | None, output: str | None, partial: bo
 
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Put the name of the file in front of every ArchiveError."""
+    """Prefix every ArchiveError with the name of the file."""
     try:
         yield
     except ArchiveError as error:
@@ -66,7 +66,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _check(name: str, read: Callable[[int], bytes]) -> None:
-    """Read a compressed file to its end and decode nothing. Raises ArchiveError if it is not whole."""
+    """Check a compressed file to its end without decoding it. Raises ArchiveError if it is damaged."""
     from charlm.compression.archive import Decompressor
     with _naming(name):
         Decompressor(read).check()

@@ -38,7 +38,7 @@ def command(files: tuple[str, ...], model: str | None, gap: str, num_samples: in
             format: RecordFormat | None) -> None:
     """Fill the gaps in each line, using the text before and after them.
 
-    For models trained with --fill. Reads files or stdin and answers each line as soon as it is read; a
+    For models trained with --fill. Reads files or stdin and answers each line as soon as it is read. A
     line without a gap is written unchanged.
     """
     if not gap or "\n" in gap:

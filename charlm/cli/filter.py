@@ -46,9 +46,9 @@ Examples:
                                              "written at the end of the input.")
 @options.option("--contrast", metavar="MODEL",
               help="Score by contrast with a general model: bits per character of -m minus those of MODEL.")
-@options.option("--worst", type=click.IntRange(1), metavar="N", help="Score a line by its most surprising stretch of N "
-                "characters, because a mean dilutes what is strange in a long line.")
-@options.option("--with-score", is_flag=True, help="Write score<TAB>line; of several files score<TAB>file<TAB>line.")
+@options.option("--worst", type=click.IntRange(1), metavar="N", help="Score each line by its most surprising stretch "
+                "of N characters; the mean hides a short anomaly in a long line.")
+@options.option("--with-score", is_flag=True, help="Write score<TAB>line; with several files, score<TAB>file<TAB>line.")
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core.")
 @options.identified_records
@@ -59,16 +59,16 @@ Examples:
 def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, min_bpc: float | None,
             keep: str | None, contrast: str | None, worst: int | None, with_score: bool, carry: bool, adapt: str,
             errors: str, device: str, threads: int | None, quiet: bool, format: RecordFormat | None) -> None:
-    """Keep the lines whose score is within bounds, in order and unchanged to the byte.
+    """Keep the lines whose score is within bounds, in order and byte for byte.
 
-    The score is bits per character, as `charlm score` prints them, or with --contrast the difference
+    The score is bits per character, as printed by `charlm score`, or with --contrast the difference
     between two models (Moore and Lewis 2010), which is low for lines that resemble the training text of
     -m more than that of MODEL. A pairs model scores targets given their sources. `charlm score --summary`
     suggests a bound. Reads files or stdin; without --keep each line is written as soon as it is read. The number
     of lines that passed is printed on stderr at the end.
 
-    With --csv-column or --json-field a field is scored and whole records pass, those of CSV after their header.
-    A file's last line that has no line end gets one if another file follows.
+    With --csv-column or --json-field one field is scored and whole records are kept; CSV keeps its header.
+    If the last line of a file has no line end, it gets one if another file follows.
     """
     low, high = _bounds(min_bpc, max_bpc)
     quota = _quota(keep)
@@ -96,7 +96,7 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
 
 @contextlib.contextmanager
 def _counted(lines: LineReader, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that counts lines that passed; at the end, or on Ctrl-C, say how many of all lines did."""
+    """Yield a function that counts lines that passed; at the end, or on Ctrl-C, print the count and the total."""
     passed = 0
 
     def count(more: int) -> None:
@@ -114,7 +114,7 @@ def _counted(lines: LineReader, *, quiet: bool) -> Iterator[Callable[[int], None
 
 
 class _Header:
-    """The header of CSV, which precedes the records that pass."""
+    """The CSV header, which is written before the records that pass."""
 
     def __init__(self, lines: LineReader, format: RecordFormat | None, *, with_score: bool):
         self._lines, self._is_written = lines, False
@@ -122,7 +122,7 @@ class _Header:
         self._before = "".join(f"{column}\t" for column in columns).encode() if with_score else b""
 
     def once(self) -> bytes:
-        """Return the header when it has been read, the first time; then nothing."""
+        """Return the header on the first call after it was read, otherwise empty bytes."""
         if self._is_written or not self._lines.header:
             return b""
         self._is_written = True
@@ -180,7 +180,7 @@ def _rate(score: TextScore) -> float:
 
 
 def _worst_rate(tokenizer: Tokenizer, length: int) -> Callable[[TextScore], float]:
-    """Return the function from a score to the bits per character of its worst stretch."""
+    """Return a function that maps a score to the bits per character of its worst stretch."""
     from charlm.inference.stretches import worst_stretch
     return lambda score: worst_stretch(score, tokenizer, length).bits_per_character if score.characters else math.inf
 

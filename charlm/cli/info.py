@@ -36,11 +36,11 @@ UNITS = {                               # of figures in the metadata of a traini
 def command(files: tuple[str, ...], model: str | None, jsonl: bool) -> int:
     """Describe a model, its training and its quality, one `name<TAB>value` line each; with units on a terminal.
 
-    The content digest is the same for all runs of one command: dates, times and names are no part of it. --jsonl
+    The content digest is the same for all runs of one command, because it covers no dates, times or names. --jsonl
     includes the whole history of the run: its curves, validations and samples.
 
-    Several files, or a folder, make a table of models: task, size in bytes, bits per character, date, corpus and file.
-    Files that are damaged or no models are reported, the others shown, and the exit code is 3.
+    Several files, or a folder, give a table of models: task, size in bytes, bits per character, date, corpus and file.
+    Files that are damaged or not models are reported, the others are shown, and the exit code is 3.
     """
     options.limit_threads(None)
     from charlm.cli.inventory import answer_all, means_several, show_table
@@ -65,7 +65,7 @@ def command(files: tuple[str, ...], model: str | None, jsonl: bool) -> int:
 
 
 def _write_record(path: str) -> None:
-    """Write all that a model says of itself as one JSON object."""
+    """Write everything known about a model as one JSON object."""
     from charlm.modelfile import load
     from charlm.summary import summary
     loaded = load(path)

@@ -1,4 +1,4 @@
-"""Several models as a table, for `charlm info`: a row each, or why a file is no model."""
+"""A table of several models for `charlm info`: one row per model, or the reason why a file is not a model."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Answer = TypeVar("Answer")
 
 
 def paths_of(names: Sequence[str]) -> Iterator[str]:
-    """Yield the files that these names mean: a folder means its *.charlm, a pattern the files that match it."""
+    """Yield the files that these names stand for: a folder for its *.charlm, a pattern for the files that match it."""
     for name in names:
         pattern = os.path.join(glob.escape(name), "*.charlm") if os.path.isdir(name) else name
         yield from [name] if os.path.isfile(name) else sorted(glob.glob(pattern)) or [name]
 
 
 def means_several(names: Sequence[str]) -> bool:
-    """Return whether these names mean several models, or a folder of them, which is a table however many it has."""
+    """Return whether to show a table: for several models, and for a folder whatever the number of its models."""
     return len(names) > 1 or any(map(os.path.isdir, names)) or len([*paths_of(names)]) > 1
 
 
 def answer_all(names: Sequence[str], answer: Callable[[str], Answer]) -> tuple[list[Answer], int]:
-    """Return the answers for the models in the order of their names, and an exit code; report files that are none."""
+    """Return the answers for the models in the order of `names`, and an exit code; report files that are not models."""
     answers, code = [], 0
     for path in paths_of(names):
         try:
@@ -59,7 +59,7 @@ def show_table(names: Sequence[str]) -> int:
 
 
 def _row(path: str) -> tuple[Any, ...]:
-    """Return the row of a model. Raises ModelFileError for a damaged one, too."""
+    """Return the row of a model. Raises ModelFileError for a file that is damaged or not a model."""
     from charlm.modelfile import summarize
     summary = summarize(path)
     return (summary.task, summary.size, summary.training.get("bits_per_character"), summary.provenance.date or None,
@@ -67,7 +67,7 @@ def _row(path: str) -> tuple[Any, ...]:
 
 
 def _aligned(rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table for reading, its columns as wide as a terminal shows them.
+    """Return a table with aligned columns, by the width of characters on a terminal.
 
     >>> print(_aligned([("task", "size"), ("text", 3511292), ("日", None)]), end="")
     task    size
@@ -101,7 +101,7 @@ def _width(text: str) -> int:
 
 
 def _shortened(text: str) -> str:
-    """Return a text in MAX_CORPUS cells at most.
+    """Return a text shortened to at most MAX_CORPUS terminal cells.
 
     >>> _shortened("日本語" * 9)
     '日本語日本語日本語日本…'

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of input, or one record of which a field is the text."""
+    """One line of input, or one record, with one of its fields as the text."""
 
     number: int                         # from 1, in its file
     text: str                           # without line end and byte order mark; empty if not UTF-8
@@ -28,8 +28,8 @@ class Line:
     file: str = ""                      # its file, if records have to name it
     ordinal: int = field(default=0, compare=False)          # its number among the lines of all files, from 1
     unit: str = "line"                  # what the number counts; `record` for CSV
-    is_field: bool = False              # the text is a field of a record, and may have line breaks
-    ids: tuple[object, ...] = ()        # the field that identifies the record, if there is one
+    is_field: bool = False              # the text is a field of a record, and may contain line breaks
+    ids: tuple[object, ...] = ()        # the field of --id, if given
 
     @property
     def valid(self) -> bool:
@@ -38,7 +38,7 @@ class Line:
 
     @property
     def flat(self) -> str:
-        """The text with its line breaks as spaces, for models that read single lines."""
+        """The text with spaces for its line breaks, for models that read single lines."""
         return single_line(self.text) if self.is_field else self.text
 
     def text_for(self, scorer: Scorer) -> str:
@@ -47,34 +47,34 @@ class Line:
 
     @property
     def begin(self) -> str:
-        """The byte order mark that the first line begins with, else an empty string."""
+        """The byte order mark if this is the first line and has one, else an empty string."""
         is_first = self.number == 1 and not self.is_field
         return "\ufeff" if is_first and self.data.startswith(codecs.BOM_UTF8) else ""
 
     @property
     def place(self) -> str:
-        """Where the line is, in words: `line 3`, or `a.txt: line 3`."""
+        """The position of the line for a message: `line 3` or `a.txt: line 3`."""
         file = "standard input" if self.file == STDIN else self.file
         return f"{file}: {self.unit} {self.number}" if file else f"{self.unit} {self.number}"
 
     @property
     def keys(self) -> dict[str, object]:
-        """The fields with which a JSON record about the line begins."""
+        """The leading fields of a JSON record about the line: file, number and id."""
         file = {"file": self.file} if self.file else {}
         return {**file, self.unit: self.number, **dict(zip(("id",), self.ids, strict=False))}
 
     @property
     def columns(self) -> str:
-        """The columns before the text in a plain row about the line, each with its tab."""
+        """The columns that precede the text in plain output, each followed by a tab."""
         return "".join(f"{value.translate(ESCAPES)}\t" for value in [self.file, *map(_plain, self.ids)][not self.file:])
 
     @property
     def shown(self) -> str:
-        """The text as a column of a plain row."""
+        """The text as a column of plain output."""
         return self.escaped(self.text)
 
     def escaped(self, text: str) -> str:
-        """Return a text that a plain row has of this line; one of a record could have any character in it."""
+        """Return a part of the text for plain output, with escapes if it is a field, which may have line breaks."""
         return text.translate(ESCAPES) if self.is_field else text
 
 
@@ -84,14 +84,14 @@ def _plain(id: object) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive lines of one file as bytes; they are decoded where they are answered, which may be in a worker."""
+    """Consecutive lines of one file as bytes, decoded only where they are answered, possibly in a worker."""
 
     file: str                           # empty if records need not name it
     first: int                          # number of the first line
     ordinal: int                        # its number among the lines of all files
     count: int                          # of lines
     lines: bytes                        # with their line ends; the last line of the input may lack one
-    records: tuple[Line, ...] = ()      # in place of lines: records, which are decoded while they are found
+    records: tuple[Line, ...] = ()      # instead of `lines`: records, which the parser has decoded
 
     @property
     def size(self) -> int:
@@ -99,7 +99,7 @@ class Part:
         return len(self.lines) + sum(len(record.data) for record in self.records)
 
     def decoded(self, errors: str) -> Iterator[tuple[Line, str]]:
-        """Yield each line, and where it is not UTF-8, if so."""
+        """Yield each line with the position of its first byte that is not UTF-8, or an empty string."""
         if self.records:
             yield from ((record, "") for record in self.records)
             return
@@ -122,7 +122,7 @@ class Part:
 
 
 def record_line(record: Record, file: str, ordinal: int, end: bytes, *, unit: str, has_id: bool) -> Line:
-    """Return a record as a line of a file; one that has no line end gets `end`."""
+    """Return a record as a line of a file; a record without a line end gets `end`."""
     data = record.data if record.data.endswith(b"\n") else record.data + end
     return Line(record.number, record.text, "\n", data, record.error, file, ordinal, unit, True,
                 (record.id,) if has_id else ())

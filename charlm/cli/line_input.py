@@ -19,7 +19,7 @@ from charlm.text.sources import STDIN, expand
 
 CHUNK = 1 << 16                         # bytes read at once
 MAX_BATCH = 256                         # lines answered at once
-FIRST_BATCH = 32                        # fewer at first: an answer comes soon, and workers, if worth it, start soon
+FIRST_BATCH = 32                        # smaller, so that the first answers and the workers, if any, start soon
 
 
 Batch = list[Part]                      # lines that are answered at once
@@ -28,25 +28,25 @@ Batch = list[Part]                      # lines that are answered at once
 class LineInput:
     """The lines of files, one file after the other; a last line without a line end gets one if a file follows.
 
-    With a format they are records, of which one field is the text. If there are several files, those that cannot be
-    read are reported with `unreadable` and left out; with `one_header` also CSV whose header is not that of the first.
+    With a format they are records with one field as the text. If there are several files, those that cannot be read
+    are passed to `unreadable` and left out; with `one_header`, so is a CSV file whose header differs from the first.
     """
 
-    descriptor: int | None = None       # to wait for input; None if reading never has to wait, e.g. for a file on disk
+    descriptor: int | None = None       # to wait for input; None if reading never blocks, as for a file on disk
 
     def __init__(self, files: Sequence[str], errors: str, unreadable: Callable[[CorpusError], None],
                  format: RecordFormat | None = None, *, one_header: bool = False):
         self.sources, self._errors, self._unreadable = expand(files), errors, unreadable
         self._format, self._one_header = format, one_header
-        self.header = b""               # the first one of CSV, once it has been read
+        self.header = b""               # of the first CSV file, once it has been read
         self.count = 0                  # lines read so far
         self.size = self.sources.size   # bytes of all files; None if one of them is a pipe
-        self.position = 0               # bytes read of them; of compressed files these are compressed bytes
-        self._has_part = False          # a whole part has been read and not yet been taken
-        self._opens_pipe = False        # a pipe is opened next, which waits for its writer
+        self.position = 0               # bytes read so far, before decompression
+        self._has_part = False          # whether a complete part is waiting to be taken
+        self._opens_pipe = False        # whether a pipe is opened next, which waits for its writer
 
     def batches(self) -> Iterator[Batch | None]:
-        """Yield batches of the lines that have arrived, at most MAX_BATCH lines each; None if no whole line has."""
+        """Yield batches of the lines that have arrived, at most MAX_BATCH each; None if no complete line has."""
         held, lines = Batch(), 0
         for part in self._parts():
             if held and (part is None or lines + part.count > _limit(held[0].ordinal - 1)):
@@ -57,14 +57,14 @@ class LineInput:
                 continue
             held.append(part)
             lines += part.count
-            if self.descriptor is not None:             # more may be long in coming
+            if self.descriptor is not None:             # the next line may take long to arrive
                 yield held
                 held, lines = Batch(), 0
         if held:
             yield held
 
     def is_ready(self) -> bool:
-        """Return True if the next batch, or None, can be had without waiting for input."""
+        """Return True if `batches` can yield again without waiting for input."""
         if self._has_part or self.descriptor is None:
             return not self._opens_pipe
         poll = select.poll()
@@ -94,7 +94,7 @@ class LineInput:
                 self._unreadable(error)
 
     def _lines_of(self, stream: BinaryIO, file: str, end: bytes) -> Iterator[Part | None]:
-        """Yield parts of an open file; its last line, if it has no line end, gets `end`."""
+        """Yield parts of an open file; a last line without a line end gets `end`."""
         number, rest = 1, list[bytes]()
         for chunk in self._chunks(stream, file):
             *whole, last = chunk.split(b"\n")
@@ -115,7 +115,7 @@ class LineInput:
             yield self._part(file, number, [line], end)
 
     def _records_of(self, stream: BinaryIO, file: str, end: bytes, format: RecordFormat) -> Iterator[Part | None]:
-        """Yield parts of an open file of records; the last one, if it has no line end, gets `end`."""
+        """Yield parts of an open file of records; a last record without a line end gets `end`."""
         from charlm.text.reading import source_name
         from charlm.text.records import parser_for, read_records
         parser = parser_for(format, source_name(file), self._errors)
@@ -133,7 +133,7 @@ class LineInput:
     def _check_header(self, header: bytes, name: str) -> None:
         self.header = self.header or header
         if self._one_header and header.rstrip() != self.header.rstrip():
-            raise CorpusError(f"{name}: its header is not that of the first file, so its records cannot follow")
+            raise CorpusError(f"{name}: its header differs from the first file's; filter it separately")
 
     def _record_part(self, file: str, records: Sequence[Record], end: bytes, format: RecordFormat) -> Part:
         named, has_id = self._named(file), format.id is not None
@@ -153,18 +153,18 @@ class LineInput:
         return part
 
     def _chunks(self, stream: BinaryIO, file: str) -> Iterator[bytes]:
-        """Yield the bytes of an open file as they come, and keep the position."""
+        """Yield the bytes of an open file as they arrive, and update the position."""
         from charlm.text.reading import byte_chunks
         begin, read = self.position, 0
         for chunk in byte_chunks(stream, file, CHUNK, errors=self._errors, warn=message):
             read += len(chunk)
-            # Of a compressed file the descriptor is that of the compressed one.
+            # For a compressed file, the descriptor belongs to the compressed file.
             self.position = begin + (os.lseek(stream.fileno(), 0, os.SEEK_CUR) if _is_regular(stream) else read)
             yield chunk
 
 
 def _limit(before: int) -> int:
-    """Return the most lines of a batch before which this many lines have been read."""
+    """Return the maximum size of a batch after this many lines have been read."""
     return MAX_BATCH if before else min(FIRST_BATCH, MAX_BATCH)
 
 

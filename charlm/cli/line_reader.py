@@ -36,7 +36,7 @@ class _Report(NamedTuple):
     """Something about a line to print on stderr, in the order of the lines."""
 
     line: int                           # ordinal
-    kind: str                           # one of _INVALID, or what is doubtful
+    kind: str                           # one of _INVALID, or the text of a warning
     text: str                           # the message
 
 
@@ -47,7 +47,7 @@ _INVALID = (_UNDECODABLE, _WITHOUT_TEXT, _REFUSED)
 
 
 def _advice(kind: str, advice: str) -> str:
-    """Return how a message about invalid lines ends."""
+    """Return the end of a message about invalid lines: the advice, if there is any."""
     advice = advice or ("convert them, or pass --errors replace or ignore" if kind == _UNDECODABLE else "")
     return advice and f"; {advice}"
 
@@ -55,9 +55,9 @@ def _advice(kind: str, advice: str) -> str:
 class LineReader:
     """The lines of files or of stdin.
 
-    Files may be named as folders or globs. One of several that cannot be read is reported on stderr and left out.
+    Names may be folders or globs. If one of several files cannot be read, it is reported on stderr and left out.
     Invalid lines (not UTF-8, or refused by the model) are reported on stderr, the first few by number, and answered
-    by an empty line or an error record, or left out. When all is answered, `close` raises CorpusError for either.
+    by an empty line or an error record, or left out. At the end, `close` raises CorpusError in either case.
     """
 
     def __init__(self, files: Sequence[str] | str | None, errors: str, format: RecordFormat | None = None, *,
@@ -77,40 +77,39 @@ class LineReader:
 
     @property
     def size(self) -> int | None:
-        """The bytes of all files as they are on disk, or None if one of them is a pipe."""
+        """The bytes of all files on disk, or None if one of them is a pipe."""
         return self._input.size
 
     @property
     def position(self) -> int:
-        """The bytes read of them so far; of compressed files these are compressed bytes."""
+        """The bytes read so far, before decompression."""
         return self._input.position
 
     @property
     def header(self) -> bytes:
-        """The header of CSV, once it has been read."""
+        """The CSV header, once it has been read."""
         return self._input.header
 
     @property
     def names_files(self) -> bool:
-        """Return whether records about lines name their file."""
+        """Return True if records about lines name their file."""
         return self._input.sources.named
 
     def batches(self) -> Iterator[Batch | None]:
-        """Yield batches of the lines that have arrived; None if no whole line has."""
+        """Yield batches of the lines that have arrived; None if no complete line has."""
         return self._input.batches()
 
     def _unreadable(self, error: CorpusError) -> None:
-        """Count a file that cannot be read, one of several, and report it."""
+        """Count and report a file that cannot be read."""
         self._unread += 1
         message(f"warning: {error}")
 
     def map_batches(self, work: Callable[[list[Line]], Result], *, workers: int = 1, streams: bool = True,
                     quiet: bool = False) -> Iterator[Result]:
-        """Yield what `work` returns for each batch of lines, in order; several workers do it side by side.
+        """Yield the result of `work` for each batch of lines, in order; several workers run in parallel.
 
-        `work` may call `map_valid` and `warn`. What else it changes is lost if a worker does it. A progress line is
-        shown unless `quiet`; on the terminal that the results go to only if they do not go there as they come
-        (`streams`).
+        `work` may call `map_valid` and `warn`; any other state that it changes is lost if it runs in a worker. A
+        progress line is shown unless `quiet` is set or the results `stream` to the same terminal.
         """
         from charlm.inference.parallel import map_in_order
 
@@ -128,7 +127,7 @@ class LineReader:
                 self.answered += sum(part.count for part in batch)
                 done += sum(part.size for part in batch)
                 position = read.popleft()
-                # Lines are read in chunks; of text that is not compressed the bytes of lines say more exactly where.
+                # Input is read in chunks; without compression, the bytes of the lines are the more exact position.
                 meter.update(min(max(done, position - CHUNK), position), self.answered, done)
                 yield result
 

@@ -1,4 +1,4 @@
-"""Progress lines of commands: when one is shown, and how it gives way to messages."""
+"""Progress lines of commands: when one is shown, and how it makes room for messages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from charlm.model import LanguageModel
     from charlm.reports.meter import Meter
 
-LONG_PROMPT = 20_000                    # characters; fewer take no time
+LONG_PROMPT = 20_000                    # characters; shorter prompts take next to no time
 _KEY = f"{__name__}.meter"              # in the metadata of click's context
 
 
 def start_meter(size: int | None, *, unit: str = "", what: str = "", streams: bool = False,
                 quiet: bool = False) -> Meter:
-    """Return a progress line on stderr, which draws nothing unless stderr is a terminal that may be animated.
+    """Return a progress line on stderr, which draws nothing unless stderr is a terminal that allows animation.
 
-    If the product `streams`, stdout must be no terminal, because the line would get between its records. The end of
-    the command, for whatever reason, removes the line.
+    If the output `streams`, stdout must not be a terminal either, because the line would appear between its records.
+    The line is removed when the command ends, for whatever reason.
     """
     from charlm.reports.meter import Meter
     shown = not quiet and _is_animated() and not (streams and _is_terminal(sys.stdout))
@@ -43,7 +43,7 @@ def erase_meter() -> None:
 
 
 def watch_reading(meter: Meter) -> Callable[[int], None]:
-    """Return a function that takes the number of bytes just read, and removes the meter once all are."""
+    """Return a function that adds the number of bytes just read, and removes the meter at the end of the input."""
     position = 0
 
     def add(count: int) -> None:
@@ -56,7 +56,7 @@ def watch_reading(meter: Meter) -> Callable[[int], None]:
 
 
 def watch_measuring(meter: Meter) -> tuple[Callable[[int], None], Callable[[float], None]]:
-    """Return functions that take the number of bytes just read, and the share of all that was read that is measured."""
+    """Return two functions: one adds the bytes just read, one takes the share of them that has been measured."""
     position = 0
 
     def read(count: int) -> None:
@@ -69,7 +69,7 @@ def watch_measuring(meter: Meter) -> tuple[Callable[[int], None], Callable[[floa
 
 
 def watch_prompt(model: LanguageModel, prompt: str) -> None:
-    """Show how much of a long prompt of running text a model has read, if it takes long."""
+    """Show a progress line while a model reads a long prompt of running text."""
     if model.task_row.by_line or len(prompt) < LONG_PROMPT:
         return
     meter = start_meter(len(prompt.encode("utf-8", "replace")), what="prompt", streams=True)
@@ -89,7 +89,7 @@ def _is_animated() -> bool:
 
 
 def _is_terminal(stream: object) -> bool:
-    """Return True for a standard stream that is a terminal, False also if it is closed or absent."""
+    """Return True if a standard stream is a terminal, False also if it is closed or absent."""
     try:
         return bool(stream.isatty())    # type: ignore[attr-defined]
     except (AttributeError, ValueError):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def find_model(path: str | None, verb: str = "", *, besides: str | None = None) -> str:
     """Return the given path, else the newest `*.charlm` in this folder other than `besides`, named on stderr.
 
-    Among several models the newest that the verb takes is chosen; where lines of text are expected, a model of pairs
-    only if there is no other. Raises UsageError if there is no model.
+    Among several models, the newest that the verb works with is chosen; for verbs that expect lines of text, a pairs
+    model only if there is no other. Raises UsageError if there is no model.
     """
     if path:
         return path
@@ -64,7 +64,7 @@ def find_model_of(digest: bytes) -> str:
 
 
 def default_output(corpus: str) -> str:
-    """Return `<corpus>.charlm` in the working directory, for a file without its ending, for a folder with its name.
+    """Return `<corpus>.charlm` in the working directory: a file's name without its suffix, or a folder's name.
 
     >>> default_output("books/novel.txt.gz")
     'novel.charlm'

@@ -158,16 +158,16 @@ def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
 
 
 _FILES = """
-A folder can be named, too, for all files below it that are not hidden, or a quoted glob such as
-'logs/**/*.gz'; .gz, .bz2, .xz and .zst are decompressed, and - is stdin."""
-LEFT_OUT = " Of several files one that cannot be read is reported and left out; the exit code is then 4."
-FILES_IN_RECORDS = f' Where there are several files, a record names its file before the text or as "file".{LEFT_OUT}'
+FILE can also be a folder, for all files below it that are not hidden, or a quoted glob such as
+'logs/**/*.gz'. .gz, .bz2, .xz and .zst are decompressed; - is stdin."""
+LEFT_OUT = " If one of several files cannot be read, it is reported and left out, and the exit code is 4."
+FILES_IN_RECORDS = f' With several files, each record names its file, before the text or as "file".{LEFT_OUT}'
 RECORDS = """
-With --csv-column or --json-field the text is one field of every record, with a line break after it."""
+With --csv-column or --json-field the text is one field of each record, followed by a line break."""
 
 
 def files_help(more: str) -> Callable[[Any], Any]:
-    """Return the decorator that lets help end with what files may be, and more about them."""
+    """Return a decorator that ends a command's help with the forms that FILE can take, followed by `more`."""
     def decorate(command: Any) -> Any:
         command.__doc__ = f"{inspect.cleandoc(command.__doc__)}\n{_FILES}{more}"
         return command
@@ -175,14 +175,14 @@ def files_help(more: str) -> Callable[[Any], Any]:
 
 
 def filter_command(name: str, examples: str, more: str = FILES_IN_RECORDS) -> Callable[[Any], click.Command]:
-    """Return the decorator of a command that takes [FILE]... and, before its own options, the model to use."""
+    """Return the decorator of a command that takes [FILE]... and lists -m/--model before its own options."""
     files = click.argument("files", nargs=-1, metavar="[FILE]...")
     return lambda function: click.command(name, epilog=examples, cls=AdaptCommand)(
         files_help(more)(files(model(function))))
 
 
 def record_options(command: Any) -> Any:
-    """Add the options for texts that are fields of records; the command gets a RecordFormat, or None, as `format`."""
+    """Add --csv-column and --json-field, which the command receives as `format`: a RecordFormat or None."""
     @functools.wraps(command)
     def with_format(*args: Any, csv_column: str | None, json_field: str | None, id: str | None = None,
                     **kwargs: Any) -> Any:
@@ -195,8 +195,8 @@ def record_options(command: Any) -> Any:
 
 def identified_records(command: Any) -> Any:
     """Add `record_options` and --id."""
-    return record_options(option("--id", metavar="NAME", help="With --csv-column or --json-field: write this field, "
-                                 "too, before the text or as \"id\".")(command))
+    return record_options(option("--id", metavar="NAME", help="With --csv-column or --json-field: also write this "
+                                 "field, before the text or as \"id\".")(command))
 
 
 jsonl = option("--jsonl", is_flag=True, help="One JSON object per line.")

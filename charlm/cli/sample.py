@@ -36,7 +36,7 @@ Examples:
               help="Tokens to generate; characters, for a character model. Default: 500; lines end earlier, and at "
                    "most at 500 tokens or the length of the longest training line, whichever is greater.")
 @options.option("-N", "--num-samples", type=click.IntRange(0), default=1, show_default=True,
-              help="Samples to write, each followed by a line break; on a terminal, a rule is between texts.")
+              help="Number of samples, each followed by a line break; on a terminal, a rule separates texts.")
 @options.option("--separator", metavar="TEXT",
               help=r"Write this after each sample instead of a line break; \n, \t, \r, \0 and \\ are escapes.")
 @options.option("-p", "--prompt", "--prefix", "prompt", metavar="TEXT",
@@ -51,25 +51,25 @@ Examples:
 @options.option("--novel", is_flag=True, help="Write no line that is in the training text.")
 @options.option("--match", metavar="REGEX", help="Write only lines that contain a match of this regular expression.")
 @options.option("--min-distance", type=click.IntRange(1), metavar="EDITS",
-              help="Write only lines that are at least this many edits away from every training line: 1 is --novel; 2 "
-                   "works for models of characters; more needs --corpus.")
+              help="Write only lines that are at least this many edits away from every training line: 1 is the same "
+                   "as --novel, 2 needs a character model or --corpus, more needs --corpus.")
 @options.option("--best-of", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="K",
               help="Draw K candidates for each sample and write the one with the fewest bits per character under the "
-                   "model. That takes K times as long, and gives more coherent, but plainer text.")
+                   "model. This takes K times as long and gives more coherent but plainer text.")
 @options.option("--overlap", type=click.IntRange(8), metavar="N",
-              help="Report the longest copy of the training text in each sample, from N characters on. It needs "
-                   "--corpus or, for N from 18, a model of train --remember.")
+              help="Report the longest copy of the training text in each sample if it has at least N characters. Needs "
+                   "--corpus or, if N is at least 18, a model trained with --remember.")
 @options.option("--max-overlap", type=click.IntRange(8), metavar="N",
-              help="Draw a sample again that has a copy of N characters or more.")
+              help="Redraw samples that copy N characters or more of the training text.")
 @options.option("--corpus", metavar="FILE", multiple=True,
-              help="The training text; a folder means all its files. Can be given several times.")
+              help="The training text; a folder stands for all its files. Can be given several times.")
 @options.option("--tries", type=click.IntRange(1),
-              help="Give up after generating this many lines. Default: 100 times -N, at least 10,000. With "
-                   "--max-overlap of running text: after this many candidates of one sample. Default: 100. With "
-                   "--best-of, the default is K times as many.")
+              help="Give up after generating this many lines (default: 100 times -N, at least 10,000) or, for "
+                   "--max-overlap with running text, this many candidates per sample (default: 100). --best-of "
+                   "multiplies the default by K.")
 @options.option("--interactive", is_flag=True,
-              help="Ask for a beginning and continue it, again and again. An empty line continues the last text; "
-                   "Ctrl-C stops a text, Ctrl-D leaves.")
+              help="Ask for a prompt and continue it, repeatedly. An empty line continues the last text; Ctrl-C stops "
+                   "a text, Ctrl-D quits.")
 @options.seed
 @options.jsonl
 @options.errors
@@ -77,11 +77,12 @@ Examples:
 def command(**given: Any) -> None:
     """Generate text that resembles the training text.
 
-    Running text is written to stdout as it is generated, byte for byte; on a terminal control characters
-    are made visible. A line model (train --lines, --labels) writes one line per sample. If conditions like
-    --unique, --novel and --max-overlap leave fewer samples than -N, those found are written and the exit
-    code is 1. A record of --jsonl has the bits per character of the new text, given the prompt: under the
-    model itself, whatever --temp and its like are. The end of a line counts as one character.
+    Running text is written to stdout as it is generated, byte for byte; on a terminal, control characters
+    are made visible. A line model (train --lines, --labels) writes one line per sample. If fewer than -N
+    samples meet conditions such as --unique, --novel and --max-overlap, the ones found are written and the
+    exit code is 1. Records of --jsonl include the bits per character of the new text given the prompt,
+    under the model's own distribution, before --temp and the filters. The end of a line counts as one
+    character.
     """
     if extra := click.get_current_context().args:
         prompt = shlex.join(["-p", " ".join(extra)])

@@ -47,9 +47,9 @@ class Copies:
         self._samples = self._copied = 0
 
     def refusal(self, prompt: str, *, included: bool = False) -> Callable[[Sequence[str]], list[bool]] | None:
-        """Return a test of texts after a prompt for copies that are too long, or None if none is.
+        """Return a test for texts after a prompt that contain a copy that is too long; None without --max-overlap.
 
-        The texts begin with the prompt if it is `included`.
+        If `included`, the texts begin with the prompt.
         """
         finder = self._refused
         if finder is None:
@@ -58,17 +58,17 @@ class Copies:
         return lambda texts: [bool(copy) for copy in finder.longest([(before + text, len(prompt)) for text in texts])]
 
     def of(self, prompt: str, texts: Sequence[str]) -> list[str]:
-        """Return the longest copy in each text after a prompt, empty if it is too short or not asked for."""
+        """Return the longest copy in each text after a prompt; empty if too short, or without --overlap."""
         if self._reported is None:
             return [""] * len(texts)
         return self._reported.longest([(prompt + text, len(prompt)) for text in texts])
 
     def fields(self, copy: str) -> dict[str, object]:
-        """Return the fields of a record about the copy in its sample."""
+        """Return the fields about a copy for the record of its sample."""
         return {} if self._reported is None else {"overlap": len(copy), "copy": copy}
 
     def report(self, number: int, copy: str) -> None:
-        """Count a sample, and print the copy in it, unless records tell of it."""
+        """Count a sample and print its copy, unless records already contain it."""
         self._samples += 1
         self._copied += bool(copy)
         if copy and not self._request.jsonl:
@@ -84,7 +84,7 @@ class Copies:
 
 
 def _finder(model: LanguageModel, request: SampleRequest, flag: str, length: int | None) -> CopyFinder | None:
-    """Return what finds copies of at least this length, in the corpus or in what the model remembers of its text."""
+    """Return a finder of copies of at least this length, in the corpus or in the model's filter of its text."""
     if length is None:
         return None
     if request.corpus:
@@ -96,6 +96,6 @@ def _finder(model: LanguageModel, request: SampleRequest, flag: str, length: int
     if model.stored.remembered is None:
         raise UsageError(f"{flag} needs the training text: name it with --corpus, or train with --remember")
     if length < MIN_COPY:
-        raise UsageError(f"{flag} must be at least {MIN_COPY} for what the model remembers, not {length}; for less, "
-                         "name the training text with --corpus")
+        raise UsageError(f"{flag} must be at least {MIN_COPY} without the training text, not {length}; name the text "
+                         "with --corpus for shorter copies")
     return RememberedCopies(model.stored.remembered, length)

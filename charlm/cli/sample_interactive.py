@@ -1,4 +1,4 @@
-"""`charlm sample --interactive`: beginnings are read one after the other, and each is continued."""
+"""`charlm sample --interactive`: reads prompts one after the other and continues each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROMPT = "> "
 
 
 def converse(writer: SampleWriter, request: SampleRequest, output: Output) -> None:
-    """Continue every line of stdin, an empty one from where the text before stopped.
+    """Continue every line of stdin; an empty line continues the previous text.
 
     Line i, counted from 0, uses the seed plus i. On a terminal, Ctrl-C stops a text and errors do not end the command.
     """
@@ -59,7 +59,7 @@ def _typed(output: Output) -> Iterator[str]:
 def _ask(output: Output) -> str:
     if output.on_terminal:
         return input(PROMPT)
-    sys.stderr.write(PROMPT)            # stdout has the texts only
+    sys.stderr.write(PROMPT)            # stdout gets nothing but the texts
     sys.stderr.flush()
     if not (line := sys.stdin.readline()):
         raise EOFError

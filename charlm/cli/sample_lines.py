@@ -69,7 +69,7 @@ class LineWriter(SampleWriter):
             refusals=[refusal for refusal in (self._too_near, copied) if refusal])
 
     def _distance_refusal(self) -> Refusal | None:
-        """Return the test for lines that are too near to a training line, if one is asked for."""
+        """Return the test for lines that are too close to a training line, or None without --min-distance."""
         distance, labelled = self._request.min_distance, bool(self._model.labels)
         if distance is None:
             return None
@@ -77,7 +77,7 @@ class LineWriter(SampleWriter):
         return self._model.near_lines(distance, known)
 
     def _formatted(self, line: SampledLine, prefix: str, label: str | None, seed: int, copy: str) -> str:
-        """Return the line alone, after a label that was not asked for, or as a JSON record."""
+        """Return the line as a JSON record or as text, with its label in front if the label was random."""
         new = line.text[len(prefix):]
         if self._request.jsonl:
             named = {} if line.label is None else {"label": line.label}

@@ -57,11 +57,10 @@ class TextWriter(SampleWriter):
         self._copies.close()
         if found < request.num_samples:
             raise CharlmError(f"found {found} of {request.num_samples} samples: too many candidates copy "
-                              f"{request.max_overlap} characters or more; allow longer copies, more variety with "
-                              "--temp, or more --tries")
+                              f"{request.max_overlap} characters or more; raise --max-overlap, --temp or --tries")
 
     def _choose(self, prompt: str, seed: int) -> Iterator[list[Sample]]:
-        """Yield blocks of samples, each the best of its candidates that are not refused."""
+        """Yield blocks of samples; each sample is the best of its candidates that are not refused."""
         from charlm.inference.choosing import choose, collect
         request = self._request
 
@@ -74,7 +73,7 @@ class TextWriter(SampleWriter):
                       refuse=self._copies.refusal(prompt))
 
     def _stream(self, prompt: str, seed: int) -> Iterator[list[Sample]]:
-        """Write samples and yield them in blocks: the first of each block piece by piece, the others after it."""
+        """Write samples and yield them in blocks; the first of each block is streamed, the others follow it."""
         from charlm.inference.choosing import MAX_BATCH, Sample
         for first in range(0, self._request.num_samples, MAX_BATCH):
             indices = range(first, min(first + MAX_BATCH, self._request.num_samples))
@@ -99,7 +98,7 @@ class TextWriter(SampleWriter):
         self._end_sample(sample.number)
 
     def _end_sample(self, number: int) -> None:
-        """Write what is after a sample. A single one in a pipe is exact to the byte; several need a separator."""
+        """Write what follows a sample. In a pipe, a single sample is exact to the byte; several need a separator."""
         if self._end is not None:
             self._output.write(self._end)
         elif self._request.num_samples > 1 or self._output.on_terminal:

@@ -21,7 +21,7 @@ _ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\0": "\0", "\\\\": "\\"}
 
 
 def unescaped(text: str) -> str:
-    """Return a separator with its escapes replaced. Raises UsageError for one that means nothing.
+    """Return a separator with its escapes replaced. Raises UsageError for an unknown escape.
 
     >>> unescaped("\\\\n--\\\\0")
     '\\n--\\x00'
@@ -64,7 +64,7 @@ class SampleRequest:
     interactive: bool
 
     def __post_init__(self) -> None:
-        """Raise UsageError for options that exclude or need each other."""
+        """Raise UsageError for options that exclude or require each other."""
         if self.prompt is not None and self.prompt_file is not None:
             raise click.UsageError(_TWO_PROMPTS)
         if self.separator is not None and self.jsonl:
@@ -74,7 +74,7 @@ class SampleRequest:
         if self.tries is not None and self.tries < self.best_of:
             raise click.UsageError(f"--tries {self.tries} ends before the {self.best_of} candidates of --best-of")
         if self.interactive and (self.prompt is not None or self.prompt_file is not None):
-            raise click.UsageError("--interactive asks for the beginnings; leave -p/--prompt and -f/--prompt-file out")
+            raise click.UsageError("--interactive asks for the prompts; leave out -p/--prompt and -f/--prompt-file")
 
     def line_option(self) -> str:
         """Return the first given option that only models of lines have, else an empty string."""
@@ -85,7 +85,7 @@ class SampleRequest:
 
     @property
     def end(self) -> str | None:
-        """The text after each sample, None if it is not given."""
+        """The text after each sample, or None without --separator."""
         return None if self.separator is None else unescaped(self.separator)
 
     def read_prompt(self) -> str:
@@ -107,18 +107,18 @@ def read_prompt(prompt: str | None, file: str | None, errors: str) -> str:
 
 
 class SampleWriter(Protocol):
-    """Writes the samples that a request asks for, of one kind of model."""
+    """Writes the samples of a request, for one kind of model."""
 
-    text: str                           # the last text or line, as far as it was written, with its prompt
+    text: str                           # the last text or line written so far, with its prompt
 
     @property
     def is_random(self) -> bool:
         """True if the samples depend on the seed."""
 
     def write(self, prompt: str, seed: int | None, *, echo: bool = True) -> None:
-        """Write the samples after a prompt, which is repeated with `echo` unless --no-echo is given.
+        """Write the samples after a prompt; with `echo`, the prompt is repeated unless --no-echo is given.
 
-        A seed of None is random, and printed.
+        If the seed is None, a random one is chosen and printed.
         Raises CharlmError if too few are found, UsageError for a prompt that the model does not take.
         """
 

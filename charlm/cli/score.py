@@ -43,8 +43,8 @@ Totals = tuple[float, int, int, int]       # bits, characters, tokens, lines
 @options.option("--more", is_flag=True, help="With --level token, also write entropy, rank and probability.")
 @options.option("--worst", type=click.IntRange(1), metavar="N",
               help="With --level line, also write the most surprising stretch of N characters of each line.")
-@options.option("--summary", is_flag=True, help="Write quantiles and a histogram of the lines' bits per character "
-                "instead of the lines, beside those of the held-out lines of the training.")
+@options.option("--summary", is_flag=True, help="Instead of the lines, write quantiles and a histogram of their bits "
+                "per character, beside those of the model's held-out lines.")
 @options.carry
 @options.adapt("Learn from each line after it has been scored, so that the new becomes normal; uses one core. "
                "full: all weights learn, with torch.", full=True)
@@ -61,23 +61,22 @@ def command(files: tuple[str, ...], model: str | None, level: str, more: bool, w
     Reads files or stdin and answers each line as soon as it is read. The end of a line counts as a
     character. Bits per character refer to the characters of the text, so that models with different
     tokenizers can be compared. With --level token a record is bits, line number and token, where
-    \\t, \\n, \\r, \\0 and \\\\ are escapes; --more adds the entropy that was expected there in bits, the
-    rank of the token (1: the likeliest) and its probability. With --level word a record is line, word,
-    start and end in the line, bits, entropy, and the ranks of its tokens, where a word is what lies
-    between white space.
+    \\t, \\n, \\r, \\0 and \\\\ are escapes; --more adds the entropy of the prediction in bits, the rank of
+    the token (1: the likeliest) and its probability. With --level word a record is line, word, start and
+    end in the line, bits, entropy, and the ranks of its tokens; words are separated by white space.
 
-    A mean dilutes what is strange in a long line. With --worst N a record is bits per character, bits,
-    characters, the bits of the line's most surprising N characters, where they start, these characters with
+    The mean hides a short anomaly in a long line. With --worst N a record is bits per character, bits,
+    characters, the bits of the line's most surprising N characters, their start, these characters with
     escapes, and the line.
 
-    --summary leaves out blank lines. It suggests a threshold for `filter`: the bits per character that only
-    1 % of the held-out lines of the training exceed, or of this text if the model does not know those.
-    Quantiles other than 0 and 100 % are right to 0.002 bits per character.
+    --summary ignores blank lines. It suggests a threshold for `filter`: the bits per character exceeded by
+    only 1 % of the model's held-out lines or, if the model file has no record of them, by 1 % of these lines.
+    Quantiles other than 0 and 100 % are accurate to 0.002 bits per character.
 
     A model of running text scores each line as the beginning of a text or, with --carry, all lines as
     one text, as `eval` does. A model of labelled lines scores label<TAB>text given the label, and a
     line without a tab by the mixture of all labels; with --adapt every line needs its label. A pairs
-    model scores the target of source<TAB>target given its source; places in the line are those in the target.
+    model scores the target of source<TAB>target given its source; positions count from the target's start.
     """
     _check(level, more=more, worst=worst, summary=summary, adapt=adapt)
     details = more or level == "word"
@@ -97,7 +96,7 @@ def command(files: tuple[str, ...], model: str | None, level: str, more: bool, w
 
 
 def _check(level: str, *, more: bool, worst: int | None, summary: bool, adapt: str) -> None:
-    """Raise UsageError for options that do not fit each other."""
+    """Raise UsageError for options that cannot be combined."""
     if more and level != "token":
         raise click.UsageError("--more is for --level token")
     if adapt and (more or level == "word"):
@@ -110,7 +109,7 @@ def _check(level: str, *, more: bool, worst: int | None, summary: bool, adapt: s
 
 
 def _form(level: str, tokenizer: Tokenizer, *, more: bool, worst: int | None, jsonl: bool) -> tuple[Any, Any, Any]:
-    """Return the functions that make the record of a line and of an invalid line, and what became of those."""
+    """Return the functions that format the record of a line and of an invalid line, and the fate of invalid lines."""
     if level == "line":
         own = _record if jsonl else _row
         return partial(own, tokenizer=tokenizer, worst=worst), error_record if jsonl else empty_line, {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def write_summary(lines: LineReader, scorer: Scorer, held_out: tuple[float, ...], output: Output, *, jsonl: bool,
                   workers: int) -> None:
-    """Score all lines and write what they are like: a picture on a terminal, a table or a JSON object elsewhere."""
+    """Score all lines and write their summary: a chart on a terminal, a table or a JSON object elsewhere."""
     import numpy as np
 
     from charlm.distribution import Distribution, Quantiles
@@ -25,7 +25,7 @@ def write_summary(lines: LineReader, scorer: Scorer, held_out: tuple[float, ...]
     counted, blank = Distribution(), 0
 
     def rates(batch: list[Line]) -> tuple[np.ndarray, int]:
-        """Return the bits per character of the lines that are not blank, and the number of those that are."""
+        """Return the bits per character of the lines that are not blank, and the number of blank lines."""
         found = [score for _, score in lines.map_valid(batch, scores_of(scorer), scorer.problem) if score is not None]
         written = [score.bits_per_character for score in found if score.text.strip()]
         return np.array(written), len(found) - len(written)

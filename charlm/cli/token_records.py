@@ -23,7 +23,7 @@ def span_row(line: int, span: Span, columns: str = "") -> str:
 
 
 def span_fields(keys: Mapping[str, object], span: Span) -> dict[str, Any]:
-    """Return the same as the fields of a JSON record, after those that say which line it is."""
+    """Return the same values as the fields of a JSON record, after the keys that identify the line."""
     return {**keys, "text": span.text, "bits": round(span.bits, 6), "entropy": round(span.entropy, 6),
             "rank": span.rank, "probability": float(f"{span.probability:.6g}")}
 

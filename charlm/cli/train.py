@@ -72,20 +72,20 @@ def _task_options(command: Any) -> Any:
                 "labels are added to its vocabulary.", group="resuming")
 @options.option("--checkpoint-every", type=float, default=60.0, show_default=True, metavar="SECONDS",
                 help="Longest time between checkpoints; each validation writes one, too.", group="resuming")
-@options.option("--cache-dir", metavar="DIR", help="Where temporary files go. The tokens of running text are kept "
-                "there for further runs on it. Default: TMPDIR or /var/tmp, and nothing is kept.", group="machine")
+@options.option("--cache-dir", metavar="DIR", help="Directory for temporary files. The tokens of running text are kept "
+                "there for later runs on it. Default: TMPDIR or /var/tmp, and nothing is kept.", group="machine")
 @options.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                 help="auto: a GPU if there is one.", group="machine")
 @options.threads
 @options.option("--log", metavar="FILE", help="Write every step, validation and sample to this file as JSON lines with "
                 "their time; with --resume, go on in it.")
-@options.option("--timestamps", is_flag=True, help="Begin every event line with its local time; on a terminal there "
-                "is a panel instead.")
-@options.option("--heartbeat", metavar="FILE", help="Rewrite this file every ten seconds with a line about the state "
-                "of the run, and at the end with its status and exit code.")
+@options.option("--timestamps", is_flag=True, help="Begin every event line with its local time; no effect on a "
+                "terminal, which shows a panel.")
+@options.option("--heartbeat", metavar="FILE", help="Rewrite this file every ten seconds with the state of the run in "
+                "one line, and at the end with its status and exit code.")
 @options.quiet
-@options.files_help(options.RECORDS + " With --lines a record is an example; labels and pairs need tables of two "
-                    "columns with a tab between them.")
+@options.files_help(options.RECORDS + " With --lines each record is an example; labels and pairs need two "
+                    "tab-separated columns instead.")
 def command(**given: Any) -> None:
     """Train a model on text from files (plain, .gz, .bz2, .xz or .zst) or from plain stdin (`-`).
 

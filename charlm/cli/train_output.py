@@ -24,13 +24,13 @@ def check_log(log: str, others: list[str], *, replace: bool) -> None:
 
 
 def check_heartbeat(path: str, others: list[str]) -> None:
-    """Refuse a heartbeat in another file of the run, or in place of a file that is no heartbeat."""
+    """Refuse a heartbeat that would overwrite another file of the run, or any file that is not a heartbeat."""
     if os.path.realpath(path) in map(os.path.realpath, others):
         raise click.UsageError(f"{path} is another file of this run; name another one with --heartbeat")
     if not os.path.lexists(path):
         return
     if not os.path.isfile(path) or os.path.getsize(path) and not _begins(path, b"time="):
-        raise click.UsageError(f"{path} exists and is no heartbeat; name another file with --heartbeat")
+        raise click.UsageError(f"{path} exists and is not a heartbeat; name another file with --heartbeat")
 
 
 def _begins(path: str, start: bytes) -> bool:
@@ -43,7 +43,7 @@ def _begins(path: str, start: bytes) -> bool:
 
 @contextlib.contextmanager
 def heartbeat(path: str | None, output: str, warn: Callable[[str], None]) -> Iterator[Progress]:
-    """Keep a heartbeat in a file, if one is named: yield a report for its figures, and say at the end how it ended."""
+    """Keep a heartbeat in a file, if one is named: yield its report of events, and record the outcome at the end."""
     from charlm.reports.heartbeat import Heartbeat
     from charlm.reports.progress import Silent
     if path is None:

@@ -16,7 +16,7 @@ from charlm.tasks import DEFAULT_FOR_TSV, TASKS
 from charlm.text.sources import expand, held_out_files
 from charlm.training.options import TrainingOptions
 
-REPEATED = "again.charlm"               # where a repeated run writes, as the first one's model is there
+REPEATED = "again.charlm"               # output of a repeated run, which must not replace the model it repeats
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrainRequest:
     corpus: tuple[str, ...]
     output: str | None
     force: bool
-    task: str | None                    # None: by the corpus
+    task: str | None                    # None: chosen by the corpus
     reading: CorpusConfig
     training: TrainingOptions
     resume: bool
@@ -59,7 +59,7 @@ class TrainRequest:
 
     @property
     def repeat_command(self) -> list[str]:
-        """The words of a command that makes the same run, without its length."""
+        """The arguments of a command that repeats the run, without its length."""
         given = {name: value for name, value in self.training.given.items() if name != "minutes"}
         reading = {name: value for name, value in vars(self.reading).items() if value is not None}
         return ["charlm", "train", *self.corpus, "-o", REPEATED, *([f"--{self.task}"] if self.task else []),

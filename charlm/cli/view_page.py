@@ -52,7 +52,7 @@ def _lines(model: LanguageModel, source: str, errors: str) -> list[str]:
                 return lines
             size += len(line)
             lines.append((strip_line_end(line) if model.task_row.by_line else line)[:CHARACTERS])
-            if size > CHARACTERS:       # of the first line
+            if size > CHARACTERS:       # size of the first line
                 message(f"the page shows the first {CHARACTERS:,} characters of a line of {size:,}")
                 return lines
     if not lines:

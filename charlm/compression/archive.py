@@ -1,13 +1,14 @@
-"""The compressed file: a header, blocks that each prove themselves, and a digest of the whole.
+"""The compressed file: a header, blocks that can each be verified, and a digest of the whole.
 
     header    "CLZ", version, settings (varint: 2 * lanes + adaptive), first 8 bytes of the model file's checksum
     block     kind, size (varint), length of the code (varint), check of the text, code, check of the file
     end       0, length of the text (varint), digest of the text, check of the file
 
-A kind is CODED (`size` tokens), STORED or DEFLATED (`size` bytes); RESTART is added if the model forgets everything
-after it. Digests are BLAKE2b-256 of all bytes so far, of the text or of the file. A check is the first 4 bytes of one,
-the digest at the end the first 8. The checks of the file cover everything before them, so damage is found before
-anything is decoded. A varint has 7 bits a byte, the lowest first, and the highest bit set in all bytes but the last.
+A kind is CODED (`size` tokens), STORED or DEFLATED (`size` bytes); RESTART is added if the model is reset after the
+block. Digests are BLAKE2b-256 of all bytes so far, of the text or of the file. A check is the first 4 bytes of a
+digest; the digest at the end is the first 8. The checks of the file cover everything before them, so damage is found
+before anything is decoded. A varint has 7 bits a byte, the lowest first, and the highest bit set in all bytes but the
+last.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Compressor:
         yield self._checked(bytes([END]) + _varint(self.totals.text) + self._digests.text.digest()[:_DIGEST])
 
     def _checked(self, record: bytes) -> bytes:
-        """Return a record with the check of the file after it."""
+        """Return a record followed by the check of the file."""
         return self._file(record) + self._file(self._digests.file.digest()[:_CHECK])
 
     def _file(self, data: bytes) -> bytes:
@@ -192,7 +193,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Block:
-    """A block whose bytes are those that were written."""
+    """A block that has passed the check of the file."""
 
     kind: int
     size: int
@@ -202,7 +203,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _End:
-    """The end of a file that is whole."""
+    """The end of a file that has passed all its checks."""
 
     length: int                         # of the text
     digest: bytes
@@ -229,15 +230,15 @@ class Decompressor:
         return Settings(self._source.take(MODEL_BYTES), settings >> 1, bool(settings & 1))
 
     def check(self) -> None:
-        """Read the file to its end and decode nothing."""
+        """Verify the file to its end without decoding it."""
         while isinstance(self._record(), _Block):
             pass
 
     def blocks(self, predictor: Predictor, *, partial: bool = False) -> Iterator[bytes]:
         """Yield the text, block by block.
 
-        A block is decoded when the record after it, of which the end of the file is one, is known to be whole, so that
-        damage of a file of one block is told at once; with `partial` it is decoded and yielded in any case.
+        A block is decoded only after the next record (a block or the end of the file) has been verified, so damage to a
+        file of one block is reported at once. With `partial` it is decoded and yielded in any case.
         """
         coder, record = BlockCoder(predictor), self._record()
         while isinstance(record, _Block):
@@ -250,10 +251,10 @@ class Decompressor:
             yield self._text(record, coder)
             record = following
         if record != _End(self._length, self._digests.text.digest()[:_DIGEST]):
-            raise ArchiveError("it decodes to another text than was compressed")
+            raise ArchiveError("it decodes to a different text from the one that was compressed")
 
     def _record(self) -> _Block | _End:
-        """Return the next block or the end. Raises ArchiveError unless its check is right and the end is the end."""
+        """Return the next block or the end. Raises ArchiveError if its check fails or bytes follow the end."""
         source = self._source
         if kind := source.take(1)[0]:
             size, length = (source.varint(self.settings.block + extra) for extra in (0, _SLACK))

@@ -17,7 +17,7 @@ LEVELS = 127                            # of a weight, and of a hidden state tha
 FLOAT32_BOUND = 1 << 24
 FLOAT64_BOUND = 1 << 53
 _TABLE_LEVELS = 1 << 15
-_PADDING = 16                           # of rows read across: addresses 4096 bytes apart would share cache lines
+_PADDING = 16                           # elements after each row: rows 4096 bytes apart would compete for cache lines
 
 
 def quantize_rows(values: FloatArray, levels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -48,7 +48,7 @@ class ExactMatrix:
     def multiply(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """Write the integers times x (K, L) to `out` (N, L); sums beyond 2^24 are rounded once, to float32.
 
-        With the weights on the left BLAS takes two thirds of the time that it takes with them on the right.
+        With the weights on the left, BLAS takes two thirds of the time that it takes with them on the right.
         """
         if self.fits_float32:
             np.matmul(self.matrix, x, out=out)
@@ -67,7 +67,7 @@ def exact_projection(inputs: FloatArray, weight: FloatArray) -> NDArray[np.float
 
 
 class GateRows:
-    """The gate inputs (V, N) of every token, or one row that all lanes have."""
+    """The gate inputs (V, N) of every token, or one row shared by all lanes."""
 
     def __init__(self, rows: NDArray[np.float32]):
         self.bound = float(np.abs(rows).max())
@@ -81,7 +81,7 @@ class GateRows:
         self._same = np.repeat(self._rows[:1, :self._width].T, lanes, axis=1)
 
     def take(self, tokens: IntArray | None) -> NDArray[np.float32]:
-        """Return the gate inputs (N, L) of a token a lane, valid until the next."""
+        """Return the gate inputs (N, L) of one token per lane, valid until the next call."""
         if tokens is None:
             return self._same
         self._rows.take(tokens, axis=0, out=self._taken, mode="clip")
@@ -89,5 +89,5 @@ class GateRows:
 
 
 def spread(column: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
-    """Return a value for each row (N,) in every lane, (N, L): equal shapes are multiplied three times as fast."""
+    """Return a column (N,) repeated for every lane, (N, L): equal shapes are multiplied three times as fast."""
     return np.repeat(column[:, None], lanes, axis=1)

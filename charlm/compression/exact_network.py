@@ -1,6 +1,6 @@
-"""The network in arithmetic that gives the same bits on every machine, as a decoder on another one needs.
+"""The network in arithmetic that gives the same bits on every machine, which a decoder on another machine requires.
 
-Matrix products are sums of integers that no order of summation can round (see `exact_matrix`): weights have 8 bits and
+Matrix products are integer sums, exact in any order of summation (see `exact_matrix`): weights have 8 bits and
 a scale for each output, hidden states are round(h * 127). Everything else is done value by value with + - * / and rint,
 which IEEE 754 defines exactly, and with tables (see `exact_tables`). Cell states are integers in units of 2^-14, so
 that no value is ever so small that flushing denormals could change it. Arrays have a column for each lane.

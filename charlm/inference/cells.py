@@ -87,7 +87,7 @@ class LSTMLayer(Layer):
         """Return h and c after one time step."""
         hidden, cell = state
         gates += matmul(hidden, self.weight_hh)
-        # Gate by gate in memory, which halves the time of what follows; for one row they are so already.
+        # Contiguous gates halve the time of the operations below; with one row they are contiguous already.
         by_gate = gates.reshape(len(gates), 4, -1).swapaxes(0, 1)       # (4, B, H)
         activated = np.tanh(by_gate, out=by_gate if len(gates) == 1 else np.empty(by_gate.shape, np.float32))
         sigmoids = activated[:3]
@@ -103,9 +103,9 @@ class LSTMLayer(Layer):
 
     def run(self, projected: FloatArray, state: HiddenState, matmul: Matmul, lengths: IntArray | None = None,
             record: FloatArray | None = None) -> tuple[FloatArray, HiddenState]:
-        """Read a window as any layer does; with one row no step allocates anything.
+        """Read a window like any layer, but without allocations if it is a single row.
 
-        Such a step is little more than a dozen NumPy calls, so what surrounds them counts. The bits are the same.
+        A step of one row is little more than a dozen NumPy calls, so overhead matters. The bits are the same.
         """
         if len(projected) == 1 or projected.shape[1] > 1 or lengths is not None:
             return super().run(projected, state, matmul, lengths, record)

@@ -1,4 +1,4 @@
-"""Samples of running text that are chosen: the best of several candidates, or the first that is not refused."""
+"""Choosing samples of running text: the best of several candidates, or the first that is not refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from charlm.inference.generation import Key
 from charlm.inference.scoring import nats_to_bits
 
 MAX_BATCH = 64                          # samples drawn side by side
-TRIES = 100                             # candidates of a sample for each one that is needed
+TRIES = 100                             # maximum number of candidates drawn for each one needed
 
 Draw = Callable[[Sequence[Key]], list["Sample"]]
-Refuse = Callable[[Sequence[str]], Sequence[bool]]          # texts, to whether each of them is refused
+Refuse = Callable[[Sequence[str]], Sequence[bool]]          # maps texts to whether each is refused
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Sample:
 
     @property
     def bits_per_character(self) -> float:
-        """The bits over the number of characters; 0 for an empty text."""
+        """The bits divided by the number of characters; 0 for an empty text."""
         return self.bits / max(len(self.text), 1)
 
 
 def collect(keys: Sequence[Key], pieces: Iterable[tuple[Key, str, float]]) -> list[Sample]:
-    """Return the sample of each key from the pieces of text that belong to it, and their nats."""
+    """Return the sample of each key, joined from its pieces of text and their nats."""
     texts, nats = dict.fromkeys(keys, ""), dict.fromkeys(keys, 0.0)
     for key, text, cost in pieces:
         texts[key] += text
@@ -41,11 +41,11 @@ def collect(keys: Sequence[Key], pieces: Iterable[tuple[Key, str, float]]) -> li
 
 def choose(draw: Draw, numbers: range, *, best_of: int = 1, tries: int | None = None,
            refuse: Refuse | None = None) -> Iterator[list[Sample]]:
-    """Yield for each number the sample with the fewest bits per character of the first `best_of` that are not refused.
+    """Yield for each number the best of the first `best_of` samples that pass: the one with the fewest bits/character.
 
-    Samples come in blocks, in order. Candidate c of a sample has the key (number, c), the first one (number,): it is
-    the sample without any choice. A number of which fewer than `best_of` among `tries` candidates pass is left out. An
-    empty text is never better than another.
+    Samples are yielded in blocks, in order. Candidate c of a sample has the key (number, c), except that the first has
+    the key (number,) and so equals the sample drawn without choosing. A number is left out if fewer than `best_of` of
+    its `tries` candidates pass. An empty text is never better than another.
     """
     tries = tries or TRIES * best_of
     size = max(MAX_BATCH // best_of, 1)
@@ -67,7 +67,7 @@ def _surprise(sample: Sample) -> float:
 
 
 def _next_keys(passed: dict[int, list[Sample]], drawn: dict[int, int], best_of: int, tries: int) -> list[Key]:
-    """Return the keys of the next candidates: as many as are missing, and as were refused, to be done soon.
+    """Return the keys of the next candidates: as many as are missing plus, to need few rounds, as many as were refused.
 
     >>> _next_keys({0: [], 1: []}, {0: 0, 1: 1}, 1, 9)
     [(0,), (1, 1), (1, 2)]

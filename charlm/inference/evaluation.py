@@ -18,11 +18,11 @@ from charlm.inference.translation import Translator
 from charlm.text.gap_sampling import Gapped, count_gap_characters, gap_positions, held_out_gaps
 from charlm.text.token_cache import TokenCache
 
-Watch = Callable[[float], None]         # receives the share of the work that is done
+Watch = Callable[[float], None]         # receives the share of the work done so far
 
 
 def ignore_share(share: float) -> None:
-    """Watch nothing."""
+    """Ignore the share of the work done so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,9 @@ def edit_distance(one: str, other: str) -> int:
 def evaluate_pairs(translator: Translator, pairs: Sequence[tuple[str, str]], *, beam: int,
                    interrupted: Callable[[], bool] = lambda: False, workers: int = 1,
                    watch: Watch = ignore_share) -> PairMetrics | None:
-    """Translate every source, each of whose targets is correct, and score every target; return None if interrupted.
+    """Translate every source and score every target; return None if interrupted.
 
-    `watch` receives the share that is done, after each batch.
+    Any of a source's targets counts as correct. `watch` receives the share done so far after each batch.
     """
     targets: dict[str, list[str]] = {}
     for source, target in pairs:
@@ -126,7 +126,7 @@ def evaluate_gaps(network: Network, tokenizer: Tokenizer, tokens: TokenCache, *,
                   watch: Watch = ignore_share) -> GapMetrics:
     """Cut gaps, always the same ones, into pieces of a text; fill and score each with the others masked.
 
-    `watch` receives the share that is done, after each batch.
+    `watch` receives the share done so far after each batch.
     """
     texts = held_out_gaps(tokens, tokenizer)
 

@@ -14,7 +14,7 @@ from charlm.inference.scoring import Measure, token_nats
 
 PROMPT_WINDOW = 1024                    # tokens of a prompt read at once
 
-Key = tuple[int, ...]                   # of the random numbers of one sample
+Key = tuple[int, ...]                   # selects the random numbers of one sample
 
 
 class StopAt:
@@ -63,7 +63,7 @@ def read_prompt(network: Network, tokenizer: Tokenizer, ids: IntArray) -> tuple[
 
 
 class _Text:
-    """The text of one sample while it is generated, and the nats of the tokens that it consists of."""
+    """The text of one sample while it is generated, and the nats of its tokens."""
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]):
         self._decoder, self._stop, self._stops = tokenizer.decoder(), StopAt(stop), bool(stop)
@@ -72,11 +72,11 @@ class _Text:
 
     @property
     def stopped(self) -> bool:
-        """True once a stop string was reached."""
+        """True once a stop string has been reached."""
         return self._stop.reached
 
     def push(self, token: int, nats: float) -> tuple[str, float]:
-        """Return the text that is certain now, and the nats of the tokens that it ends or begins."""
+        """Return the text that is now certain, and the nats of its tokens."""
         if not self._stops:
             return self._decoder.push((token,)), nats
         self._unwritten.append((self._decoded, nats))
@@ -85,7 +85,7 @@ class _Text:
         return self._write(self._stop.push(text))
 
     def flush(self) -> tuple[str, float]:
-        """Return the text that was held back, with the nats of all tokens that are left; call this at the end."""
+        """Return the text that was held back, and the nats of all remaining tokens; call this at the end."""
         text = self._stop.push(self._decoder.flush())
         if self.stopped:
             return self._write(text)
@@ -101,7 +101,7 @@ class _Text:
 
 def text_of(tokenizer: Tokenizer, tokens: Sequence[int], nats: Sequence[float],
             stop: Sequence[str]) -> tuple[str, float]:
-    """Return the text of tokens up to the first stop string, and the nats of the tokens that it consists of."""
+    """Return the text of tokens up to the first stop string, and the nats of the tokens in it."""
     writer, pieces = _Text(tokenizer, stop), []
     for token, cost in zip(tokens, nats, strict=True):
         pieces.append(writer.push(token, cost))
@@ -125,10 +125,10 @@ def generate(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: S
 def generate_measured(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: SamplingConfig, *, length: int,
                       seed: int, keys: Sequence[Key], stop: Sequence[str] = (),
                       measure: Measure = token_nats) -> Iterator[tuple[Key, str, float]]:
-    """Yield (key, next piece of text, its nats) for samples whose random numbers are those of the seed and their key.
+    """Yield (key, next piece of text, its nats); a sample's random numbers depend only on the seed and its key.
 
-    The nats are those of the network's own distribution, without temperature and filters, given all that was before.
-    A token that a stop string cuts belongs to the text with all of its nats.
+    The nats are those of the network's own distribution, before temperature and filters, given everything before.
+    A token that is cut by a stop string contributes all of its nats to the text.
     """
     writers = {key: _Text(tokenizer, stop) for key in keys}
     rows = _sample_rows(network, tokenizer, prompt, config, length=length, seed=seed, keys=keys, measure=measure)
@@ -146,13 +146,13 @@ def generate_measured(network: Network, tokenizer: Tokenizer, prompt: IntArray, 
 
 
 def no_nats(logits: FloatArray, targets: IntArray, tokenizer: Tokenizer) -> FloatArray:
-    """Return zeros (B,): the measure where nobody asks for nats."""
+    """Return zeros (B,): the measure for callers that need no nats."""
     return np.zeros(len(targets))
 
 
 def _sample_rows(network: Network, tokenizer: Tokenizer, prompt: IntArray, config: SamplingConfig, *, length: int,
                  seed: int, keys: Sequence[Key], measure: Measure) -> Iterator[tuple[IntArray, FloatArray]]:
-    """Yield `length` times the next token of every sample, (B,), and what `measure` says of it, (B,)."""
+    """Yield, `length` times, the next token of every sample (B,) and the result of `measure` for it (B,)."""
     logits, state = read_prompt(network, tokenizer, prompt)
     logits = np.repeat(logits, len(keys), axis=0)                       # (B, V)
     state = state.select(np.zeros(len(keys), np.intp))
@@ -169,7 +169,7 @@ def _sample_rows(network: Network, tokenizer: Tokenizer, prompt: IntArray, confi
 
 
 def _masked(logits: FloatArray, banned: Sequence[int]) -> FloatArray:
-    """Return a copy of logits (B, V) in which banned ids are impossible."""
+    """Return a copy of logits (B, V) with the banned ids at -inf."""
     masked: FloatArray = logits.copy()
     masked[:, list(banned)] = -np.inf
     return masked
@@ -179,11 +179,11 @@ def sample_until_end(network: Network, logits: FloatArray, state: State, *, end:
                      config: SamplingConfig, uniforms: Uniforms, max_length: int, recent: IntArray,
                      measure: Callable[[FloatArray, IntArray], FloatArray] | None = None,
                      nats: Sequence[list[float]] = ()) -> list[list[int]]:
-    """Return every row's tokens up to `end`, which is left out, or at most `max_length` of them.
+    """Return every row's tokens before `end`, at most `max_length` of them.
 
     Row b's first token is sampled from logits[b] (B, V), the others after stepping its row of the state. `banned`
-    tokens are never sampled. A repeat penalty also applies to the tokens in `recent` (B, R). With a `measure` of logits
-    and the tokens sampled from them, its results are appended to nats[b], that of `end` included.
+    tokens are never sampled. A repeat penalty also applies to the tokens in `recent` (B, R). `measure` takes logits and
+    the tokens sampled from them; its results are appended to nats[b], including the one for `end`.
     """
     rows = np.arange(len(logits))
     sampled: list[list[int]] = [[] for _ in rows]

@@ -14,10 +14,10 @@ PIECE = 1024                            # tokens read at once
 
 
 class HiddenStates(NamedTuple):
-    """The state of every layer after the last token: N layers from the input on, H units each."""
+    """The state of every layer after the last token: N layers, the one nearest the input first, with H units each."""
 
     hidden: FloatArray                  # (N, H) float32: h, which is the output of the layer
-    cell: FloatArray | None             # (N, H) float32: c of an lstm, otherwise None
+    cell: FloatArray | None             # (N, H) float32: c for an lstm, otherwise None
 
 
 def hidden_states(network: Network, ids: IntArray) -> HiddenStates:

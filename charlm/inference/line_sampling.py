@@ -27,7 +27,7 @@ MIN_BATCH = 64                          # lines drawn at once if some may be fil
 MIN_TRIES, TRIES_PER_LINE = 10_000, 100
 
 
-Refusal = Callable[[Sequence[str]], Sequence[bool]]    # lines, to whether each of them is dropped
+Refusal = Callable[[Sequence[str]], Sequence[bool]]    # maps lines to whether each is dropped
 
 
 def max_line_length(training: dict[str, Any]) -> int:
@@ -43,7 +43,7 @@ class SampledLine:
     index: int                          # among all lines drawn with this seed, filtered out or not
     text: str                           # with its prefix
     label: str | None
-    bits_per_character: float = 0.0     # of the new text and its end, which counts as one character; if measured
+    bits_per_character: float = 0.0     # of the new text and its end, which counts as one character; 0 if not measured
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LineSamplingConfig:
     label: str | None = None            # of all lines; None: sampled for each line by frequency
     stop: tuple[str, ...] = ()          # a line ends before any of these strings
     measured: bool = False              # whether bits are counted; they are with `best_of`
-    best_of: int = 1                    # lines that pass the filter: the one with the fewest bits is kept
+    best_of: int = 1                    # candidates per line: the one with the fewest bits per character is kept
 
 
 class LineSampler:
@@ -87,7 +87,7 @@ class LineSampler:
 
     def _line(self, index: int, label: str | None, ids: list[int], nats: list[float],
               config: LineSamplingConfig) -> SampledLine:
-        """Return the line that these ids spell; `nats` may include those of its end, or be empty."""
+        """Return the line that these ids spell; `nats` may include the cost of its end, or be empty."""
         new = whole = decode(self._tokenizer, ids)
         cost, end = sum(nats[:len(ids)]), nats[len(ids):]
         if config.stop:
@@ -128,7 +128,7 @@ class LineFilter:
     unique: bool = False                # drop repeated lines
     known: LineHashes | None = None     # drop these lines
     match: re.Pattern[str] | None = None    # drop lines that do not contain a match
-    refusals: tuple[Refusal, ...] = ()      # drop lines for which one of these is true
+    refusals: tuple[Refusal, ...] = ()      # drop lines for which any of these returns true
 
     @property
     def keeps_all(self) -> bool:
@@ -139,13 +139,12 @@ class LineFilter:
 class FilteredLineSampler:
     """Samples lines until `count` lines have passed a filter or `tries` lines have been drawn.
 
-    With `best_of` of the config, `best_of` lines pass for each line that is kept, the one with the fewest bits per
-    character.
+    For each line that is kept, `best_of` lines pass the filter, and the one with the fewest bits per character is kept.
     """
 
     def __init__(self, sampler: LineSampler, config: LineSamplingConfig, filter: LineFilter):
         self._sampler, self._config, self._filter = sampler, config, filter
-        # Where all lines are the same, one is as good as several.
+        # If all lines are the same, one candidate is as good as several.
         self._best_of = 1 if sampler.is_deterministic(config) else config.best_of
         self._seen: set[str] = set()
         self._passed = self.tried = 0
@@ -159,9 +158,9 @@ class FilteredLineSampler:
     def of(cls, network: Network, tokenizer: Tokenizer, labels: Labels | None, line_hashes: LineHashes | None,
            config: LineSamplingConfig, *, unique: bool = False, novel: bool = False, match: str | None = None,
            refusals: Sequence[Refusal] = ()) -> FilteredLineSampler:
-        """Return a sampler of unique lines, lines not in `line_hashes`, or lines that contain a regular expression.
+        """Return a sampler of unique lines, lines not in `line_hashes`, or lines that match a regular expression.
 
-        Lines are also dropped for which one of the `refusals` is true.
+        Lines for which any of the `refusals` returns true are dropped, too.
 
         Raises UsageError for an unknown label, a line break in the prefix or an invalid expression.
         """

@@ -105,7 +105,7 @@ class CarriedScorer(Scorer):
         return [TextScore(*score) for score in zip(texts, rows, np.split(nats, ends[:-1]), strict=True)]
 
 
-NOTHING = TextScore("", np.zeros(0, np.int64), np.zeros(0))         # of a blank line that training ignored
+NOTHING = TextScore("", np.zeros(0, np.int64), np.zeros(0))         # for blank lines, which training ignores
 
 
 def _line_scores(texts: Sequence[str], rows: Sequence[IntArray], nats: Sequence[FloatArray]) -> list[TextScore]:

@@ -151,14 +151,14 @@ class Network:
 
 
 class WatchedNetwork(Network):
-    """A network that calls `watch` with the number of tokens of each window that it has read."""
+    """A network that calls `watch` with the number of tokens in each window that it has read."""
 
     def __init__(self, network: Network, watch: Callable[[int], None]):
         vars(self).update(vars(network))
         self._watch = watch
 
     def hidden(self, tokens: IntArray, state: State, recording: Recording | None = None) -> tuple[FloatArray, State]:
-        """Read tokens (B, T); return what the network returns."""
+        """Read tokens (B, T) and call `watch`; return the network's result."""
         found = super().hidden(tokens, state, recording)
         if tokens.shape[1] > 1:
             self._watch(tokens.shape[1])

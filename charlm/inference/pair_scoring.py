@@ -1,4 +1,4 @@
-"""Targets that are given: their surprisal after a source, and which of several is most probable; no search.
+"""Scoring of given targets: their surprisal after a source, and the probability of each of several; no search.
 
     reader = PairReader(network, tokenizer, source_tokenizer)
     for score in PairScorer(reader).score(["hat\\tkalap"]): score.bits_per_character
@@ -32,7 +32,7 @@ class PairReader:
         self.network, self.tokenizer, self.source_tokenizer = network, tokenizer, source_tokenizer
 
     def encoded(self, sources: Sequence[str], batch_size: int) -> Iterator[tuple[list[int], IntArray, State]]:
-        """Yield the indices, lengths and state of sources in batches of similar length, the short ones first."""
+        """Yield the indices, lengths and state of sources in batches of similar length, shortest first."""
         ids = [self.source_tokenizer.encode(source).astype(np.int64) for source in sources]
         lengths = np.array([len(row) for row in ids], np.int64)
         order = np.argsort(lengths, kind="stable")
@@ -41,12 +41,12 @@ class PairReader:
             yield indices.tolist(), lengths[indices], encode_sources(self.network, [ids[index] for index in indices])
 
     def rows(self, targets: Sequence[str]) -> list[IntArray]:
-        """Return the ids of targets between their beginning and their end."""
+        """Return the ids of targets, each framed by the tokens for its beginning and end."""
         return [with_bos_eos(self.tokenizer, self.tokenizer.encode(target)) for target in targets]
 
     def read(self, sources: Sequence[str], targets: Sequence[IntArray], *,
              measure: Measure = token_nats) -> list[FloatArray]:
-        """Return the nats of each token of targets, given as `rows`, after their sources; or another measure of it.
+        """Return the nats, or another measure, of each token of targets, given as `rows`, after their sources.
 
         No source may be empty.
         """
@@ -59,7 +59,7 @@ class PairReader:
         return found
 
     def log_probabilities(self, sources: Sequence[str], targets: Sequence[IntArray]) -> FloatArray:
-        """Return log p (N, C) of C targets, given as `rows`, after each of N sources, of which none may be empty."""
+        """Return log p (N, C) of C targets, given as `rows`, after each of N sources. No source may be empty."""
         found, count = np.zeros((len(sources), len(targets))), len(targets)
         for indices, _, state in self.encoded(sources, min(max(ROWS_AT_ONCE // count, 1), SOURCES_AT_ONCE)):
             begin = functools.partial(_of_row, state, count)
@@ -69,18 +69,18 @@ class PairReader:
 
 
 def _of_row(state: State, count: int, rows: IntArray) -> State:
-    """Return the state of rows of which `count` each belong to one row of a state."""
+    """Return the state of `rows`, where each row of `state` serves `count` consecutive rows."""
     return state.select(rows // count)
 
 
 def problem_of(line: str) -> str:
-    """Return the reason why a line is not a pair, or an empty string if it is one, or blank."""
+    """Return the reason why a line is not a pair, or an empty string if it is a pair or blank."""
     reason = tsv.problem(line) if line else ""
     return reason and f"{reason}; a line is source<TAB>target"
 
 
 def split_pairs(lines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the sources and the targets of lines that are not blank. Raises CorpusError for one that is no pair."""
+    """Return the sources and the targets of lines that are not blank. Raises CorpusError for one that is not a pair."""
     if problem := next(filter(None, map(problem_of, lines)), ""):
         raise CorpusError(problem)
     split = [line.split(tsv.TAB) for line in lines]
@@ -88,9 +88,9 @@ def split_pairs(lines: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 class PairScorer(Scorer):
-    """Scores lines of `source<TAB>target`: the target given the source, its end counted as a character.
+    """Scores lines of `source<TAB>target`: the target given the source, with its end counted as a character.
 
-    Blank lines cost nothing: training ignored them, too.
+    Blank lines cost nothing, because training ignores them, too.
     """
 
     includes_line_end = False
@@ -128,12 +128,12 @@ class TargetClassifier:
         return posteriors
 
     def problem(self, text: str) -> str:
-        """Return the reason why a text is no source, or an empty string."""
+        """Return the reason why a text is not a source, or an empty string."""
         return "a tab; give the source alone (cut -f1)" if tsv.TAB in text else "" if text else "an empty source"
 
 
 def target_words(tokenizer: Tokenizer) -> list[str]:
-    """Return the words that a model writes. Raises UsageError for one that spells its targets."""
+    """Return the words that a model can write. Raises UsageError for a model that spells its targets."""
     if not isinstance(tokenizer, WordTokenizer):
-        raise UsageError("a model that spells its targets has no list of them; name some with --among FILE")
+        raise UsageError("a model that spells its targets has no list of them; give one with --among FILE")
     return [word for word in tokenizer.known_text().split(" ") if word]

@@ -1,4 +1,4 @@
-"""The most surprising stretch of a text: a mean over a long line hides a short part that is out of the ordinary."""
+"""The most surprising stretch of a text: the mean over a long line hides a short anomaly."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Stretch(NamedTuple):
 
     @property
     def bits_per_character(self) -> float:
-        """The bits over the number of characters; 0 for an empty stretch."""
+        """The bits divided by the number of characters; 0 for an empty stretch."""
         return self.bits / max(len(self.text), 1)
 
 
 def worst_stretch(score: TextScore, tokenizer: Tokenizer, length: int) -> Stretch:
-    """Return the first of the most surprising stretches of `length` characters, or the whole of a shorter text.
+    """Return the most surprising stretch of `length` characters, the first if several tie, or all of a shorter text.
 
     The bits of a token of several characters are divided evenly among them.
     """
@@ -39,7 +39,7 @@ def worst_stretch(score: TextScore, tokenizer: Tokenizer, length: int) -> Stretc
 
 def _bits_by_character(score: TextScore, tokenizer: Tokenizer) -> FloatArray:
     """Return the bits (N,) of every character of a text."""
-    if tokenizer.kind == "char":        # a token is a character, and so is the end of a line
+    if tokenizer.kind == "char":        # every token is one character, including the end of a line
         return score.nats * nats_to_bits(1)
     texts, bits = zip(*bits_by_span(score, tokenizer), strict=True) if score.text else ((), ())
     sizes = np.array([len(text) for text in texts], np.int64)

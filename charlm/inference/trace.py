@@ -221,7 +221,7 @@ class Tracer(Scorer):
 
 
 class PairTracer(Tracer):
-    """A tracer of the targets of lines of `source<TAB>target`, which says of surprisal what `PairScorer` says."""
+    """A tracer of the targets in lines of `source<TAB>target`, with the same surprisal as `PairScorer`."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer, source_tokenizer: Tokenizer, *, top: int = 0,
                  units: Sequence[int] = ()):

@@ -53,7 +53,7 @@ def run_layer(layer: nn.Module, x: torch.Tensor, state: HiddenState,
 
 
 def layer_name(parameter: str) -> str:
-    """Return the readable name of the layer that a parameter belongs to; both directions of a layer are one.
+    """Return a readable name for a parameter's layer; both directions of a layer have the same name.
 
     >>> layer_name("decoder.0.weight_hh_l0"), layer_name("encoder.layers.1.0.bias_ih_l0"), layer_name("head.bias")
     ('decoder 1', 'encoder 2', 'head')

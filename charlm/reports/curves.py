@@ -301,9 +301,9 @@ def best_validation(history: History) -> HeldOut:
 
 
 def table(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield the lines of a table of COLUMNS, separated by tabs, first their names; what a step lacks is empty.
+    """Yield the lines of a tab-separated table of COLUMNS, with a header; missing values are empty.
 
-    After COLUMNS come the gradient norms of all layers that the runs have.
+    COLUMNS are followed by the gradient norms of all layers in the runs.
     """
     layers = list(dict.fromkeys(layer for run in runs for layer in run.history.layer_names))
     yield "\t".join([*COLUMNS, *(f"gradient_norm_{layer.replace(' ', '_')}" for layer in layers)]) + "\n"

@@ -1,6 +1,6 @@
-"""A file that shows that a run lives and how it ended, for a monitor (`train --heartbeat`).
+"""A file that shows that a run is alive or how it ended, for a monitor (`train --heartbeat`).
 
-A thread rewrites it, because reading a corpus or a validation may take minutes without an event.
+A thread rewrites it, because reading a corpus or validating may take minutes without an event.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from charlm.reports.plain import format_fields, local_time
 from charlm.reports.progress import Progress
 
 INTERVAL = 10.0                         # seconds between two beats
-LAST_BEAT = 1.0                         # seconds that the last one may delay the end of the process
+LAST_BEAT = 1.0                         # seconds by which the last beat may delay the end of the process
 _STATUS = {0: "finished", 5: "diverged"}        # by exit code
 
 
 class Heartbeat(Progress):
     """A report in one line, `time=… status=running pid=… step=…`, that replaces its file every INTERVAL seconds.
 
-    `idle` is the time since the last event in seconds. On a full disk the line is written over the one before, which
-    needs no space. A failure is a warning, once, and the next beat tries again.
+    `idle` is the number of seconds since the last event. On a full disk the previous line is overwritten in place,
+    which needs no space. The first failure is reported as a warning, and every beat tries again.
     """
 
     def __init__(self, path: str, output: str, warn: Callable[[str], None]):
@@ -36,11 +36,11 @@ class Heartbeat(Progress):
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def start(self) -> None:
-        """Write the first line and go on until `end` is called."""
+        """Write the first line, then one every INTERVAL seconds until `end` is called."""
         self._thread.start()
 
     def show(self, event: Event) -> None:
-        """Take the figures of an event into the next line."""
+        """Keep the figures of an event for the next line."""
         self._last_event = time.monotonic()
         match event:
             case Step():
@@ -55,7 +55,7 @@ class Heartbeat(Progress):
         """Write the last line, with the exit code of the command."""
         self._exit_code = exit_code
         self._over.set()
-        self._thread.join(LAST_BEAT)    # a disk that hangs must not keep the process
+        self._thread.join(LAST_BEAT)    # a hanging disk must not keep the process alive
 
     def _beat(self) -> None:
         self._write()
@@ -71,7 +71,7 @@ class Heartbeat(Progress):
                              idle=idle, exit=code) + "\n"
 
     def _write(self) -> None:
-        """Replace the file, so that no reader sees half a line; not synced, as nothing depends on an old one."""
+        """Replace the file, so that no reader sees half a line; no fsync, because a beat is soon outdated anyway."""
         folder, name = os.path.split(os.path.realpath(self._path))
         temporary, line = os.path.join(folder, f".{name}.charlm-tmp"), self._line().encode("utf-8", "replace")
         try:
@@ -88,7 +88,7 @@ class Heartbeat(Progress):
 
 
 def _write(path: str, flags: int, data: bytes) -> None:
-    """Write a file from its beginning, and cut off what was longer before."""
+    """Write a file from its beginning and truncate it to the new length."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o666)
     try:
         os.write(descriptor, data)

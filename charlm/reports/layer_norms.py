@@ -1,4 +1,4 @@
-"""The norms of the gradient in each layer of a network as lines, which `view --curves` shows below its plots."""
+"""The gradient norm of each layer as a line of bars, which `view --curves` shows below its plots."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _FIGURES = 24                           # characters: two spaces, the first and 
 
 
 def norm_lines(name: str, history: History, *, width: int, unicode: bool) -> str:
-    """Return a line for each layer with a curve, its first and its last norm; nothing for a history without norms.
+    """Return a line for each layer: a curve, the first norm and the last; empty for a history without norms.
 
-    All layers are on one logarithmic scale, so that a gradient that vanishes or explodes from layer to layer is seen.
+    All layers share one logarithmic scale, which shows a gradient that vanishes or explodes from layer to layer.
     """
     steps = history.layer_steps.tolist()
     if not steps:

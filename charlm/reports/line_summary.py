@@ -10,25 +10,25 @@ from typing import Any
 from charlm.distribution import Distribution, Quantiles
 
 PERCENTS = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-USUAL = 0.99                            # of held-out lines are below the threshold that is suggested
+USUAL = 0.99                            # share of held-out lines below the suggested threshold
 COLUMNS = ("figure", "text", "held_out")
 _MAX_BINS = 24
-_BAR = 24                               # characters of the longest bar
-_NARROWEST = 1 / 16                     # bits per character of a bin of the histogram
+_BAR = 24                               # length of the longest bar in characters
+_NARROWEST = 1 / 16                     # minimum width of a bin in bits per character
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 @dataclass(frozen=True)
 class LineSummary:
-    """The lines of a text, and the held-out lines of the model that scored them, if it knows them."""
+    """The lines of a text and, if the model file has a record of them, the held-out lines of its training."""
 
     text: Distribution
-    blank: int                          # lines that are not counted, because they are white space only
+    blank: int                          # lines of white space only, which are not counted
     held_out: Quantiles | None = None
 
     @property
     def threshold(self) -> float | None:
-        """Bits per character that only 1 - USUAL of held-out lines exceed; of this text for want of those."""
+        """The USUAL quantile of the held-out lines' bits per character or, if unknown, of this text's."""
         return (self.held_out or self.text).quantile(USUAL) if self.text.count else None
 
     @property
@@ -37,10 +37,10 @@ class LineSummary:
         return 0.0 if self.threshold is None else self.text.share(self.threshold, math.inf)
 
     def advice(self) -> str:
-        """Return why the threshold is what it is, and what it is good for; nothing if there are no lines."""
+        """Return the origin and the use of the threshold in one sentence; empty if there are no lines."""
         if self.threshold is None:
             return ""
-        whose = "held-out lines" if self.held_out else "these lines; this model does not know its held-out lines"
+        whose = "held-out lines" if self.held_out else "these lines; the model file has no record of its held-out lines"
         return (f"{self.threshold:.3f} bits per character are exceeded by 1 % of {whose}: "
                 f"`charlm filter --max-bpc {self.threshold:.3f}` leaves out {100 * self.above:.2f} % of the lines "
                 f"here, --min-bpc {self.threshold:.3f} keeps only those")
@@ -88,7 +88,7 @@ class LineSummary:
         yield "above_threshold", f"{self.above:.6f}", f"{1 - USUAL:.6f}" if self.held_out else ""
 
     def _both(self, form: str, name: str, *arguments: float) -> tuple[str, str]:
-        """Return a figure of the text and of the held-out lines."""
+        """Return a figure for the text and for the held-out lines."""
         return form.format(getattr(self.text, name)(*arguments)), \
             form.format(getattr(self.held_out, name)(*arguments)) if self.held_out else ""
 
@@ -123,7 +123,7 @@ def bin_name(low: float, high: float) -> str:
 
 
 def _cell(share: float, highest: float) -> str:
-    """Return a share as a figure and a bar.
+    """Return a share as a percentage and a bar.
 
     >>> _cell(0.125, 1.0).rstrip()
     ' 12.50 % ███'

@@ -1,8 +1,8 @@
 """A progress line on a terminal: how much is done, how fast, and how long the rest will take.
 
-The line is plain text after a carriage return, drawn by whoever reports progress, not one of rich: those are drawn
-by a thread, which must not run where worker processes are forked, and hide the cursor, which a killed process cannot
-show again.
+The line is plain text after a carriage return, drawn by the caller that reports progress. rich's progress bars are
+drawn by a thread, which must not run where worker processes are forked, and they hide the cursor, which a killed
+process cannot restore.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from typing import TextIO
 from charlm.sizes import format_size
 
 DELAY = 2.0                             # seconds of work before anything is drawn
-INTERVAL = 0.25                         # seconds between two drawings
-MIN_WINDOW, MAX_WINDOW = 10.0, 60.0     # seconds over which speed is measured; between them half of the time so far
+INTERVAL = 0.25                         # seconds between updates of the line
+MIN_WINDOW, MAX_WINDOW = 10.0, 60.0     # limits in seconds of the window for the speed, which is half the time so far
 _ERASE = "\r\x1b[K"
 
 
 class Meter:
-    """A line about work on input of `size` bytes, None if that is not known.
+    """A progress line for input of `size` bytes, or None if the size is unknown.
 
-    Without a stream it draws nothing. Once DELAY seconds have passed it draws itself at each `update` that comes
-    INTERVAL seconds after the last one. A terminal that fails, or on which another process is in the foreground, is
-    left alone.
+    Without a stream it draws nothing. After DELAY seconds, `update` redraws it at most every INTERVAL seconds. Nothing
+    is drawn on a terminal that fails or on which another process is in the foreground.
     """
 
     def __init__(self, stream: TextIO | None, *, size: int | None, unit: str = "", what: str = "",
@@ -39,7 +38,7 @@ class Meter:
         self._seen: deque[tuple[float, int, int]] = deque([(self._began, 0, 0)])    # time, position, bytes done
 
     def update(self, position: int, count: int = 0, done: int | None = None) -> None:
-        """Report the position in the input, how many of the units are done, and their bytes if they are others."""
+        """Report the position in the input, the units done, and the bytes done if they differ from the position."""
         now = self._clock()
         if self._stream is None or now - self._last < INTERVAL:
             return
@@ -90,7 +89,7 @@ class Meter:
 
 
 def _format_duration(seconds: float) -> str:
-    """Return a time left.
+    """Return the remaining time as minutes and seconds, with hours if there are any.
 
     >>> _format_duration(65), _format_duration(36_000)
     ('1:05', '10:00:00')
@@ -103,7 +102,7 @@ def _in_foreground(stream: TextIO) -> bool:
     """Return False if the stream is a terminal that another group of processes reads from."""
     try:
         return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
-    except (OSError, ValueError):       # it is another terminal than this process's own
+    except (OSError, ValueError):       # not the controlling terminal of this process
         return True
 
 

@@ -91,7 +91,7 @@ def _text(panel: TextPanel) -> dict[str, Any]:
     ids, guesses = np.unique(panel.guesses, return_inverse=True)
     costs = np.minimum(-np.log2(np.maximum(panel.probabilities, 1e-30)), _MAX_GUESS_BITS)
     before = ["\n", *panel.tokens]
-    # A mark at the beginning of a line would not be seen without a letter.
+    # A combining mark at the beginning of a line would be invisible without a letter.
     return {"tokens": [("◌" if last.endswith("\n") and unicodedata.category(token[:1] or " ")[0] == "M" else "")
                        + shown(token) for last, token in zip(before, panel.tokens, strict=False)],
             "bits": _words(256 * panel.bits), "entropy": _words(256 * panel.entropy), "rank": _words(panel.rank),

@@ -18,11 +18,11 @@ _LOGGED = {Step: "step", Validation: "validation", Sampled: "sample"}
 
 
 class StepLog(Progress):
-    """A report that appends to a file; a failure is a warning, once, and ends the log instead of the run.
+    """A report that appends to a file; a failure is reported as a warning and ends the log, not the run.
 
-    A file of an earlier session keeps its lines up to the step from which the run resumes; the others are removed, as
-    the run makes those steps again: every step is there once. A log that is renamed or truncated while the run goes on,
-    as logrotate does, goes on under its name, at its end.
+    When a run resumes, the log keeps its lines up to the step from which the run continues; later lines are removed,
+    because the run repeats those steps, so every step is logged once. If the log is renamed or truncated during the
+    run, as by logrotate, a new file is begun under its name, or lines are appended at its new end.
     """
 
     def __init__(self, path: str, warn: Callable[[Warned], None], *, replace: bool):
@@ -91,12 +91,12 @@ def _opened(path: str, step: int | None) -> BinaryIO:
 
 
 def _appending(path: str, flags: int) -> int:
-    """Open a file so that each line goes to its end: after a truncation, zeros would fill it up to the old one."""
+    """Open a file for appending: without O_APPEND, a truncated file would be filled with zeros up to its old end."""
     return os.open(path, flags | os.O_APPEND, 0o666)
 
 
 def _is_elsewhere(file: BinaryIO, path: str) -> bool:
-    """Return whether an open file no longer has this name. Raises OSError."""
+    """Return True if an open file no longer has this name. Raises OSError."""
     try:
         return not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Compressed files, which are recognised by their endings; .zst needs Python 3.14 or the extra `charlm[zst]`."""
+"""Compressed files, recognized by their suffix; .zst needs Python 3.14 or the extra `charlm[zst]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from charlm.errors import CorpusError
 
 
 def _find_zstd() -> Any:
-    """Return the module of Python 3.14, else its backport for older versions, else None."""
+    """Return the zstd module of Python 3.14, or its backport for older versions, or None."""
     for name in ("compression.zstd", "backports.zstd"):
         with suppress(ImportError):
             return importlib.import_module(name)
@@ -29,7 +29,7 @@ zstd = _find_zstd()
 def _open_zstd(source: str, mode: str) -> BinaryIO:
     """Open a .zst file. Raises CorpusError if no module for it is installed."""
     if zstd is None:
-        raise CorpusError(f"{source}: reading .zst needs another package; pip install 'charlm[zst]'")
+        raise CorpusError(f"{source}: reading .zst needs another package; install it with: pip install 'charlm[zst]'")
     stream: BinaryIO = zstd.open(source, mode)
     return stream
 

@@ -1,7 +1,7 @@
 """Copies of a corpus in sampled texts: the longest stretch of each text that occurs in the corpus, found exactly.
 
-The corpus is read once for each group of texts and not kept: where hashes of `length` characters of the texts occur in
-it, the stretches themselves are compared.
+The corpus is read once for each group of texts and not kept in memory. Where it contains hashes of `length` characters
+of the texts, the stretches themselves are compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from charlm.text.rolling_hashes import HashSet, rolling_hashes
 
-SampledText = tuple[str, int]           # with what was before it, and where it begins
+SampledText = tuple[str, int]           # the text with its prompt, and the index at which the text itself begins
 
 
 class CopyFinder(Protocol):
@@ -24,7 +24,7 @@ class CopyFinder(Protocol):
         """The number of characters from which a stretch counts as a copy."""
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:
-        """Return the longest copy in each text, or an empty string. A copy ends behind where the text begins."""
+        """Return the longest copy in each text, or an empty string; it may begin in the prompt but not end there."""
 
 
 class CorpusCopies(CopyFinder):
@@ -39,7 +39,7 @@ class CorpusCopies(CopyFinder):
         return self._length
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:
-        """Return the longest copy in each text, the first of equal ones."""
+        """Return the longest copy in each text, the first if several tie."""
         wanted = HashSet(np.concatenate([np.zeros(0, np.uint64),
                                          *(rolling_hashes(text, self._length) for text, _ in texts)]))
         copies = [""] * len(texts)
@@ -56,9 +56,9 @@ class CorpusCopies(CopyFinder):
         return copies
 
     def _shared_stretches(self, wanted: HashSet, longest: int) -> Iterator[str]:
-        """Yield the stretches of the corpus of which all parts of `length` characters have a wanted hash.
+        """Yield the stretches of the corpus in which every `length` characters have a wanted hash.
 
-        One that is longer than `longest` characters comes in overlapping parts of at least that length.
+        A stretch longer than `longest` characters may be yielded as overlapping parts of at least that length.
         """
         held = ""
         for chunk in self._read():
@@ -74,7 +74,7 @@ class CorpusCopies(CopyFinder):
 
 
 def _longest_common(stretch: str, text: str, start: int, at_least: int) -> str:
-    """Return the longest part of a stretch, of `at_least` characters or more, that is in a text and ends after `start`.
+    """Return the longest part of a stretch that occurs in a text, ends after `start` and has `at_least` characters.
 
     >>> _longest_common("xabcy", "abc abcy", 0, 2), _longest_common("xabcy", "abcy", 3, 2)
     ('abcy', 'abcy')

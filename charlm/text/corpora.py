@@ -38,7 +38,7 @@ class CorpusRequest:
             raise UsageError("--keep-blank is for --lines; running text keeps its blank lines, tables have none")
 
     def refuse_remember(self) -> None:
-        """Raise UsageError if the text is to be remembered."""
+        """Raise UsageError if --remember is set."""
         if self.config.remember:
             raise UsageError("--remember is for models that sample: text, --lines and --labels")
 
@@ -60,7 +60,7 @@ def read_text_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpu
 
 
 def read_gap_corpus(texts: Sequence[Text], request: CorpusRequest) -> TextCorpus:
-    """Read running text in which gaps are filled."""
+    """Read running text for a model that fills gaps."""
     request.refuse_remember()
     return read_text_corpus(texts, request)
 

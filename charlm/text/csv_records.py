@@ -1,4 +1,4 @@
-"""Records of CSV: a header names the columns, one of which is the text. Fields may be quoted and have line breaks."""
+"""CSV records: a header names the columns, one of which is the text. Quoted fields may contain line breaks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Iterator, Sequence
 from charlm.errors import CorpusError
 from charlm.text.record_format import Record, RecordFormat
 
-MAX_RECORD = 1 << 24                    # bytes within quotes: more of them means a quote that is left open
+MAX_RECORD = 1 << 24                    # bytes within quotes: beyond that, a quote was left open
 DELIMITERS = ",;\t"
 _QUOTED = re.compile(r'"[^"]*"?')
-_OPEN = "a quote is left open"
+_OPEN = "a quote is not closed"
 
 
 class CsvRecords:
-    """A parser of CSV with a header, by the `csv` module and its strict dialect.
+    """A parser for CSV with a header, based on the `csv` module in strict mode.
 
-    Raises CorpusError if the header cannot be read, or does not have the column.
+    Raises CorpusError if the header cannot be read or lacks the column.
     """
 
     def __init__(self, format: RecordFormat, file: str, errors: str = "strict"):
@@ -28,16 +28,16 @@ class CsvRecords:
         self._format, self._file, self._errors = format, file, errors
         self._delimiter, self._width, self._columns = "", 0, list[int]()
         self._number = 0
-        self._pending: list[bytes] = []                     # lines of which no record has been made
+        self._pending: list[bytes] = []                     # lines that do not belong to a finished record
         self._size = 0                                      # their bytes
-        self._is_open = False                               # they end within quotes
+        self._is_open = False                               # whether they end within quotes
         csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
 
     def feed(self, lines: Sequence[bytes]) -> list[Record]:
-        """Return the records that end in further lines, given with their line ends."""
+        """Take further lines, with their line ends; return the records that end in them."""
         self._pending += lines
         self._size += sum(map(len, lines))
-        # An even number of quotes leads out of a quoted field and back, so most long fields are parsed only once.
+        # A line with an even number of quotes cannot close the field, so most long fields are parsed only once.
         waits = self._is_open and not any(line.count(b'"') % 2 for line in lines)
         records = [] if waits else self._drain(final=False)
         if self._is_open and self._size > MAX_RECORD:
@@ -45,11 +45,11 @@ class CsvRecords:
         return records
 
     def close(self) -> list[Record]:
-        """Return what is left at the end."""
+        """Return the remaining records at the end of the input."""
         return self._drain(final=True)
 
     def _drain(self, *, final: bool) -> list[Record]:
-        """Return the records of the pending lines; lines within quotes remain, unless nothing follows."""
+        """Return the records in the pending lines; an unfinished record stays pending unless this is the end."""
         pending, consumed, records = self._pending, 0, []
 
         def lines() -> Iterator[str]:
@@ -106,7 +106,7 @@ class CsvRecords:
 
 
 def _reason(error: csv.Error) -> str:
-    """Return what is wrong with a record, of which the `csv` module says something else."""
+    """Return the reason in plainer words than the error of the `csv` module."""
     text = str(error)
     if "unexpected end" in text:
         return _OPEN
@@ -114,7 +114,7 @@ def _reason(error: csv.Error) -> str:
 
 
 def _decoded(field: str, errors: str) -> str | None:
-    """Return a field with its invalid bytes treated as `errors` says, or None if it must not have any."""
+    """Return a field with invalid bytes handled by `errors`, or None if they are not allowed."""
     if field.isascii():
         return field
     try:
@@ -124,7 +124,7 @@ def _decoded(field: str, errors: str) -> str | None:
 
 
 def delimiter_of(line: str) -> str:
-    """Return the delimiter that is most frequent outside quotes in the first line.
+    """Return the delimiter that is most frequent outside quotes in a line, the first one of a file.
 
     >>> delimiter_of('"a,b,c";d'), delimiter_of("text")
     (';', ',')
@@ -137,7 +137,7 @@ def _column(header: Sequence[str], name: str, file: str) -> int:
     """Return the index of a column by its name, else by its number from 1. Raises CorpusError."""
     found = [index for index, column in enumerate(header) if column.strip() == name.strip()]
     if len(found) > 1:
-        raise CorpusError(f"{file}: {len(found)} columns are named {name!r}; give the number of one")
+        raise CorpusError(f"{file}: {len(found)} columns are named {name!r}; give the number of the column")
     if not found and name.isascii() and name.isdecimal() and 0 < int(name) <= len(header):
         found = [int(name) - 1]
     if not found:

@@ -18,7 +18,7 @@ class Examples:
 
     def __init__(self, sequences: Iterable[tuple[IntArray, IntArray]], *, vocabulary_size: int,
                  file: BinaryIO | None = None):
-        """Keep sequences that come many at once: their ids one after the other, and the length of each."""
+        """Store sequences given in batches: the concatenated ids and the length of each sequence."""
         lengths: list[IntArray] = [np.zeros(0, np.int64)]
 
         def counted() -> Iterator[IntArray]:

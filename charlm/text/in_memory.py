@@ -1,6 +1,6 @@
-"""Texts in memory, read as if each were written to one file, followed by a line break unless it ends with one.
+"""Texts in memory, read as if they were written to one file, each followed by a line break unless it ends with one.
 
-A pair, a tuple of two texts, is a line with a tab between them.
+A pair, a tuple of two texts, becomes a line with a tab between them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TextInMemory(Text):
     """The texts or pairs of an iterable, which is read once. Iterating raises TypeError and CorpusError."""
 
     def __init__(self, texts: Iterable[Any], name: str):
-        super().__init__(STDIN)         # where there is no file that a message could name
+        super().__init__(STDIN)         # there is no file that a message could name
         self.name = name
         self._chunks = _chunks(texts, name)
 
@@ -51,7 +51,7 @@ def _line(text: Any, name: str) -> str:
     """
     if isinstance(text, tuple) and len(text) == 2 and all(isinstance(field, str) for field in text):
         if any(TAB in field or NEWLINE in field for field in text):
-            raise CorpusError(f"{name} has a tab or a line break in one of its fields; a pair is one line")
+            raise CorpusError(f"{name} has a tab or a line break in a field; a pair must fit on one line")
         text = TAB.join(text)
     if not isinstance(text, str):
         raise TypeError(f"{name} is of type {type(text).__name__}; give a str for a text, a tuple of two for a pair")
@@ -59,15 +59,15 @@ def _line(text: Any, name: str) -> str:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise CorpusError(f"{name} has a lone surrogate, which is no character") from None
+            raise CorpusError(f"{name} has a lone surrogate, which is not a character") from None
     return text if text.endswith(NEWLINE) else text + NEWLINE
 
 
 def paths_or_texts(given: Texts, name: str) -> tuple[list[str], Iterable[Any]]:
-    """Return the paths of texts in files and no texts, or no paths and the texts.
+    """Return either the paths of files and no texts, or no paths and the texts.
 
-    A str or a path object is a path; of several objects, path objects are paths, str and tuples are texts. Raises
-    TypeError, CorpusError for a str that is no file, and UsageError for a list of the names of files.
+    A str or a path object is a path; in an iterable, path objects are paths, and str and tuples are texts. Raises
+    TypeError, CorpusError for a str that is not a file, and UsageError for a list of file names.
     """
     if isinstance(given, (str, os.PathLike)):
         return [_existing(given, name)], ()
@@ -77,8 +77,8 @@ def paths_or_texts(given: Texts, name: str) -> tuple[list[str], Iterable[Any]]:
     if isinstance(first, os.PathLike):
         return [_path(path, f"{name}[{number}]") for number, path in enumerate(every)], ()
     if isinstance(given, Sequence) and given and all(isinstance(one, str) and os.path.isfile(one) for one in given):
-        raise UsageError(f"{name} has the names of files, which would be learned as text; give pathlib.Path objects "
-                         "to read the files")
+        raise UsageError(f"{name} contains file names, which would be learned as text; pass pathlib.Path objects to "
+                         "read the files")
     return [], every
 
 
@@ -93,7 +93,7 @@ def _existing(path: Path, name: str) -> str:
 def _exists(path: str) -> bool:
     try:
         return os.path.exists(path)
-    except ValueError:                  # a null character
+    except ValueError:                  # contains a null character
         return False
 
 

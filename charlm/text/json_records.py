@@ -25,7 +25,7 @@ class JsonRecords:
         self._format, self._errors, self._number = format, errors, 0
 
     def feed(self, lines: Sequence[bytes]) -> list[Record]:
-        """Return the records of further lines, given with their line ends."""
+        """Return the records in further lines, which include their line ends."""
         records = []
         for line in lines:
             self._number += 1
@@ -36,7 +36,7 @@ class JsonRecords:
         return records
 
     def close(self) -> list[Record]:
-        """Return what is left at the end: nothing, as a line is a record."""
+        """Return the remaining records: none, because every line is a record."""
         return []
 
     def _record(self, line: bytes) -> Record:
@@ -47,7 +47,7 @@ class JsonRecords:
 
 
 def _parsed(line: bytes, errors: str) -> tuple[Any, str]:
-    """Return the object of a line, and what is wrong if it has none."""
+    """Return the object in a line, and an error message if it has none."""
     try:
         document = json.loads(line.decode("utf-8", errors))
     except UnicodeDecodeError:
@@ -57,12 +57,12 @@ def _parsed(line: bytes, errors: str) -> tuple[Any, str]:
     except RecursionError:
         return None, "nested too deeply"
     except ValueError:
-        return None, "a number of too many digits"          # Python's limit
+        return None, "a number with too many digits"        # Python's limit
     return document, "" if isinstance(document, dict) else "not a JSON object"
 
 
 def _text(document: dict[str, Any], name: str) -> tuple[str, str]:
-    """Return the text of an object, and what is wrong if it has none."""
+    """Return the text of an object, and an error message if it has none."""
     text = _value(document, name)
     if text is _MISSING:
         return "", f"no field {name!r}"
@@ -74,7 +74,7 @@ def _text(document: dict[str, Any], name: str) -> tuple[str, str]:
 
 
 def _value(document: dict[str, Any], name: str) -> Any:
-    """Return the field of this name, else the one that a dotted name leads to, else _MISSING.
+    """Return the field with this name, or the nested field of a dotted name, or _MISSING.
 
     >>> _value({"a.b": 1}, "a.b"), _value({"a": {"b": 2}}, "a.b")
     (1, 2)

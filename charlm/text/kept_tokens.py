@@ -1,8 +1,8 @@
 """Tokens of a text that are kept between runs (--cache-dir), in one file for each text, tokenizer and split.
 
-A file's name follows from the digest of the text and from all that its tokens depend on, so a changed corpus is never
-served. It begins with MAGIC, then come the ids of both parts, and a table of contents with a checksum of everything.
-A file that does not fit its name or its checksums is replaced. Nothing else is ever deleted.
+A file's name is derived from the digest of the text and from everything else that its tokens depend on, so the tokens
+of a changed corpus are never reused. The file consists of MAGIC, the ids of both parts, and a table of contents with
+checksums of everything. A file that does not match its name or its checksums is replaced. Nothing else is ever deleted.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class KeptCorpus(NamedTuple):
 
 def path_of(directory: str, digest: str, *, tokenizer: str | Tokenizer | Extendable, vocabulary_size: int | None,
             validation: float | None) -> str:
-    """Return the path of the tokens of a text: the digest is that of all texts, `validation` a fraction or None."""
+    """Return the path of a text's tokens. `digest` covers all texts; `validation` is a fraction or None."""
     known = tokenizer.known if isinstance(tokenizer, Extendable) else tokenizer
     described = [known, ""] if isinstance(known, str) else [known.kind, _digest(json.dumps(_plain(known)).encode())]
     settings = [__version__, *described, isinstance(tokenizer, Extendable), vocabulary_size, validation]
@@ -64,9 +64,9 @@ def _plain(tokenizer: Tokenizer) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def kept_file(path: str) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when it is complete, so that no run sees half of another one's.
+    """Open a file that gets its name only when it is complete, so that no run sees an incomplete file of another.
 
-    Raises StorageError. After an error nothing is left behind, nor after a kill where the system has nameless files.
+    Raises StorageError. Nothing is left behind after an error or, if the system supports O_TMPFILE, after a kill.
     """
     part = f"{path}-{secrets.token_hex(6)}.part"
     try:
@@ -92,7 +92,7 @@ def kept_file(path: str) -> Iterator[BinaryIO]:
 
 
 def _nameless(directory: str) -> int | None:
-    """Return the descriptor of a new file that has no name yet; None where the system has no such files."""
+    """Return the descriptor of a new file without a name, or None if the system does not support that."""
     if not os.path.exists("/proc/self/fd"):
         return None
     try:
@@ -113,19 +113,19 @@ def write_table(file: BinaryIO, kept: KeptCorpus) -> None:
 
 
 def load(path: str, digest: str) -> KeptCorpus | None:
-    """Return the corpus of a file, or None if it is missing, or damaged and has to be made again."""
+    """Return the corpus in a file, or None if the file is missing or damaged."""
     try:
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(open(path, "rb"))
             kept = _parse(file, digest)
-            opened.pop_all()            # the caches read from it from now on
+            opened.pop_all()            # keep it open, because the caches read from it
             return kept
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, CharlmError):
         return None
 
 
 def _parse(file: BinaryIO, digest: str) -> KeptCorpus:
-    """Return the corpus of a file. Raises one of many errors for a damaged one."""
+    """Return the corpus in a file. Raises one of many errors if it is damaged."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - _TAIL, 0))
     tail = file.read(_TAIL)

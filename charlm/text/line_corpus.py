@@ -55,7 +55,7 @@ class LineCorpus:
     digest: str                         # of all lines that are not left out
     blank: int = 0                      # lines that are left out
     remarks: tuple[str, ...] = ()       # what the user should know about it
-    remembered: Remembered | None = None        # of the lines to learn from
+    remembered: Remembered | None = None        # filter of the training lines
 
     separate_source = None              # there is no source
 
@@ -108,7 +108,7 @@ def split_long(row: IntArray) -> Iterator[IntArray]:
 
 
 def _split_all(ids: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
-    """Return examples, given one after the other, with the long ones in pieces."""
+    """Return concatenated examples and their lengths, with long examples split into pieces."""
     if not (lengths > MAX_EXAMPLE + 1).any():
         return ids, lengths
     pieces = [*itertools.chain.from_iterable(map(split_long, np.split(ids, np.cumsum(lengths)[:-1])))]
@@ -117,7 +117,10 @@ def _split_all(ids: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
 
 def _rows(lines: Iterable[LabelledLine], tokenizer: Tokenizer,
           labels: Labels | None) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield lines, many at once, each between begin or label and end. Raises CorpusError for an unknown label."""
+    """Yield batches of lines, each framed by its begin or label token and the end token.
+
+    Raises CorpusError for an unknown label.
+    """
     indices = {name: index for index, name in enumerate(labels.names)} if labels else {}
     for batch in batched(lines):
         if indices and (unknown := next((label for label, _ in batch if label not in indices), None)) is not None:
@@ -132,10 +135,10 @@ def build_line_corpus(texts: Sequence[Text], *, labelled: bool, tokenizer: str |
                       remember: bool = False, files: TemporaryFiles = IN_TMPDIR) -> LineCorpus:
     """Read lines, train a tokenizer of this kind (or use or extend the given one), and encode.
 
-    `validation` is a fraction of the different lines, or another text. `labels` are those of an existing model; new
-    ones are allowed only if its tokenizer is extended. Blank lines are left out where they are more than a few, unless
-    `keep_blank`. `remember` keeps a filter of the lines to learn from. Raises CorpusError for a line without its label,
-    and for texts with too few different lines.
+    `validation` is a fraction of the distinct lines, or another text. `labels` are those of an existing model; new ones
+    are allowed only if its tokenizer is extended. If there are more than a few blank lines, they are left out unless
+    `keep_blank`. `remember` keeps a filter of the training lines. Raises CorpusError for a line without its label, and
+    for texts with too few distinct lines.
     """
     parts = _read_parts(texts, validation, labelled=labelled, keep_blank=keep_blank, files=files)
     lines, mask = parts.lines, parts.mask

@@ -1,4 +1,4 @@
-"""Lines that are too near to a training line, by the edit distance over characters (Levenshtein 1966)."""
+"""Lines that are too close to a training line in edit distance over characters (Levenshtein 1966)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from charlm.contract import IntArray
 from charlm.text.line_hashes import LineHashes
 
-MAX_HASHED_DISTANCE = 2                 # that can be kept without the training lines
+MAX_HASHED_DISTANCE = 2                 # maximum distance that can be checked without the training lines
 
 
 def edits(line: str, characters: str) -> Iterator[str]:
-    """Yield a line, and every line that one insertion, deletion or substitution of a character makes of it.
+    """Yield a line and every line that is one insertion, deletion or substitution of a character away.
 
     >>> sorted(set(edits("ab", "b")))
     ['a', 'ab', 'abb', 'b', 'bab', 'bb']
@@ -28,10 +28,10 @@ def edits(line: str, characters: str) -> Iterator[str]:
 
 
 def nearer_than(distance: int, known: LineHashes, characters: str) -> Callable[[Sequence[str]], list[bool]]:
-    """Return a test of lines: True for one less than `distance`, 1 or 2, away from a known line.
+    """Return a test for lines that are less than `distance`, 1 or 2, away from a known line.
 
-    The known lines consist of these characters. As the hashes of some lines are equal, the test is also true for a few
-    lines that are far enough: n neighbours of m known lines hit one with a probability of n * m / 2^32.
+    The known lines consist of these characters. Because of hash collisions the test is also true for a few lines that
+    are far enough away: with m known lines, n neighbours of a line hit one with a probability of n * m / 2^32.
     """
     def are_near(lines: Sequence[str]) -> list[bool]:
         if distance < MAX_HASHED_DISTANCE:
@@ -41,7 +41,7 @@ def nearer_than(distance: int, known: LineHashes, characters: str) -> Callable[[
 
 
 class LineTable:
-    """Lines as code points, by length, in which near ones are found exactly."""
+    """Lines as code points, grouped by length, for an exact search for close ones."""
 
     def __init__(self, lines: Iterable[str]):
         by_length: dict[int, list[str]] = {}
@@ -50,13 +50,13 @@ class LineTable:
         self._columns = {length: _columns(group, length) for length, group in by_length.items()}
 
     def are_near(self, lines: Sequence[str], distance: int) -> list[bool]:
-        """Return for each line whether it is less than `distance` edits away from a line of the table."""
+        """Return whether each line is less than `distance` edits away from a line of the table."""
         return [any(_is_near(line, columns, distance - 1) for length, columns in self._columns.items()
                     if abs(length - len(line)) < distance) for line in lines]
 
 
 def _columns(lines: Sequence[str], length: int) -> NDArray[np.uint32]:
-    """Return the code points of n lines of one length as (length, n)."""
+    """Return the code points of n lines of equal length as (length, n)."""
     codes = np.frombuffer("".join(lines).encode("utf-32-le", "surrogatepass"), np.uint32)
     return np.ascontiguousarray(codes.reshape(len(lines), length).T)
 
@@ -64,9 +64,9 @@ def _columns(lines: Sequence[str], length: int) -> NDArray[np.uint32]:
 def _is_near(line: str, columns: NDArray[np.uint32], max_edits: int) -> bool:
     """Return whether a line is at most `max_edits` edits away from one of n lines, given as (length, n).
 
-    Only the band of the table of distances within `max_edits` of its diagonal is filled (Ukkonen 1985): band[o] has the
-    distances of the beginning of the line to the first i + o - max_edits characters of every line. Lines of which all
-    these are larger than `max_edits` are left out from there on.
+    Only the band of the distance matrix within `max_edits` of its diagonal is computed (Ukkonen 1985): in row i,
+    band[o] has the distances from the first i characters of the line to the first i + o - max_edits characters of
+    every line. A line is dropped as soon as all its distances in the band exceed `max_edits`.
     """
     length, count = columns.shape
     if max_edits >= max(length, len(line)):     # enough to replace every character

@@ -1,4 +1,4 @@
-"""Formats that are no text, which are recognised by how they begin, each with the command that makes a text of it."""
+"""File formats other than text, recognized by their first bytes, each with the command that converts it to text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _MAGIC = {b"\x1f\x8b\x08": "gzip -dc", b"BZh": "bzip2 -dc", b"\xfd7zXZ\0": "xz -
 
 
 def other_format(start: bytes) -> str:
-    """Return a message that ends with a command if these first bytes are another format's, else an empty string."""
+    """Return a message ending with a command if these first bytes belong to another format, else an empty string."""
     if start.startswith(b"%PDF-"):
         return "is a PDF, not a text; convert it with: pdftotext"
-    # bzip2's magic alone could begin a text; its block follows.
+    # A text could begin with bzip2's magic alone, so the header of its first block is checked, too.
     packed = next((command for magic, command in _MAGIC.items() if start.startswith(magic)), "")
     if packed and (packed != "bzip2 -dc" or start[4:10] in (b"1AY&SY", b"\x17rE8P\x90")):
         return f"is compressed; unpack it with: {packed}"
@@ -25,7 +25,7 @@ def other_format(start: bytes) -> str:
 
 
 def utf16(sample: bytes, min_length: int) -> str:
-    """Return such a message for UTF-16, with a byte order mark or of at least this many bytes of ASCII.
+    """Return such a message for UTF-16 with a byte order mark, or for at least this many bytes of ASCII in UTF-16.
 
     >>> utf16(b"a\\0b\\0", 4)
     'looks like UTF-16 without a byte order mark; convert it with: iconv -f UTF-16LE -t UTF-8'

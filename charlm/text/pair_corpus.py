@@ -45,7 +45,7 @@ class PairCorpus:
     digest: str                         # of all pairs
     remarks: tuple[str, ...] = ()       # what the user should know about it
 
-    labels = line_hashes = remembered = None        # these are for models that sample
+    labels = line_hashes = remembered = None        # for models that sample only
 
     @property
     def lengths(self) -> IntArray:

@@ -20,7 +20,7 @@ from charlm.text.sources import STDIN, expand
 from charlm.text.tokenizers.base import NEWLINE
 
 CHUNK = 1 << 18                         # bytes read at once
-MAX_NAMED = 8                           # texts named in a message
+MAX_NAMED = 8                           # maximum number of texts named in a message
 _BOM = "\ufeff"
 _HEAD = 4096                            # bytes that are examined for signs of another format
 _MODEL = b'{"__metadata__":{"charlm":'  # follows the first 8 bytes of a model file
@@ -135,11 +135,11 @@ def _decode(chunks: Iterable[bytes], source: str, errors: str) -> Iterator[str]:
 
 
 def _watched(stream: BinaryIO, chunks: Iterable[bytes], watch: Watch) -> Iterator[bytes]:
-    """Yield chunks of a stream, and call `watch` with the bytes of its file that each one took."""
+    """Yield chunks of a stream, and call `watch` with the bytes of its file that each one consumed."""
     position = 0
     for chunk in chunks:
         try:
-            now = os.lseek(stream.fileno(), 0, os.SEEK_CUR)     # of a compressed file, in the compressed one
+            now = os.lseek(stream.fileno(), 0, os.SEEK_CUR)     # for a compressed file, before decompression
         except OSError:                 # a pipe
             now = position + len(chunk)
         watch(now - position)
@@ -150,10 +150,10 @@ def _watched(stream: BinaryIO, chunks: Iterable[bytes], watch: Watch) -> Iterato
 class Text:
     """The text of one source in chunks. It can be iterated once; before that, `head` shows its beginning.
 
-    Nothing is normalised; line ends are kept. With a format it is the text of every record, each with a line break
-    after it. `errors` is strict, replace or ignore. `warn` receives warnings, and `watch` the number of bytes of the
-    source that each chunk took, compressed ones if it is compressed.
-    Iterating raises CorpusError with the source's name and the offset of a bad byte in the decompressed bytes.
+    Nothing is normalised; line ends are kept. With a format, it is the text of every record, each followed by a line
+    break. `errors` is strict, replace or ignore. `warn` receives warnings, and `watch` the number of bytes of the
+    source that each chunk consumed, before decompression. Iterating raises CorpusError with the source's name and the
+    offset of a bad byte after decompression.
     """
 
     def __init__(self, source: str, errors: str = "strict", warn: Warn | None = None,
@@ -173,19 +173,19 @@ class Text:
 
     @property
     def parts(self) -> Sequence[Text]:
-        """The texts of which this one is made: itself, or those of several files."""
+        """The texts that make up this one: itself, or those of several files."""
         return (self,)
 
     def by_line(self) -> Iterator[str]:
-        """Iterate over the text to split it into lines: line breaks within the field of a record are spaces then."""
+        """Iterate over the text for splitting into lines: line breaks within the field of a record become spaces."""
         self._by_line = True
         return iter(self)
 
     def refuse_format(self, example: str) -> None:
-        """Raise UsageError if the text is made of fields of records, of which an example needs two."""
+        """Raise UsageError if the text consists of fields of records, because an example needs two fields."""
         if self.format is not None:
-            raise UsageError(f"--csv-column and --json-field name one text a record; this model learns {example} from "
-                             "lines of two columns")
+            raise UsageError(f"--csv-column and --json-field give one text per record; this model learns {example} "
+                             "from lines of two columns")
 
     def head(self) -> str:
         """Return the first CHUNK characters or all, waiting for them if necessary. They are still iterated later."""
@@ -214,18 +214,18 @@ class _Joined(Text):
 
 def open_texts(names: Sequence[str], errors: str = "strict", warn: Warn | None = None,
                format: RecordFormat | None = None, watch: Watch | None = None) -> list[Text]:
-    """Return the texts of the files that names stand for. Raises CorpusError if one stands for none."""
+    """Return the texts of the files that names stand for. Raises CorpusError if a name stands for none."""
     return [Text(path, errors, warn, format, watch) for path in expand(names).paths]
 
 
 def open_text(name: str, errors: str = "strict", warn: Warn | None = None, format: RecordFormat | None = None) -> Text:
-    """Return all that one name stands for as one text. Raises CorpusError if it stands for nothing."""
+    """Return everything that a name stands for as one text. Raises CorpusError if it stands for nothing."""
     texts = open_texts([name], errors, warn, format)
     return _Joined(name, texts) if len(texts) > 1 else texts[0]
 
 
 def names_of(texts: Sequence[Text]) -> str:
-    """Return the names of texts for a message, of many the first ones and their number."""
+    """Return the names of texts for a message; if there are many, the first names and the number of the others."""
     names = [text.name for text in texts[:MAX_NAMED]]
     return ", ".join(names) + (f" and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else "")
 
@@ -246,7 +246,7 @@ def strip_line_end(line: str) -> str:
 
 
 def batched(lines: Iterable[Item], size: int = 256) -> Iterator[list[Item]]:
-    """Yield many lines at once, as single ones cost more to pass on than to read.
+    """Yield lines in batches, because passing on single lines costs more than reading them.
 
     >>> list(batched("abc", 2))
     [['a', 'b'], ['c']]

@@ -1,4 +1,4 @@
-"""The format of records in which a text is one of several fields, and a record of it."""
+"""The format of records that contain a text as one of their fields, and a single record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINE_BREAK = re.compile(r"\r\n|[\r\n]")
 
 @dataclass(frozen=True)
 class RecordFormat:
-    """The format of records and the name of the field that is the text, of CSV or of JSON lines."""
+    """The format of records, CSV or JSON lines, and the name of the field that is the text."""
 
     csv_column: str | None = None
     json_field: str | None = None
@@ -28,7 +28,7 @@ class RecordFormat:
 
     @property
     def unit(self) -> str:
-        """The unit of a record's number: lines of the file or, for CSV, records after the header."""
+        """The unit that numbers records: lines of the file or, for CSV, records after the header."""
         return "line" if self.csv_column is None else "record"
 
 
@@ -42,11 +42,11 @@ def record_format(csv_column: str | None, json_field: str | None, id: str | None
 class Record:
     """One record of a file."""
 
-    number: int                         # from 1; of CSV the header does not count
+    number: int                         # from 1, not counting the header of CSV
     text: str                           # the field; empty if there is an error
     data: bytes                         # the whole record as read, with its line end
-    id: Any = None                      # the field that identifies it, as it is in JSON
-    error: str = ""                     # why there is no text
+    id: Any = None                      # the field of --id, with its type in JSON
+    error: str = ""                     # the reason if there is no text
 
 
 def single_line(text: str) -> str:

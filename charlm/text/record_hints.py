@@ -12,12 +12,12 @@ from charlm.text.compressed import inner_name
 from charlm.text.csv_records import delimiter_of
 from charlm.text.reading import Text
 
-MAX_LINES = 50                          # that are examined
-MIN_LINES = 2                           # a single one could be anything
+MAX_LINES = 50                          # lines that are examined
+MIN_LINES = 2                           # a single line could be anything
 
 
 def record_hint(text: Text) -> str:
-    """Return one line that names the option with which the text of records is learned, or an empty string."""
+    """Return a hint that names the option for learning the text of records alone, or an empty string."""
     lines = text.head().removeprefix("\ufeff").split("\n")[:MAX_LINES]
     if field := _json_field([line for line in lines[:-1] or lines if line.strip()]):
         return f"{text.name} looks like JSON lines; --json-field {field} would learn that field alone"
@@ -38,7 +38,7 @@ def _json_field(lines: list[str]) -> str:
 
 
 def _strings(document: Mapping[str, object]) -> Iterable[tuple[str, str]]:
-    """Yield the names and texts of the fields that are strings, also one level down."""
+    """Yield the names and texts of all string fields, including those one level down."""
     for name, value in document.items():
         inner = value if isinstance(value, dict) else {}
         for path, text in [(name, value), *((f"{name}.{key}", below) for key, below in inner.items())]:
@@ -59,7 +59,7 @@ def _csv_column(lines: list[str]) -> str:
 
 
 def _longest(found: Iterable[tuple[str, str]]) -> str:
-    """Return the name whose texts are longest in all, quoted for a shell if necessary."""
+    """Return the name whose texts have the greatest total length, quoted for a shell if necessary."""
     lengths: Counter[str] = Counter()
     for name, text in found:
         lengths[name] += len(text)

@@ -2,7 +2,7 @@
 
     chunks of bytes ─► CsvRecords or JsonRecords ─► Record, Record, …
 
-A record without a text has an error; the next one is read as if nothing had been.
+A record without a text has an error instead; reading continues with the next record.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _JQ_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 def parser_for(format: RecordFormat, file: str, errors: str = "strict") -> CsvRecords | JsonRecords:
-    """Return a parser of the records of a file, which is named in its errors."""
+    """Return a parser for the records of a file; its errors name the file."""
     return JsonRecords(format, errors) if format.csv_column is None else CsvRecords(format, file, errors)
 
 
 def read_records(chunks: Iterable[bytes], parser: CsvRecords | JsonRecords) -> Iterator[list[Record]]:
-    """Yield the records that each chunk of a file completes, and then what is left."""
+    """Yield the records that each chunk of a file completes, then the remaining ones."""
     rest: list[bytes] = []
     for chunk in chunks:
         *whole, last = chunk.split(b"\n")
@@ -40,7 +40,7 @@ def read_records(chunks: Iterable[bytes], parser: CsvRecords | JsonRecords) -> I
 
 def read_texts(chunks: Iterable[bytes], format: RecordFormat, file: str, errors: str, *,
                by_line: bool) -> Iterator[str]:
-    """Yield the texts of records, each with a line break after it; if `by_line`, those within become spaces.
+    """Yield the texts of records, each followed by a line break; with `by_line`, line breaks within become spaces.
 
     Raises CorpusError for the first record that has no text.
     """
@@ -54,7 +54,7 @@ def read_texts(chunks: Iterable[bytes], format: RecordFormat, file: str, errors:
 
 
 def _advice(format: RecordFormat, error: str) -> str:
-    """Return how to leave out the lines without a text, if jq can."""
+    """Return the jq command that leaves out lines without a text, or an empty string if jq cannot."""
     name = format.json_field
     if "field " not in error or name is None or not _JQ_PATH.fullmatch(name):
         return ""

@@ -1,7 +1,7 @@
 """A Bloom filter of all sequences of 16 characters in a training text (Bloom 1970), kept in the model on request.
 
-It tells whether a sequence was in the text: always right where it was, wrong for about one in a hundred of the others.
-The text can't be read back from the filter, but anyone who has the file can ask whether a text was part of it.
+It finds every sequence that was in the text, and mistakenly about one in a hundred of those that were not. The text
+cannot be read back from the filter, but anyone who has the file can test whether a passage was part of it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from charlm.text.rolling_hashes import Hashes, rolling_hashes
 
 TENSOR = "remembered.filter"
 LENGTH = 16                             # characters of a sequence
-BITS = 10                               # of the filter for each different sequence
-HASHES = 5                              # bits that a sequence sets; false hits: (1 - exp(-5 / 10))^5 = 0.9 %
+BITS = 10                               # bits of the filter per distinct sequence
+HASHES = 5                              # bits set by a sequence; false positives: (1 - exp(-5 / 10))^5 = 0.9 %
 MIN_COPY = LENGTH + 2                   # three sequences in a row: by chance in one of 2,500 texts of 500 characters
-MAX_BYTES = 1 << 30                     # of the filter
-_SMALLEST = 1 << 16                     # hashes from which the number of different ones is estimated, to 0.4 %
+MAX_BYTES = 1 << 30                     # maximum size of the filter
+_SMALLEST = 1 << 16                     # smallest hashes kept to estimate the number of distinct ones, to 0.4 %
 _SPREAD = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def _spread(hashes: Hashes) -> Hashes:
-    """Return hashes whose bits all depend on all bits: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    """Return hashes mixed so that every bit depends on all bits: the finalizer of SplitMix64 (Steele et al. 2014)."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * _SPREAD[0]
     hashes = (hashes ^ (hashes >> np.uint64(27))) * _SPREAD[1]
     hashes ^= hashes >> np.uint64(31)
@@ -37,7 +37,7 @@ def _spread(hashes: Hashes) -> Hashes:
 
 
 def estimate_distinct(hashes: Iterable[Hashes]) -> int:
-    """Return about how many different hashes there are, from the smallest of them (Bar-Yossef et al. 2002)."""
+    """Return an estimate of the number of distinct hashes from the smallest ones (Bar-Yossef et al. 2002)."""
     kept = np.zeros(0, np.uint64)
     for block in hashes:
         if len(kept) == _SMALLEST:
@@ -50,22 +50,22 @@ def estimate_distinct(hashes: Iterable[Hashes]) -> int:
 class Remembered:
     """A Bloom filter of the sequences of LENGTH characters in a text."""
 
-    sequences: int                      # different ones, about
+    sequences: int                      # estimated number of distinct ones
     tensor: NDArray[np.uint8]           # bit i of the filter is bit i % 8 of byte i // 8
 
     @classmethod
     def of(cls, read: Callable[[], Iterable[Hashes]]) -> Remembered:
-        """Remember the sequences whose rolling hashes are read, twice. Raises UsageError if they are too many."""
+        """Build a filter from rolling hashes, which are read twice. Raises UsageError if there are too many."""
         sequences = estimate_distinct(map(_spread, read()))
         size = max(-(-sequences * BITS // 8), 1)
         if size > MAX_BYTES:
-            raise UsageError(f"--remember would take {size:,} bytes, and the most is {MAX_BYTES:,}; leave it out, and "
-                             "give sample the text itself with --corpus")
+            raise UsageError(f"--remember would take {size:,} bytes, more than {MAX_BYTES:,}; leave it out, and name "
+                             "the text itself with sample --corpus")
         tensor = np.zeros(size, np.uint8)
         for hashes in read():
             for positions in _bit_positions(hashes, size):
                 bits = (positions & np.uint64(7)).astype(np.uint8)
-                for bit in range(8):    # of one bit at a time, as an assignment to equal positions counts only once
+                for bit in range(8):    # one bit at a time, because repeated indices are assigned only once
                     tensor[positions[bits == bit] >> np.uint64(3)] |= np.uint8(1 << bit)
         return cls(sequences, tensor)
 
@@ -79,11 +79,11 @@ class Remembered:
         return f"{self.sequences:,} sequences of {LENGTH} characters, {self.tensor.nbytes:,} bytes"
 
     def to_json(self) -> dict[str, int]:
-        """Return what a model file says about the filter."""
+        """Return the metadata of the filter in a model file."""
         return {"length": LENGTH, "hashes": HASHES, "sequences": self.sequences}
 
     def contains(self, hashes: Hashes) -> BoolArray:
-        """Return for the rolling hash of each sequence whether its bits are set."""
+        """Return whether all bits are set for the rolling hash of each sequence."""
         found = np.ones(len(hashes), bool)
         for positions in _bit_positions(hashes, len(self.tensor)):
             bits = (positions & np.uint64(7)).astype(np.uint8)
@@ -92,7 +92,7 @@ class Remembered:
 
 
 def remembered_metadata(metadata: Any) -> dict[str, int] | None:
-    """Return what a model file says about its filter. Raises ModelFileError unless it is of this kind, or None."""
+    """Return the metadata of a model file's filter, or None. Raises ModelFileError for a filter of another kind."""
     expected = {"length": LENGTH, "hashes": HASHES}
     if metadata is None:
         return None
@@ -104,7 +104,10 @@ def remembered_metadata(metadata: Any) -> dict[str, int] | None:
 
 
 def _bit_positions(hashes: Hashes, size: int) -> Iterator[Hashes]:
-    """Yield HASHES bits of each sequence in a filter of `size` bytes (double hashing, Kirsch & Mitzenmacher 2006)."""
+    """Yield the HASHES bit positions of each sequence in a filter of `size` bytes.
+
+    They are found by double hashing (Kirsch and Mitzenmacher 2006).
+    """
     spread = _spread(hashes)
     first, stride = spread, (spread >> np.uint64(32)) | np.uint64(1)
     for number in range(HASHES):
@@ -112,9 +115,9 @@ def _bit_positions(hashes: Hashes, size: int) -> Iterator[Hashes]:
 
 
 class RememberedCopies(CopyFinder):
-    """Finds copies of the text that a model remembers.
+    """Finds copies of the training text with a model's filter.
 
-    A run of sequences that all were in the text counts as one copy.
+    Consecutive sequences that are all in the filter count as one copy.
     """
 
     def __init__(self, remembered: Remembered, length: int):
@@ -126,7 +129,7 @@ class RememberedCopies(CopyFinder):
         return self._length
 
     def longest(self, texts: Sequence[SampledText]) -> list[str]:
-        """Return the longest copy in each text, the first of equal ones."""
+        """Return the longest copy in each text, the first if several tie."""
         return [self._longest(text, start) for text, start in texts]
 
     def _longest(self, text: str, start: int) -> str:

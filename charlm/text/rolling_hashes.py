@@ -1,6 +1,6 @@
-"""Polynomial hashes of all stretches of a text that have the same length (Karp and Rabin 1987), with 64 bits each.
+"""64-bit polynomial hashes of all stretches of one length in a text (Karp and Rabin 1987).
 
-Two different stretches have the same hash with a probability of about 2^-64; nobody is kept from making such a pair on
+Two different stretches have the same hash with a probability of about 2^-64, but collisions can be constructed on
 purpose.
 """
 
@@ -22,7 +22,7 @@ Hashes = NDArray[np.uint64]
 
 
 def rolling_hashes(text: str, size: int) -> Hashes:
-    """Return the hash of the `size` characters from each position on.
+    """Return the hashes of all stretches of `size` characters, by position; empty for a shorter text.
 
     The hash of characters c_0, c_1, … is the sum of (c_k + 1) * BASE^k modulo 2^64: a difference of prefix sums of the
     whole text over BASE^i.
@@ -37,7 +37,7 @@ def rolling_hashes(text: str, size: int) -> Hashes:
 
 
 def chunk_hashes(chunks: Iterable[str], size: int) -> Iterator[Hashes]:
-    """Yield the hashes of all stretches of `size` characters of a text that comes in chunks, in order."""
+    """Yield the hashes of all stretches of `size` characters of a text in chunks, in order."""
     held = ""
     for chunk in chunks:
         text = held + chunk
@@ -47,14 +47,14 @@ def chunk_hashes(chunks: Iterable[str], size: int) -> Iterator[Hashes]:
 
 
 def hashes_within_lines(blocks: Iterable[str], size: int) -> Iterator[Hashes]:
-    """Yield the hashes of all stretches of `size` characters without a line break, of blocks of whole lines."""
+    """Yield the hashes of all stretches of `size` characters without a line break in blocks of whole lines."""
     for block in blocks:
         ends = np.cumsum(np.frombuffer(block.encode("utf-32-le", "surrogatepass"), np.uint32) == ord(NEWLINE))
         hashes = rolling_hashes(block, size)
         yield hashes[ends[size - 1:] == np.concatenate([[0], ends])[:len(hashes)]] if len(hashes) else hashes
 
 
-@functools.lru_cache(maxsize=4)         # nearly all chunks have one length
+@functools.lru_cache(maxsize=4)         # nearly all chunks have the same length
 def _powers(base: int, count: int) -> Hashes:
     factors = np.full(count, base, np.uint64)
     factors[0] = 1

@@ -21,20 +21,20 @@ class Sources:
     """Files in the order in which they are read, and whether a record has to name its file."""
 
     paths: tuple[str, ...]
-    named: bool                         # there are several, or a folder or a glob stands for them
+    named: bool                         # whether there are several, or they come from a folder or a glob
 
     @property
     def size(self) -> int | None:
-        """The bytes of all files as they are on disk, or None if one of them is a pipe."""
+        """The bytes of all files on disk, or None if one of them is a pipe."""
         sizes = [*map(_size, self.paths)]
         return None if None in sizes else sum(filter(None, sizes))
 
 
 def _size(path: str) -> int | None:
-    """Return the bytes of a file, 0 if it cannot be read, or None for a pipe."""
+    """Return the size of a file in bytes, 0 if it cannot be read, or None for a pipe."""
     try:
         status = os.fstat(sys.stdin.fileno()) if path == STDIN else os.stat(path)
-    except (OSError, ValueError, AttributeError):           # also of a closed or replaced sys.stdin
+    except (OSError, ValueError, AttributeError):           # including a closed or replaced sys.stdin
         return None if path == STDIN else 0
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
@@ -42,12 +42,12 @@ def _size(path: str) -> int | None:
 def expand(names: Sequence[str]) -> Sources:
     """Return the files that names stand for. Files and `-` stand for themselves, whether they exist or not.
 
-    A folder stands for all regular files below it, a name with `*`, `?` or `[` that no file has for the files that
-    match it, with `**` for any depth; both in code point order, without hidden files and charlm's own models and
-    checkpoints. Raises CorpusError if there are none, UsageError if `-` is there twice.
+    A folder stands for all regular files below it. A name with `*`, `?` or `[`, unless a file has that name, stands for
+    the files that match it, with `**` for any depth. Both are in code point order, without hidden files and charlm's
+    own models and checkpoints. Raises CorpusError if there are none, UsageError if `-` is given twice.
     """
     if names.count(STDIN) > 1:
-        raise UsageError("- (standard input) is given more than once; it can be read only once")
+        raise UsageError("- (standard input) can be read only once; give it once")
     paths: list[str] = []
     for name in names:
         paths += _expanded(name) if _stands_for_others(name) else [name]
@@ -94,7 +94,7 @@ def _usable(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _is_own(name: str) -> bool:
-    """Return whether a file has the name of a model or a checkpoint.
+    """Return True if a file has the name of a model or a checkpoint.
 
     >>> _is_own("verse.charlm"), _is_own("verse.charlm.checkpoint-a"), _is_own("charlm.txt")
     (True, True, False)

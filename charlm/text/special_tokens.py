@@ -45,7 +45,7 @@ def with_bos_eos(tokenizer: Tokenizer, ids: IntArray, label: int | None = None) 
 
 def with_bos_eos_each(tokenizer: Tokenizer, ids: IntArray, lengths: IntArray,
                       labels: IntArray | None = None) -> tuple[IntArray, IntArray]:
-    """Return `with_bos_eos` of many rows, given and returned one after the other, and their lengths.
+    """Apply `with_bos_eos` to concatenated rows; return the concatenated results and their lengths.
 
     >>> from charlm.text.tokenizers.byte import ByteTokenizer
     >>> with_bos_eos_each(ByteTokenizer(), np.array([65, 66]), np.array([2, 0]))[0].tolist()

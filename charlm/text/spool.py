@@ -28,7 +28,7 @@ class Spool:
     def __init__(self, chunks: Iterable[str], files: TemporaryFiles = IN_TMPDIR):
         self._file = files.open()
         self.characters = 0
-        self._marks = [(0, 0)]          # (characters, bytes) before places at least CHUNK characters apart
+        self._marks = [(0, 0)]          # (characters, bytes) before positions at least CHUNK characters apart
         self._bytes = 0
         self._digest = hashlib.blake2b(digest_size=16)
         write_all(self._file, map(self._count, chunks))
@@ -48,7 +48,7 @@ class Spool:
         return self._read(0)
 
     def _read(self, offset: int) -> Iterator[str]:
-        """Yield the text from a byte on, in chunks."""
+        """Yield the text from a byte offset on, in chunks."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         self._file.seek(offset)
         while data := self._file.read(CHUNK):
@@ -68,7 +68,7 @@ class Spool:
 
 
 def _measure(lines: list[tuple[str, str]], key: int) -> tuple[NDArray[np.uint64], IntArray, BoolArray]:
-    """Return the hashes of the `key` fields, the lengths of the second fields, and whether these are white space."""
+    """Return the hashes of the `key` fields, the lengths of the second fields, and whether the latter are blank."""
     seconds = [line[1] for line in lines]
     keys = seconds if key else [line[0] for line in lines]
     return (line_hashes(keys), np.array([*map(len, seconds)], np.int64),

@@ -1,4 +1,4 @@
-"""Temporary files of a corpus: where they are, how much they may take, and what is said about large ones."""
+"""Temporary files of a corpus: their directory, a check for enough disk space, and an announcement of large ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from charlm.errors import StorageError
 from charlm.sizes import format_size
 
-LARGE = 100_000_000                     # bytes from which a file is announced
+LARGE = 100_000_000                     # size in bytes from which a file is announced
 
 
 def _ignore(text: str) -> None:
@@ -20,7 +20,7 @@ def _ignore(text: str) -> None:
 
 
 def anonymous_file(directory: str | None = None) -> BinaryIO:
-    """Open an unnamed file in a directory, TMPDIR, or else in /var/tmp, as /tmp is often a small disk in memory."""
+    """Open an unnamed file in a directory, by default TMPDIR or /var/tmp, because /tmp is often a small RAM disk."""
     try:
         return tempfile.TemporaryFile(dir=directory or _roomy())
     except OSError as error:
@@ -36,7 +36,7 @@ def _roomy() -> str | None:
 
 
 def write_all(file: BinaryIO, pieces: Iterable[bytes]) -> None:
-    """Append pieces to a private file and flush it. Raises StorageError for a full disk; those of `pieces` pass."""
+    """Append pieces to a private file and flush it. Raises StorageError for a full disk; errors of `pieces` pass."""
     for data in pieces:
         _disk(file.write, data)
     _disk(file.flush)
@@ -51,9 +51,9 @@ def _disk(operation: Callable[..., Any], *arguments: bytes) -> None:
 
 @dataclass(frozen=True)
 class TemporaryFiles:
-    """The temporary files of reading one corpus."""
+    """The temporary files for reading one corpus."""
 
-    directory: str | None = None        # --cache-dir, where the tokens of a text are kept, too; None: TMPDIR
+    directory: str | None = None        # --cache-dir, where the tokens of a text are also kept; None: TMPDIR
     report: Callable[[str], None] = _ignore
 
     def prepare(self) -> None:
@@ -73,14 +73,14 @@ class TemporaryFiles:
         return anonymous_file(self.directory)
 
     def announce(self, what: str, size: float) -> None:
-        """Report how much is about to be written, if it is much. Raises StorageError if the disk cannot hold it."""
+        """Report the size of a large file that is about to be written. Raises StorageError if the disk is too small."""
         try:
             folder = self.directory or _roomy() or tempfile.gettempdir()
             free = shutil.disk_usage(folder).free
         except OSError as error:        # no directory can be written, as on a full disk
             raise _no_room(error) from None
         if size > free:
-            raise StorageError(f"{what} needs {format_size(size)} in {folder}, {format_size(free)} are free; set "
+            raise StorageError(f"{what} needs {format_size(size)} in {folder}, but {format_size(free)} are free; set "
                                "--cache-dir or TMPDIR to a larger disk")
         if size > LARGE:
             self.report(f"{what} takes {format_size(size)} in {folder} …")

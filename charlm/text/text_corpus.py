@@ -43,7 +43,7 @@ class TextCorpus:
     validation_characters: int
     digest: str                         # of the texts
     remarks: tuple[str, ...] = ()       # what the user should know about it
-    remembered: Remembered | None = None        # of the training part
+    remembered: Remembered | None = None        # filter of the training part
 
     separate_source = None              # the encoder, if any, shares the decoder's tokenizer
     labels = line_hashes = None         # these are for lines
@@ -84,7 +84,7 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
     """Read texts, train a tokenizer of this kind (or use or extend the given one), and encode.
 
     `validation` is a fraction, taken from the end, or another text. `remember` keeps a filter of the training part.
-    With a directory in `files` the tokens are kept there, and taken from there if texts and options are the same.
+    With a directory in `files`, the tokens are kept there and reused if the texts and options are the same.
     Raises CorpusError for a text that is empty, too short or not UTF-8.
     """
     spool, names = Spool(itertools.chain.from_iterable(texts), files), names_of(texts)
@@ -121,12 +121,12 @@ def build_text_corpus(texts: Sequence[Text], *, tokenizer: str | Tokenizer | Ext
 
 
 def _kept(path: str, digest: str, encode: Callable[[BinaryIO], KeptCorpus], files: TemporaryFiles) -> KeptCorpus:
-    """Return the corpus of a kept file, or encode one and keep it."""
+    """Return the corpus from a kept file, or encode the text and keep the result."""
     if (found := load(path, digest)) is not None:
-        files.report(f"the tokens are those of an earlier run: {path}")
+        files.report(f"using the tokens of an earlier run: {path}")
         return found
     if os.path.exists(path):
-        files.report(f"warning: {path} is damaged; its tokens are made again")
+        files.report(f"warning: {path} is damaged; the text is tokenized again")
     with kept_file(path) as file:
         corpus = encode(file)
         write_table(file, corpus)

@@ -13,7 +13,7 @@ import numpy as np
 from charlm.contract import IntArray
 from charlm.text.temporary import anonymous_file, write_all
 
-ALIGNMENT = 8                           # bytes, so that ids of any size can be mapped
+ALIGNMENT = 8                           # bytes, so that ids of any dtype can be mapped
 CHUNK = 1 << 20                         # bytes read at once
 RELEASE_EVERY = 8 << 20                 # bytes of tokens that are read before their pages are released
 
@@ -50,7 +50,7 @@ class TokenCache:
 
     @classmethod
     def from_file(cls, file: BinaryIO, offset: int, length: int, dtype: np.dtype[np.unsignedinteger]) -> TokenCache:
-        """Return the ids that another cache wrote to a file. Reads all of them for the checksum."""
+        """Return a cache of ids that another cache wrote to a file; reads them once for the checksum."""
         cache = cls.__new__(cls)
         cache.checksum = 0
         file.seek(offset)
@@ -69,13 +69,13 @@ class TokenCache:
     def _map_file(self, file: BinaryIO, offset: int, length: int, dtype: np.dtype[np.unsignedinteger]) -> None:
         self._file, self.offset, self._length, self.dtype = file, offset, length, dtype
         self._since_release = 0
-        # Nothing cannot be mapped.
+        # An empty range cannot be mapped.
         end = offset + length * dtype.itemsize
         self._map = mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) if length else None
         self._ids = np.frombuffer(self._map or b"", dtype, length, offset if length else 0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle for another process of this machine, which maps the same file while this process runs."""
+        """Pickle for another process on this machine, which maps the same file while this process is running."""
         path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
         return _open_shared, (path, self.offset, self._length, self.dtype.str)
 

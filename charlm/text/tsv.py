@@ -12,7 +12,7 @@ from charlm.text.tokenizers.base import NEWLINE
 TAB = "\t"
 SOURCE_TARGET = ("source", "target")    # names of a line's fields
 LABEL_TEXT = ("label", "text")
-MAX_EXAMINED = 100                      # texts whose beginnings decide whether all are pairs
+MAX_EXAMINED = 100                      # number of texts that are examined to recognize pairs
 
 
 def problem(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
@@ -29,10 +29,10 @@ def problem(line: str, fields: tuple[str, str] = SOURCE_TARGET) -> str:
 
 
 def looks_like_pairs(texts: Sequence[Text]) -> bool:
-    """Return True if every text, of many each of the first ones, is named .tsv or begins with nothing but pairs."""
+    """Return True if each of the first MAX_EXAMINED texts is named .tsv or begins with nothing but pairs."""
     if any(text.format is not None for text in texts):
         return False
-    for text in texts[:MAX_EXAMINED]:   # each stays open, and its beginning in memory
+    for text in texts[:MAX_EXAMINED]:   # each stays open, with its beginning in memory
         if not inner_name(text.source).lower().endswith(".tsv") and not _begins_with_pairs(text.head()):
             return False
     return True

@@ -1,6 +1,6 @@
-"""The end of a run: what is found out about its model on held-out text and stored with it.
+"""The end of a run: findings about its model on held-out text, which are stored with it.
 
-That is the settings with which it adapts best, and how surprising single lines are to it.
+These are the settings with which it adapts best, and quantiles of the surprisal of single lines.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from charlm.training.worker import Commit
 
 
 def store_findings(path: str, corpus: Corpus, commit: Commit) -> None:
-    """Find the settings of a stored model's adaptation, and its quantiles of lines, and store them with it.
+    """Find the adaptation settings and the line quantiles of a stored model, and store them with it.
 
-    A model that scores no text has neither. `commit` is called before the file is replaced.
+    A model that does not score text has neither. `commit` is called before the file is replaced.
     """
     model = load(path)
     if "score" not in TASKS[model.task].verbs:
@@ -38,7 +38,7 @@ def store_findings(path: str, corpus: Corpus, commit: Commit) -> None:
 
 
 def _settings(model: Model, corpus: Corpus) -> AdaptationSettings:
-    """Return the settings that suit the model, or those that it has if there is too little text to tell."""
+    """Return the settings that suit the model best, or its present ones if there is too little text to decide."""
     tokens = 0 if TASKS[model.task].reads_source else token_budget(model.config)
     rows = take(_held_out(corpus, tokens), tokens) if tokens else []
     return find_settings(Network(model.config, model.weights), rows) if rows else model.adaptation

@@ -51,7 +51,7 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> TrainingState:
         progress = dict(checkpoint.run["state"])
         best = progress.pop("best")
         history = _restore_history(checkpoint, progress.pop("history"))
-        require(history.layer_names in ((), tuple(trainer.layer_names)), "its history is that of other layers")
+        require(history.layer_names in ((), tuple(trainer.layer_names)), "its history is about other layers")
         shapes = trainer.network.config.parameter_shapes()
         tensors = {name: torch.from_numpy(values) for name, values in checkpoint.tensors.items()
                    if not name.startswith((MODEL, PREFIX))}

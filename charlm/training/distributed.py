@@ -18,7 +18,7 @@ import torch.distributed as dist
 from charlm.errors import CharlmError, UsageError
 from charlm.nn.state import State
 
-TIMEOUT = timedelta(hours=6)            # others wait while one process reads the corpus, validates or saves
+TIMEOUT = timedelta(hours=6)            # the others wait while one process reads the corpus, validates or saves
 
 Made = TypeVar("Made")
 
@@ -62,9 +62,9 @@ class ProcessGroup:
         return values[0]
 
     def once_per_machine(self, make: Callable[[], Made]) -> Made:
-        """Return what `make` returns in the first process of each machine, and copies of it in the others there.
+        """Call `make` in the first process of each machine; return its result, or a copy of it in the other processes.
 
-        A CharlmError in one of them is raised in all processes. Tokens are not copied but mapped; where a machine hides
+        A CharlmError in one process is raised in all. Tokens are memory-mapped instead of copied; if a machine hides
         the files of other processes, each process calls `make`.
         """
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -115,7 +115,7 @@ class ProcessGroup:
 
 
 def _attempt(make: Callable[[], Made]) -> tuple[Made | None, CharlmError | None]:
-    """Return a result and no error, or the other way round."""
+    """Return a result and None, or None and the error."""
     try:
         return make(), None
     except CharlmError as error:
@@ -123,7 +123,7 @@ def _attempt(make: Callable[[], Made]) -> tuple[Made | None, CharlmError | None]
 
 
 def _error(message: str, exit_code: int) -> CharlmError:
-    """Return another process's error."""
+    """Rebuild the error of another process."""
     error = CharlmError(message)
     error.exit_code = exit_code
     return error

@@ -1,4 +1,4 @@
-"""The surprisal of single held-out lines under a trained model, with which `charlm score --summary` compares."""
+"""The surprisal of single held-out lines under a trained model, the reference of `charlm score --summary`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from charlm.text.tokenizers.base import NEWLINE, decode
 from charlm.text.tsv import TAB
 
 MAX_LINES = 2000
-_COST = 4e10                            # multiplications, about: a second or two
-_STRETCHES = 16                         # of a long text, spread evenly
+_COST = 4e10                            # multiplications: about a second or two
+_STRETCHES = 16                         # stretches of a long text, spread evenly
 
 
 def line_quantiles(model: Model, corpus: Corpus) -> tuple[float, ...]:
@@ -50,7 +50,7 @@ def _token_budget(config: ModelConfig) -> int:
 
 
 def _lines(corpus: Corpus, tokens: int) -> Iterator[str]:
-    """Yield held-out lines as a scorer takes them: at most MAX_LINES, of about this many tokens in all."""
+    """Yield held-out lines in the form that a scorer takes: at most MAX_LINES, with about `tokens` tokens in total."""
     if isinstance(corpus, LineCorpus):
         rows, count = corpus.validation, len(corpus.validation)
         mean = float(rows.lengths.mean()) if count else 1
@@ -73,7 +73,7 @@ def _lines(corpus: Corpus, tokens: int) -> Iterator[str]:
 
 
 def _whole_lines(corpus: TextCorpus, start: int, stop: int) -> list[str]:
-    """Return the lines of a stretch of held-out tokens with their line breaks, without those that it cuts."""
+    """Return the complete lines in a stretch of held-out tokens, with their line breaks."""
     text = replace_invalid(decode(corpus.tokenizer, corpus.validation.slice(start, stop).tolist()))
     *lines, last = text.split(NEWLINE)
     whole = [line + NEWLINE for line in lines[bool(start):]]

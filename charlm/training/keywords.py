@@ -1,4 +1,4 @@
-"""The command's options in the words of Python: keywords of `charlm.train`, for messages that both give. No torch."""
+"""The command's options as keywords of `charlm.train`, for messages that the two share. No torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEGATIONS = {its.negation: field.name for field, its in options_of(TrainingOpti
 
 
 def in_keywords(message: str) -> str:
-    """Return a message with keywords in place of the command's options.
+    """Return a message with the command's options replaced by keywords.
 
     >>> in_keywords("--hidden is too large; lower it with --resume")
     'hidden_size is too large; lower it with resume=True'
@@ -31,7 +31,7 @@ def in_keywords(message: str) -> str:
 
 
 def as_arguments(flags: str) -> str:
-    """Return flags of the command, each with its value if it takes one, as arguments of `charlm.train`.
+    """Return flags of the command, with their values, as arguments of `charlm.train`.
 
     >>> as_arguments("--steps 90 --cell gru --no-attention --tied")
     "steps=90, cell='gru', attention=False, tied=True"
@@ -50,7 +50,7 @@ def as_arguments(flags: str) -> str:
 
 @contextlib.contextmanager
 def in_words_of_python() -> Iterator[None]:
-    """Let the messages of errors name keywords in place of the command's options."""
+    """Replace the command's options by keywords in the messages of errors."""
     try:
         yield
     except CharlmError as error:

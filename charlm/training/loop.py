@@ -40,8 +40,8 @@ class TrainingState:
     validations_since_best: int = 0
     validated: int = 0                  # step of the latest validation
     seconds: float = 0.0                # trained so far, in all sessions
-    loss_sum: float = 0.0               # of the updates since the latest validation, unrounded
-    losses: int = 0                     # how many were applied
+    loss_sum: float = 0.0               # over the updates since the latest validation, unrounded
+    losses: int = 0                     # number of those updates
     history: Recorder = field(default_factory=Recorder)
 
     @property

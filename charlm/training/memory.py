@@ -37,7 +37,7 @@ def needed(model: ModelConfig, run: TrainingConfig, tokens: float) -> tuple[floa
     count = model.parameter_count()
     by_muon = recurrent if run.optimizer == "muon" else 0
     weights = ADAMW_COPIES * (count - by_muon) + MUON_COPIES * by_muon + (count if run.averaging else 0)
-    weights += count if run.accumulate > 1 else 0               # the gradients of a part, beside their sum
+    weights += count if run.accumulate > 1 else 0               # the gradients of one part, in addition to their sum
     layers = model.num_layers * (1 + model.directions)
     # Each gate before and after its nonlinearity and its gradient; the output.
     step = tokens * ((3 * model.gates + 1) * model.hidden_size * layers + LOGIT_COPIES * model.vocabulary_size)
@@ -45,7 +45,7 @@ def needed(model: ModelConfig, run: TrainingConfig, tokens: float) -> tuple[floa
 
 
 def tokens_per_step(corpus: Corpus, run: TrainingConfig, processes: int = 1) -> float:
-    """Return the tokens that one process holds at once: windows of lanes, or lines or pairs of mean length."""
+    """Return the number of tokens held by one process at once: windows of lanes, or lines or pairs of mean length."""
     lengths = getattr(corpus, "lengths", None)
     return run.batch_size / processes / run.accumulate * (run.bptt if lengths is None else float(lengths.mean()))
 

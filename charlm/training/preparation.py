@@ -1,6 +1,6 @@
 """The preparation of a run, for the command and for `charlm.train`: its starting point and its corpus.
 
-No torch: a corpus that cannot be used is refused before it is loaded.
+No torch: an unusable corpus is refused before torch is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from charlm.training.starting_point import StartingPoint
 
 def choose_start(checkpoint: Checkpoint | None, init_from: str | None, task: str | None,
                  model: Model | None = None) -> StartingPoint:
-    """Return where a run starts: at a checkpoint, at a model (loaded unless given) or from scratch.
+    """Return the starting point of a run: a checkpoint, a model (loaded unless it is given) or from scratch.
 
     Raises UsageError if the task contradicts it, and ModelFileError.
     """
@@ -40,9 +40,9 @@ def choose_start(checkpoint: Checkpoint | None, init_from: str | None, task: str
 
 def open_corpus(names: Sequence[str], reading: CorpusConfig, report: Callable[[str], None],
                 watch: Watch | None = None) -> list[Text]:
-    """Return the texts that names of files, folders and globs stand for. Raises CorpusError if one stands for none.
+    """Return the texts of files, folders and globs. Raises CorpusError if a name stands for no file.
 
-    `watch` gets the bytes that have been read.
+    `watch` receives the number of bytes that have been read.
     """
     return open_texts(names, reading.errors or "strict", report, _format(reading), watch)
 
@@ -54,10 +54,10 @@ def _format(reading: CorpusConfig) -> RecordFormat | None:
 def read_corpus(texts: Sequence[Text], held_out: Text | None, task: str | None, start: StartingPoint,
                 reading: CorpusConfig, report: Callable[[str], None],
                 files: TemporaryFiles = IN_TMPDIR) -> tuple[Corpus, str]:
-    """Return the corpus and its task, which is recognized from the texts if nothing decides it.
+    """Return the corpus and its task, which is recognized from the texts if it is not given.
 
-    `held_out` replaces the held-out part that `reading` names. `files` holds what is written on the way. Raises
-    CorpusError and UsageError.
+    `held_out` replaces the held-out part that `reading` names. Temporary data is written to `files`. Raises CorpusError
+    and UsageError.
     """
     recognized = start.task is None and task is None and looks_like_pairs(texts)
     if _format(reading) is None and not recognized and (hint := record_hint(texts[0])):

@@ -24,7 +24,7 @@ from charlm.text.corpora import Corpus
 
 MODEL = "model."                        # prefix of the names of the model's tensors in a checkpoint
 _CHANGEABLE = ("steps", "replan", "learning_rate", "patience", "accumulate")
-# How older checkpoints, which lack these options, read their corpus, and how their runs went.
+# The values of options that older checkpoints lack.
 _OLD_READING = {"keep_blank": True, "csv_column": None, "json_field": None, "remember": None}
 _OLD_CONFIG = {"accumulate": 1}
 _RUN = {"config", "task", "reading", "state", "failures", "environment", "changes", "minutes", "provenance"}
@@ -96,7 +96,7 @@ def parse_run(checkpoint: Checkpoint) -> Run:
 
 
 def resume_run(saved: Run, model: ModelConfig, config: TrainingConfig, corpus: Corpus) -> Run:
-    """Return the saved run with its new length, rate, patience or accumulation. Raises UsageError for other ones."""
+    """Return the saved run with a new length, rate, patience or accumulation. Raises UsageError for other changes."""
     changed = {**_changed(asdict(saved.model), asdict(model)), **_changed(asdict(saved.config), asdict(config))}
     fixed = {name: change for name, change in changed.items() if name not in _CHANGEABLE}
     if fixed:

@@ -168,8 +168,8 @@ def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session,
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
                          f"{session.process_group.size} processes")
     if plan.config.batch_size < session.process_group.size * plan.config.accumulate:
-        raise UsageError(f"--accumulate {plan.config.accumulate} cuts each process's rows of --batch-size "
-                         f"{plan.config.batch_size} into more parts than there are rows")
+        raise UsageError(f"--accumulate {plan.config.accumulate} asks for more parts than each process has rows of "
+                         f"--batch-size {plan.config.batch_size}; lower it, or raise --batch-size")
     return dataclasses.replace(plan, minutes=options.minutes)
 
 
@@ -229,7 +229,7 @@ class _RunningSession:
             raise type(error)(f"{error}; resume from the last checkpoint with: {session.resume_command}") from None
 
     def _store_adaptation(self, path: str) -> Iterator[Warned]:
-        """Store what held-out text tells about the model; a run that is stopped meanwhile leaves it without."""
+        """Store the findings about the model on held-out text, unless the run is stopped meanwhile."""
         if not path:
             return
         # Only one process has a path, so it cannot ask the others whether to stop.

@@ -1,8 +1,8 @@
-"""An update's gradients, computed side by side: every thread has its own share of the batch and goes through it alone.
+"""Gradients of an update computed in parallel: every thread processes its own shard of the batch.
 
-Threads inside each operation would meet some thousand times in an update and wait for each other every time; here they
-meet once. The threads share the weights, and each has its own objective, dropout masks and gradients. With gradient
-accumulation a thread's share is cut once more, into parts that it goes through one after the other.
+Threads inside each operation would synchronize some thousand times per update; here they do so once. The threads share
+the weights, and each has its own objective, dropout masks and gradients. With gradient accumulation, a thread's shard
+is split further into parts, which it processes one after the other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def replica(network: Network) -> Network:
 
 
 class Shards:
-    """The objectives of one process, one for each part of its batch: `accumulate` of them in each thread's share."""
+    """The objectives of one process, one for each part of its batch: `accumulate` of them for each thread."""
 
     def __init__(self, network: Network, make: Callable[[Network, Shard], Objective], group: ProcessGroup, *,
                  batch_size: int, threads: int, accumulate: int = 1):
@@ -62,7 +62,7 @@ class Shards:
                   context: Callable[[], contextlib.AbstractContextManager[object]]) -> tuple[torch.Tensor, Gradients]:
         """Return the loss of a step and its gradients, summed over the parts in a fixed order.
 
-        `seed(i)` seeds the dropout of part i of all parts in all processes; every part is computed in a `context()`.
+        `seed(i)` seeds the dropout of part i, counted over all processes; every part is computed in a `context()`.
         """
         def part(number: int) -> tuple[torch.Tensor, Gradients]:
             objective, network = self.objectives[number], self._networks[number // self._accumulate]

@@ -1,4 +1,4 @@
-"""Threads of torch that wait for each other, set up through the environment before torch is imported. No torch."""
+"""Spin-waiting of torch's threads, set up through the environment before torch is imported. No torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 
-SPINS = "1000"                          # some microseconds; see tests/benchmarks/step.py
+SPINS = "1000"                          # a few microseconds; see tests/benchmarks/step.py
 
 
 def spin_briefly() -> None:
-    """Let torch's threads spin only briefly while they wait for each other; call it before torch is imported."""
-    # Sleeping at once makes two threads as slow as one; beside a busy process, a long spin makes them slower still.
-    # ACTIVE, because libgomp otherwise spins even less as soon as several threads of this process use it.
+    """Make torch's threads spin only briefly while they wait for each other; call it before torch is imported."""
+    # Without spinning, two threads are as slow as one; beside a busy process, long spinning is slower still.
+    # ACTIVE, because libgomp otherwise spins even less once several threads of this process use it.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
         os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
@@ -22,7 +22,7 @@ def spin_briefly() -> None:
 
 @contextlib.contextmanager
 def environment_for_torch() -> Iterator[None]:
-    """Let torch, unless it is loaded, be imported here as the command does; the environment is put back."""
+    """Set the environment in which the command imports torch, unless torch is loaded; restore it afterwards."""
     if "torch" in sys.modules:
         yield
         return

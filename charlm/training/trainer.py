@@ -102,7 +102,7 @@ class Trainer:
         return Update(value, norm, rate, True, layer_norms)
 
     def _clip(self) -> tuple[float, dict[str, float]]:
-        """Clip the gradients as configured; return their norms before clipping: the global one, and each layer's."""
+        """Clip the gradients as configured; return the global norm and each layer's norm before clipping."""
         names, gradients = zip(*((name, parameter.grad) for name, parameter in zip(
             self._layer_of, self._parameters, strict=True) if parameter.grad is not None), strict=True)
         each = torch.stack(torch._foreach_norm(gradients))

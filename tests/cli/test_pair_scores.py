@@ -82,7 +82,7 @@ def test_a_model_of_words_chooses_among_its_words(learn, tmp_path):
     ("score", ["--carry"], 2, "--carry"), ("score", ["--adapt"], 2, "--adapt"),
     ("filter", ["--keep", "1", "--adapt"], 2, "--adapt"),
     ("classify", [], 2, "--among"), ("classify", ["--uniform-prior"], 2, "--uniform-prior"),
-    ("classify", ["--among", "-"], 2, "stdin"), ("classify", ["--among", "blank.txt"], 4, "no target to choose"),
+    ("classify", ["--among", "-"], 2, "stdin"), ("classify", ["--among", "blank.txt"], 4, "no targets to choose"),
     ("classify", ["--among", "tab.txt"], 2, "--among")])
 def test_flags_that_do_not_fit_are_refused_in_one_line(pairs_model, tmp_path, verb, flags, code, message):
     (tmp_path / "blank.txt").write_text("\n\r\n", encoding="utf-8")

@@ -29,7 +29,7 @@ def test_a_run_with_kept_tokens_is_the_run_without(tmp_path):
     without, described = weights(), load("model").training
     for reused in (False, True):
         done = train("--seed", "1", "--cache-dir", "new/cache", "--force").check()
-        assert ("tokens are those of an earlier run: new/cache/" in done.stderr) == reused
+        assert ("using the tokens of an earlier run: new/cache/" in done.stderr) == reused
         assert weights() == without and load("model").training == described
     assert len([*(tmp_path / "new" / "cache").iterdir()]) == 1
 

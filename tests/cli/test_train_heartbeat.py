@@ -53,7 +53,7 @@ def test_a_heartbeat_in_another_file_of_the_run_is_refused(path):
                                   lambda path: path.symlink_to("/dev/null")], ids=["text", "folder", "device"])
 def test_a_file_that_is_no_heartbeat_is_refused(tmp_path, make):
     make(tmp_path / "beat")
-    assert "is no heartbeat" in error_line(train("--heartbeat", "beat", "--force"), 2)
+    assert "is not a heartbeat" in error_line(train("--heartbeat", "beat", "--force"), 2)
 
 
 def test_a_heartbeat_that_cannot_be_read_is_refused(tmp_path, monkeypatch):

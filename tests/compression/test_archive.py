@@ -128,7 +128,7 @@ def test_no_block_with_damaged_bytes_reaches_the_decoder(monkeypatch, partial):
 def test_a_text_that_decodes_differently_is_not_yielded(monkeypatch):
     file, model = compress(TEXT, model_of()), model_of()
     monkeypatch.setattr(BlockCoder, "decode", lambda self, code, count: TEXT[:-1] + b"?")
-    with pytest.raises(ArchiveError, match="decodes to another text"):
+    with pytest.raises(ArchiveError, match="decodes to a different text"):
         decompress(file, model)
 
 

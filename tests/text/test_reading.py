@@ -228,7 +228,7 @@ def test_plain_text_named_as_an_archive_is_refused(tmp_path, ending):
 def test_zst_without_a_module_for_it_is_refused_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(compressed, "zstd", None)
     message = message_of(put(tmp_path, b"(\xb5/\xfd", "big.zst"))
-    assert message.endswith("big.zst: reading .zst needs another package; pip install 'charlm[zst]'")
+    assert message.endswith("big.zst: reading .zst needs another package; install it with: pip install 'charlm[zst]'")
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "missing.gz", "missing.bz2", "missing.xz", "no/such/folder"])

@@ -72,7 +72,7 @@ def test_a_csv_record_without_a_text_is_refused_and_the_next_is_read(record, err
     (b'{"m": null}', "field 'm' is null, not a string"), (b'{"m": 1.5}', "field 'm' is a number, not a string"),
     (b'{"m": {"m": "a"}}', "field 'm' is an object, not a string"), (b'{"m": "\xff"}', "not UTF-8"),
     (b'{"m": "\\ud800"}', "field 'm' has half a surrogate pair"), (b"[" * 100_000, "nested too deeply"),
-    (b"1" * 5000, "a number of too many digits"), (b"a,b", "not JSON: Expecting value at column 1")], ids=range(11))
+    (b"1" * 5000, "a number with too many digits"), (b"a,b", "not JSON: Expecting value at column 1")], ids=range(11))
 def test_a_json_line_without_a_text_is_refused_and_the_next_is_read(line, error):
     found = records_of(b'\xef\xbb\xbf{"m": "a"}\n' + line + b'\n\n{"m": "b"}', json_field="m")
     assert [(each.number, each.text) for each in found] == [(1, "a"), (2, ""), (4, "b")]
@@ -95,10 +95,10 @@ def test_fields_of_a_megabyte_are_read_in_linear_time():
 
 
 def test_a_quote_left_open_costs_one_record(monkeypatch):
-    assert [record.error for record in records_of(b't\na\n"b\nc\n', csv_column="t")] == ["", "a quote is left open"]
+    assert [record.error for record in records_of(b't\na\n"b\nc\n', csv_column="t")] == ["", "a quote is not closed"]
     monkeypatch.setattr(csv_records, "MAX_RECORD", 100)
     found = records_of(b't\n"b\n' + b"filler\n" * 99 + b"last\n", 10, csv_column="t")
-    assert found[0].error == "a quote is left open" and found[1].text == "filler" and found[-1].text == "last"
+    assert found[0].error == "a quote is not closed" and found[1].text == "filler" and found[-1].text == "last"
 
 
 @pytest.mark.parametrize("data, column, expected", [

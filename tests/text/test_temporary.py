@@ -78,7 +78,7 @@ def test_a_disk_that_is_too_small_is_refused_with_both_figures(in_folder, free):
     free(3_100_000_000)
     TemporaryFiles().announce("the token cache", 3_100_000_000)
     with pytest.raises(StorageError, match=re.escape(
-            f"the token cache needs 9.60 GB in {in_folder}, 3.10 GB are free; set --cache-dir or TMPDIR to a larger")):
+            f"the token cache needs 9.60 GB in {in_folder}, but 3.10 GB are free; set --cache-dir or TMPDIR to a")):
         TemporaryFiles().announce("the token cache", 9_600_000_000)
 
 

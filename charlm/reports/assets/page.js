@@ -10,7 +10,7 @@ function make(name, text, className) {
   return made;
 }
 
-/** Return a token so that it is seen on its own: a space, a mark without a letter, a character without a width. */
+/** Return a token in visible form: a space, a combining mark without a letter, or a zero-width character. */
 function seen(token) {
   const text = token.replace("\n", "");
   if (/^ +$/.test(text)) return text.replaceAll(" ", "␣");

@@ -13,14 +13,14 @@ NEWLINE = "\n"
 
 
 class OneByOne(abc.ABC):
-    """The common part of tokenizers that encode many texts one by one."""
+    """Base class of tokenizers that encode several texts one at a time."""
 
     @abc.abstractmethod
     def encode(self, text: str) -> IntArray:
         """Return the ids of a text, int32."""
 
     def encode_each(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
-        """Return the ids of many texts, one after the other, int32, and the number of ids of each."""
+        """Return the concatenated ids of several texts, int32, and the number of ids of each."""
         ids = [self.encode(text) for text in texts]
         return np.concatenate([np.zeros(0, np.int32), *ids]), np.array([*map(len, ids)], np.int64)
 

@@ -17,19 +17,19 @@ CODE_POINTS = 0x110000
 SURROGATES = 0x800                      # code points that no text contains
 UNKNOWN = 0
 BYTES = 0x100
-LONG = 4096                             # characters from which counting is faster than sorting
+LONG = 4096                             # number of characters from which counting is faster than sorting
 _VISIBLE_UNKNOWN = "\ufffd"
 
 
 def _codes(text: str) -> NDArray[np.unsignedinteger]:
-    """Return the code points of a text: bytes where all are ASCII, which are made and read several times as fast."""
+    """Return the code points of a text, as bytes if all are ASCII, because these are several times as fast."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def _count(text: str) -> tuple[IntArray, IntArray]:
-    """Return the different code points of a text, and how often each occurs."""
+    """Return the distinct code points of a text and their counts."""
     codes = _codes(text)
     if len(codes) < LONG:
         return np.unique(codes, return_counts=True)
@@ -55,7 +55,7 @@ class CharTokenizer:
         # Zero is <unk>, so a fresh table maps every code point to "unknown".
         self._table = np.zeros(CODE_POINTS, np.int32)
         self._table[codes] = np.arange(1, self.size, dtype=np.int32)
-        self._ascii_ids = self._table[:BYTES].astype(np.uint8).tobytes()    # ids are in order: here at most 128
+        self._ascii_ids = self._table[:BYTES].astype(np.uint8).tobytes()    # ids are in code point order: at most 128
         self._characters = [_VISIBLE_UNKNOWN, *map(chr, codes.tolist())]
         self.start_id = int(self._table[ord(NEWLINE)])
         self.unknown_surprisal = math.log(CODE_POINTS - SURROGATES - len(codes) or 1)
@@ -115,7 +115,7 @@ class CharTokenizer:
         return ids
 
     def encode_each(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
-        """Return the ids of many texts, one after the other, int32, and the number of ids of each."""
+        """Return the concatenated ids of several texts, int32, and the number of ids of each."""
         return self._ids_of("".join(texts)), np.array([*map(len, texts)], np.int64)
 
     def stable_prefix(self, text: str) -> int:
@@ -154,7 +154,7 @@ class NFDTokenizer(CharTokenizer):
         return super().encode(unicodedata.normalize("NFD", text))
 
     def encode_each(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
-        """Return the ids of many texts, each decomposed, and the number of ids of each."""
+        """Return the concatenated ids of several texts, each decomposed first, and the number of ids of each."""
         return super().encode_each([unicodedata.normalize("NFD", text) for text in texts])
 
     def stable_prefix(self, text: str) -> int:

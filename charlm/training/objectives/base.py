@@ -53,7 +53,7 @@ class Objective(abc.ABC):
         self.state: State | None = None         # carried from one update to the next; None before the first applied one
 
     def on(self, shard: Shard) -> Objective:
-        """Return this objective, before its first update, for another share of every batch."""
+        """Return a copy of this objective for another shard of every batch; call it before the first update."""
         other = copy.copy(self)
         other.shard = shard
         return other

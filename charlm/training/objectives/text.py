@@ -58,7 +58,7 @@ class TextObjective(Objective):
         self.validation_batches = window_count(len(corpus.validation), corpus.tokenizer.size)
 
     def on(self, shard: Shard) -> TextObjective:
-        """Return this objective, before its first update, for other lanes."""
+        """Return a copy of this objective for other lanes; call it before the first update."""
         return TextObjective(self._corpus, self._run, self._network, shard)
 
     def loss(self, step: int) -> torch.Tensor:
