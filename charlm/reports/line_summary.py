@@ -40,7 +40,8 @@ class LineSummary:
         """Return why the threshold is what it is, and what it is good for; nothing if there are no lines."""
         if self.threshold is None:
             return ""
-        whose = "held-out lines" if self.held_out else "these lines; this model does not know its held-out lines"
+        whose = "held-out lines" if self.held_out else "these lines (the model stores no held-out lines' " \
+            "figures, as after an interrupted run)"
         return (f"{self.threshold:.3f} bits per character are exceeded by 1 % of {whose}: "
                 f"`charlm filter --max-bpc {self.threshold:.3f}` leaves out {100 * self.above:.2f} % of the lines "
                 f"here, --min-bpc {self.threshold:.3f} keeps only those")

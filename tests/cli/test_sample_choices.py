@@ -201,7 +201,7 @@ def test_ctrl_c_stops_a_text_and_ctrl_d_leaves(model):
         while text not in screen:
             assert select.select([master], [], [], 30)[0], screen[-1000:]
             screen += os.read(master, 65536)
-    read_until(b"> ")
+    read_until(b"Ctrl-D leaves\r\n> ")
     os.write(master, b"10 green\n")
     read_until(b"green\r\n")
     read_until(b"e")                    # of the text

@@ -50,7 +50,7 @@ def test_a_model_without_quantiles_is_compared_with_nothing(tmp_path, lines_mode
     save(str(tmp_path / "old.charlm"), dataclasses.replace(load(str(lines_model)), line_quantiles=()))
     done = run("score", tmp_path / "old.charlm", NAMES, "--summary").check()
     assert {line.split("\t")[2] for line in done.text.splitlines()[1:]} == {""}
-    assert "does not know its held-out lines" in done.stderr
+    assert "stores no held-out lines" in done.stderr
 
 
 def test_a_summary_in_a_pipe_is_a_table(lines_model):

@@ -32,7 +32,7 @@ def test_the_threshold_is_the_held_out_lines_highest_percentile(summary):
 
 def test_without_held_out_lines_the_threshold_is_that_of_the_text():
     alone = summary_of(np.linspace(2, 5, 301))
-    assert alone.threshold == pytest.approx(4.97, abs=0.002) and "does not know its held-out lines" in alone.advice()
+    assert alone.threshold == pytest.approx(4.97, abs=0.002) and "stores no held-out lines" in alone.advice()
     assert alone.fields()["held_out_quantiles"] is None and {row[2] for row in alone.rows()} == {""}
     assert "held out" not in alone.picture()
 
