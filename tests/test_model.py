@@ -311,6 +311,7 @@ def test_a_trace_has_arrays_of_documented_shapes_and_shows_itself(paths):
         shown = trace._repr_html_()
         assert shown.startswith("<pre") and "&lt;" in shown and f"rank {trace.rank[0]}," in shown
         assert model.trace(text).units.shape == (count, 0)
+        assert repr(trace).startswith(f"<ShownTrace of {trace.text!r}: ") and len(repr(model.score("ab" * 999))) < 100
 
 
 def test_next_and_alignments_from_python(paths):

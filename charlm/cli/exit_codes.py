@@ -93,7 +93,17 @@ def _click_message(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     help_of = f"charlm {context.info_name} --help lists the options" if context and context.parent \
         else "charlm --help lists the commands"
-    return f"{_number_message(error) or error.format_message().rstrip('.')} ({help_of})"
+    return f"{_number_message(error) or error.format_message().rstrip('.')}{_variable(error)} ({help_of})"
+
+
+def _variable(error: click.ClickException) -> str:
+    """Return the environment variable that a wrong value is from, as `, set by NAME`; "" if it was typed."""
+    param, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if context is None or param is None or not hasattr(param, "variables") \
+            or context.get_parameter_source(param.name) is not click.core.ParameterSource.ENVIRONMENT:
+        return ""
+    return next((f", set by {name}" for name, _ in param.variables(context.auto_envvar_prefix or "")
+                 if os.environ.get(name)), "")
 
 
 def _number_message(error: click.ClickException) -> str:

@@ -83,7 +83,15 @@ class Verbs(click.Group):
             verb = ctx.invoked_subcommand
             if error.ctx is None and verb and (command := self.get_command(ctx, verb)):
                 error.ctx = click.Context(command, ctx, verb)
+            if isinstance(error, click.NoSuchOption) and (verbs := self._verbs_with(ctx, error.option_name)):
+                raise click.UsageError(f"No such option '{error.option_name}' of {verb}; {', '.join(verbs)} "
+                                       f"{'has' if len(verbs) == 1 else 'have'} one", error.ctx) from None
             raise
+
+    def _verbs_with(self, ctx: click.Context, flag: str) -> list[str]:
+        """Return the verbs that have an option of this spelling."""
+        return [verb for verb in VERBS if (command := self.get_command(ctx, verb))
+                and any(flag in (*param.opts, *param.secondary_opts) for param in command.params)]
 
 
 @click.group(cls=Verbs, epilog=EXAMPLES,

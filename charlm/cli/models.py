@@ -19,9 +19,12 @@ def find_model(path: str | None, verb: str = "", *, besides: str | None = None) 
     """Return the given path, else the newest `*.charlm` in this folder other than `besides`, named on stderr.
 
     Among several models, the newest that the verb works with is chosen; for verbs that expect lines of text, a pairs
-    model only if there is no other. Raises UsageError if there is no model.
+    model only if there is no other. Raises UsageError if there is no model, ModelFileError for a name without its
+    ending.
     """
     if path:
+        if not os.path.exists(path) and os.path.isfile(f"{path}.charlm"):
+            raise ModelFileError(f"{path}: there is no such file; did you mean {path}.charlm?")
         return path
     if path == "":
         raise UsageError("-m/--model is empty; name a model, or leave it out for the newest one here")

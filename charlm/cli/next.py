@@ -6,7 +6,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.output import ESCAPES, Output, json_record
-from charlm.cli.sampling import read_prompt, warn_about_unknown
+from charlm.cli.sampling import read_prompt, refuse_arguments, warn_about_unknown
 
 EXAMPLES = """\b
 Examples:
@@ -16,7 +16,7 @@ Examples:
 """
 
 
-@click.command("next", epilog=EXAMPLES)
+@click.command("next", epilog=EXAMPLES, context_settings={"allow_extra_args": True})
 @options.model
 @options.option("-p", "--prompt", "--prefix", "prompt", metavar="TEXT",
               help="The text before; with a line model, the beginning of a line.")
@@ -33,6 +33,7 @@ def command(model: str | None, prompt: str | None, prompt_file: str | None, labe
     Tokens, for a model that isn't of characters. \\t, \\n, \\r, \\0 and \\\\ are escapes; for a model of lines
     \\n is the end of the line.
     """
+    refuse_arguments("next")
     options.limit_threads(threads)
     from charlm.cli.models import load_model
     output, text = Output(), read_prompt(prompt, prompt_file, errors)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from charlm.cli import options
 from charlm.cli.metering import watch_prompt
 from charlm.cli.output import Output
-from charlm.cli.sampling import SampleRequest, SampleWriter
+from charlm.cli.sampling import SampleRequest, SampleWriter, refuse_arguments
 
 EXAMPLES = """\b
 Examples:
@@ -84,9 +83,7 @@ def command(**given: Any) -> None:
     under the model's own distribution, before --temp and the filters. The end of a line counts as one
     character.
     """
-    if extra := click.get_current_context().args:
-        prompt = shlex.join(["-p", " ".join(extra)])
-        raise click.UsageError(f"sample takes no argument; give the prompt with {prompt}")
+    refuse_arguments("sample")
     request = SampleRequest(**given)
     options.limit_threads(request.threads)
     from charlm.cli.models import load_model

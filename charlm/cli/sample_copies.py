@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
 from charlm.cli.sampling import SampleRequest
-from charlm.errors import UsageError
+from charlm.errors import CorpusError, UsageError
 from charlm.text.invalid_bytes import replace_invalid
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Copies:
 
     def __init__(self, model: LanguageModel, request: SampleRequest):
         self._request = request
+        if request.corpus and (request.overlap, request.max_overlap) != (None, None):
+            _check_whole(model, request)
         self._reported = _finder(model, request, "--overlap", request.overlap)
         self._refused = _finder(model, request, "--max-overlap", request.max_overlap)
         self._samples = self._copied = 0
@@ -81,6 +83,21 @@ class Copies:
             message(f"samples with a copy of {self._reported.length} characters or more: "
                     f"{self._copied} of {self._samples}")
         self._samples = self._copied = 0
+
+
+def _check_whole(model: LanguageModel, request: SampleRequest) -> None:
+    """Warn of a corpus that is shorter than the text learned from: copies of the rest would pass as new.
+
+    Raises CorpusError for an empty one.
+    """
+    from charlm.text.reading import read_text
+    learned = model.stored.training.get("train_characters", 0)
+    given = sum(map(len, read_text(corpus_files(request), request.errors)))
+    if not given:
+        raise CorpusError("--corpus is empty; there is nothing to compare with")
+    if isinstance(learned, int) and given < learned:
+        message(f"warning: --corpus has {given:,} characters, and the model learned from {learned:,}; copies of text "
+                "that is not in --corpus are not found")
 
 
 def _finder(model: LanguageModel, request: SampleRequest, flag: str, length: int | None) -> CopyFinder | None:

@@ -13,6 +13,7 @@ from charlm.errors import CharlmError
 from charlm.text.invalid_bytes import replace_invalid
 
 PROMPT = "> "
+HINT = "type a beginning; an empty line continues the last text, Ctrl-C stops it, Ctrl-D leaves"
 
 
 def converse(writer: SampleWriter, request: SampleRequest, output: Output) -> None:
@@ -22,6 +23,8 @@ def converse(writer: SampleWriter, request: SampleRequest, output: Output) -> No
     """
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
     seed = choose_seed(request.seed, used=writer.is_random)
+    if on_terminal:
+        message(HINT)
     for turn, line in enumerate(_typed(output) if on_terminal else _piped(request.errors)):
         try:
             writer.write(line or writer.text, seed + turn, echo=bool(line))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from charlm.contract import Tokenizer
 
 
+NAMED = 10                              # unknown characters in a warning
 _TWO_PROMPTS = "give -p/--prompt or -f/--prompt-file, not both"
 _ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\0": "\0", "\\\\": "\\"}
 
@@ -123,6 +125,15 @@ class SampleWriter(Protocol):
         """
 
 
+def refuse_arguments(verb: str) -> None:
+    """Refuse words after the options. Raises UsageError with the option that the prompt, or a model, lacks."""
+    extra = click.get_current_context().args
+    if extra and extra[0].endswith(".charlm"):
+        raise click.UsageError(f"{verb} takes no argument; name the model with {shlex.join(['-m', extra[0]])}")
+    if extra:
+        raise click.UsageError(f"{verb} takes no argument; give the prompt with {shlex.join(['-p', ' '.join(extra)])}")
+
+
 def choose_seed(given: int | None, *, used: bool) -> int:
     """Return the given seed, else a random one, which is printed to stderr if it is `used`."""
     if given is not None:
@@ -135,8 +146,10 @@ def choose_seed(given: int | None, *, used: bool) -> int:
 
 
 def warn_about_unknown(tokenizer: Tokenizer, prompt: str) -> None:
-    """Warn if the prompt has characters that the model does not know."""
+    """Warn if the prompt has characters that the model does not know, and name the first of them."""
     unknown = int((tokenizer.encode(prompt) == tokenizer.unknown_id).sum()) if prompt else 0
     if unknown:
         noun, verb = ("characters", "are") if unknown > 1 else ("character", "is")
-        message(f"warning: {unknown} {noun} of the prompt {verb} unknown to the model")
+        which = [one for one in dict.fromkeys(prompt) if (tokenizer.encode(one) == tokenizer.unknown_id).any()]
+        named = ": " + " ".join(which[:NAMED]) + " …" * (len(which) > NAMED) if which else ""
+        message(f"warning: {unknown} {noun} of the prompt {verb} unknown to the model{named}")

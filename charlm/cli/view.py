@@ -67,6 +67,8 @@ def command(**given: Any) -> None:
     if len(files) > 1:
         raise click.UsageError("give one text, or --curves or --gradients to compare several models")
     request = ViewRequest(file=files[0] if files else None, **given)
+    if request.find == "":
+        raise click.UsageError("--find is empty; give a regular expression or a built-in question")
     if request.find is not None and request.unit is not None:
         raise click.UsageError("give --find or --unit, not both")
     if request.html is not None and (request.find, request.unit, request.top) != (None, None, None):

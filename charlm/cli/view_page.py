@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 
 CHARACTERS = 20_000                     # of the text on a page
 SOURCES = 100                           # of pairs
+_PAGE = b"<!doctype html"               # how a page begins
 
 
 def write_page(model: LanguageModel, source: str, request: ViewRequest, workers: int) -> None:
-    """Write the page. Raises CorpusError for a text that cannot be read, StorageError for a page that can't be written.
+    """Write the page.
+
+    Raises CorpusError for a text that cannot be read, StorageError for a page that can't be written, UsageError for a
+    file that is no page.
     """
     from charlm.panels import alignment_panel, confusion_panel, curves_panel, text_panel
     from charlm.reports.page import render_page
     from charlm.storage import require_writable, write_durably
     from charlm.text.reading import strip_line_end
     from charlm.text.tsv import TAB
+    _require_page(request.html or "")
     require_writable(request.html or "")
     lines = _lines(model, source, request.errors)
     rows = [(label, text) for label, tab, text in (line.partition(TAB) for line in lines) if tab]
@@ -36,6 +41,17 @@ def write_page(model: LanguageModel, source: str, request: ViewRequest, workers:
                        confusion=confusion_panel(model, rows) if model.task_row.has_labels and rows else None)
     write_durably(request.html or "", page.encode())
     message(f"wrote {request.html} ({format_size(len(page.encode()))}); it opens in any browser, offline")
+
+
+def _require_page(path: str) -> None:
+    """Refuse to replace a file that is no page: `--html FILE` without a second file would overwrite the text itself."""
+    from charlm.errors import UsageError
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return
+    with open(path, "rb") as file:
+        if file.read(len(_PAGE)).lower() != _PAGE:
+            raise UsageError(f"{path} exists and is not a page, so nothing replaces it; --html names the page to "
+                             "write, and the text follows it")
 
 
 def _lines(model: LanguageModel, source: str, errors: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
@@ -30,9 +31,16 @@ def rank_units(model: LanguageModel, source: str, request: ViewRequest, workers:
     for name, mask in masks.items():
         ranked = read.ranked(mask, request.top or (1 if several else CELLS))
         if not ranked and not several:
-            raise CorpusError(f"the text has no matches of {name}, or nothing else; there is nothing to separate")
+            raise CorpusError(f"the text has no matches of {name}, or nothing else; {_hint(name)}")
         for unit, area in ranked:
             output.write(_record(name if several else "", unit, area, jsonl=request.jsonl))
+
+
+def _hint(asked: str) -> str:
+    """Return the built-in question that a name without matches was probably meant to be, else why nothing is ranked."""
+    from charlm.inference.units import QUESTIONS
+    near = [] if asked in QUESTIONS else difflib.get_close_matches(asked, [*QUESTIONS, EVERY], 1)
+    return f"did you mean --find {near[0]}?" if near else "there is nothing to separate"
 
 
 def _record(name: str, unit: str, area: float, *, jsonl: bool) -> str:

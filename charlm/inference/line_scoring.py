@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,13 +22,18 @@ from charlm.text.special_tokens import with_bos_eos
 from charlm.text.tokenizers.base import NEWLINE, token_spans
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TextScore:
     """The surprisal of a text, token by token."""
 
     text: str                           # with its line break, if that was scored
     ids: IntArray                       # (T,)
     nats: FloatArray                    # (T,)
+
+    def __repr__(self) -> str:
+        """Return the kind, the text and the figures, so that an interpreter does not print pages of arrays."""
+        return (f"<{type(self).__name__} of {reprlib.repr(self.text)}: {self.bits:.2f} bits, "
+                f"{self.bits_per_character:.4f} per character>")
 
     @property
     def characters(self) -> int:

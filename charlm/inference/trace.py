@@ -29,7 +29,7 @@ from charlm.text.tsv import TAB
 _FIXED = 3                              # columns of a measure before the top tokens: nats, entropy, rank
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace(TextScore):
     """A text, token by token: T tokens, the K likeliest at each place, and U units.
 

@@ -40,7 +40,8 @@ class LineSummary:
         """Return the origin and the use of the threshold in one sentence; empty if there are no lines."""
         if self.threshold is None:
             return ""
-        whose = "held-out lines" if self.held_out else "these lines; the model file has no record of its held-out lines"
+        whose = "held-out lines" if self.held_out else "these lines (the model file has no record of its held-out " \
+            "lines, as after an interrupted run)"
         return (f"{self.threshold:.3f} bits per character are exceeded by 1 % of {whose}: "
                 f"`charlm filter --max-bpc {self.threshold:.3f}` leaves out {100 * self.above:.2f} % of the lines "
                 f"here, --min-bpc {self.threshold:.3f} keeps only those")

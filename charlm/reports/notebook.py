@@ -11,7 +11,7 @@ from charlm.reports.heat_map import BITS
 from charlm.reports.page import shown
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ShownTrace(Trace):
     """A trace with the tokenizer that its text was read with."""
 

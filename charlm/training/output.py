@@ -17,6 +17,10 @@ from charlm.storage import remove_leftovers, require_writable
 def check_output(path: str, texts: list[str], checkpoints: Checkpoints, *, replace: bool, resume_command: str) -> None:
     """Refuse an output that is a text of the run or not a model; without `replace`, also any that exists."""
     files = [text for text in texts if text != "-" and os.path.exists(text)]
+    if model := next((file for file in files if file.endswith(".charlm") and os.path.isfile(file)
+                      and is_container(file)), None):
+        raise UsageError(f"{model} is a model, not a text; train it on a text with: charlm train TEXT --init-from "
+                         f"{shlex.quote(model)}")
     if os.path.exists(path) and any(os.path.samefile(file, path) for file in files):
         raise UsageError(f"{path} is itself a text of this run; name another file with -o")
     if os.path.isfile(path) and os.path.getsize(path) and not is_container(path):

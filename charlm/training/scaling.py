@@ -76,9 +76,13 @@ def expected_short_loss(yardsticks: Yardsticks, tokens: int, hidden_size: int, s
 
 
 def expected_loss_at(yardsticks: Yardsticks, tokens: int, hidden_size: int, passes: float, steps: int) -> float:
-    """Return the expected held-out loss of a run of any length with the best dropout, in nats per token."""
-    return max(expected_text_loss(yardsticks.ngrams, tokens, hidden_size, passes),
-               expected_short_loss(yardsticks, tokens, hidden_size, steps))
+    """Return the expected held-out loss of a run of any length with the best dropout, in nats per token.
+
+    It is at most that of a network that has learned nothing, which the law, measured on longer texts, exceeds on short
+    ones: the best model of a run is kept.
+    """
+    return min(max(expected_text_loss(yardsticks.ngrams, tokens, hidden_size, passes),
+                   expected_short_loss(yardsticks, tokens, hidden_size, steps)), math.log(yardsticks.symbols))
 
 
 def relative_cost(hidden_size: int) -> float:

@@ -15,6 +15,27 @@ def test_a_prompt_without_its_option_is_answered_with_that_option(prompt):
     assert shlex.split(suggested) == ["-p", " ".join(word for word in prompt if word != "--")]
 
 
+def test_a_model_without_its_option_is_answered_with_m():
+    assert "name the model with -m 'my novel.charlm' (" in error_line(run_in_process("sample", "my novel.charlm"), 2)
+    assert "give the prompt with -p 'The riv' (" in error_line(run_in_process("next", "The", "riv"), 2)
+
+
+def test_a_model_name_without_its_ending_is_completed(model, tmp_path):
+    (tmp_path / "novel.charlm").write_bytes(model.read_bytes())
+    assert "did you mean novel.charlm?" in error_line(run_in_process("sample", "-m", "novel"), 3)
+
+
+def test_an_option_of_another_verb_is_answered_with_that_verb():
+    assert "'--remember' of sample; train has one (" in error_line(run_in_process("sample", "--remember"), 2)
+    assert "'--jsonl' of train; sample, score, classify," in error_line(run_in_process("train", "--jsonl"), 2)
+
+
+def test_a_wrong_value_of_a_variable_is_reported_with_the_variable():
+    done = run_in_process("sample", env={"CHARLM_SAMPLE_TEMP": "warm"})
+    assert "must be a number, not 'warm', set by CHARLM_SAMPLE_TEMP (" in error_line(done, 2)
+    assert "not 'hot' (" in error_line(run_in_process("sample", "--temp", "hot"), 2)
+
+
 @pytest.mark.parametrize("verb, words, reason", [
     ("score", ["-m"], "'-m' requires an argument"),
     ("score", ["--jsonl=3"], "'--jsonl' does not take a value"),

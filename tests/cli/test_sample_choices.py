@@ -37,6 +37,13 @@ def longest_copy(corpus, text):
                if text[start:stop] in corpus)
 
 
+def test_a_corpus_that_cannot_be_the_training_text_is_not_trusted(sample, verses, text_file):
+    flags, warning = ["-n", 20, "--max-overlap", 20, "--corpus"], "copies of text that is not in --corpus are not found"
+    assert warning in sample(*flags, text_file("part.txt", VERSES[:100])).check().stderr
+    assert warning not in sample(*flags, verses).check().stderr
+    assert "--corpus is empty" in error_line(sample(*flags, text_file("none.txt", "")), 4)
+
+
 def test_a_separator_follows_every_sample(sample, lines_model):
     three = texts(sample("-n", 20, "-N", 3, "--jsonl"))
     for given, meant in (("\\0", "\0"), ("--\\n\\t\\\\", "--\n\t\\"), ("", ""), ("é", "é")):
@@ -202,7 +209,7 @@ def test_ctrl_c_stops_a_text_and_ctrl_d_leaves(model):
         while text not in screen:
             assert select.select([master], [], [], 30)[0], screen[-1000:]
             screen += os.read(master, 65536)
-    read_until(b"> ")
+    read_until(b"Ctrl-D leaves\r\n> ")
     os.write(master, b"10 green\n")
     read_until(b"green\r\n")
     read_until(b"e")                    # of the text

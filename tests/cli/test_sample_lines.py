@@ -119,7 +119,7 @@ def test_a_prompt_from_a_file_or_stdin_may_end_with_a_newline(lines, lines_model
 def test_a_prompt_of_unknown_characters_is_warned_about_and_works(lines_model):
     done = run_in_process("sample", "-m", lines_model, "--seed", 1, "-p", "日本")
     assert done.code == 0 and done.text.startswith("日本")
-    assert done.stderr == "charlm: warning: 2 characters of the prompt are unknown to the model\n"
+    assert done.stderr == "charlm: warning: 2 characters of the prompt are unknown to the model: 日 本\n"
 
 
 def test_records_hold_number_seed_prompt_and_text(records, lines):

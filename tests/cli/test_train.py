@@ -206,6 +206,12 @@ def test_quiet_prints_nothing(verses, capfd):
     assert done == Result(0, b"", "") and capfd.readouterr() == ("", "")
 
 
+def test_a_model_is_no_text_to_train_on(model, verses):
+    done = run_in_process("train", verses, model, "-o", "m.charlm", "--force")
+    assert f"is a model, not a text; train it on a text with: charlm train TEXT --init-from {model}\n" \
+        in error_line(done, 2)
+
+
 def test_force_never_replaces_a_text_of_the_run(verses, tmp_path):
     held_out = tmp_path / "held-out.txt"
     held_out.write_text("bottles\n" * 20)

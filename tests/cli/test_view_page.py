@@ -51,6 +51,17 @@ def test_the_page_of_pairs_shows_attention_and_the_best_targets(page_of, pairs_m
     assert "translate --alignment" in error_line(refused, 2)
 
 
+def test_a_file_that_is_no_page_is_not_replaced_by_one(model, tmp_path):
+    (tmp_path / "novel.txt").write_text("one green bottle\n", encoding="utf-8")
+    (tmp_path / "page.html").touch()
+    for words in (["--html", "novel.txt", "novel.txt"], ["--html", "novel.txt"]):
+        refused = run_in_process("view", "-m", model, *words, stdin=b"one\n")
+        assert "novel.txt exists and is not a page" in error_line(refused, 2)
+    assert (tmp_path / "novel.txt").read_text(encoding="utf-8") == "one green bottle\n"
+    for _ in range(2):                  # an empty file and a page are replaced
+        run_in_process("view", "-m", model, "--html", "page.html", "novel.txt").check()
+
+
 def test_a_long_text_is_cut_and_an_empty_one_refused(page_of, model):
     data, stderr = page_of(model, "one green bottle\n" * 2000)
     assert 19_000 < len(data["text"]["tokens"]) <= 20_000 and "the first" in stderr

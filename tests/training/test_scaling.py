@@ -63,6 +63,10 @@ def test_expected_loss_falls_from_the_short_law_to_the_long_one(tokens, size):
     assert losses[-1] == expected_text_loss(1.7, tokens, size, steps[-1] * 2048 / tokens)
 
 
+def test_expected_loss_of_a_tiny_text_is_not_above_that_of_guessing():
+    assert expected_loss_at(Yardsticks(0.7, 0.7, 2), 2, 64, 150, 150) == pytest.approx(np.log(2))
+
+
 def test_numbers_of_the_law_are_those_of_the_fit(fit_scaling):
     for name, value in fit_scaling.fit(fit_scaling.read_runs()).items():
         assert getattr(scaling, name) == pytest.approx(value, abs=0.0011), name
