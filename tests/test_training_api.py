@@ -192,7 +192,7 @@ def test_an_existing_model_is_replaced_only_if_asked_for(tmp_path):
     (NAMES, {"threads": 0}, UsageError, "^threads must"), (NAMES, {"device": "gpu"}, UsageError, "^device must"),
     (NAMES, {"checkpoint_every": "x"}, UsageError, "^checkpoint_every must"),
     (NAMES, {"output": ""}, UsageError, "^output is empty"), (NAMES, {"on_event": 3}, TypeError, "^on_event must be"),
-    (NAMES, {"validation": True}, TypeError, "^validation takes"),
+    (NAMES, {"validation": True}, TypeError, "^validation must be"),
     (NAMES, {"tasks": "text"}, TypeError, "did you mean task[?]"),
     (NAMES, {"validation": 2.0}, UsageError, "^validation must be a fraction"),
     (NAMES, {"output": "/nonexistent/m"}, StorageError, "name another file with output$"),

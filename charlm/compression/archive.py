@@ -276,7 +276,7 @@ class Decompressor:
         self._digests.text.update(data)
         self._length += len(data)
         if self._digests.text.digest()[:_CHECK] != block.check:
-            raise ArchiveError("a block decodes to another text than was compressed")
+            raise ArchiveError("a block decodes to a different text from the one that was compressed")
         return data
 
 

@@ -47,7 +47,7 @@ def expand(names: Sequence[str]) -> Sources:
     own models and checkpoints. Raises CorpusError if there are none, UsageError if `-` is given twice.
     """
     if names.count(STDIN) > 1:
-        raise UsageError("- (standard input) can be read only once; give it once")
+        raise UsageError("- (standard input) is given more than once; it can be read only once")
     paths: list[str] = []
     for name in names:
         paths += _expanded(name) if _stands_for_others(name) else [name]
