@@ -110,6 +110,7 @@ def test_a_column_is_found_by_its_name_or_else_its_number(data, column, expected
 
 @pytest.mark.parametrize("data, message", [
     (b"id,text\n", "f: no column 'txt'; did you mean 'text'"), (b"a,b\n", "f: no column 'txt'; the header has a, b"),
+    (b"id|txt\n", "f: no column 'txt'; the header has id[|]txt; comma, semicolon and tab delimit columns"),
     (b'{"txt": 1}\n', "f: no column 'txt'; --json-field reads JSON lines"),
     (b"txt,txt\n", "f: 2 columns are named 'txt'; give the number"), (b'"txt\n', "f: the header cannot be read")])
 def test_a_file_without_the_column_is_refused(data, message):
