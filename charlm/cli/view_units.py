@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from charlm.cli.exit_codes import message
@@ -30,7 +31,9 @@ def rank_units(model: LanguageModel, source: str, request: ViewRequest, workers:
     for name, mask in masks.items():
         ranked = read.ranked(mask, request.top or (1 if several else CELLS))
         if not ranked and not several:
-            raise CorpusError(f"the text has no matches of {name}, or nothing else; there is nothing to separate")
+            near = difflib.get_close_matches(name, [] if name in QUESTIONS else [*QUESTIONS], 1)
+            hint = f"did you mean {near[0]}?" if near else "there is nothing to separate"
+            raise CorpusError(f"the text has no matches of {name}, or nothing else; {hint}")
         for unit, area in ranked:
             output.write(_record(name if several else "", unit, area, jsonl=request.jsonl))
 

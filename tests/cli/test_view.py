@@ -114,6 +114,7 @@ def test_find_all_names_the_best_cell_of_each_question(view, lines_model):
 
 @pytest.mark.parametrize("flags, text, code, reason", [
     (["--find", "z"], "abc", 4, "no matches of z"), (["--find", "(?s).+"], "abc", 4, "or nothing else"),
+    (["--find", "digit"], "abc", 4, "did you mean digits?"),
     (["--find", "digits"], "", 4, "the text is empty"), (["--find", "("], "a", 2, "not a regular expression"),
     (["--unit", "2:0"], "a", 2, "from 1:0 to 1:15"), (["--unit", "1:16"], "a", 2, "LAYER:INDEX"),
     (["--unit", "1"], "a", 2, "LAYER:INDEX"), (["--unit", "1:1", "--find", "a"], "a", 2, "not both")])
