@@ -79,6 +79,11 @@ def test_a_json_line_without_a_text_is_refused_and_the_next_is_read(line, error)
     assert found[1].error.startswith(error) and not found[0].error and not found[2].error
 
 
+def test_a_misspelled_field_is_answered_by_the_name_that_resembles_it():
+    record, = records_of(b'{"message": "a", "n": 1}\n', json_field="mesage")
+    assert record.error == "no field 'mesage'; did you mean 'message'?"
+
+
 def test_bytes_that_are_not_utf8_are_treated_as_errors_says():
     for errors, expected in (("replace", "a\ufffd"), ("ignore", "a")):
         assert records_of(b"t\na\xff\n", errors=errors, csv_column="t")[0].text == expected
