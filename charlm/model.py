@@ -445,6 +445,8 @@ class LanguageModel:
         """Return the probability of every label or, with a pairs model, of every target; likeliest first."""
         from charlm.text.reading import strip_line_end
         _check_text(text, "classify", "text")
+        if isinstance(among, str):
+            raise TypeError("among is a sequence of targets, not one str")
         classifier, line = self.classifier(uniform_prior=uniform_prior, among=among), strip_line_end(text)
         if problem := classifier.problem(line):
             raise UsageError(problem)

@@ -222,7 +222,8 @@ def _parse(metadata: dict[str, Any]) -> _Parts:
     """Return the parts that the metadata names. Raises ModelFileError unless they belong together."""
     if set(metadata) - OPTIONAL != METADATA or not isinstance(metadata["training"], dict) \
             or not isinstance(metadata["history"], bool):
-        raise ModelFileError("its metadata has missing or unknown parts")
+        raise ModelFileError("it is a checkpoint, which `charlm train --resume` reads; name its model"
+                             if {"generation", "run"} <= set(metadata) else "its metadata has missing or unknown parts")
     labels, source = metadata["labels"], metadata["source_tokenizer"]
     task = stored_task(metadata["task"], labelled=labels is not None)
     if task is None:

@@ -112,6 +112,7 @@ def test_every_public_method_is_tried_above():
     (lambda model: model.score(b"a"), "not bytes"), (lambda model: model.scores("ab"), "not one str"),
     (lambda model: model.scores([1]), "not int"), (lambda model: model.stream(5), r"stream\(\) takes prompt"),
     (lambda model: model.surprisals(None), "NoneType"), (lambda model: model.classify(["a"]), "not list"),
+    (lambda model: model.classify("a", among="b c"), "not one str"),
     (lambda model: model.fill(3), "not int"), (lambda model: model.translate(["a"]), "not list")])
 def test_a_value_that_is_not_text_is_a_type_error(models, call, named):
     with pytest.raises(TypeError, match=named):

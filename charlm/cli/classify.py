@@ -29,7 +29,7 @@ Examples:
 @options.filter_command("classify", EXAMPLES)
 @options.option("--uniform-prior", is_flag=True,
               help="Assume that all labels are equally frequent instead of using their frequencies in training.")
-@options.option("--among", metavar="FILE",
+@options.option("--among", metavar="FILE", cls=options.Once,
               help="For pairs models: choose among the targets in FILE, one per line, instead of all words that "
                    "the model can write.")
 @options.option("--n-best", type=click.IntRange(1), default=1, show_default=True,
@@ -76,7 +76,11 @@ def _targets(path: str, errors: str) -> list[str]:
     from charlm.cli.exit_codes import message
     from charlm.errors import CorpusError
     from charlm.text.reading import read_text, split_lines, strip_line_end
-    if targets := [line for line in map(strip_line_end, split_lines(read_text([path], errors, message))) if line]:
+    try:
+        targets = [line for line in map(strip_line_end, split_lines(read_text([path], errors, message))) if line]
+    except CorpusError as error:
+        raise CorpusError(f"--among names a file of targets, one a line; {error}") from None
+    if targets:
         return targets
     raise CorpusError(f"{path}: empty; there are no targets to choose from")
 

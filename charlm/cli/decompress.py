@@ -29,7 +29,7 @@ Examples:
 
 @options.model_command("decompress", EXAMPLES)
 @options.binary_output
-@options.option("--partial", is_flag=True, help="If the file is damaged, write the part before the damage.")
+@options.option("--partial", is_flag=True, help="If the file is damaged, write the complete blocks before the damage.")
 @options.option("--lines", is_flag=True, help="Decompress the lines of `charlm compress --lines`.")
 def command(file: str | None, model: str | None, output: str | None, partial: bool, lines: bool) -> None:
     """Restore what `charlm compress` compressed, with the same model.

@@ -19,7 +19,7 @@ Examples:
 """
 
 
-@options.filter_command("detokenize", EXAMPLES, options.LEFT_OUT)
+@options.filter_command("detokenize", EXAMPLES, options.OTHERS_READ)
 def command(files: tuple[str, ...], model: str | None) -> None:
     """Turn lines of token ids, as written by `charlm tokenize`, back into text.
 

@@ -39,7 +39,7 @@ Examples:
 """
 
 
-@options.filter_command("filter", EXAMPLES, options.LEFT_OUT)
+@options.filter_command("filter", EXAMPLES, options.OTHERS_READ)
 @options.option("--max-bpc", type=float, metavar="BITS", help="Keep lines of at most BITS bits per character.")
 @options.option("--min-bpc", type=float, metavar="BITS", help="Keep lines of at least BITS bits per character.")
 @options.option("--keep", metavar="N%|N", help="Keep the N least surprising lines, or N% of all lines; they are "
@@ -74,6 +74,8 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
     quota = _quota(keep)
     if max_bpc is None and min_bpc is None and quota is None:
         raise click.UsageError("no condition given; give --max-bpc, --min-bpc or --keep")
+    if format is not None and format.id is not None and not with_score:
+        raise click.UsageError("--id needs --with-score; without it records pass unchanged")
     workers = options.set_up_cores(threads, device, carry=carry or bool(adapt))
     lines, output = LineReader(files, errors, format, one_header=True), Output()
     scorer = _Scorer(model, contrast, carry=carry, adapt=bool(adapt), device=device, worst=worst)
@@ -85,7 +87,7 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
 
     passing = lines.map_batches(passes, workers=workers, streams=quota is None, quiet=quiet)
     header = _Header(lines, format, with_score=with_score)
-    with _counted(lines, quiet=quiet) as count:
+    with _counted(lines, "lines" if format is None else "records", quiet=quiet, streams=quota is None) as count:
         for batch in passing if quota is None else _lowest(passing, quota, lines):
             count(len(batch))
             output.write_bytes(header.once() + b"".join(
@@ -95,8 +97,8 @@ def command(files: tuple[str, ...], model: str | None, max_bpc: float | None, mi
 
 
 @contextlib.contextmanager
-def _counted(lines: LineReader, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that counts lines that passed; at the end, or on Ctrl-C, print the count and the total."""
+def _counted(lines: LineReader, unit: str, *, quiet: bool, streams: bool) -> Iterator[Callable[[int], None]]:
+    """Yield a function that counts what passed; at the end, or on Ctrl-C, print the count and the total in `unit`."""
     passed = 0
 
     def count(more: int) -> None:
@@ -107,10 +109,11 @@ def _counted(lines: LineReader, *, quiet: bool) -> Iterator[Callable[[int], None
         yield count
     except KeyboardInterrupt:           # how `tail -f | charlm filter` ends
         if lines.answered and not quiet:
-            message(f"{passed:,} of {lines.answered:,} lines passed")
+            message(f"{passed:,} of {lines.answered:,} {unit} passed" if streams or passed else
+                    f"interrupted after {lines.answered:,} {unit}; --keep writes at the end of the input")
         raise
     if not quiet:
-        message(f"{passed:,} of {lines.answered:,} lines passed")
+        message(f"{passed:,} of {lines.answered:,} {unit} passed")
 
 
 class _Header:

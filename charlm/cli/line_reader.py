@@ -40,7 +40,7 @@ class _Report(NamedTuple):
     text: str                           # the message
 
 
-_UNREAD = "files that cannot be read"
+_UNREAD = "files not read to their end"
 _UNDECODABLE, _REFUSED = "lines that are not UTF-8", "lines that the model does not accept"
 _WITHOUT_TEXT = "records without a text"
 _INVALID = (_UNDECODABLE, _WITHOUT_TEXT, _REFUSED)
@@ -178,7 +178,7 @@ class LineReader:
         found = [f"{kind}: {self._counts[kind]}, {outcome}{_advice(kind, advice)}" for kind in _INVALID
                  if kind in self._counts]
         if self._unread:
-            found.append(f"{_UNREAD}: {self._unread}, left out")
+            found.append(f"{_UNREAD}: {self._unread}")
         if found:
             *others, last = reversed(found)
             for other in others:

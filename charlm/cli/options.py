@@ -128,7 +128,7 @@ def is_given(name: str) -> bool:
     return source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 
 
-class _Once(Option):
+class Once(Option):
     """An option that may be given only once; click alone would silently use the last of several values."""
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
@@ -147,7 +147,7 @@ class _Once(Option):
         return value, source
 
 
-model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=_Once,
+model = option("-m", "--model", metavar="FILE", envvar="CHARLM_MODEL", cls=Once,
                help="Model to use. Default: $CHARLM_MODEL, else the newest suitable *.charlm in this directory.")
 
 
@@ -160,8 +160,8 @@ def model_command(name: str, examples: str) -> Callable[[Any], click.Command]:
 _FILES = """
 FILE can also be a folder, for all files below it that are not hidden, or a quoted glob such as
 'logs/**/*.gz'. .gz, .bz2, .xz and .zst are decompressed; - is stdin."""
-LEFT_OUT = " If one of several files cannot be read, it is reported and left out, and the exit code is 4."
-FILES_IN_RECORDS = f' With several files, each record names its file, before the text or as "file".{LEFT_OUT}'
+OTHERS_READ = " If one of several files cannot be read, it is reported, the others are read, and the exit code is 4."
+FILES_IN_RECORDS = f' With several files, each record names its file, before the text or as "file".{OTHERS_READ}'
 RECORDS = """
 With --csv-column or --json-field the text is one field of each record, followed by a line break."""
 

@@ -105,7 +105,7 @@ def _check(level: str, *, more: bool, worst: int | None, summary: bool, adapt: s
         if given and level != "line":
             raise click.UsageError(f"{flag} is for --level line")
     if summary and worst is not None:
-        raise click.UsageError("--summary writes no lines; leave out --worst")
+        raise click.UsageError("--summary and its threshold are for whole lines; leave out --worst")
 
 
 def _form(level: str, tokenizer: Tokenizer, *, more: bool, worst: int | None, jsonl: bool) -> tuple[Any, Any, Any]:

@@ -17,7 +17,7 @@ Examples:
 """
 
 
-@options.filter_command("tokenize", EXAMPLES, options.LEFT_OUT)
+@options.filter_command("tokenize", EXAMPLES, options.OTHERS_READ)
 @options.option("--pieces", is_flag=True, help="Write the tokens as readable text instead of ids.")
 @options.record_options
 @options.errors

@@ -141,9 +141,16 @@ def _column(header: Sequence[str], name: str, file: str) -> int:
     if not found and name.isascii() and name.isdecimal() and 0 < int(name) <= len(header):
         found = [int(name) - 1]
     if not found:
-        near = difflib.get_close_matches(name, header, 1)
-        columns = ", ".join(header[:20]) + (" and more" if len(header) > 20 else "")
-        hint = f"did you mean {near[0]!r}?" if near else "--json-field reads JSON lines" \
-            if header[0].startswith("{") else f"the header has {columns}"
-        raise CorpusError(f"{file}: no column {name!r}; {hint}")
+        raise CorpusError(f"{file}: no column {name!r}; {_hint(header, name.strip())}")
     return found[0]
+
+
+def _hint(header: Sequence[str], name: str) -> str:
+    """Return what may help where the header has no column of this name."""
+    listed = f"the header has {', '.join(header[:20])}{' and more' if len(header) > 20 else ''}"
+    if header[0].startswith("{"):
+        return "--json-field reads JSON lines"
+    if len(header) == 1 and name in header[0]:
+        return f"{listed}; comma, semicolon and tab delimit columns"
+    near = difflib.get_close_matches(name, header, 1)
+    return f"did you mean {near[0]!r}?" if near else listed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import difflib
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ _TYPES = {dict: "an object", list: "an array", bool: "a boolean", int: "a number
           type(None): "null"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MISSING = object()
+_MAX_COMPARED = 50                      # names of fields, for a suggestion
 
 
 class JsonRecords:
@@ -65,7 +68,8 @@ def _text(document: dict[str, Any], name: str) -> tuple[str, str]:
     """Return the text of an object, and an error message if it has none."""
     text = _value(document, name)
     if text is _MISSING:
-        return "", f"no field {name!r}"
+        near = difflib.get_close_matches(name, itertools.islice(document, _MAX_COMPARED), 1)
+        return "", f"no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     if not isinstance(text, str):
         return "", f"field {name!r} is {_TYPES[type(text)]}, not a string"
     if not text.isascii() and _SURROGATE.search(text):

@@ -164,6 +164,9 @@ def _plan(corpus: Corpus, task: str, options: TrainingOptions, session: Session,
     saved = session.start.run
     plan = Run(model, config, task, session.reading, corpus.metadata(), here, provenance=session.provenance) \
         if saved is None else resume_run(saved, model, config, corpus)
+    if options.minutes is None and config.steps < _saved_step(session):
+        raise UsageError(f"the run is at step {_saved_step(session)} already, beyond the {config.steps} that it is to "
+                         "have; name a greater length")
     if plan.config.batch_size < session.process_group.size:
         raise UsageError(f"--batch-size {plan.config.batch_size} is less than one for each of "
                          f"{session.process_group.size} processes")

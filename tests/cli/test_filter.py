@@ -6,11 +6,13 @@ Not here: the behaviour that it shares with other filters (test_line_reader.py).
 import math
 import signal
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.cli.filter import _counted
 from charlm.modelfile import load
 from tests.helpers.runners import SECONDS, error_line, run_in_process, start_process
 from tests.helpers.texts import BRIEF
@@ -189,6 +191,17 @@ def test_with_errors_replaced_or_ignored_lines_keep_their_bytes(lines_model):
     for how in ("replace", "ignore"):
         done = run_in_process("filter", "-m", lines_model, "--max-bpc", ALL, "--errors", how, stdin=data)
         assert (done.code, done.stdout, done.stderr) == (0, data, "charlm: 2 of 2 lines passed\n")
+
+
+@pytest.mark.parametrize("streams, passed, said", [
+    (False, 0, "interrupted after 9 lines; --keep writes at the end of the input"), (False, 2, "2 of 9 lines passed"),
+    (True, 0, "0 of 9 lines passed")])
+def test_control_c_before_keep_has_chosen_says_so(streams, passed, said, capsys):
+    with pytest.raises(KeyboardInterrupt), \
+            _counted(SimpleNamespace(answered=9), "lines", quiet=False, streams=streams) as count:
+        count(passed)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == f"charlm: {said}\n"
 
 
 def test_quiet_leaves_the_count_out(lines_model):

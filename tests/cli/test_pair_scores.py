@@ -83,7 +83,9 @@ def test_a_model_of_words_chooses_among_its_words(learn, tmp_path):
     ("filter", ["--keep", "1", "--adapt"], 2, "--adapt"),
     ("classify", [], 2, "--among"), ("classify", ["--uniform-prior"], 2, "--uniform-prior"),
     ("classify", ["--among", "-"], 2, "stdin"), ("classify", ["--among", "blank.txt"], 4, "no targets to choose"),
-    ("classify", ["--among", "tab.txt"], 2, "--among")])
+    ("classify", ["--among", "tab.txt"], 2, "--among"),
+    ("classify", ["--among", "A"], 4, "--among names a file of targets, one a line; A: cannot be read"),
+    ("classify", ["--among", "tab.txt", "--among", "tab.txt"], 2, "--among is given 2 times; give it once")])
 def test_flags_that_do_not_fit_are_refused_in_one_line(pairs_model, tmp_path, verb, flags, code, message):
     (tmp_path / "blank.txt").write_text("\n\r\n", encoding="utf-8")
     (tmp_path / "tab.txt").write_text("a\tA\n", encoding="utf-8")

@@ -82,6 +82,13 @@ def test_tokenize_reads_fields(lines_model):
     assert done.text == run_in_process("tokenize", "-m", lines_model, stdin=b"Lut Lut\n").text
 
 
+def test_filter_counts_records_and_writes_an_id_only_with_a_score(lines_model):
+    words = ["filter", "-m", lines_model, "--csv-column", "text", "--max-bpc", "1000"]
+    done = run_in_process(*words, stdin=b'text,n\n"a\nb",1\n').check()
+    assert done.stderr == "charlm: 1 of 1 records passed\n"
+    assert "--id needs --with-score" in error_line(run_in_process(*words, "--id", "n", stdin=b"text,n\n"), 2)
+
+
 @pytest.mark.parametrize("flags, message, code", [
     (["--csv-column", "a", "--json-field", "b"], "name two formats", 2), (["--id", "a"], "--id needs --csv-column", 2),
     (["--csv-column", "txt"], "standard input: no column 'txt'; did you mean 'text'?", 4)])

@@ -11,7 +11,7 @@ import pytest
 from charlm.errors import CorpusError, InUseError
 from charlm.lock import locked
 from charlm.modelfile import load
-from tests.helpers.runners import run_in_process, start_process
+from tests.helpers.runners import error_line, run_in_process, start_process
 
 FLAGS = ["--hidden", "8", "--layers", "1", "--embedding", "6", "--batch-size", "4", "--bptt", "16", "--steps", "12",
          "--dropout", "0.2", "--averaging", "0.9"]
@@ -79,6 +79,18 @@ def test_resume_needs_no_flag_of_the_run(unfinished, train, tmp_path):
     resumed = (tmp_path / "model").read_bytes()
     assert train(*FLAGS, "--force")[0] == 0
     assert (tmp_path / "model").read_bytes() == resumed
+
+
+def test_a_length_behind_the_run_is_refused_and_costs_no_checkpoint(unfinished, train, tmp_path):
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("model*")}
+    code, progress = train("--resume", "--steps", "5")
+    assert code == 2 and "the run is at step 6 already" in progress, progress
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("model*")} == before
+
+
+def test_a_checkpoint_named_as_a_model_is_called_one(unfinished):
+    assert "it is a checkpoint, which `charlm train --resume` reads" in \
+        error_line(run_in_process("score", "-m", "model.checkpoint-a", stdin=b"a\n"), 3)
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])

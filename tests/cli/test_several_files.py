@@ -90,7 +90,7 @@ def test_a_bad_file_among_good_ones_is_reported_and_left_out(folder, lines_model
     assert warnings[0] == "charlm: warning: missing: cannot be read (No such file or directory)"
     assert any(line.startswith("charlm: warning: d/b.gz: cannot be read (") for line in warnings)
     assert "charlm: d/c: line 1: not UTF-8: byte 0xff at offset 0" in warnings
-    assert "charlm: files that cannot be read: 2, left out" in warnings
+    assert "charlm: files not read to their end: 2" in warnings
     assert warnings[-1].startswith("charlm: error: lines that are not UTF-8: 1")
     assert "missing: cannot be read" in error_line(run_in_process("score", "-m", lines_model, "missing"), 4)
 

@@ -79,6 +79,11 @@ def test_a_json_line_without_a_text_is_refused_and_the_next_is_read(line, error)
     assert found[1].error.startswith(error) and not found[0].error and not found[2].error
 
 
+def test_a_misspelled_field_is_answered_by_the_name_that_resembles_it():
+    record, = records_of(b'{"message": "a", "n": 1}\n', json_field="mesage")
+    assert record.error == "no field 'mesage'; did you mean 'message'?"
+
+
 def test_bytes_that_are_not_utf8_are_treated_as_errors_says():
     for errors, expected in (("replace", "a\ufffd"), ("ignore", "a")):
         assert records_of(b"t\na\xff\n", errors=errors, csv_column="t")[0].text == expected
@@ -111,6 +116,7 @@ def test_a_column_is_found_by_its_name_or_else_its_number(data, column, expected
 
 @pytest.mark.parametrize("data, message", [
     (b"id,text\n", "f: no column 'txt'; did you mean 'text'"), (b"a,b\n", "f: no column 'txt'; the header has a, b"),
+    (b"id|txt\n", "f: no column 'txt'; the header has id[|]txt; comma, semicolon and tab delimit columns"),
     (b'{"txt": 1}\n', "f: no column 'txt'; --json-field reads JSON lines"),
     (b"txt,txt\n", "f: 2 columns are named 'txt'; give the number"), (b'"txt\n', "f: the header cannot be read")])
 def test_a_file_without_the_column_is_refused(data, message):
