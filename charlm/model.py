@@ -242,8 +242,6 @@ class LanguageModel:
         short. See `charlm.nn.gradient_reach`.
         """
         self._require_no_source("gradient_reach")
-        if self.task_row.reads_source:
-            raise UsageError("the reach of gradients is measured along a text; a pairs model reads none")
         _check_text(text, "gradient_reach", "text")
         import torch
 
@@ -327,8 +325,9 @@ class LanguageModel:
         spells_all = distance < 2 or self.tokenizer.kind == CharTokenizer.kind
         if self.stored.line_hashes is None or distance > MAX_HASHED_DISTANCE or not spells_all:
             limit = MAX_HASHED_DISTANCE if spells_all else 1
+            advice = "" if self.stored.line_hashes is None else f", or lower it to {limit}"
             raise OptionError("min_distance", "--min-distance", f"{distance} needs the training lines; name their file "
-                              f"with --corpus, or lower it to {limit}")
+                              f"with --corpus{advice}")
         characters = "".join(decode(self.tokenizer, [token]) for token in range(self.tokenizer.size)
                              if token not in self.tokenizer.unsampleable_ids)
         return nearer_than(distance, self.stored.line_hashes, characters)
