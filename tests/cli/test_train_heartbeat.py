@@ -61,7 +61,7 @@ def test_a_heartbeat_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
     (tmp_path / "beat").write_text("time=now status=running\n")
     monkeypatch.setattr("charlm.cli.train_output.open", refuse, raising=False)
-    assert "is no heartbeat" in error_line(train("--heartbeat", "beat"), 2)
+    assert "is not a heartbeat" in error_line(train("--heartbeat", "beat"), 2)
 
 
 def test_a_heartbeat_that_cannot_be_written_does_not_stop_the_training(tmp_path):

@@ -23,7 +23,7 @@ def test_a_resumed_run_logs_every_step_once(tmp_path, monkeypatch):
         train("--steps", "8", "--log", "log", "--checkpoint-every", "1000").check()
     kept = min(tmp_path.glob("model.checkpoint-*"), key=lambda path: path.stat().st_mtime_ns)
     (set(tmp_path.glob("model.checkpoint-*")) - {kept}).pop().unlink()
-    progress = train("--resume", "--log", "log").check().stderr
+    progress = train("--resume", "--steps", "8", "--log", "log").check().stderr
     records = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
     assert "event=resumed step=" in progress and "event=resumed step=8" not in progress
     assert [record["step"] for record in records if record["event"] == "step"] == [*range(1, 9)]
