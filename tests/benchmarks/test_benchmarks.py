@@ -28,7 +28,7 @@ ROWS = {
               "charlm score -m lines.charlm few.txt", "charlm classify -m labels.charlm short.txt",
               "charlm translate -m pairs.charlm short.txt", "charlm fill -m fill.charlm gaps.txt",
               "charlm eval -m lines.charlm long.txt", "charlm eval -m text.charlm --window 64 long.txt"),
-    "filtering": ("MB of lines filtered per second", "processor seconds per MB",
+    "filtering": ("MB of lines per second, 1 x 64", "processor seconds per MB",
                   "peak memory over that of a tenth of the text", "error of the time left, as a share of it"),
     "memory": ("train on 20 MB", "score 0.2 MB of lines", "score one line of 0.05 MB"),
 }
