@@ -30,7 +30,7 @@ def text_panel(model: LanguageModel, lines: Sequence[str], *, workers: int = 1) 
     traces = _trace(model, lines, [unit for unit, _ in units], top=GUESSES, workers=workers)
     spans = [(trace, span) for trace in traces for span in trace_spans(trace, model.tokenizer)]
     activations = np.array([trace.units[span.last] for trace, span in spans]).reshape(len(spans), len(units))
-    activations = np.nan_to_num(activations)        # after the end of a line there are none
+    activations = np.nan_to_num(activations)        # a position after the end of a line has no activation
     return TextPanel(
         [span.text for _, span in spans], np.array([span.bits for _, span in spans]),
         np.array([span.entropy for _, span in spans]), np.array([span.rank for _, span in spans]),

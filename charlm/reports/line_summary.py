@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.distribution import Distribution, Quantiles
+from charlm.distribution import BIN, Distribution, Quantiles
 
 PERCENTS = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 USUAL = 0.99                            # share of held-out lines below the suggested threshold
@@ -28,8 +28,14 @@ class LineSummary:
 
     @property
     def threshold(self) -> float | None:
-        """The USUAL quantile of the held-out lines' bits per character or, if unknown, of this text's."""
-        return (self.held_out or self.text).quantile(USUAL) if self.text.count else None
+        """The USUAL quantile of the held-out lines' bits per character or, if unknown, of this text's.
+
+        It is rounded up past its bin, so that lines tied with the quantile pass here as they do in `filter`.
+        """
+        if not self.text.count:
+            return None
+        edge = math.ceil((self.held_out or self.text).quantile(USUAL) / BIN) * BIN
+        return math.ceil(1000 * edge) / 1000
 
     @property
     def above(self) -> float:
@@ -42,7 +48,7 @@ class LineSummary:
             return ""
         whose = "held-out lines" if self.held_out else "these lines (the model file has no record of its held-out " \
             "lines, as after an interrupted run)"
-        return (f"{self.threshold:.3f} bits per character are exceeded by 1 % of {whose}: "
+        return (f"{self.threshold:.3f} bits per character are exceeded by at most 1 % of {whose}: "
                 f"`charlm filter --max-bpc {self.threshold:.3f}` leaves out {100 * self.above:.2f} % of the lines "
                 f"here, --min-bpc {self.threshold:.3f} keeps only those")
 

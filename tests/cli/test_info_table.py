@@ -1,4 +1,4 @@
-"""`charlm info` of several models: a table, or a JSON object each, without the files that are none."""
+"""`charlm info` of several models: a table, or a JSON object each; files that are not models are skipped."""
 
 import dataclasses
 import json
